@@ -1,0 +1,189 @@
+//! DynamoDB: the AWS JSON 1.0 protocol in front of `dynoxide`'s [`Database`].
+//!
+//! `dynoxide` has a server of its own whose dispatch is private; this is that dispatch for the operations Rekindle
+//! uses. Left out is what only hand-written requests meet: bodies nested past the JSON parser's limit and the exact
+//! wording of type errors, neither of which an SDK can send.
+//!
+//! **Durability.** `dynoxide` sets WAL mode and leaves SQLite's `synchronous` at its default, FULL: a commit is
+//! synced before it returns. `BatchWriteItem` commits item by item and a transaction as a whole.
+//!
+//! **Not imitated.** It never throttles, never leaves anything unprocessed and never reads stale, and time-to-live is
+//! recorded but nothing deletes. One mutex: calls take turns.
+
+use std::path::Path;
+use std::str;
+
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use dynoxide::{Database, DynoxideError};
+use http::{Request, Response, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::worker::Worker;
+use super::{EmbeddedError, http as wire};
+
+const TARGET_PREFIX: &str = "DynamoDB_20120810.";
+
+pub(super) struct DynamoDb {
+    database: Database,
+    worker: Worker,
+}
+
+impl DynamoDb {
+    pub(super) fn in_memory() -> Result<Self, EmbeddedError> {
+        let database = Database::memory().map_err(EmbeddedError::Database)?;
+        Ok(Self {
+            database,
+            worker: Worker::Inline,
+        })
+    }
+
+    pub(super) fn open(path: &Path) -> Result<Self, EmbeddedError> {
+        let name = path.to_str().ok_or_else(|| {
+            EmbeddedError::io("open", path)(std::io::Error::new(
+                std::io::ErrorKind::InvalidInput,
+                "SQLite needs a path in UTF-8",
+            ))
+        })?;
+        let database = Database::new(name).map_err(EmbeddedError::Database)?;
+        Ok(Self {
+            database,
+            worker: Worker::BlockingThread,
+        })
+    }
+
+    pub(super) async fn answer(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<SdkBody>, EmbeddedError> {
+        let target = request.headers().get("x-amz-target");
+        let operation = target
+            .and_then(|target| target.to_str().ok())
+            .and_then(|target| target.strip_prefix(TARGET_PREFIX))
+            .unwrap_or_default()
+            .to_owned();
+        let body = request.into_body();
+        let database = self.database.clone();
+        self.worker
+            .run(move || respond(&database, &operation, &body))
+            .await
+    }
+}
+
+fn respond(database: &Database, operation: &str, body: &[u8]) -> Response<SdkBody> {
+    let answer = str::from_utf8(body)
+        .map_err(|error| DynoxideError::SerializationException(error.to_string()))
+        .and_then(|body| dispatch(database, operation, body));
+    match answer {
+        Ok(Some(body)) => wire::json(StatusCode::OK, body),
+        Ok(None) => wire::json(StatusCode::BAD_REQUEST, unknown(operation)),
+        Err(error) => {
+            let status = StatusCode::from_u16(error.status_code())
+                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            wire::json(status, error.to_json().into_bytes())
+        }
+    }
+}
+
+fn unknown(operation: &str) -> Vec<u8> {
+    let body = serde_json::json!({
+        "__type": "com.amazon.coral.service#UnknownOperationException",
+        "message": format!("the embedded DynamoDB has no operation {operation:?}"),
+    });
+    body.to_string().into_bytes()
+}
+
+/// The answer's body, or `None` for an operation that is not here.
+fn dispatch(db: &Database, operation: &str, body: &str) -> Result<Option<Vec<u8>>, DynoxideError> {
+    match operation {
+        "CreateTable" => call(body, |input| db.create_table(input)),
+        "DescribeTable" => call(body, |input| db.describe_table(input)),
+        "ListTables" => call(body, |input| db.list_tables(input)),
+        "UpdateTimeToLive" => call(body, |input| db.update_time_to_live(input)),
+        "PutItem" => call(body, |input| db.put_item(input)),
+        "GetItem" => call(body, |input| db.get_item(input)),
+        "DeleteItem" => call(body, |input| db.delete_item(input)),
+        "UpdateItem" => call(body, |input| db.update_item(input)),
+        "BatchGetItem" => call(body, |input| db.batch_get_item(input)),
+        "BatchWriteItem" => call(body, |input| db.batch_write_item(input)),
+        "Query" => call(body, |input| db.query(input)),
+        "Scan" => call(body, |input| db.scan(input)),
+        "TransactWriteItems" => call(body, |input| db.transact_write_items(input)),
+        "TransactGetItems" => call(body, |input| db.transact_get_items(input)),
+        _ => Ok(None),
+    }
+}
+
+fn call<I, O, F>(body: &str, operation: F) -> Result<Option<Vec<u8>>, DynoxideError>
+where
+    I: DeserializeOwned,
+    O: Serialize,
+    F: FnOnce(I) -> Result<O, DynoxideError>,
+{
+    let input = serde_json::from_str(body).map_err(|error| refusal(&error.to_string()))?;
+    let output = operation(input)?;
+    serde_json::to_vec(&output)
+        .map(Some)
+        .map_err(|error| DynoxideError::InternalServerError(error.to_string()))
+}
+
+/// Which DynamoDB error a body that could not be read stands for. `dynoxide`'s types check values as they read them
+/// and say the class by a prefix, which must not reach the caller; serde adds where in the body it was.
+fn refusal(message: &str) -> DynoxideError {
+    const CLASSES: [(&str, fn(String) -> DynoxideError); 5] = [
+        (
+            "SERIALIZATION_AS_READ:",
+            DynoxideError::SerializationException,
+        ),
+        ("SERIALIZATION:", DynoxideError::SerializationException),
+        ("VALIDATION_AS_READ:", DynoxideError::ValidationException),
+        ("VALIDATION_REQUEST:", DynoxideError::ValidationException),
+        ("VALIDATION:", DynoxideError::ValidationException),
+    ];
+    let bare = message
+        .rsplit_once(" at line ")
+        .map_or(message, |(bare, _)| bare);
+    for (prefix, class) in CLASSES {
+        if let Some(bare) = bare.strip_prefix(prefix) {
+            return class(bare.to_owned());
+        }
+    }
+    let validation = [
+        "missing field",
+        "unknown variant",
+        "invalid type: null",
+        "AttributeValue",
+    ];
+    if validation.iter().any(|sign| bare.contains(sign)) {
+        DynoxideError::ValidationException(bare.to_owned())
+    } else {
+        DynoxideError::SerializationException(bare.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operation_that_is_not_here_is_named() {
+        let db = Database::memory().unwrap();
+        let response = respond(&db, "DeleteTable", b"{}");
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        let body = str::from_utf8(response.body().bytes().unwrap())
+            .unwrap()
+            .to_owned();
+        assert!(body.contains("UnknownOperationException"), "{body}");
+        assert!(body.contains("DeleteTable"), "{body}");
+    }
+
+    #[test]
+    fn the_class_prefixes_of_the_engine_do_not_reach_the_caller() {
+        let error = refusal("VALIDATION:an empty set at line 1 column 7");
+        assert_eq!(error.to_string(), "an empty set");
+        assert!(error.error_type().ends_with("#ValidationException"));
+        let error = refusal("invalid type: integer `1`, expected a string at line 1 column 7");
+        assert!(error.error_type().ends_with("#SerializationException"));
+    }
+}

@@ -1,0 +1,155 @@
+//! Which objects there are: in memory as sorted maps, on disk as a journal of what changed.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::EmbeddedError;
+use super::journal::Journal;
+
+/// The journal is rewritten when it is opened with this many more lines than twice what there is to say.
+const SLACK: usize = 1000;
+
+/// What a caller may say about an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Attributes {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_encoding: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage_class: Option<String>,
+    #[serde(skip_serializing_if = "HashMap::is_empty")]
+    pub metadata: HashMap<String, String>,
+}
+
+/// All that is known about a stored object beside its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct About {
+    pub bucket: String,
+    pub key: String,
+    /// In bytes.
+    pub size: u64,
+    /// Without quotes.
+    pub etag: String,
+    pub modified: Timestamp,
+    /// By S3's name of the algorithm (`crc64nvme`), in base64.
+    pub checksums: BTreeMap<String, String>,
+    pub attributes: Attributes,
+    /// Below `objects/`, with `/` between segments; empty in memory.
+    #[serde(default)]
+    pub file: String,
+}
+
+/// A line of the journal.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Change {
+    Bucket(String),
+    Put(About),
+    Delete { bucket: String, key: String },
+}
+
+#[derive(Debug)]
+pub(super) struct Object {
+    pub about: Arc<About>,
+    /// Empty on disk, where the bytes are in `about.file`.
+    pub memory: Bytes,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub buckets: BTreeMap<String, BTreeMap<String, Object>>,
+    /// Files that objects lie in, in lower case, as some file systems do not tell case apart.
+    used: HashSet<String>,
+    journal: Option<Journal>,
+}
+
+impl Index {
+    pub(super) fn open(path: &Path) -> Result<Self, EmbeddedError> {
+        let (mut journal, changes) = Journal::open(path)?;
+        let lines = changes.len();
+        let mut index = Self::default();
+        for change in changes {
+            index.apply(change, Bytes::new());
+        }
+        let snapshot = index.snapshot();
+        if lines > 2 * snapshot.len() + SLACK {
+            journal
+                .rewrite(&snapshot)
+                .map_err(EmbeddedError::io("rewrite", path))?;
+        }
+        index.journal = Some(journal);
+        Ok(index)
+    }
+
+    /// Makes a change durable, then visible. `memory` is the content of what is put.
+    pub(super) fn commit(&mut self, change: Change, memory: Bytes) -> io::Result<()> {
+        if let Some(journal) = &mut self.journal {
+            journal.append(std::slice::from_ref(&change))?;
+        }
+        self.apply(change, memory);
+        Ok(())
+    }
+
+    /// As [`Self::commit`], for deletions that stand or fall together.
+    pub(super) fn commit_deletions(&mut self, changes: Vec<Change>) -> io::Result<()> {
+        if let Some(journal) = &mut self.journal
+            && !changes.is_empty()
+        {
+            journal.append(&changes)?;
+        }
+        for change in changes {
+            self.apply(change, Bytes::new());
+        }
+        Ok(())
+    }
+
+    /// Whether an object lies in this file, or in one that some file systems take for the same.
+    pub(super) fn uses(&self, file: &str) -> bool {
+        self.used.contains(&file.to_lowercase())
+    }
+
+    fn apply(&mut self, change: Change, memory: Bytes) {
+        match change {
+            Change::Bucket(name) => {
+                self.buckets.entry(name).or_default();
+            }
+            Change::Put(about) => {
+                self.remove(&about.bucket, &about.key);
+                self.used.insert(about.file.to_lowercase());
+                let objects = self.buckets.entry(about.bucket.clone()).or_default();
+                objects.insert(
+                    about.key.clone(),
+                    Object {
+                        about: Arc::new(about),
+                        memory,
+                    },
+                );
+            }
+            Change::Delete { bucket, key } => self.remove(&bucket, &key),
+        }
+    }
+
+    fn remove(&mut self, bucket: &str, key: &str) {
+        let objects = self.buckets.get_mut(bucket);
+        if let Some(old) = objects.and_then(|objects| objects.remove(key)) {
+            self.used.remove(&old.about.file.to_lowercase());
+        }
+    }
+
+    /// The shortest journal that says what there is.
+    fn snapshot(&self) -> Vec<Change> {
+        let buckets = self.buckets.keys().cloned().map(Change::Bucket);
+        let objects = self.buckets.values().flat_map(BTreeMap::values);
+        buckets
+            .chain(objects.map(|object| Change::Put(About::clone(&object.about))))
+            .collect()
+    }
+}

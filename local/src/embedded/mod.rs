@@ -1,0 +1,237 @@
+//! An AWS account inside the process: DynamoDB, S3, SQS and SES, answered without a socket.
+//!
+//! The AWS SDK takes any `HttpClient`. [`EmbeddedAws::http_client`] is one that hands each request to an engine in
+//! this process, chosen by the service name in the request's SigV4 credential scope. The SDK clients stay as they
+//! are in production, serializers, retries and checksums included; what differs is only what answers them.
+//!
+//! | service | engine | kept in a data directory |
+//! |---|---|---|
+//! | DynamoDB | `dynoxide` (SQLite) | `dynamodb.sqlite` |
+//! | S3 | protocol by `s3s`, storage by [`objects`] | `s3/` |
+//! | SQS | `rustack-sqs` | nothing: queues are in memory, as their messages are only hints to look at DynamoDB |
+//! | SES | `rustack-ses`, plus an outbox of our own | `outbox.jsonl` |
+//!
+//! In memory every engine does its work inline, so that a single-threaded test is a function of its seed. In a data
+//! directory the work waits for the disk and runs on blocking threads (see [`worker`]).
+//!
+//! Faults, counting and latency are not built in: wrap the `SharedHttpClient` in another one.
+
+mod checksum;
+mod dynamodb;
+mod http;
+mod index;
+mod journal;
+mod objects;
+mod s3;
+mod s3_operations;
+mod ses;
+mod sqs;
+mod uploads;
+mod worker;
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Credentials, Region, SharedCredentialsProvider, StalledStreamProtectionConfig,
+};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::retry::RetryConfig;
+use aws_types::SdkConfig;
+
+pub use ses::Mail;
+
+use dynamodb::DynamoDb;
+use s3::S3;
+use ses::Ses;
+use sqs::Sqs;
+
+/// The clock of an account. It stamps sent mails and stored objects. (DynamoDB and SQS keep to the system's clock
+/// and to tokio's: table creation times, visibility timeouts.)
+pub type Now = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
+
+/// The only region there is.
+pub const REGION: &str = "us-east-1";
+const ACCESS_KEY: &str = "embedded";
+const SECRET_KEY: &str = "not-a-secret";
+
+/// One embedded AWS account. Clones are handles on the same account.
+///
+/// SQS queues run as tasks on the tokio runtime that created them, so an account lives and dies with one runtime.
+#[derive(Clone)]
+pub struct EmbeddedAws {
+    account: Arc<Account>,
+}
+
+struct Account {
+    dynamodb: DynamoDb,
+    s3: S3,
+    sqs: Sqs,
+    ses: Ses,
+    /// Held for its lock, and declared last so that it is let go after everything it guards.
+    _lock: Option<File>,
+}
+
+/// Why the embedded AWS could not be opened, or could not answer at all. Errors that AWS itself would answer
+/// (a failed condition, a missing key) are not here: the SDK sees them as it would see AWS's.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmbeddedError {
+    /// The file system refused. Nothing was changed that had not been answered.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried, as in "cannot *open* ...".
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The data directory belongs to a running process.
+    #[error("{} is in use by another process: stop that one, or choose another data directory", .0.display())]
+    InUse(PathBuf),
+    /// A line in the middle of a journal is not what this program writes. Nothing is repaired by guessing.
+    #[error("line {line} of {} is damaged", path.display())]
+    Damaged {
+        /// The journal.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The DynamoDB engine refused its file.
+    #[error("cannot open the embedded DynamoDB")]
+    Database(#[source] dynoxide::DynoxideError),
+    /// A request that no engine here can take; the message says why.
+    #[error("the embedded AWS cannot answer this request: {0}")]
+    Request(String),
+    /// The tokio runtime is going away.
+    #[error("the embedded AWS is shutting down")]
+    Stopped,
+}
+
+impl EmbeddedError {
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+impl EmbeddedAws {
+    /// A new, empty account with all its state in memory. It is gone when the last handle is.
+    ///
+    /// # Errors
+    /// When SQLite cannot start.
+    pub fn in_memory(now: Now) -> Result<Self, EmbeddedError> {
+        Ok(Self::from(Account {
+            dynamodb: DynamoDb::in_memory()?,
+            s3: S3::in_memory(now.clone()),
+            sqs: Sqs::new(),
+            ses: Ses::in_memory(now),
+            _lock: None,
+        }))
+    }
+
+    /// The account kept below `dir`, which is created if need be: `dynamodb.sqlite`, `s3/`, `outbox.jsonl`, and
+    /// `lock`. What was answered is on disk: a kill -9 at any moment loses nothing acknowledged. SQS queues and
+    /// unfinished multipart uploads are in memory only and are gone after a restart.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::InUse`] while another handle (of this process or another) holds the directory;
+    /// [`EmbeddedError::Damaged`] or [`EmbeddedError::Database`] when what lies there cannot be read.
+    pub fn open(dir: &Path, now: Now) -> Result<Self, EmbeddedError> {
+        fs::create_dir_all(dir).map_err(EmbeddedError::io("create", dir))?;
+        let lock = lock(dir)?;
+        Ok(Self::from(Account {
+            dynamodb: DynamoDb::open(&dir.join("dynamodb.sqlite"))?,
+            s3: S3::open(&dir.join("s3"), now.clone())?,
+            sqs: Sqs::new(),
+            ses: Ses::open(&dir.join("outbox.jsonl"), now)?,
+            _lock: Some(lock),
+        }))
+    }
+
+    /// The `HttpClient` that makes an SDK client talk to this account. It holds the account open.
+    #[must_use]
+    pub fn http_client(&self) -> SharedHttpClient {
+        http::client(self.clone())
+    }
+
+    /// An SDK configuration that is ready for `Client::new`: this account's client, region [`REGION`], fixed
+    /// credentials (S3 checks the signature, so a copy of this configuration must keep them), standard retries, no
+    /// stalled-stream protection. Sleeping between retries is tokio's, by the clients' `rt-tokio` feature.
+    #[must_use]
+    pub fn sdk_config(&self) -> SdkConfig {
+        let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "embedded");
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static(REGION))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .retry_config(RetryConfig::standard())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .http_client(self.http_client())
+            .build()
+    }
+
+    /// The mails sent so far, oldest first.
+    #[must_use]
+    pub fn outbox(&self) -> Vec<Mail> {
+        self.account.ses.outbox()
+    }
+
+    /// Answers one signed AWS request. This is all that the client of [`Self::http_client`] does.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::Request`] when the request is not signed, or names a service that is not here. Errors of a
+    /// service come as its own HTTP answers.
+    pub async fn answer(
+        &self,
+        request: ::http::Request<SdkBody>,
+    ) -> Result<::http::Response<SdkBody>, EmbeddedError> {
+        let service = http::service_of(&request)?.to_owned();
+        let request = http::collect(request).await?;
+        match service.as_str() {
+            "dynamodb" => self.account.dynamodb.answer(request).await,
+            "s3" => self.account.s3.answer(request).await,
+            "sqs" => self.account.sqs.answer(request).await,
+            "ses" => self.account.ses.answer(request).await,
+            other => Err(EmbeddedError::Request(format!(
+                "it has no service {other:?}, only dynamodb, s3, sqs and ses"
+            ))),
+        }
+    }
+}
+
+impl From<Account> for EmbeddedAws {
+    fn from(account: Account) -> Self {
+        Self {
+            account: Arc::new(account),
+        }
+    }
+}
+
+impl std::fmt::Debug for EmbeddedAws {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EmbeddedAws").finish_non_exhaustive()
+    }
+}
+
+/// Takes the directory for this account alone: SQLite would share it, but the object index and the outbox are read
+/// once and then kept in memory. The lock is the kernel's, so a killed process leaves none behind.
+fn lock(dir: &Path) -> Result<File, EmbeddedError> {
+    let path = dir.join("lock");
+    let file = File::create(&path).map_err(EmbeddedError::io("create", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(EmbeddedError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(EmbeddedError::io("lock", &path)(source)),
+    }
+}

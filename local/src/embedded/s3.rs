@@ -1,0 +1,189 @@
+//! S3: the protocol by `s3s`, the operations in [`super::s3_operations`], the storage by [`Objects`].
+//!
+//! `s3s-fs` would be the ready-made storage, and is not used: a refused checksum leaves the object written, a crash
+//! during an overwrite can lose the object, writes are not synced, storage classes are refused and keys that are no
+//! path fail. The few operations that an archive needs are less code than working around that.
+//!
+//! Checksums (header or `aws-chunked` trailer) and `Content-MD5` are checked before anything is stored, and given
+//! back to `ChecksumMode: ENABLED`. Signatures are checked too, against the credentials of
+//! [`super::EmbeddedAws::sdk_config`], as `s3s` undoes `aws-chunked` for signed requests only.
+//!
+//! **Not imitated.** Versions, tags, ACLs, copies, list delimiters; Head and Get conditions; composite checksums
+//! (an object uploaded in parts has a CRC-64/NVME of the whole). An object passes through memory whole.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body_util::BodyExt;
+use s3s::auth::SimpleAuth;
+use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::crypto::{Checksum, Md5};
+use s3s::dto::StreamingBlob;
+use s3s::host::{S3Host, VirtualHost};
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Result, s3_error};
+
+use super::checksum::{self, base64};
+use super::objects::{ObjectError, Objects};
+use super::uploads::Uploads;
+use super::worker::Worker;
+use super::{ACCESS_KEY, EmbeddedError, Now, SECRET_KEY, http as wire};
+
+pub(super) struct S3 {
+    service: S3Service,
+}
+
+impl S3 {
+    pub(super) fn in_memory(now: Now) -> Self {
+        Self::new(Objects::in_memory(), Worker::Inline, now)
+    }
+
+    pub(super) fn open(dir: &Path, now: Now) -> Result<Self, EmbeddedError> {
+        Ok(Self::new(Objects::open(dir)?, Worker::BlockingThread, now))
+    }
+
+    fn new(objects: Objects, worker: Worker, now: Now) -> Self {
+        let mut config = S3Config::default();
+        // The SDK may sign by a test's clock.
+        config.presigned_url_max_skew_time_secs = u32::MAX;
+        let store = Store(Arc::new(Shared {
+            objects,
+            uploads: Uploads::default(),
+            worker,
+            now,
+        }));
+        let mut builder = S3ServiceBuilder::new(store);
+        builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        builder.set_host(AwsHost);
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
+        Self {
+            service: builder.build(),
+        }
+    }
+
+    pub(super) async fn answer(
+        &self,
+        mut request: Request<Bytes>,
+    ) -> Result<Response<SdkBody>, EmbeddedError> {
+        // The signature covers the host, which HTTP libraries add on the wire.
+        if let Some(host) = request
+            .uri()
+            .host()
+            .and_then(|host| HeaderValue::from_str(host).ok())
+        {
+            request.headers_mut().insert(header::HOST, host);
+        }
+        let head = request.method() == Method::HEAD;
+        let answer = self.service.call(request.map(Body::from)).await;
+        let answer =
+            answer.map_err(|error| EmbeddedError::Request(format!("S3 failed: {error:?}")))?;
+        // `s3s` leaves it to the HTTP library that the answer to HEAD has no body.
+        wire::into_sdk(if head {
+            answer.map(|_| Body::empty())
+        } else {
+            answer
+        })
+        .await
+    }
+}
+
+/// `<bucket>.s3.<region>.amazonaws.com`, or the bucket in the path with any other host.
+struct AwsHost;
+
+impl S3Host for AwsHost {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        let bucket = host
+            .strip_suffix(".amazonaws.com")
+            .and_then(|rest| rest.rsplit_once(".s3"))
+            .map(|(bucket, _region)| bucket);
+        let virtual_host = VirtualHost::new(host);
+        Ok(match bucket {
+            Some(bucket) => virtual_host.with_bucket(bucket),
+            None => virtual_host,
+        })
+    }
+}
+
+pub(super) struct Store(pub(super) Arc<Shared>);
+
+pub(super) struct Shared {
+    pub objects: Objects,
+    pub uploads: Uploads,
+    worker: Worker,
+    pub now: Now,
+}
+
+impl Store {
+    /// Runs `work` where it may wait for the disk.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> S3Result<T> + Send + 'static,
+    ) -> S3Result<T> {
+        let shared = Arc::clone(&self.0);
+        let run = self.0.worker.run(move || work(&shared)).await;
+        run.map_err(|error| s3_error!(error, InternalError))?
+    }
+}
+
+impl From<ObjectError> for S3Error {
+    fn from(error: ObjectError) -> Self {
+        match error {
+            ObjectError::NoSuchBucket => s3_error!(error, NoSuchBucket),
+            ObjectError::NoSuchKey => s3_error!(error, NoSuchKey),
+            ObjectError::Precondition => s3_error!(error, PreconditionFailed),
+            ObjectError::Io(_) => {
+                tracing::error!(%error, "the embedded S3 cannot use its files");
+                s3_error!(error, InternalError)
+            }
+        }
+    }
+}
+
+/// A body that has arrived whole and is what its sender says it is.
+pub(super) struct Received {
+    pub bytes: Bytes,
+    pub md5: [u8; 16],
+    pub checksums: BTreeMap<String, String>,
+}
+
+impl Received {
+    /// Reads the body and checks it. `blob` is taken from the request before.
+    pub(super) async fn from<T: Sync>(
+        req: &S3Request<T>,
+        blob: Option<StreamingBlob>,
+    ) -> S3Result<Self> {
+        let bytes = match blob {
+            Some(blob) => Body::from(blob)
+                .collect()
+                .await
+                .map_err(|error| S3Error::with_source(S3ErrorCode::IncompleteBody, error))?
+                .to_bytes(),
+            None => Bytes::new(),
+        };
+        // Trailers are there once the body is read.
+        let trailers = req
+            .trailing_headers
+            .as_ref()
+            .and_then(|trailers| trailers.take());
+        let checksums = checksum::check(&bytes, &req.headers, trailers.as_ref())?;
+        let md5 = Md5::checksum(&bytes);
+        if let Some(said) = req.headers.get("content-md5")
+            && said.as_bytes() != base64(&md5).as_bytes()
+        {
+            return Err(s3_error!(
+                BadDigest,
+                "Content-MD5 is {}, not {said:?}",
+                base64(&md5)
+            ));
+        }
+        Ok(Self {
+            bytes,
+            md5,
+            checksums,
+        })
+    }
+}

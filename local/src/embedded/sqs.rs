@@ -1,0 +1,54 @@
+//! SQS: `rustack`'s queues behind its own reading of the protocol, without its socket.
+//!
+//! Each queue is a task on the tokio runtime and keeps time by tokio's clock, so a test with paused time can step
+//! over a visibility timeout. Dead-letter redrive happens when a message is received once more than the policy
+//! allows, as at AWS.
+//!
+//! **Not imitated.** Bodies are limited to 256 KiB (AWS has since gone to 1 MiB), and `MessageGroupId` on a standard
+//! queue is refused.
+
+use std::sync::Arc;
+
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use http::{Request, Response};
+use rustack_sqs_core::config::SqsConfig;
+use rustack_sqs_core::handler::RustackSqsHandler;
+use rustack_sqs_core::provider::RustackSqs;
+use rustack_sqs_http::dispatch::dispatch_operation;
+use rustack_sqs_http::response::error_to_response;
+use rustack_sqs_http::router::resolve_operation;
+
+use super::{EmbeddedError, REGION, http as wire};
+
+/// Errors carry a request id; nobody looks these up.
+const REQUEST_ID: &str = "embedded";
+
+pub(super) struct Sqs {
+    handler: RustackSqsHandler,
+}
+
+impl Sqs {
+    pub(super) fn new() -> Self {
+        let config = SqsConfig {
+            default_region: REGION.to_owned(),
+            ..SqsConfig::default()
+        };
+        Self {
+            handler: RustackSqsHandler::new(Arc::new(RustackSqs::new(config))),
+        }
+    }
+
+    pub(super) async fn answer(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<SdkBody>, EmbeddedError> {
+        let answer = match resolve_operation(request.headers()) {
+            Ok(operation) => {
+                dispatch_operation(&self.handler, operation, request.into_body()).await
+            }
+            Err(error) => Err(error),
+        };
+        wire::into_sdk(answer.unwrap_or_else(|error| error_to_response(&error, REQUEST_ID))).await
+    }
+}

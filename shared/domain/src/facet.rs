@@ -1,0 +1,199 @@
+//! What happened, and on what: the facet of a row.
+
+use crate::codec::{Reader, Truncated, put_varint};
+
+/// What a user did with a message. The numbers are part of the stored format.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// The message counted as received on its channel.
+    Received = 1,
+    /// Opened, by a person or by a machine.
+    Opened = 2,
+    /// Clicked a link.
+    Clicked = 3,
+    /// Did what the message was meant to lead to.
+    Converted = 4,
+    /// Entered a Canvas.
+    Entered = 5,
+    /// Was put in the control group.
+    Control = 6,
+    /// The address does not exist.
+    HardBounced = 7,
+    /// The mail could not be delivered this time.
+    SoftBounced = 8,
+    /// Marked the message as spam.
+    Complained = 9,
+}
+
+impl Kind {
+    /// Every kind, by number.
+    pub const ALL: [Self; 9] = [
+        Self::Received,
+        Self::Opened,
+        Self::Clicked,
+        Self::Converted,
+        Self::Entered,
+        Self::Control,
+        Self::HardBounced,
+        Self::SoftBounced,
+        Self::Complained,
+    ];
+
+    /// The name in archives and in counts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Opened => "opened",
+            Self::Clicked => "clicked",
+            Self::Converted => "converted",
+            Self::Entered => "entered",
+            Self::Control => "control",
+            Self::HardBounced => "hard_bounced",
+            Self::SoftBounced => "soft_bounced",
+            Self::Complained => "complained",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.as_str() == name)
+    }
+
+    fn from_u8(n: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| *k as u8 == n)
+    }
+}
+
+/// The channel of a message. The numbers are part of the stored format.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Channel {
+    Email = 1,
+    Push = 2,
+    Sms = 3,
+    Whatsapp = 4,
+    Webhook = 5,
+    InApp = 6,
+    ContentCard = 7,
+    Banner = 8,
+}
+
+impl Channel {
+    /// Every channel, by number.
+    pub const ALL: [Self; 8] = [
+        Self::Email,
+        Self::Push,
+        Self::Sms,
+        Self::Whatsapp,
+        Self::Webhook,
+        Self::InApp,
+        Self::ContentCard,
+        Self::Banner,
+    ];
+
+    /// The channel's name in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Push => "push",
+            Self::Sms => "sms",
+            Self::Whatsapp => "whatsapp",
+            Self::Webhook => "webhook",
+            Self::InApp => "in_app",
+            Self::ContentCard => "content_card",
+            Self::Banner => "banner",
+        }
+    }
+
+    /// The channel of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|c| c.as_str() == name)
+    }
+
+    /// `email, push, …`: for error messages.
+    pub fn names() -> String {
+        Self::ALL.map(Self::as_str).join(", ")
+    }
+
+    fn from_u8(n: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|c| *c as u8 == n)
+    }
+}
+
+/// What happened, and on what. Two interactions of one user with the same facet are one row.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Facet {
+    /// What happened.
+    pub kind: Kind,
+    /// On which channel, where that is known.
+    pub channel: Option<Channel>,
+    /// A machine's open rather than a person's. Only for `Opened`.
+    pub machine: bool,
+    /// Which conversion event; 0 is the primary one. Only for `Converted`.
+    pub conversion: u8,
+    /// The campaign's variant or the Canvas's variation.
+    pub variant: Option<Box<str>>,
+    /// The Canvas's step.
+    pub step: Option<Box<str>>,
+    /// The alias of the link. Only for `Clicked`.
+    pub alias: Option<Box<str>>,
+}
+
+impl Facet {
+    /// A facet of that kind and nothing else.
+    pub const fn of(kind: Kind) -> Self {
+        Self { kind, channel: None, machine: false, conversion: 0, variant: None, step: None, alias: None }
+    }
+
+    /// This facet in the `users` ledger, which keeps what holds for a user over all sources:
+    /// no variant, no step, one `converted`.
+    pub fn for_users(&self) -> Self {
+        Self { variant: None, step: None, conversion: 0, ..self.clone() }
+    }
+
+    /// Appends the canonical encoding, which blocks store and digests hash:
+    /// kind, channel (0 none), flags (bit 0 machine), conversion: a byte each; then variant, step and alias,
+    /// each a varint (0 absent, else length + 1) and its bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.kind as u8);
+        out.push(self.channel.map_or(0, |c| c as u8));
+        out.push(u8::from(self.machine));
+        out.push(self.conversion);
+        for text in [&self.variant, &self.step, &self.alias] {
+            match text {
+                None => put_varint(out, 0),
+                Some(text) => {
+                    put_varint(out, text.len() as u64 + 1);
+                    out.extend_from_slice(text.as_bytes());
+                }
+            }
+        }
+    }
+
+    /// Reads what [`Facet::encode`] wrote; anything else is an error.
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, Truncated> {
+        let kind = Kind::from_u8(reader.byte()?).ok_or(Truncated)?;
+        let channel = match reader.byte()? {
+            0 => None,
+            n => Some(Channel::from_u8(n).ok_or(Truncated)?),
+        };
+        let machine = match reader.byte()? {
+            0 => false,
+            1 => true,
+            _ => return Err(Truncated),
+        };
+        let conversion = reader.byte()?;
+        let mut text = || -> Result<Option<Box<str>>, Truncated> {
+            match reader.varint()? {
+                0 => Ok(None),
+                n => {
+                    let bytes = reader.bytes(usize::try_from(n - 1).map_err(|_| Truncated)?)?;
+                    Ok(Some(std::str::from_utf8(bytes).map_err(|_| Truncated)?.into()))
+                }
+            }
+        };
+        Ok(Self { kind, channel, machine, conversion, variant: text()?, step: text()?, alias: text()? })
+    }
+}

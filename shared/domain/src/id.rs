@@ -1,0 +1,182 @@
+//! Names of things: sources, ledgers, runs, copies.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+use ulid::Ulid;
+
+/// What kind of sender a source is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum SourceKind {
+    /// A campaign: one message in variants.
+    Campaign,
+    /// A Canvas: a journey of steps in variations.
+    Canvas,
+}
+
+impl SourceKind {
+    /// `campaign` or `canvas`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Campaign => "campaign",
+            Self::Canvas => "canvas",
+        }
+    }
+}
+
+/// A campaign or a Canvas, written `campaign/ID` or `canvas/ID`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SourceId {
+    kind: SourceKind,
+    id: Box<str>,
+}
+
+/// The longest id of a source, variant or step, in bytes.
+pub const MAX_ID: usize = 128;
+
+/// Whether `id` is 1 to 128 characters of `A-Za-z0-9_.:-`.
+pub fn is_valid_id(id: &str) -> bool {
+    (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
+}
+
+impl SourceId {
+    /// A source by kind and id; `None` if the id is out of shape.
+    pub fn new(kind: SourceKind, id: &str) -> Option<Self> {
+        is_valid_id(id).then(|| Self { kind, id: id.into() })
+    }
+
+    /// Campaign or Canvas.
+    pub const fn kind(&self) -> SourceKind {
+        self.kind
+    }
+
+    /// The id without its kind.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl fmt::Display for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind.as_str(), self.id)
+    }
+}
+
+impl FromStr for SourceId {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, id) = text.split_once('/').unwrap_or((text, ""));
+        let kind = match kind {
+            "campaign" => SourceKind::Campaign,
+            "canvas" => SourceKind::Canvas,
+            _ => return Err(format!("`{}` is not a source; write campaign/ID", clip(text))),
+        };
+        Self::new(kind, id).ok_or_else(|| {
+            format!("`{}`: an id is 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : -", clip(text))
+        })
+    }
+}
+
+/// At most 64 characters of `text`, for error messages.
+pub fn clip(text: &str) -> String {
+    match text.char_indices().nth(64) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// The ledger of a source, or `users`: what is known of each user and never expires.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum LedgerId {
+    /// Facts per user, over all sources; the universe for "has not".
+    Users,
+    /// The interactions of one source.
+    Source(SourceId),
+}
+
+impl LedgerId {
+    /// How many shards the ledger's inbox has: a constant of the stored format.
+    pub const fn inbox_shards(&self) -> u8 {
+        match self {
+            Self::Users => 16,
+            Self::Source(_) => 4,
+        }
+    }
+}
+
+impl fmt::Display for LedgerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Users => f.write_str("users"),
+            Self::Source(source) => source.fmt(f),
+        }
+    }
+}
+
+impl FromStr for LedgerId {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "users" { Ok(Self::Users) } else { text.parse().map(Self::Source) }
+    }
+}
+
+macro_rules! text_serde {
+    ($($t:ty),*) => {$(
+        impl Serialize for $t {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+        impl<'de> Deserialize<'de> for $t {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+macro_rules! ulid_id {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub struct $name(pub Ulid);
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+        impl FromStr for $name {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                Ulid::from_string(text).map(Self).map_err(|_| format!("`{}` is not an id of Rekindle's", clip(text)))
+            }
+        }
+    )*};
+}
+
+ulid_id! {
+    /// A run: an immutable set of rows. Never reused.
+    RunId;
+    /// A copy of a run in one tier. Never reused.
+    CopyId;
+    /// One block in an inbox.
+    InboxId;
+    /// One request to restore.
+    RequestId;
+}
+text_serde!(SourceId, LedgerId, RunId, CopyId, InboxId, RequestId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_round_trip_and_bad_ones_say_what_is_wrong() {
+        let source: SourceId = "campaign/spring-sale".parse().unwrap();
+        assert_eq!(source.to_string(), "campaign/spring-sale");
+        for bad in ["", "campaign", "campaign/", "mail/x", "campaign/a b", "campaign/a/b", "canvas/é"] {
+            assert!(bad.parse::<SourceId>().is_err(), "{bad}");
+        }
+        assert!(SourceId::new(SourceKind::Campaign, &"x".repeat(129)).is_none());
+    }
+}

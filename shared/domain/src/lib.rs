@@ -1,0 +1,23 @@
+//! Rekindle's rules, without I/O: no AWS, no async runtime, no clock, no chance.
+//!
+//! A **ledger** keeps the interactions of a source: rows of (user, facet) with first and last time, in an *inbox* of
+//! appended blocks and in immutable *runs*, which lie in *copies* that a *manifest* lists. Sources, their lifecycle
+//! and their restores stand beside it; filters ask it.
+
+pub mod block;
+mod codec;
+pub mod facet;
+pub mod filter;
+pub mod id;
+pub mod interaction;
+pub mod manifest;
+pub mod merge;
+pub mod part;
+pub mod restore;
+pub mod rows;
+pub mod slot;
+pub mod source;
+pub mod tally;
+pub mod time;
+
+pub use ulid::Ulid;

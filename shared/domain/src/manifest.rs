@@ -1,0 +1,455 @@
+//! The manifest of a ledger: its runs, where each has a copy, and every legal way to swap it.
+//!
+//! A swap is a conditional write of the whole manifest. The functions here compute the manifest that follows;
+//! [`check`] decides, independently of them, whether it may. Nothing is ever re-applied: who loses a swap reads again
+//! and decides again.
+
+use crate::{
+    id::{CopyId, RunId},
+    slot::SlotBits,
+    tally::Tally,
+    time::Millis,
+};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// How long a retired copy may still be read by who saw an older manifest, and how long a staged copy may go without
+/// progress: more than twice any Lambda's life.
+pub const GRACE_MILLIS: i64 = 60 * 60 * 1000;
+/// The most runs a ledger may have.
+pub const MAX_RUNS: usize = 64;
+/// The most copies a manifest may list.
+pub const MAX_COPIES: usize = 256;
+/// The most inbox blocks one rewrite takes.
+pub const MAX_INBOX_KEYS: usize = 2_000;
+/// The most bytes of inbox blocks one rewrite takes.
+pub const MAX_INBOX_BYTES: u64 = 24 << 20;
+
+/// Whether a source's interaction data can be asked.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataState {
+    /// Every run has a live hot copy.
+    #[default]
+    Available,
+    /// Every run has a live cold copy; filters answer "unknown".
+    Expired,
+    /// Expired, and hot copies are being made.
+    Restoring,
+}
+
+impl DataState {
+    /// The name in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Available => "available",
+            Self::Expired => "expired",
+            Self::Restoring => "restoring",
+        }
+    }
+}
+
+/// Where a copy lies.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// Blocks in the ledger table.
+    Hot,
+    /// Parquet objects in the archive bucket.
+    Cold,
+}
+
+/// A copy's life, in order. After `Doomed` it is gone from the manifest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Life {
+    /// Being written: listed before its first byte.
+    Staged,
+    /// Verified, and read.
+    Live,
+    /// No longer chosen by readers, still readable for the grace.
+    Retired,
+    /// Its bytes may be deleted at any time.
+    Doomed,
+}
+
+/// An immutable set of rows.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Run {
+    /// Never reused.
+    pub id: RunId,
+    /// How its hash space is cut.
+    pub slots: SlotBits,
+    /// What its rows add up to.
+    pub tally: Tally,
+}
+
+/// What a rewrite merges. Fixed when its copy is staged.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Inputs {
+    /// Runs, which the new run replaces.
+    pub runs: Vec<RunId>,
+    /// How many inbox blocks; their keys stand in the copy's inputs item.
+    pub inbox_blocks: u32,
+}
+
+/// A place where the rows of a run lie, or are about to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Copy {
+    /// Never reused.
+    pub id: CopyId,
+    /// Whose rows these are. Not listed in the manifest while a rewrite to it is staged.
+    pub run: RunId,
+    /// Hot or cold.
+    pub tier: Tier,
+    /// How the run's hash space is cut.
+    pub slots: SlotBits,
+    /// Where in its life it is.
+    pub life: Life,
+    /// Since when.
+    pub since: Millis,
+    /// What is merged, for a rewrite; `None` for a further copy of a listed run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Inputs>,
+    /// Its size, once it is live.
+    #[serde(default)]
+    pub bytes: u64,
+}
+
+/// Data that did not verify. Nothing of the ledger is deleted until a later check succeeds.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// What did not match, and where.
+    pub reason: String,
+    /// Since when.
+    pub since: Millis,
+}
+
+/// The manifest of one ledger. A ledger that was never rewritten has none: `Manifest::default()`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Counts swaps; the condition of each.
+    pub version: u64,
+    /// Grows with each erasure; copies must match it to commit.
+    #[serde(default)]
+    pub epoch: u32,
+    /// Repeated from the source for readers.
+    pub state: DataState,
+    /// The rows of the ledger that are not in its inbox.
+    pub runs: Vec<Run>,
+    /// Where they lie.
+    pub copies: Vec<Copy>,
+    /// A committed rewrite whose inbox blocks are still to be deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clearing: Option<CopyId>,
+    /// Set where data did not verify.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<Quarantine>,
+}
+
+/// Why a swap is not legal. A bug, or a race that its writer must decide anew.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("{0}")]
+pub struct Illegal(pub String);
+
+fn illegal<T>(why: impl Into<String>) -> Result<T, Illegal> {
+    Err(Illegal(why.into()))
+}
+
+impl Manifest {
+    /// The copy of that id.
+    pub fn copy(&self, id: CopyId) -> Option<&Copy> {
+        self.copies.iter().find(|c| c.id == id)
+    }
+
+    /// The run of that id.
+    pub fn run(&self, id: RunId) -> Option<&Run> {
+        self.runs.iter().find(|r| r.id == id)
+    }
+
+    /// The live copy of a run in a tier.
+    pub fn live(&self, run: RunId, tier: Tier) -> Option<&Copy> {
+        self.copies.iter().find(|c| c.run == run && c.tier == tier && c.life == Life::Live)
+    }
+
+    /// The rewrite under way; there is at most one.
+    pub fn staged_rewrite(&self) -> Option<&Copy> {
+        self.copies.iter().find(|c| c.life == Life::Staged && c.inputs.is_some())
+    }
+
+    /// Further copies of listed runs that are under way.
+    pub fn staged_copies(&self) -> impl Iterator<Item = &Copy> {
+        self.copies.iter().filter(|c| c.life == Life::Staged && c.inputs.is_none())
+    }
+
+    /// Runs without a live copy in that tier.
+    pub fn runs_without(&self, tier: Tier) -> impl Iterator<Item = &Run> {
+        self.runs.iter().filter(move |r| self.live(r.id, tier).is_none())
+    }
+
+    /// What all listed rows add up to; of users and kinds an upper bound where there are several runs.
+    pub fn tally(&self) -> Tally {
+        Tally::sum(self.runs.iter().map(|r| &r.tally))
+    }
+
+    /// When the sweeper must look at the ledger's storage again: inbox blocks to clear, staged copies without
+    /// progress, retired copies past the grace, doomed bytes. Never while in quarantine: nothing is deleted then.
+    pub fn wake_at(&self) -> Option<Millis> {
+        if self.quarantine.is_some() {
+            return None;
+        }
+        let copies = self.copies.iter().filter_map(|c| match c.life {
+            Life::Live => None,
+            Life::Doomed => Some(c.since),
+            Life::Staged | Life::Retired => Some(c.since.plus(GRACE_MILLIS)),
+        });
+        let clearing = self.clearing.and_then(|id| self.copy(id)).map(|c| c.since);
+        copies.chain(clearing).min()
+    }
+
+    /// This manifest as the successor of `old`, if it may follow it.
+    ///
+    /// # Errors
+    /// See [`check`].
+    pub fn succeed(mut self, old: &Self) -> Result<Self, Illegal> {
+        self.version = old.version + 1;
+        check(old, &self)?;
+        Ok(self)
+    }
+
+    /// Lists a copy that is about to be written: a rewrite of `inputs` into a new run, or with `inputs: None` a
+    /// further copy of a listed run.
+    pub fn stage(&self, copy: Copy) -> Self {
+        let mut next = self.clone();
+        next.copies.push(copy);
+        next
+    }
+
+    /// Commits a rewrite: the new run takes the place of its inputs, whose copies retire.
+    ///
+    /// # Errors
+    /// The copy is no longer staged.
+    pub fn commit_rewrite(&self, id: CopyId, tally: Tally, bytes: u64, now: Millis) -> Result<Self, Illegal> {
+        let mut next = self.clone();
+        let Some(copy) = next.copies.iter_mut().find(|c| c.id == id && c.life == Life::Staged) else {
+            return illegal(format!("copy {id} is no longer staged"));
+        };
+        (copy.life, copy.since, copy.bytes) = (Life::Live, now, bytes);
+        let (run, slots) = (copy.run, copy.slots);
+        let inputs = copy.inputs.clone().unwrap_or_default();
+        if inputs.inbox_blocks > 0 {
+            next.clearing = Some(id);
+        }
+        next.runs.retain(|r| !inputs.runs.contains(&r.id));
+        next.runs.push(Run { id: run, slots, tally });
+        next.retire(now, |c| inputs.runs.contains(&c.run));
+        next.quarantine = None;
+        Ok(next)
+    }
+
+    /// Makes a further copy live.
+    ///
+    /// # Errors
+    /// The copy is no longer staged.
+    pub fn commit_copy(&self, id: CopyId, bytes: u64, now: Millis) -> Result<Self, Illegal> {
+        let mut next = self.clone();
+        let Some(copy) = next.copies.iter_mut().find(|c| c.id == id && c.life == Life::Staged) else {
+            return illegal(format!("copy {id} is no longer staged"));
+        };
+        (copy.life, copy.since, copy.bytes) = (Life::Live, now, bytes);
+        next.quarantine = None;
+        Ok(next)
+    }
+
+    /// Makes the data available: every run has a live hot copy.
+    pub fn available(&self) -> Self {
+        Self { state: DataState::Available, ..self.clone() }
+    }
+
+    /// Makes the data expired: hot copies retire.
+    pub fn expired(&self, now: Millis) -> Self {
+        let mut next = Self { state: DataState::Expired, ..self.clone() };
+        next.retire(now, |c| c.tier == Tier::Hot);
+        next
+    }
+
+    /// Begins to restore.
+    pub fn restoring(&self) -> Self {
+        Self { state: DataState::Restoring, ..self.clone() }
+    }
+
+    fn retire(&mut self, now: Millis, which: impl Fn(&Copy) -> bool) {
+        for copy in self.copies.iter_mut().filter(|c| c.life == Life::Live && which(c)) {
+            (copy.life, copy.since) = (Life::Retired, now);
+        }
+    }
+
+    /// Gives up staged copies that `which` picks.
+    pub fn abandon(&self, now: Millis, which: impl Fn(&Copy) -> bool) -> Self {
+        let mut next = self.clone();
+        for copy in next.copies.iter_mut().filter(|c| c.life == Life::Staged && which(c)) {
+            (copy.life, copy.since) = (Life::Doomed, now);
+        }
+        next
+    }
+
+    /// Dooms what is past the grace: retired copies, and staged ones that `stalled` says make no progress.
+    pub fn doom(&self, now: Millis, stalled: impl Fn(&Copy) -> bool) -> Self {
+        let mut next = self.clone();
+        for copy in next.copies.iter_mut().filter(|c| now >= c.since.plus(GRACE_MILLIS)) {
+            if copy.life == Life::Retired || (copy.life == Life::Staged && stalled(copy)) {
+                (copy.life, copy.since) = (Life::Doomed, now);
+            }
+        }
+        next
+    }
+
+    /// Gives staged copies that `which` picks another grace: they make progress.
+    pub fn renew(&self, now: Millis, which: impl Fn(&Copy) -> bool) -> Self {
+        let mut next = self.clone();
+        for copy in next.copies.iter_mut().filter(|c| c.life == Life::Staged && which(c)) {
+            copy.since = now;
+        }
+        next
+    }
+
+    /// Forgets a doomed copy whose bytes are deleted.
+    pub fn forget(&self, id: CopyId) -> Self {
+        let mut next = self.clone();
+        next.copies.retain(|c| c.id != id || c.life != Life::Doomed);
+        next
+    }
+
+    /// The committed rewrite's inbox blocks are deleted.
+    pub fn cleared(&self, id: CopyId) -> Self {
+        let mut next = self.clone();
+        next.clearing = next.clearing.filter(|c| *c != id);
+        next
+    }
+
+    /// Puts the ledger in quarantine.
+    pub fn quarantined(&self, reason: &str, now: Millis) -> Self {
+        Self { quarantine: Some(Quarantine { reason: reason.to_owned(), since: now }), ..self.clone() }
+    }
+}
+
+/// Whether `new` may follow `old`. Every swap passes through here.
+///
+/// # Errors
+/// [`Illegal`] names the rule that is broken.
+pub fn check(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
+    if new.version != old.version + 1 || new.epoch != old.epoch {
+        return illegal("a swap moves the version by one and keeps the epoch");
+    }
+    if new.runs.len() > MAX_RUNS || new.copies.len() > MAX_COPIES {
+        return illegal(format!("a manifest lists at most {MAX_RUNS} runs and {MAX_COPIES} copies"));
+    }
+    check_state(new)?;
+    check_lives(old, new)?;
+    check_runs(old, new)?;
+    check_retired(old, new)?;
+    check_rewrite(old, new)
+}
+
+fn check_state(new: &Manifest) -> Result<(), Illegal> {
+    let needed = if new.state == DataState::Available { Tier::Hot } else { Tier::Cold };
+    match new.runs_without(needed).next() {
+        Some(run) => {
+            illegal(format!("{} needs a live {needed:?} copy of run {}", new.state.as_str(), run.id))
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_lives(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
+    for copy in &new.copies {
+        let Some(before) = old.copy(copy.id) else {
+            if copy.life != Life::Staged {
+                return illegal(format!("copy {} must be staged before it is {:?}", copy.id, copy.life));
+            }
+            continue;
+        };
+        let unchanged = (before.run, before.tier, before.slots, &before.inputs)
+            == (copy.run, copy.tier, copy.slots, &copy.inputs);
+        let forward = before.life == copy.life
+            || matches!(
+                (before.life, copy.life),
+                (Life::Staged, Life::Live | Life::Doomed) | (Life::Live, Life::Retired) | (Life::Retired, Life::Doomed)
+            );
+        if !unchanged || !forward {
+            return illegal(format!("copy {} cannot go from {:?} to {:?}", copy.id, before.life, copy.life));
+        }
+    }
+    match old.copies.iter().find(|c| new.copy(c.id).is_none() && c.life != Life::Doomed) {
+        Some(copy) => illegal(format!("copy {} is {:?}, and only doomed copies are forgotten", copy.id, copy.life)),
+        None => Ok(()),
+    }
+}
+
+/// The copy of a rewrite that this swap commits.
+fn committed<'a>(old: &Manifest, new: &'a Manifest) -> Option<&'a Copy> {
+    new.copies.iter().find(|c| {
+        c.life == Life::Live && c.inputs.is_some() && old.copy(c.id).is_some_and(|b| b.life == Life::Staged)
+    })
+}
+
+fn check_runs(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
+    let commit = committed(old, new);
+    let replaced: &[RunId] = commit.and_then(|c| c.inputs.as_ref()).map_or(&[], |i| &i.runs);
+    for run in &old.runs {
+        match new.run(run.id) {
+            Some(same) if same == run && !replaced.contains(&run.id) => {}
+            None if replaced.contains(&run.id) => {}
+            _ => return illegal(format!("run {} may only be replaced by a rewrite of it", run.id)),
+        }
+    }
+    for run in new.runs.iter().filter(|r| old.run(r.id).is_none()) {
+        if commit.is_none_or(|c| c.run != run.id) {
+            return illegal(format!("run {} has no committed copy", run.id));
+        }
+    }
+    match replaced.iter().find(|r| old.run(**r).is_none()) {
+        Some(run) => illegal(format!("input run {run} is not listed")),
+        None => Ok(()),
+    }
+}
+
+fn check_retired(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
+    for copy in old.copies.iter().filter(|c| c.life == Life::Live) {
+        let is_live = new.copy(copy.id).is_some_and(|c| c.life == Life::Live);
+        let other = new.copies.iter().any(|c| c.run == copy.run && c.life == Life::Live);
+        if !is_live && !other && new.run(copy.run).is_some() {
+            return illegal(format!("copy {} is the last of run {}", copy.id, copy.run));
+        }
+    }
+    Ok(())
+}
+
+fn check_rewrite(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
+    let staged = |m: &Manifest| m.copies.iter().filter(|c| c.life == Life::Staged && c.inputs.is_some()).count();
+    if staged(new) > 1 {
+        return illegal("a ledger has one rewrite at a time");
+    }
+    for copy in new.copies.iter().filter(|c| old.copy(c.id).is_none()) {
+        match &copy.inputs {
+            Some(inputs) => {
+                if old.run(copy.run).is_some() || inputs.runs.iter().any(|r| old.run(*r).is_none()) {
+                    return illegal(format!("copy {}: a rewrite makes a new run out of listed ones", copy.id));
+                }
+                if inputs.inbox_blocks > 0 && old.clearing.is_some() {
+                    return illegal("the inbox blocks of the rewrite before must be cleared first");
+                }
+            }
+            None if old.run(copy.run).is_none_or(|r| r.slots != copy.slots) => {
+                return illegal(format!("copy {}: run {} is not listed", copy.id, copy.run));
+            }
+            None => {}
+        }
+    }
+    let expected = committed(old, new).filter(|c| c.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0)).map(|c| c.id);
+    match (old.clearing, new.clearing) {
+        (None, now) if now == expected => Ok(()),
+        (Some(before), now) if expected.is_none() && (now.is_none() || now == Some(before)) => Ok(()),
+        _ => illegal("inbox blocks are cleared after the commit of the rewrite that took them, and before the next"),
+    }
+}

@@ -1,0 +1,161 @@
+//! Merging sorted streams of rows: the heart of rewrites and of audiences. No I/O: the caller feeds it batches.
+
+use crate::rows::{Rows, UserRows};
+
+#[derive(Default)]
+struct Stream {
+    rows: Rows,
+    at: usize,
+    finished: bool,
+}
+
+/// Walks several streams in ledger order at once and brings together what each has of a user.
+///
+/// A stream is fed in batches of whole users: no user may stand in two batches of one stream.
+pub struct Merge {
+    streams: Vec<Stream>,
+    members: Vec<(usize, usize)>,
+}
+
+/// One user with the rows of every stream that has it.
+pub struct Group<'a> {
+    streams: &'a [Stream],
+    members: &'a [(usize, usize)],
+}
+
+impl<'a> Group<'a> {
+    /// The user, with the rows of the first stream that has it.
+    pub fn user(&self) -> UserRows<'a> {
+        let (stream, at) = self.members[0];
+        self.streams[stream].rows.user(at)
+    }
+
+    /// The user's rows by stream: the stream's number, its current batch, the user's rows in it.
+    pub fn parts(&self) -> impl Iterator<Item = (usize, &'a Rows, UserRows<'a>)> + '_ {
+        self.members.iter().map(|&(stream, at)| {
+            let rows = &self.streams[stream].rows;
+            (stream, rows, rows.user(at))
+        })
+    }
+}
+
+impl Merge {
+    /// A merge of `streams` streams, none of which has been fed yet.
+    pub fn new(streams: usize) -> Self {
+        let streams = std::iter::repeat_with(Stream::default).take(streams).collect();
+        Self { streams, members: Vec::new() }
+    }
+
+    /// A stream that must be fed or finished before the merge can go on.
+    pub fn needs(&self) -> Option<usize> {
+        self.streams.iter().position(|s| s.at == s.rows.len() && !s.finished)
+    }
+
+    /// Gives a stream its next batch.
+    pub fn feed(&mut self, stream: usize, rows: Rows) {
+        let stream = &mut self.streams[stream];
+        debug_assert_eq!(stream.at, stream.rows.len());
+        stream.rows = rows;
+        stream.at = 0;
+    }
+
+    /// Says that a stream has ended.
+    pub fn finish(&mut self, stream: usize) {
+        self.streams[stream].finished = true;
+    }
+
+    /// The current batch of a stream.
+    pub fn batch(&self, stream: usize) -> &Rows {
+        &self.streams[stream].rows
+    }
+
+    /// The next user. `None`: a stream [`Merge::needs`] feeding, or all have ended.
+    pub fn next_group(&mut self) -> Option<Group<'_>> {
+        let mut least: Option<UserRows<'_>> = None;
+        self.members.clear();
+        for (number, stream) in self.streams.iter().enumerate() {
+            if stream.at == stream.rows.len() {
+                if stream.finished {
+                    continue;
+                }
+                self.members.clear();
+                return None;
+            }
+            if least.is_some_and(|l| l.hash < stream.rows.hash(stream.at)) {
+                continue;
+            }
+            let user = stream.rows.user(stream.at);
+            let order = least.map_or(std::cmp::Ordering::Less, |l| user.cmp_position(&l));
+            if order.is_lt() {
+                self.members.clear();
+                least = Some(user);
+            }
+            if order.is_le() {
+                self.members.push((number, stream.at));
+            }
+        }
+        if self.members.is_empty() {
+            return None;
+        }
+        for (stream, _) in &self.members {
+            self.streams[*stream].at += 1;
+        }
+        Some(Group { streams: &self.streams, members: &self.members })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        facet::{Facet, Kind},
+        rows::{Row, user_hash},
+    };
+    use proptest::prelude::*;
+
+    fn batch(ids: &[u8]) -> Rows {
+        let mut ids: Vec<[u8; 1]> = ids.iter().map(|i| [*i]).collect();
+        ids.sort_by_key(|id| user_hash(id));
+        ids.dedup();
+        let mut rows = Rows::with_facets(vec![Facet::of(Kind::Received)]);
+        for id in ids {
+            rows.push(user_hash(&id), &id, &[Row { facet: 0, first_at: 1, last_at: 2 }]);
+        }
+        rows
+    }
+
+    proptest! {
+        /// Every user comes once, in order, with each stream that has it, however the streams are cut into batches.
+        #[test]
+        fn each_user_once_in_order(streams in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..5), cut in 1usize..9) {
+            let sorted: Vec<Rows> = streams.iter().map(|s| batch(s)).collect();
+            let mut merge = Merge::new(sorted.len());
+            let mut fed = vec![0; sorted.len()];
+            let mut seen: Vec<(u64, Vec<u8>, usize)> = vec![];
+            loop {
+                while let Some(s) = merge.needs() {
+                    let to = (fed[s] + cut).min(sorted[s].len());
+                    if fed[s] == to {
+                        merge.finish(s);
+                    } else {
+                        let mut next = Rows::with_facets(sorted[s].facets.clone());
+                        next.extend_from(&sorted[s], fed[s]..to);
+                        fed[s] = to;
+                        merge.feed(s, next);
+                    }
+                }
+                match merge.next_group() {
+                    Some(g) => seen.push((g.user().hash, g.user().id.to_vec(), g.parts().count())),
+                    None if merge.needs().is_none() => break,
+                    None => {}
+                }
+            }
+            let mut expected: Vec<(u64, Vec<u8>, usize)> = (0u8..=255)
+                .map(|i| (user_hash(&[i]), vec![i], streams.iter().filter(|s| s.contains(&i)).count()))
+                .filter(|(_, _, n)| *n > 0)
+                .collect();
+            expected.sort();
+            prop_assert_eq!(seen, expected);
+        }
+    }
+}

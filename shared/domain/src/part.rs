@@ -1,0 +1,70 @@
+//! Parts: the unit of work on a copy. One slot, one part; several workers may do parts of one copy at once.
+
+use crate::{
+    id::RunId,
+    tally::{Digest, Tally},
+    time::Millis,
+};
+use serde::{Deserialize, Serialize};
+
+/// How long a worker has for a part before others may try it: somewhat more than a Lambda lives.
+pub const LEASE_MILLIS: i64 = 16 * 60 * 1000;
+/// After how many attempts a part, and with it the work it belongs to, fails.
+pub const MAX_ATTEMPTS: u32 = 5;
+
+/// What is known of a part. Its first claim makes it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Part {
+    /// The last attempt that was begun. Bytes lie under it; attempts are never repeated.
+    pub attempt: u32,
+    /// Until when nobody else may claim the part.
+    pub lease_until: Millis,
+    /// The outcome: the first attempt that was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<PartDone>,
+}
+
+/// A part that was written, read back and compared.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct PartDone {
+    /// The attempt whose bytes count.
+    pub attempt: u32,
+    /// What its rows add up to.
+    pub tally: Tally,
+    /// What it takes where it lies.
+    pub bytes: u64,
+    /// What was read of each input run within the slot; empty for a further copy of a run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consumed: Vec<Consumed>,
+}
+
+/// Rows of one input run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Consumed {
+    /// The input.
+    pub run: RunId,
+    /// How many rows.
+    pub rows: u64,
+    /// Their digest.
+    pub digest: Digest,
+}
+
+impl Part {
+    /// Whether a worker may begin an attempt.
+    pub fn is_free(&self, now: Millis) -> bool {
+        self.done.is_none() && self.lease_until <= now
+    }
+
+    /// Whether no attempt is left.
+    pub fn is_exhausted(&self, now: Millis) -> bool {
+        self.is_free(now) && self.attempt >= MAX_ATTEMPTS
+    }
+}
+
+/// Adds up what the parts of a rewrite consumed of a run.
+pub fn consumed_of(parts: &[PartDone], run: RunId) -> (u64, Digest) {
+    let of_run = parts.iter().flat_map(|p| &p.consumed).filter(|c| c.run == run);
+    of_run.fold((0, Digest::default()), |(rows, digest), c| {
+        (rows + c.rows, Digest(digest.0.wrapping_add(c.digest.0)))
+    })
+}

@@ -1,0 +1,201 @@
+//! Requests to restore, and the notices that say how they ended.
+
+use crate::{
+    id::{RequestId, SourceId},
+    source::Outcome,
+    time::Millis,
+};
+use serde::{Deserialize, Serialize};
+
+/// The most sources one request names.
+pub const MAX_SOURCES: usize = 1_000;
+/// The most addresses one request notifies.
+pub const MAX_NOTIFY: usize = 50;
+
+/// A request to restore.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// Its id.
+    pub id: RequestId,
+    /// Counts writes; the condition of each.
+    pub version: u64,
+    /// When it was made.
+    pub created_at: Millis,
+    /// When its last item ended.
+    pub completed_at: Option<Millis>,
+    /// Who asked, where that is known.
+    pub requested_by: Option<String>,
+    /// Who gets a mail at the end, one each.
+    pub notify: Vec<String>,
+    /// How many items it has.
+    pub items: u32,
+    /// How many of them have not ended.
+    pub remaining: u32,
+    /// How many of them failed.
+    pub failed: u32,
+    /// How many of them were cancelled.
+    pub cancelled: u32,
+    /// Whether all items were begun.
+    pub begun: bool,
+    /// Whether somebody cancelled it.
+    pub is_cancelled: bool,
+    /// When the sweeper looks at it again unless it has completed.
+    pub look_at: Option<Millis>,
+}
+
+/// The state of a request, in the order of its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum RequestState {
+    Queued,
+    Running,
+    Completed,
+    PartlyFailed,
+    Failed,
+    Cancelled,
+}
+
+impl Request {
+    /// Where it is.
+    pub fn state(&self) -> RequestState {
+        if self.remaining > 0 {
+            return if self.begun || self.remaining < self.items { RequestState::Running } else { RequestState::Queued };
+        }
+        match self {
+            _ if self.failed == self.items => RequestState::Failed,
+            _ if self.failed > 0 => RequestState::PartlyFailed,
+            _ if self.is_cancelled && self.cancelled > 0 => RequestState::Cancelled,
+            _ => RequestState::Completed,
+        }
+    }
+}
+
+/// Where one source of a request is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemState {
+    /// Not begun.
+    Queued,
+    /// Under way.
+    Restoring,
+    /// Done.
+    Restored,
+    /// It was not expired; its clock starts anew.
+    AlreadyAvailable,
+    /// There never were interactions.
+    NothingToRestore,
+    /// Expired as before.
+    Failed,
+    /// Given up by this request.
+    Cancelled,
+}
+
+impl ItemState {
+    /// Whether nothing more will happen to it.
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Restoring)
+    }
+}
+
+/// One source of a request.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Item {
+    /// The source.
+    pub source: SourceId,
+    /// Where it is.
+    pub state: ItemState,
+    /// How many users come back.
+    pub users_total: u64,
+    /// When the data expires again.
+    pub expires_at: Option<Millis>,
+    /// Why it failed, for people.
+    pub error: Option<String>,
+}
+
+impl Item {
+    /// An item that has not begun.
+    pub const fn queued(source: SourceId) -> Self {
+        Self { source, state: ItemState::Queued, users_total: 0, expires_at: None, error: None }
+    }
+
+    /// This item after its source's restore ended so.
+    pub fn ended(&self, outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Restored { expires_at } => {
+                Self { state: ItemState::Restored, expires_at: *expires_at, error: None, ..self.clone() }
+            }
+            Outcome::Failed { error } => {
+                Self { state: ItemState::Failed, error: Some(error.clone()), expires_at: None, ..self.clone() }
+            }
+        }
+    }
+}
+
+impl Request {
+    /// The request after one of its items ended in that state.
+    pub fn item_ended(&self, state: ItemState, now: Millis) -> Self {
+        let remaining = self.remaining.saturating_sub(1);
+        Self {
+            remaining,
+            failed: self.failed + u32::from(state == ItemState::Failed),
+            cancelled: self.cancelled + u32::from(state == ItemState::Cancelled),
+            completed_at: (remaining == 0).then_some(now),
+            look_at: self.look_at.filter(|_| remaining > 0),
+            ..self.clone()
+        }
+    }
+}
+
+/// What a mail is about.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "about")]
+pub enum Subject {
+    /// A restore has ended.
+    Restore {
+        /// Which.
+        request: RequestId,
+    },
+    /// Data did not verify and is in quarantine.
+    Quarantine {
+        /// Whose data.
+        source: SourceId,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// One mail to one recipient: pending, claimed under a lease, sent. A lapsed claim is sent again, so that a crash
+/// costs a rare duplicate and never a mail.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Notice {
+    /// Its id: what it is about and a number, so that it cannot be made twice.
+    pub id: String,
+    /// To whom.
+    pub to: String,
+    /// What about.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// When it was made.
+    pub created_at: Millis,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was sent.
+    pub sent_at: Option<Millis>,
+    /// Why it was given up.
+    pub failed: Option<String>,
+    /// Until when nobody else may send it, and when the sweeper looks at it again.
+    pub lease_until: Millis,
+}
+
+/// How long a notifier has to send one mail.
+pub const NOTICE_LEASE_MILLIS: i64 = 2 * 60 * 1000;
+/// After how many tries a notice is given up, aloud.
+pub const MAX_NOTICE_ATTEMPTS: u32 = 10;
+
+impl Notice {
+    /// When the sweeper must look at it.
+    pub fn wake_at(&self) -> Option<Millis> {
+        (self.sent_at.is_none() && self.failed.is_none()).then_some(self.lease_until)
+    }
+}

@@ -1,0 +1,297 @@
+//! Sources (campaigns and Canvases): their fields, their lifecycle, and when their data expires.
+
+use crate::{
+    filter::Filter,
+    id::{RequestId, SourceId, SourceKind},
+    manifest::DataState,
+    time::{Millis, Period},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// The most holders a source item lists.
+pub const MAX_HOLDERS: usize = 500;
+/// The most requests that may wait for one restore.
+pub const MAX_WAITING: usize = 500;
+/// How long late rows of an expired ledger stay in its inbox before they are archived.
+pub const LATE_SWEEP_MILLIS: i64 = 24 * 60 * 60 * 1000;
+
+/// Whether a source sends. Not to be confused with the state of its data.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Not started yet.
+    Draft,
+    /// Sending.
+    Active,
+    /// No longer sending.
+    Stopped,
+}
+
+impl Status {
+    /// The name in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Active => "active",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A variant of a campaign.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// What interactions name it by.
+    pub id: String,
+    /// What people call it.
+    #[serde(default)]
+    pub name: String,
+}
+
+/// An active source that retargets another.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Holder {
+    /// The active source.
+    pub source: SourceId,
+    /// Through which segments, if not directly.
+    #[serde(default)]
+    pub via: Vec<String>,
+}
+
+/// How a restore ended for one source.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Outcome {
+    /// The data is available again.
+    Restored {
+        /// When it expires again.
+        expires_at: Option<Millis>,
+    },
+    /// It is expired as before.
+    Failed {
+        /// Why, for people.
+        error: String,
+    },
+}
+
+/// An outcome that a request has yet to be told.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Settlement {
+    /// Whom to tell.
+    pub request: RequestId,
+    /// What.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// A campaign or a Canvas.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Source {
+    /// Its name in the API: `campaign/ID`.
+    pub source: SourceId,
+    /// Counts writes; the condition of each.
+    pub version: u64,
+    /// What people call it.
+    pub name: String,
+    /// Its variants.
+    #[serde(default)]
+    pub variants: Vec<Variant>,
+    /// Whom it is sent to.
+    #[serde(default)]
+    pub audience: Option<Filter>,
+    /// Who is mailed about its data.
+    #[serde(default)]
+    pub notify: Vec<String>,
+    /// Draft, active or stopped.
+    pub status: Status,
+    /// When it was registered.
+    pub created_at: Millis,
+    /// When a person or the lifecycle last changed it.
+    pub updated_at: Millis,
+    /// When it was last started.
+    #[serde(default)]
+    pub started_at: Option<Millis>,
+    /// When it was stopped; `None` unless stopped.
+    #[serde(default)]
+    pub stopped_at: Option<Millis>,
+    /// Whether its data can be asked.
+    pub state: DataState,
+    /// When its data was last restored.
+    #[serde(default)]
+    pub restored_at: Option<Millis>,
+    /// When its data last expired.
+    #[serde(default)]
+    pub archived_at: Option<Millis>,
+    /// Whether an interaction ever arrived. Set before the first is stored.
+    #[serde(default)]
+    pub has_data: bool,
+    /// While expired: since when its inbox may have rows.
+    #[serde(default)]
+    pub late_since: Option<Millis>,
+    /// Active sources that retarget it.
+    #[serde(default)]
+    pub holders: BTreeSet<Holder>,
+    /// Requests that wait for the restore that runs.
+    #[serde(default)]
+    pub waiting: BTreeSet<RequestId>,
+    /// Requests that must be told how it ended.
+    #[serde(default)]
+    pub settling: Vec<Settlement>,
+    /// When the sweeper looks at work that is under way or failed, again.
+    #[serde(default)]
+    pub retry_at: Option<Millis>,
+}
+
+/// Why data is kept, or that it is not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Decision {
+    /// There never were interactions.
+    NoData,
+    /// It is expired already, or on its way back.
+    NotAvailable,
+    /// The source is a draft or sends.
+    NotStopped,
+    /// Active sources retarget it.
+    Held(Vec<Holder>),
+    /// The time has not come.
+    Until(Millis),
+    /// It is to expire.
+    Due,
+}
+
+impl Source {
+    /// A draft.
+    pub fn draft(source: SourceId, now: Millis) -> Self {
+        Self {
+            name: source.id().to_owned(),
+            source,
+            version: 0,
+            variants: Vec::new(),
+            audience: None,
+            notify: Vec::new(),
+            status: Status::Draft,
+            created_at: now,
+            updated_at: now,
+            started_at: None,
+            stopped_at: None,
+            state: DataState::Available,
+            restored_at: None,
+            archived_at: None,
+            has_data: false,
+            late_since: None,
+            holders: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            settling: Vec::new(),
+            retry_at: None,
+        }
+    }
+
+    /// A source that ingest saw before anybody registered it: active, with data.
+    pub fn seen(source: SourceId, now: Millis) -> Self {
+        Self { status: Status::Active, started_at: Some(now), has_data: true, ..Self::draft(source, now) }
+    }
+
+    /// When the data's time is over: the later of stop and restore plus the retention. `None` unless stopped.
+    pub fn due_at(&self, retention: &Period) -> Option<Millis> {
+        if self.status != Status::Stopped {
+            return None;
+        }
+        self.stopped_at.max(self.restored_at).and_then(|from| retention.after(from))
+    }
+
+    /// Whether the data is kept, and why.
+    pub fn decide(&self, retention: &Period, now: Millis) -> Decision {
+        if self.state != DataState::Available {
+            return Decision::NotAvailable;
+        }
+        if !self.has_data {
+            return Decision::NoData;
+        }
+        match self.due_at(retention) {
+            None => Decision::NotStopped,
+            Some(_) if !self.holders.is_empty() => Decision::Held(self.holders.iter().cloned().collect()),
+            Some(due) if now < due => Decision::Until(due),
+            Some(_) => Decision::Due,
+        }
+    }
+
+    /// When the data will expire, for people. `None` while active, held, expired or without data; never slides.
+    pub fn expires_at(&self, retention: &Period) -> Option<Millis> {
+        let kept = !self.has_data || self.state != DataState::Available || !self.holders.is_empty();
+        if kept { None } else { self.due_at(retention) }
+    }
+
+    /// When the sweeper must look at this source: to tell requests, to expire, to archive late rows, to drive a
+    /// restore on. `None`: nothing will ever be due unless the source changes.
+    pub fn wake_at(&self, retention: &Period) -> Option<Millis> {
+        if !self.settling.is_empty() {
+            return Some(self.updated_at);
+        }
+        let due = match self.state {
+            DataState::Available => self.expires_at(retention)?,
+            DataState::Expired => self.late_since?.plus(LATE_SWEEP_MILLIS),
+            DataState::Restoring => self.updated_at,
+        };
+        Some(self.retry_at.map_or(due, |retry| retry.max(due)))
+    }
+
+    /// Whether it is a campaign.
+    pub fn is_campaign(&self) -> bool {
+        self.source.kind() == SourceKind::Campaign
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn source() -> Source {
+        Source::seen("campaign/a".parse().unwrap(), Millis(0))
+    }
+
+    fn p3m() -> Period {
+        Period::parse("P3M").unwrap()
+    }
+
+    #[test]
+    fn the_clock_starts_at_the_later_of_stop_and_restore() {
+        let at = |t| Millis::parse(t).unwrap();
+        let mut s = source();
+        assert_eq!(s.decide(&p3m(), at("2030-01-01T00:00:00Z")), Decision::NotStopped);
+        s.status = Status::Stopped;
+        s.stopped_at = Some(at("2026-11-30T00:00:00Z"));
+        assert_eq!(s.expires_at(&p3m()), Some(at("2027-02-28T00:00:00Z")));
+        assert_eq!(s.decide(&p3m(), at("2027-02-27T23:59:59.999Z")), Decision::Until(at("2027-02-28T00:00:00Z")));
+        assert_eq!(s.decide(&p3m(), at("2027-02-28T00:00:00Z")), Decision::Due);
+        s.restored_at = Some(at("2027-03-01T00:00:00Z"));
+        assert_eq!(s.expires_at(&p3m()), Some(at("2027-06-01T00:00:00Z")));
+    }
+
+    #[test]
+    fn l6_held_data_is_never_due() {
+        let mut s = source();
+        s.status = Status::Stopped;
+        s.stopped_at = Some(Millis(0));
+        let holder = Holder { source: "campaign/b".parse().unwrap(), via: vec![] };
+        s.holders.insert(holder.clone());
+        let late = Millis::parse("2100-01-01T00:00:00Z").unwrap();
+        assert_eq!(s.decide(&p3m(), late), Decision::Held(vec![holder]));
+        assert_eq!((s.expires_at(&p3m()), s.wake_at(&p3m())), (None, None));
+    }
+
+    proptest! {
+        /// L9: whatever is due is also looked at: nothing due has a wake time in the future.
+        #[test]
+        fn l9_what_is_due_is_looked_at(stopped in 0i64..4_000_000_000_000, later in 0i64..40_000_000_000) {
+            let mut s = source();
+            s.status = Status::Stopped;
+            s.stopped_at = Some(Millis(stopped));
+            let now = Millis(stopped + later);
+            let due = s.decide(&p3m(), now) == Decision::Due;
+            prop_assert_eq!(due, s.wake_at(&p3m()).is_some_and(|w| w <= now));
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Points in time, periods, and the ports for the clock and for ids.
+//!
+//! Nothing in the shared crates reads a clock or a random source by itself; shells pass these ports in.
+
+use jiff::{Span, Timestamp, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use ulid::Ulid;
+
+/// A point in time: milliseconds since 1970-01-01T00:00:00Z. Written as RFC 3339 with milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Millis(pub i64);
+
+impl Millis {
+    /// Reads RFC 3339 (any offset). `None` if it is not that.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse::<Timestamp>().ok().map(|t| Self(t.as_millisecond()))
+    }
+
+    /// This time plus a number of milliseconds; saturates.
+    pub const fn plus(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+}
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Timestamp::from_millisecond(self.0) {
+            Ok(at) => write!(f, "{at:.3}"),
+            Err(_) => write!(f, "{}ms", self.0),
+        }
+    }
+}
+
+impl Serialize for Millis {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Millis {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl serde::de::Visitor<'_> for V {
+            type Value = Millis;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an RFC 3339 time such as \"2026-11-22T10:00:00Z\", or epoch milliseconds")
+            }
+            fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<Millis, E> {
+                Millis::parse(v).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(v), &self))
+            }
+            fn visit_i64<E: serde::de::Error>(self, v: i64) -> Result<Millis, E> {
+                Ok(Millis(v))
+            }
+            fn visit_u64<E: serde::de::Error>(self, v: u64) -> Result<Millis, E> {
+                i64::try_from(v)
+                    .map(Millis)
+                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(v), &self))
+            }
+        }
+        d.deserialize_any(V)
+    }
+}
+
+/// A calendar period such as `P3M` or `PT1H` (ISO 8601), added in UTC and clamped at month ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Period(Span);
+
+impl Period {
+    /// Parses an ISO 8601 duration that is greater than zero.
+    ///
+    /// # Errors
+    /// A sentence for people, naming what was wrong.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let span: Span = text
+            .starts_with('P')
+            .then(|| text.parse().ok())
+            .flatten()
+            .ok_or_else(|| format!("`{text}` is not an ISO 8601 duration such as P3M, P30D or PT12H"))?;
+        if !span.is_positive() {
+            return Err(format!("`{text}` must be longer than zero"));
+        }
+        let period = Self(span);
+        if period.after(Millis(0)).is_none() {
+            return Err(format!("`{text}` is too long"));
+        }
+        Ok(period)
+    }
+
+    /// `at` plus this period by the UTC calendar: 30 November + P3M is 28 (29) February.
+    /// `None` where the sum leaves the calendar.
+    pub fn after(&self, at: Millis) -> Option<Millis> {
+        let start = Timestamp::from_millisecond(at.0).ok()?.to_zoned(TimeZone::UTC);
+        let end = start.checked_add(self.0).ok()?;
+        Some(Millis(end.timestamp().as_millisecond()))
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where the time comes from. Read at each swap, not once an invocation.
+pub trait Clock: Send + Sync {
+    /// The present.
+    fn now(&self) -> Millis;
+}
+
+/// Where ids come from. Every id is new: ids of runs, copies and inbox blocks are never reused.
+pub trait Ids: Send + Sync {
+    /// A new id whose first 48 bits are `now`.
+    fn new_id(&self, now: Millis) -> Ulid;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Millis {
+        Millis::parse(text).unwrap()
+    }
+
+    #[test]
+    fn three_calendar_months_clamp_at_month_ends() {
+        let p = Period::parse("P3M").unwrap();
+        assert_eq!(p.after(at("2026-11-22T10:00:00Z")), Some(at("2027-02-22T10:00:00Z")));
+        assert_eq!(p.after(at("2026-11-30T10:00:00Z")), Some(at("2027-02-28T10:00:00Z")));
+        assert_eq!(p.after(at("2027-11-30T10:00:00Z")), Some(at("2028-02-29T10:00:00Z")));
+    }
+
+    #[test]
+    fn periods_out_of_shape_are_refused() {
+        for bad in ["", "3 months", "-P1D", "P0D", "P", "PT", "P99999Y", "1d"] {
+            assert!(Period::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_are_written_with_milliseconds_and_read_back() {
+        let t = at("2026-11-22T10:00:00Z");
+        assert_eq!(t.to_string(), "2026-11-22T10:00:00.000Z");
+        assert_eq!(Millis::parse(&t.to_string()), Some(t));
+        assert_eq!(serde_json::from_str::<Millis>("1000").unwrap(), Millis(1000));
+        assert!(serde_json::from_str::<Millis>("1e30").is_err());
+    }
+}
