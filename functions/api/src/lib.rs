@@ -1,1 +1,22 @@
+//! The api function: sources, audiences and restores.
 
+mod audiences;
+mod campaigns;
+mod restores;
+
+use axum::Router;
+use rekindle_runtime::http::with_fallbacks;
+use rekindle_service::Rekindle;
+
+/// The function's routes.
+pub fn router(app: Rekindle) -> Router {
+    with_fallbacks(routes(app))
+}
+
+/// The routes without answers for what is not there, to be merged with others.
+pub fn routes(app: Rekindle) -> Router {
+    campaigns::routes()
+        .merge(audiences::routes())
+        .merge(restores::routes())
+        .with_state(app)
+}

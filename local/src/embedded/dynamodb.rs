@@ -131,7 +131,8 @@ where
 /// Which DynamoDB error a body that could not be read stands for. `dynoxide`'s types check values as they read them
 /// and say the class by a prefix, which must not reach the caller; serde adds where in the body it was.
 fn refusal(message: &str) -> DynoxideError {
-    const CLASSES: [(&str, fn(String) -> DynoxideError); 5] = [
+    type Class = fn(String) -> DynoxideError;
+    const CLASSES: [(&str, Class); 5] = [
         (
             "SERIALIZATION_AS_READ:",
             DynoxideError::SerializationException,

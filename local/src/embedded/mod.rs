@@ -7,26 +7,21 @@
 //! | service | engine | kept in a data directory |
 //! |---|---|---|
 //! | DynamoDB | `dynoxide` (SQLite) | `dynamodb.sqlite` |
-//! | S3 | protocol by `s3s`, storage by [`objects`] | `s3/` |
-//! | SQS | `rustack-sqs` | nothing: queues are in memory, as their messages are only hints to look at DynamoDB |
+//! | S3 | protocol by `s3s`, storage of our own | `s3/` |
+//! | SQS | `rustack-sqs` | nothing: queues and their messages are in memory |
 //! | SES | `rustack-ses`, plus an outbox of our own | `outbox.jsonl` |
 //!
 //! In memory every engine does its work inline, so that a single-threaded test is a function of its seed. In a data
-//! directory the work waits for the disk and runs on blocking threads (see [`worker`]).
+//! directory the work waits for the disk and runs on blocking threads (see `worker.rs`).
 //!
 //! Faults, counting and latency are not built in: wrap the `SharedHttpClient` in another one.
 
-mod checksum;
 mod dynamodb;
 mod http;
-mod index;
 mod journal;
-mod objects;
 mod s3;
-mod s3_operations;
 mod ses;
 mod sqs;
-mod uploads;
 mod worker;
 
 use std::fs::{self, File, TryLockError};

@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use rustack_sqs_core::config::SqsConfig;
 use rustack_sqs_core::handler::RustackSqsHandler;
 use rustack_sqs_core::provider::RustackSqs;
 use rustack_sqs_http::dispatch::dispatch_operation;
 use rustack_sqs_http::response::error_to_response;
 use rustack_sqs_http::router::resolve_operation;
+use serde_json::Value;
 
 use super::{EmbeddedError, REGION, http as wire};
 
@@ -43,12 +44,30 @@ impl Sqs {
         &self,
         request: Request<Bytes>,
     ) -> Result<Response<SdkBody>, EmbeddedError> {
-        let answer = match resolve_operation(request.headers()) {
-            Ok(operation) => {
-                dispatch_operation(&self.handler, operation, request.into_body()).await
-            }
+        let (parts, mut body) = request.into_parts();
+        if let Some(rewritten) = with_numeric_redrive(&parts.headers, &body) {
+            body = rewritten;
+        }
+        let answer = match resolve_operation(&parts.headers) {
+            Ok(operation) => dispatch_operation(&self.handler, operation, body).await,
             Err(error) => Err(error),
         };
         wire::into_sdk(answer.unwrap_or_else(|error| error_to_response(&error, REQUEST_ID))).await
     }
+}
+
+/// AWS takes a `maxReceiveCount` of `5` and of `"5"`, and both are seen; the engine takes the former only.
+/// `None` when there is nothing to rewrite.
+fn with_numeric_redrive(headers: &HeaderMap, body: &[u8]) -> Option<Bytes> {
+    let target = headers.get("x-amz-target")?.to_str().ok()?;
+    if !target.ends_with("CreateQueue") && !target.ends_with("SetQueueAttributes") {
+        return None;
+    }
+    let mut request: Value = serde_json::from_slice(body).ok()?;
+    let attribute = request.pointer_mut("/Attributes/RedrivePolicy")?;
+    let mut policy: Value = serde_json::from_str(attribute.as_str()?).ok()?;
+    let count = policy.get_mut("maxReceiveCount")?;
+    *count = count.as_str()?.parse::<u32>().ok()?.into();
+    *attribute = policy.to_string().into();
+    Some(request.to_string().into())
 }

@@ -5,8 +5,8 @@ use super::EmbeddedError;
 /// Where an engine's synchronous work runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Worker {
-    /// On the calling task. For state in memory: most calls take tens of microseconds, less than two thread
-    /// switches, and on a single-threaded runtime the order of calls stays a function of the test's seed.
+    /// On the calling task. For state in memory, where most calls take a tenth of a millisecond (a full Query page
+    /// takes 5 to 25), and where the order of calls on a single-threaded runtime stays a function of a test's seed.
     Inline,
     /// On tokio's blocking threads. For state on disk, where an acknowledged write waits for `fsync`. The work
     /// goes on to its end when the caller stops waiting, as it would at AWS.
@@ -17,7 +17,8 @@ impl Worker {
     /// Runs `work` to its end and returns what it returned.
     ///
     /// # Errors
-    /// [`EmbeddedError::Stopped`] when the runtime shuts down before the work has begun.
+    /// [`EmbeddedError::Stopped`] when the runtime shuts down before the work has begun, and
+    /// [`EmbeddedError::Request`] when an engine panics over it.
     pub(super) async fn run<T, W>(self, work: W) -> Result<T, EmbeddedError>
     where
         T: Send + 'static,
@@ -25,9 +26,13 @@ impl Worker {
     {
         match self {
             Self::Inline => Ok(work()),
-            Self::BlockingThread => tokio::task::spawn_blocking(work)
-                .await
-                .map_err(|_| EmbeddedError::Stopped),
+            Self::BlockingThread => tokio::task::spawn_blocking(work).await.map_err(|error| {
+                if error.is_cancelled() {
+                    EmbeddedError::Stopped
+                } else {
+                    EmbeddedError::Request(format!("its engine panicked: {error}"))
+                }
+            }),
         }
     }
 }

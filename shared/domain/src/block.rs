@@ -117,7 +117,18 @@ impl From<Truncated> for BlockError {
 }
 
 /// Encodes users `range` of `rows`, which stand in the order that `cover` implies (`None`: by id, an inbox block).
+///
+/// The bytes are a function of the rows alone: the order of their dictionary does not show.
 pub fn encode(rows: &Rows, range: std::ops::Range<usize>, cover: Option<Cover>) -> Vec<u8> {
+    encode_bounded(rows, range, cover).0
+}
+
+/// Encodes, and says whether the block stays within what [`decode`] accepts: few bytes may hold much.
+fn encode_bounded(
+    rows: &Rows,
+    range: std::ops::Range<usize>,
+    cover: Option<Cover>,
+) -> (Vec<u8>, bool) {
     let users = range.len();
     let first_row = rows.row_start(range.start);
     let end_row = rows.row_start(range.end);
@@ -131,19 +142,44 @@ pub fn encode(rows: &Rows, range: std::ops::Range<usize>, cover: Option<Cover>) 
     put_varint(&mut out, records.len() as u64);
     let ids: Vec<&[u8]> = range.clone().map(|u| rows.user(u).id).collect();
     put_ids(&mut out, &ids, cover.is_none());
-    let mut column: Vec<i64> = range.map(|u| rows.user(u).rows.len() as i64).collect();
+    let id_bytes: usize = ids
+        .iter()
+        .map(|id| id.len() + usize::from(MAX_DIGITS))
+        .sum();
+    let mut column: Vec<i64> = range
+        .clone()
+        .map(|u| rows.user(u).rows.len() as i64)
+        .collect();
     put_ints(&mut out, &column);
-    let local = put_facets(&mut out, &rows.facets, records);
+    let (local, facet_bytes) = put_facets(&mut out, &rows.facets, records);
+    let records = renumbered(rows, range, &local);
     let mut put_column = |value: &dyn Fn(&Row) -> i64| {
         column.clear();
         column.extend(records.iter().map(value));
         put_ints(&mut out, &column);
     };
-    put_column(&|r| i64::from(local[r.facet as usize]));
+    put_column(&|r| i64::from(r.facet));
     put_column(&|r| r.first_at);
     put_column(&|r| r.last_at.wrapping_sub(r.first_at));
     let checksum = XxHash3_64::oneshot(&out[12..]);
     out[4..12].copy_from_slice(&checksum.to_le_bytes());
+    let bounded = records.len() <= MAX_BLOCK_ROWS
+        && id_bytes <= MAX_BLOCK_ID_BYTES
+        && facet_bytes <= MAX_FACET_BYTES;
+    (out, bounded)
+}
+
+/// The rows of users `range` with their new facet numbers, each user's sorted by them.
+fn renumbered(rows: &Rows, range: std::ops::Range<usize>, local: &[u32]) -> Vec<Row> {
+    let mut out = Vec::with_capacity(rows.row_start(range.end) - rows.row_start(range.start));
+    for user in range {
+        let first = out.len();
+        out.extend(rows.user(user).rows.iter().map(|r| Row {
+            facet: local[r.facet as usize],
+            ..*r
+        }));
+        out[first..].sort_unstable_by_key(|r| r.facet);
+    }
     out
 }
 
@@ -152,7 +188,9 @@ fn put_cover(out: &mut Vec<u8>, cover: Option<Cover>) {
         out.extend_from_slice(&p.hash.to_le_bytes());
         put_varint(out, u64::from(p.ordinal));
     };
-    let Some(cover) = cover else { return out.push(Order::ById as u8) };
+    let Some(cover) = cover else {
+        return out.push(Order::ById as u8);
+    };
     out.push(Order::ByHash as u8);
     put_position(out, cover.start);
     out.push(u8::from(cover.next.is_some()));
@@ -163,7 +201,10 @@ fn put_cover(out: &mut Vec<u8>, cover: Option<Cover>) {
 
 fn read_cover(reader: &mut Reader<'_>) -> Result<Option<Cover>, Truncated> {
     fn position(reader: &mut Reader<'_>) -> Result<Position, Truncated> {
-        Ok(Position { hash: reader.u64()?, ordinal: u32::try_from(reader.varint()?).map_err(|_| Truncated)? })
+        Ok(Position {
+            hash: reader.u64()?,
+            ordinal: u32::try_from(reader.varint()?).map_err(|_| Truncated)?,
+        })
     }
     match reader.byte()? {
         0 => return Ok(None),
@@ -179,13 +220,15 @@ fn read_cover(reader: &mut Reader<'_>) -> Result<Option<Cover>, Truncated> {
     Ok(Some(Cover { start, next }))
 }
 
-/// Writes the facets that are used, in canonical order, and returns the new number of each old one.
-fn put_facets(out: &mut Vec<u8>, facets: &[Facet], records: &[Row]) -> Vec<u32> {
+/// Writes the facets that are used, in canonical order; returns the new number of each old one, and their size.
+fn put_facets(out: &mut Vec<u8>, facets: &[Facet], records: &[Row]) -> (Vec<u32>, usize) {
     let mut local = vec![u32::MAX; facets.len()];
     for row in records {
         local[row.facet as usize] = 0;
     }
-    let mut used: Vec<u32> = (0..facets.len() as u32).filter(|f| local[*f as usize] == 0).collect();
+    let mut used: Vec<u32> = (0..facets.len() as u32)
+        .filter(|f| local[*f as usize] == 0)
+        .collect();
     used.sort_unstable_by(|a, b| facets[*a as usize].cmp(&facets[*b as usize]));
     let mut text = Vec::new();
     for (number, facet) in used.iter().enumerate() {
@@ -194,7 +237,7 @@ fn put_facets(out: &mut Vec<u8>, facets: &[Facet], records: &[Row]) -> Vec<u32> 
     }
     put_varint(out, used.len() as u64);
     put_bytes(out, &text);
-    local
+    (local, text.len())
 }
 
 /// Decodes a block.
@@ -234,21 +277,38 @@ pub fn decode(bytes: &[u8]) -> Result<Block, BlockError> {
     let facet_count = reader.count(row_count)?;
     let text = read_bytes(&mut reader, MAX_FACET_BYTES)?;
     let mut text = Reader(&text);
-    rows.facets = (0..facet_count).map(|_| Facet::decode(&mut text)).collect::<Result<_, _>>()?;
+    rows.facets = (0..facet_count)
+        .map(|_| Facet::decode(&mut text))
+        .collect::<Result<_, _>>()?;
     read_records(&mut reader, row_count, facet_count, &mut rows)?;
-    if reader.0.is_empty() && text.0.is_empty() { Ok(Block { rows, cover }) } else { Err(BlockError::Malformed) }
+    if reader.0.is_empty() && text.0.is_empty() {
+        Ok(Block { rows, cover })
+    } else {
+        Err(BlockError::Malformed)
+    }
 }
 
-fn read_records(reader: &mut Reader<'_>, n: usize, facets: usize, rows: &mut Rows) -> Result<(), Truncated> {
+fn read_records(
+    reader: &mut Reader<'_>,
+    n: usize,
+    facets: usize,
+    rows: &mut Rows,
+) -> Result<(), Truncated> {
     let out = rows.rows_mut();
     out.reserve_exact(n);
     let mut legal = true;
     read_ints(reader, n, |v| {
         legal &= (0..facets as i64).contains(&v);
-        out.push(Row { facet: v as u32, first_at: 0, last_at: 0 });
+        out.push(Row {
+            facet: v as u32,
+            first_at: 0,
+            last_at: 0,
+        });
     })?;
     let mut records = out.iter_mut();
-    read_ints(reader, n, |v| records.next().into_iter().for_each(|r| r.first_at = v))?;
+    read_ints(reader, n, |v| {
+        records.next().into_iter().for_each(|r| r.first_at = v)
+    })?;
     let mut records = out.iter_mut();
     read_ints(reader, n, |v| {
         if let Some(r) = records.next() {
@@ -264,10 +324,19 @@ const UUIDS: u8 = 1;
 const NUMBERED: u8 = 2;
 
 fn put_ids(out: &mut Vec<u8>, ids: &[&[u8]], by_id: bool) {
-    if let Some(uuids) = ids.iter().map(|id| parse_uuid(id)).collect::<Option<Vec<[u8; 16]>>>() {
+    if let Some(uuids) = ids
+        .iter()
+        .map(|id| parse_uuid(id))
+        .collect::<Option<Vec<[u8; 16]>>>()
+    {
         out.push(UUIDS);
         put_bytes(out, uuids.as_flattened());
-    } else if let Some(Numbered { prefix, digits, mut numbers }) = Numbered::parse(ids) {
+    } else if let Some(Numbered {
+        prefix,
+        digits,
+        mut numbers,
+    }) = Numbered::parse(ids)
+    {
         out.push(NUMBERED);
         put_varint(out, prefix.len() as u64);
         out.extend_from_slice(prefix);
@@ -286,7 +355,12 @@ fn put_ids(out: &mut Vec<u8>, ids: &[&[u8]], by_id: bool) {
     }
 }
 
-fn read_ids(reader: &mut Reader<'_>, n: usize, by_id: bool, rows: &mut Rows) -> Result<(), Truncated> {
+fn read_ids(
+    reader: &mut Reader<'_>,
+    n: usize,
+    by_id: bool,
+    rows: &mut Rows,
+) -> Result<(), Truncated> {
     match reader.byte()? {
         UUIDS => {
             let bytes = read_bytes(reader, n * 16)?;
@@ -327,7 +401,10 @@ fn read_ids(reader: &mut Reader<'_>, n: usize, by_id: bool, rows: &mut Rows) -> 
             let bytes = read_bytes(reader, MAX_BLOCK_ID_BYTES)?;
             let mut bytes = Reader(&bytes);
             for length in lengths {
-                let length = usize::try_from(length).ok().filter(|l| *l <= MAX_USER_ID).ok_or(Truncated)?;
+                let length = usize::try_from(length)
+                    .ok()
+                    .filter(|l| *l <= MAX_USER_ID)
+                    .ok_or(Truncated)?;
                 let id = bytes.bytes(length)?;
                 rows.ids_mut().extend_from_slice(id);
                 rows.close_id();
@@ -385,15 +462,30 @@ struct Numbered<'a> {
 impl<'a> Numbered<'a> {
     fn parse(ids: &[&'a [u8]]) -> Option<Self> {
         let first = ids.first()?;
-        let digits = first.iter().rev().take_while(|b| b.is_ascii_digit()).count().min(usize::from(MAX_DIGITS));
+        let digits = first
+            .iter()
+            .rev()
+            .take_while(|b| b.is_ascii_digit())
+            .count()
+            .min(usize::from(MAX_DIGITS));
         let prefix = &first[..first.len() - digits];
-        let tails: Vec<&[u8]> = ids.iter().map(|id| id.strip_prefix(prefix)).collect::<Option<_>>()?;
+        let tails: Vec<&[u8]> = ids
+            .iter()
+            .map(|id| id.strip_prefix(prefix))
+            .collect::<Option<_>>()?;
         let padded = tails.iter().any(|t| t.len() > 1 && t[0] == b'0');
         if padded && tails.iter().any(|t| t.len() != digits) {
             return None;
         }
-        let numbers = tails.iter().map(|t| parse_decimal(t)).collect::<Option<_>>()?;
-        Some(Self { prefix, digits: if padded { digits as u8 } else { 0 }, numbers })
+        let numbers = tails
+            .iter()
+            .map(|t| parse_decimal(t))
+            .collect::<Option<_>>()?;
+        Some(Self {
+            prefix,
+            digits: if padded { digits as u8 } else { 0 },
+            numbers,
+        })
     }
 }
 
@@ -401,7 +493,9 @@ fn parse_decimal(text: &[u8]) -> Option<i64> {
     if !(1..=usize::from(MAX_DIGITS)).contains(&text.len()) {
         return None;
     }
-    text.iter().try_fold(0, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
+    text.iter().try_fold(0, |n, b| {
+        b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0'))
+    })
 }
 
 fn put_decimal(out: &mut Vec<u8>, mut n: u64, digits: u8) {
@@ -425,9 +519,8 @@ pub fn encode_inbox(rows: &Rows, limit: usize) -> Vec<(Vec<u8>, u64)> {
             continue;
         }
         let row_count = rows.row_start(range.end) - rows.row_start(range.start);
-        let block = encode(rows, range.clone(), None);
-        let id_bytes: usize = range.clone().map(|u| rows.user(u).id.len() + usize::from(MAX_DIGITS)).sum();
-        if range.len() > 1 && (block.len() > limit || row_count > MAX_BLOCK_ROWS || id_bytes > MAX_BLOCK_ID_BYTES) {
+        let (block, bounded) = encode_bounded(rows, range.clone(), None);
+        if range.len() > 1 && (block.len() > limit || !bounded) {
             let middle = range.start + range.len() / 2;
             stack.push(middle..range.end);
             stack.push(range.start..middle);
@@ -458,18 +551,34 @@ pub struct Packed {
 impl Packer {
     /// A packer for a slot that starts at `first_hash`. `limit` is in bytes and at least 4,096.
     pub fn new(first_hash: u64, limit: usize) -> Self {
-        Self { limit, pending: Rows::default(), start: Position::at(first_hash), bytes_per_row: 20.0 }
+        Self {
+            limit,
+            pending: Rows::default(),
+            start: Position::at(first_hash),
+            bytes_per_row: 20.0,
+        }
     }
 
     /// Adds a user; `facets` is the dictionary of its rows, which may only grow from call to call.
-    pub fn push(&mut self, hash: u64, id: &[u8], rows: &[Row], facets: &[Facet], out: &mut Vec<Packed>) {
+    pub fn push(
+        &mut self,
+        hash: u64,
+        id: &[u8],
+        rows: &[Row],
+        facets: &[Facet],
+        out: &mut Vec<Packed>,
+    ) {
         if self.pending.facets.len() < facets.len() {
-            self.pending.facets.extend_from_slice(&facets[self.pending.facets.len()..]);
+            self.pending
+                .facets
+                .extend_from_slice(&facets[self.pending.facets.len()..]);
         }
         self.pending.push(hash, id, rows);
         // A quarter more than a block is thought to hold, so that the last guess can still grow.
         let enough = self.limit as f64 * 1.25;
-        while self.pending.row_count() as f64 * self.bytes_per_row > enough && self.pending.len() > 1 {
+        while self.pending.row_count() as f64 * self.bytes_per_row > enough
+            && self.pending.len() > 1
+        {
             let before = self.pending.len();
             self.emit(false, out);
             if self.pending.len() == before {
@@ -495,17 +604,14 @@ impl Packer {
                 break;
             }
             if users == self.pending.len() && !last {
-                // What follows must be known to say where the next block starts.
-                if best.is_none() {
-                    return;
-                }
-                break;
+                // What follows must be known: it may fit too, and says where the next block starts.
+                return;
             }
-            let packed = self.encode_front(users);
+            let (packed, bounded) = self.encode_front(users);
             let rows = self.pending.row_start(users).max(1);
             let size = packed.bytes.len();
             self.bytes_per_row = size as f64 / rows as f64;
-            if size <= self.limit && rows <= MAX_BLOCK_ROWS {
+            if size <= self.limit && bounded {
                 let full = size as f64 > self.limit as f64 * 0.97 || users == self.pending.len();
                 best = Some((users, packed));
                 if full {
@@ -521,8 +627,10 @@ impl Packer {
                 if users == *fits {
                     break;
                 }
-            } else {
+            } else if bounded {
                 users = self.guess().min(users - 1);
+            } else {
+                users /= 2;
             }
         }
         match best {
@@ -538,32 +646,36 @@ impl Packer {
     /// How many users are thought to fill a block.
     fn guess(&self) -> usize {
         let rows = (self.limit as f64 * 0.992 / self.bytes_per_row) as usize;
-        let rows = rows.clamp(1, MAX_BLOCK_ROWS);
-        let mut low = (rows * self.pending.len() / self.pending.row_count().max(1)).clamp(1, self.pending.len());
-        while low > 1 && self.pending.row_start(low) > rows {
-            low -= 1;
-        }
-        low
+        self.pending.users_within(rows.min(MAX_BLOCK_ROWS)).max(1)
     }
 
     /// The greatest number of users up to `users` that splits no hash.
     fn whole_hashes(&self, mut users: usize) -> usize {
-        while users > 0 && users < self.pending.len() && self.pending.hash(users - 1) == self.pending.hash(users) {
+        while users > 0
+            && users < self.pending.len()
+            && self.pending.hash(users - 1) == self.pending.hash(users)
+        {
             users -= 1;
         }
         users
     }
 
-    fn encode_front(&self, users: usize) -> Packed {
+    fn encode_front(&self, users: usize) -> (Packed, bool) {
         let next = (users < self.pending.len()).then(|| Position::at(self.pending.hash(users)));
-        let cover = Cover { start: self.start, next };
-        Packed { cover, bytes: encode(&self.pending, 0..users, Some(cover)) }
+        let cover = Cover {
+            start: self.start,
+            next,
+        };
+        let (bytes, bounded) = encode_bounded(&self.pending, 0..users, Some(cover));
+        (Packed { cover, bytes }, bounded)
     }
 
     /// Emits the first hash alone, over as many blocks as its rows take.
     fn emit_chain(&mut self, last: bool, out: &mut Vec<Packed>) {
         let hash = self.pending.hash(0);
-        let users = (0..self.pending.len()).find(|u| self.pending.hash(*u) != hash).unwrap_or(self.pending.len());
+        let users = (0..self.pending.len())
+            .find(|u| self.pending.hash(*u) != hash)
+            .unwrap_or(self.pending.len());
         if users == self.pending.len() && !last {
             return;
         }
@@ -580,12 +692,21 @@ impl Packer {
         }
         for (i, piece) in pieces.iter().enumerate() {
             let next = if i + 1 < pieces.len() {
-                Some(Position { ordinal: self.start.ordinal + 1, ..self.start })
+                Some(Position {
+                    ordinal: self.start.ordinal + 1,
+                    ..self.start
+                })
             } else {
                 after
             };
-            let cover = Cover { start: self.start, next };
-            out.push(Packed { cover, bytes: encode(piece, 0..piece.len(), Some(cover)) });
+            let cover = Cover {
+                start: self.start,
+                next,
+            };
+            out.push(Packed {
+                cover,
+                bytes: encode(piece, 0..piece.len(), Some(cover)),
+            });
             self.start = next.unwrap_or(self.start);
         }
         self.pending.drop_front(users);
@@ -601,11 +722,17 @@ pub struct CoverCheck {
 impl CoverCheck {
     /// Expects blocks from that position on.
     pub const fn from(start: Position) -> Self {
-        Self { expected: Some(start), chain: Vec::new() }
+        Self {
+            expected: Some(start),
+            chain: Vec::new(),
+        }
     }
 
     /// Takes the next block; returns rows as soon as they are whole. `Err`: a block is missing or misplaced.
-    #[allow(clippy::result_unit_err, reason = "there is one way to fail; the caller knows which block it read")]
+    #[allow(
+        clippy::result_unit_err,
+        reason = "there is one way to fail; the caller knows which block it read"
+    )]
     pub fn take(&mut self, block: Block) -> Result<Option<Rows>, ()> {
         let cover = block.cover.ok_or(())?;
         if self.expected != Some(cover.start) {
@@ -620,7 +747,10 @@ impl CoverCheck {
             return Ok(Some(block.rows));
         }
         self.chain.push(block.rows);
-        Ok(Some(Rows::gather(&std::mem::take(&mut self.chain), 0..=u64::MAX)))
+        Ok(Some(Rows::gather(
+            &std::mem::take(&mut self.chain),
+            0..=u64::MAX,
+        )))
     }
 
     /// Whether the slot's end was reached.
@@ -628,4 +758,3 @@ impl CoverCheck {
         self.expected.is_none()
     }
 }
-

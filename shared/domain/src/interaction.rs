@@ -115,24 +115,39 @@ const TYPES: &str = "received, opened, clicked, converted, control, bounced, com
 impl Wire<'_> {
     /// The facet's canonical encoding goes to `facet`; returns the time.
     fn check(&self, now: Millis, facet: &mut Vec<u8>) -> Result<Millis, Refusal> {
-        check_user_id(&self.user_id.0).map_err(|d| ("invalid_user_id".into(), format!("user_id {d}")))?;
+        check_user_id(&self.user_id.0)
+            .map_err(|d| ("invalid_user_id".into(), format!("user_id {d}")))?;
         let id_rule = |field: &str, id: &str| {
-            format!("{field} `{}` must be 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : -", clip(id))
+            format!(
+                "{field} `{}` must be 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : -",
+                clip(id)
+            )
         };
         if !is_valid_id(&self.campaign_id.0) {
-            return refuse("invalid_campaign_id", id_rule("campaign_id", &self.campaign_id.0));
+            return refuse(
+                "invalid_campaign_id",
+                id_rule("campaign_id", &self.campaign_id.0),
+            );
         }
         let kind = self.kind()?;
         let channel = match &self.channel {
             Some(name) => match Channel::from_name(&name.0) {
                 Some(channel) => Some(channel),
                 None => {
-                    let detail = format!("channel `{}` must be one of {}", clip(&name.0), Channel::names());
+                    let detail = format!(
+                        "channel `{}` must be one of {}",
+                        clip(&name.0),
+                        Channel::names()
+                    );
                     return refuse("invalid_channel", detail);
                 }
             },
             None if matches!(kind, Kind::Received | Kind::Opened | Kind::Clicked) => {
-                let detail = format!("{} needs a channel, one of {}", self.kind.0, Channel::names());
+                let detail = format!(
+                    "{} needs a channel, one of {}",
+                    self.kind.0,
+                    Channel::names()
+                );
                 return refuse("missing_channel", detail);
             }
             None => None,
@@ -140,15 +155,23 @@ impl Wire<'_> {
         if let Some(id) = self.variant_id.as_ref().filter(|id| !is_valid_id(&id.0)) {
             return refuse("invalid_variant_id", id_rule("variant_id", &id.0));
         }
-        if self.link_alias.as_ref().is_some_and(|a| !is_valid_alias(&a.0)) {
-            let detail = format!("link_alias must be 1 to {MAX_ALIAS} bytes without control characters");
+        if self
+            .link_alias
+            .as_ref()
+            .is_some_and(|a| !is_valid_alias(&a.0))
+        {
+            let detail =
+                format!("link_alias must be 1 to {MAX_ALIAS} bytes without control characters");
             return refuse("invalid_link_alias", detail);
         }
         self.check_fields_fit(kind)?;
         let at = self.time.unwrap_or(now);
         if at < EARLIEST || at > now.plus(MAX_AHEAD_MILLIS) {
             let latest = now.plus(MAX_AHEAD_MILLIS);
-            return refuse("invalid_time", format!("time must be between {EARLIEST} and {latest} (24 h ahead)"));
+            return refuse(
+                "invalid_time",
+                format!("time must be between {EARLIEST} and {latest} (24 h ahead)"),
+            );
         }
         let boxed = |text: &Option<Text<'_>>| text.as_ref().map(|t| t.0.as_ref().into());
         facet.clear();
@@ -177,24 +200,52 @@ impl Wire<'_> {
                 None | Some("hard") => Kind::HardBounced,
                 Some("soft") => Kind::SoftBounced,
                 Some(other) => {
-                    return refuse("invalid_bounce", format!("bounce `{}` must be hard or soft", clip(other)));
+                    return refuse(
+                        "invalid_bounce",
+                        format!("bounce `{}` must be hard or soft", clip(other)),
+                    );
                 }
             },
-            other => return refuse("invalid_type", format!("type `{}` must be one of {TYPES}", clip(other))),
+            other => {
+                return refuse(
+                    "invalid_type",
+                    format!("type `{}` must be one of {TYPES}", clip(other)),
+                );
+            }
         })
     }
 
     fn check_fields_fit(&self, kind: Kind) -> Result<(), Refusal> {
         let misfits = [
-            (self.link_alias.is_some() && kind != Kind::Clicked, "link_alias", "clicked"),
-            (self.machine.is_some() && kind != Kind::Opened, "machine", "opened"),
-            (self.conversion.is_some() && kind != Kind::Converted, "conversion", "converted"),
-            (self.bounce.is_some() && !matches!(kind, Kind::HardBounced | Kind::SoftBounced), "bounce", "bounced"),
+            (
+                self.link_alias.is_some() && kind != Kind::Clicked,
+                "link_alias",
+                "clicked",
+            ),
+            (
+                self.machine.is_some() && kind != Kind::Opened,
+                "machine",
+                "opened",
+            ),
+            (
+                self.conversion.is_some() && kind != Kind::Converted,
+                "conversion",
+                "converted",
+            ),
+            (
+                self.bounce.is_some() && !matches!(kind, Kind::HardBounced | Kind::SoftBounced),
+                "bounce",
+                "bounced",
+            ),
         ];
         match misfits.iter().find(|(misfit, ..)| *misfit) {
-            Some((_, field, only)) => {
-                refuse("field_not_allowed", format!("{field} goes with type {only} only, not with {}", self.kind.0))
-            }
+            Some((_, field, only)) => refuse(
+                "field_not_allowed",
+                format!(
+                    "{field} goes with type {only} only, not with {}",
+                    self.kind.0
+                ),
+            ),
             None => Ok(()),
         }
     }
@@ -208,7 +259,10 @@ pub fn check_user_id(id: &str) -> Result<(), String> {
     if (1..=MAX_USER_ID).contains(&id.len()) && !id.chars().any(char::is_control) {
         return Ok(());
     }
-    Err(format!("must be 1 to {MAX_USER_ID} bytes of UTF-8 without control characters; this one has {} bytes", id.len()))
+    Err(format!(
+        "must be 1 to {MAX_USER_ID} bytes of UTF-8 without control characters; this one has {} bytes",
+        id.len()
+    ))
 }
 
 /// Whether `alias` may be a link's alias.
@@ -223,7 +277,10 @@ fn diagnose(text: &[u8]) -> Refusal {
         Err(e) => return ("invalid_json".into(), format!("not JSON: {e}")),
     };
     let Value::Object(fields) = &value else {
-        return ("invalid_item".into(), "an interaction is a JSON object".to_owned());
+        return (
+            "invalid_item".into(),
+            "an interaction is a JSON object".to_owned(),
+        );
     };
     const FIELDS: [(&str, &str); 10] = [
         ("user_id", "a string"),
@@ -235,11 +292,17 @@ fn diagnose(text: &[u8]) -> Refusal {
         ("bounce", "a string"),
         ("machine", "true or false"),
         ("conversion", "a whole number from 0 to 255"),
-        ("time", "an RFC 3339 time such as 2026-11-22T10:00:00Z, or epoch milliseconds"),
+        (
+            "time",
+            "an RFC 3339 time such as 2026-11-22T10:00:00Z, or epoch milliseconds",
+        ),
     ];
     if let Some(unknown) = fields.keys().find(|k| !FIELDS.iter().any(|(f, _)| f == k)) {
         let known = FIELDS.map(|(f, _)| f).join(", ");
-        return ("unknown_field".into(), format!("unknown field `{}`; the fields are {known}", clip(unknown)));
+        return (
+            "unknown_field".into(),
+            format!("unknown field `{}`; the fields are {known}", clip(unknown)),
+        );
     }
     if let Some((missing, _)) = FIELDS[..3].iter().find(|(f, _)| !fields.contains_key(*f)) {
         return ("missing_field".into(), format!("{missing} is missing"));
@@ -254,10 +317,16 @@ fn diagnose(text: &[u8]) -> Refusal {
             (_, Some(v)) => v.is_string() || v.is_null(),
         };
         if !fits {
-            return (format!("invalid_{field}").into(), format!("{field} must be {what}"));
+            return (
+                format!("invalid_{field}").into(),
+                format!("{field} must be {what}"),
+            );
         }
     }
-    ("invalid_item".into(), "a field stands twice, or is out of shape".to_owned())
+    (
+        "invalid_item".into(),
+        "a field stands twice, or is out of shape".to_owned(),
+    )
 }
 
 #[derive(Clone, Copy)]
@@ -284,7 +353,8 @@ impl Pile {
             return Some(*n);
         }
         let n = self.facets.len() as u32;
-        self.facets.push(Facet::decode(&mut crate::codec::Reader(encoded)).ok()?);
+        self.facets
+            .push(Facet::decode(&mut crate::codec::Reader(encoded)).ok()?);
         self.numbers.insert(encoded.into(), n);
         Some(n)
     }
@@ -292,13 +362,20 @@ impl Pile {
     fn into_rows(mut self, ids: &[u8]) -> Rows {
         let id = |e: &Entry| &ids[e.id_start as usize..][..usize::from(e.id_len)];
         self.entries.sort_unstable_by(|a, b| {
-            a.id_len.cmp(&b.id_len).then_with(|| id(a).cmp(id(b))).then(a.facet.cmp(&b.facet))
+            a.id_len
+                .cmp(&b.id_len)
+                .then_with(|| id(a).cmp(id(b)))
+                .then(a.facet.cmp(&b.facet))
         });
         let mut out = Rows::with_facets(self.facets);
         let mut scratch: Vec<Row> = Vec::new();
         for user in self.entries.chunk_by(|a, b| id(a) == id(b)) {
             scratch.clear();
-            scratch.extend(user.iter().map(|e| Row { facet: e.facet, first_at: e.at, last_at: e.at }));
+            scratch.extend(user.iter().map(|e| Row {
+                facet: e.facet,
+                first_at: e.at,
+                last_at: e.at,
+            }));
             normalize(&mut scratch);
             out.push(user_hash(id(&user[0])), id(&user[0]), &scratch);
         }
@@ -357,17 +434,29 @@ impl Collector {
             interactions: Vec<&'a RawValue>,
         }
         let malformed = |e: serde_json::Error| {
-            let code = if e.is_data() { "invalid_batch" } else { "invalid_json" };
-            let detail = format!("{e}; send {{\"interactions\":[…]}}, an array, or NDJSON as application/x-ndjson");
+            let code = if e.is_data() {
+                "invalid_batch"
+            } else {
+                "invalid_json"
+            };
+            // The error may repeat what was sent, at any length.
+            let what = clip(&e.to_string());
+            let detail = format!(
+                "{what}; send {{\"interactions\":[…]}}, an array, or NDJSON as application/x-ndjson"
+            );
             BatchError::Malformed { code, detail }
         };
         let is_array = body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[');
         let items = if is_array {
             serde_json::from_slice(body).map_err(malformed)?
         } else {
-            serde_json::from_slice::<Envelope<'_>>(body).map_err(malformed)?.interactions
+            serde_json::from_slice::<Envelope<'_>>(body)
+                .map_err(malformed)?
+                .interactions
         };
-        items.into_iter().try_for_each(|item| self.add(item.get().as_bytes()))
+        items
+            .into_iter()
+            .try_for_each(|item| self.add(item.get().as_bytes()))
     }
 
     /// Takes newline-delimited JSON; blank lines do not count.
@@ -375,7 +464,9 @@ impl Collector {
     /// # Errors
     /// [`BatchError`] if there is too much of it.
     pub fn add_ndjson(&mut self, body: &[u8]) -> Result<(), BatchError> {
-        let lines = body.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        let lines = body
+            .split(|b| *b == b'\n')
+            .filter(|line| !line.trim_ascii().is_empty());
         lines.into_iter().try_for_each(|line| self.add(line))
     }
 
@@ -388,7 +479,8 @@ impl Collector {
             )));
         }
         let outcome = match serde_json::from_slice::<Wire<'_>>(text) {
-            Ok(wire) => {
+            // An array of the fields' values would do for serde, but is no interaction.
+            Ok(wire) if text.trim_ascii_start().starts_with(b"{") => {
                 let mut facet = std::mem::take(&mut self.facet);
                 let checked = wire.check(self.now, &mut facet);
                 let taken = match checked {
@@ -398,15 +490,25 @@ impl Collector {
                 self.facet = facet;
                 taken
             }
-            Err(_) => Err(diagnose(text)),
+            _ => Err(diagnose(text)),
         };
         if let Err((code, detail)) = outcome {
-            self.rejected.push(Rejection { index, code, detail });
+            self.rejected.push(Rejection {
+                index,
+                code,
+                detail,
+            });
         }
         Ok(())
     }
 
-    fn take(&mut self, index: usize, wire: &Wire<'_>, facet: &[u8], at: Millis) -> Result<Result<(), Refusal>, BatchError> {
+    fn take(
+        &mut self,
+        index: usize,
+        wire: &Wire<'_>,
+        facet: &[u8],
+        at: Millis,
+    ) -> Result<Result<(), Refusal>, BatchError> {
         let Some(pile) = self.pile(&wire.campaign_id.0)? else {
             return Ok(refuse("invalid_campaign_id", "campaign_id is out of shape"));
         };
@@ -416,7 +518,9 @@ impl Collector {
         };
         if pile.in_users.len() <= number as usize {
             let mut encoded = Vec::new();
-            pile.facets[number as usize].for_users().encode(&mut encoded);
+            pile.facets[number as usize]
+                .for_users()
+                .encode(&mut encoded);
             let Some(in_users) = self.users.number(&encoded) else {
                 return Ok(refuse("invalid_item", "the interaction is out of shape"));
             };
@@ -432,7 +536,10 @@ impl Collector {
         };
         self.ids.extend_from_slice(id);
         pile.entries.push(entry);
-        self.users.entries.push(Entry { facet: pile.in_users[number as usize], ..entry });
+        self.users.entries.push(Entry {
+            facet: pile.in_users[number as usize],
+            ..entry
+        });
         Ok(Ok(()))
     }
 
@@ -445,7 +552,9 @@ impl Collector {
         let pile = match self.sources.get(campaign) {
             Some(pile) => *pile,
             None => {
-                let Some(source) = SourceId::new(SourceKind::Campaign, campaign) else { return Ok(None) };
+                let Some(source) = SourceId::new(SourceKind::Campaign, campaign) else {
+                    return Ok(None);
+                };
                 if self.piles.len() == MAX_SOURCES {
                     return Err(BatchError::TooMany(format!(
                         "a request names at most {MAX_SOURCES} campaigns; send several requests"
@@ -462,11 +571,19 @@ impl Collector {
 
     /// The campaigns that interactions were taken for.
     pub fn sources(&self) -> impl Iterator<Item = &SourceId> {
-        self.piles.iter().filter(|(_, p)| !p.entries.is_empty()).map(|(s, _)| s)
+        self.piles
+            .iter()
+            .filter(|(_, p)| !p.entries.is_empty())
+            .map(|(s, _)| s)
     }
 
     /// Takes back what was taken for some campaigns, for the reason given.
-    pub fn refuse_sources(&mut self, sources: &BTreeSet<SourceId>, code: &'static str, detail: impl Fn(&SourceId) -> String) {
+    pub fn refuse_sources(
+        &mut self,
+        sources: &BTreeSet<SourceId>,
+        code: &'static str,
+        detail: impl Fn(&SourceId) -> String,
+    ) {
         let mut gone = HashMap::new();
         for (source, pile) in self.piles.iter().filter(|(s, _)| sources.contains(s)) {
             gone.extend(pile.entries.iter().map(|e| (e.index, source.clone())));
@@ -481,7 +598,12 @@ impl Collector {
     }
 
     fn drop_items(&mut self, gone: impl Fn(u32) -> bool) {
-        for pile in self.piles.iter_mut().map(|(_, p)| p).chain([&mut self.users]) {
+        for pile in self
+            .piles
+            .iter_mut()
+            .map(|(_, p)| p)
+            .chain([&mut self.users])
+        {
             pile.entries.retain(|e| !gone(e.index));
         }
     }
@@ -496,7 +618,9 @@ impl Collector {
             }
             let mut seen: HashMap<&[u8], HashSet<u32>> = HashMap::new();
             for e in &pile.entries {
-                let facets = seen.entry(&self.ids[e.id_start as usize..][..usize::from(e.id_len)]).or_default();
+                let facets = seen
+                    .entry(&self.ids[e.id_start as usize..][..usize::from(e.id_len)])
+                    .or_default();
                 if facets.len() < MAX_FACETS_PER_USER {
                     facets.insert(e.facet);
                 } else if !facets.contains(&e.facet) {
@@ -531,6 +655,10 @@ impl Collector {
                 ledgers.push((LedgerId::Source(source), pile.into_rows(&ids)));
             }
         }
-        Collected { ledgers, accepted, rejected: self.rejected }
+        Collected {
+            ledgers,
+            accepted,
+            rejected: self.rejected,
+        }
     }
 }

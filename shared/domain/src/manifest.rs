@@ -69,7 +69,7 @@ pub enum Life {
     Live,
     /// No longer chosen by readers, still readable for the grace.
     Retired,
-    /// Its bytes may be deleted at any time.
+    /// Past use. Its bytes are deleted after another grace, since a stalled writer may still add to them.
     Doomed,
 }
 
@@ -169,22 +169,30 @@ impl Manifest {
 
     /// The live copy of a run in a tier.
     pub fn live(&self, run: RunId, tier: Tier) -> Option<&Copy> {
-        self.copies.iter().find(|c| c.run == run && c.tier == tier && c.life == Life::Live)
+        self.copies
+            .iter()
+            .find(|c| c.run == run && c.tier == tier && c.life == Life::Live)
     }
 
     /// The rewrite under way; there is at most one.
     pub fn staged_rewrite(&self) -> Option<&Copy> {
-        self.copies.iter().find(|c| c.life == Life::Staged && c.inputs.is_some())
+        self.copies
+            .iter()
+            .find(|c| c.life == Life::Staged && c.inputs.is_some())
     }
 
     /// Further copies of listed runs that are under way.
     pub fn staged_copies(&self) -> impl Iterator<Item = &Copy> {
-        self.copies.iter().filter(|c| c.life == Life::Staged && c.inputs.is_none())
+        self.copies
+            .iter()
+            .filter(|c| c.life == Life::Staged && c.inputs.is_none())
     }
 
     /// Runs without a live copy in that tier.
     pub fn runs_without(&self, tier: Tier) -> impl Iterator<Item = &Run> {
-        self.runs.iter().filter(move |r| self.live(r.id, tier).is_none())
+        self.runs
+            .iter()
+            .filter(move |r| self.live(r.id, tier).is_none())
     }
 
     /// What all listed rows add up to; of users and kinds an upper bound where there are several runs.
@@ -200,8 +208,7 @@ impl Manifest {
         }
         let copies = self.copies.iter().filter_map(|c| match c.life {
             Life::Live => None,
-            Life::Doomed => Some(c.since),
-            Life::Staged | Life::Retired => Some(c.since.plus(GRACE_MILLIS)),
+            Life::Staged | Life::Retired | Life::Doomed => Some(c.since.plus(GRACE_MILLIS)),
         });
         let clearing = self.clearing.and_then(|id| self.copy(id)).map(|c| c.since);
         copies.chain(clearing).min()
@@ -229,9 +236,19 @@ impl Manifest {
     ///
     /// # Errors
     /// The copy is no longer staged.
-    pub fn commit_rewrite(&self, id: CopyId, tally: Tally, bytes: u64, now: Millis) -> Result<Self, Illegal> {
+    pub fn commit_rewrite(
+        &self,
+        id: CopyId,
+        tally: Tally,
+        bytes: u64,
+        now: Millis,
+    ) -> Result<Self, Illegal> {
         let mut next = self.clone();
-        let Some(copy) = next.copies.iter_mut().find(|c| c.id == id && c.life == Life::Staged) else {
+        let Some(copy) = next
+            .copies
+            .iter_mut()
+            .find(|c| c.id == id && c.life == Life::Staged)
+        else {
             return illegal(format!("copy {id} is no longer staged"));
         };
         (copy.life, copy.since, copy.bytes) = (Life::Live, now, bytes);
@@ -241,7 +258,11 @@ impl Manifest {
             next.clearing = Some(id);
         }
         next.runs.retain(|r| !inputs.runs.contains(&r.id));
-        next.runs.push(Run { id: run, slots, tally });
+        next.runs.push(Run {
+            id: run,
+            slots,
+            tally,
+        });
         next.retire(now, |c| inputs.runs.contains(&c.run));
         next.quarantine = None;
         Ok(next)
@@ -253,7 +274,11 @@ impl Manifest {
     /// The copy is no longer staged.
     pub fn commit_copy(&self, id: CopyId, bytes: u64, now: Millis) -> Result<Self, Illegal> {
         let mut next = self.clone();
-        let Some(copy) = next.copies.iter_mut().find(|c| c.id == id && c.life == Life::Staged) else {
+        let Some(copy) = next
+            .copies
+            .iter_mut()
+            .find(|c| c.id == id && c.life == Life::Staged)
+        else {
             return illegal(format!("copy {id} is no longer staged"));
         };
         (copy.life, copy.since, copy.bytes) = (Life::Live, now, bytes);
@@ -263,23 +288,36 @@ impl Manifest {
 
     /// Makes the data available: every run has a live hot copy.
     pub fn available(&self) -> Self {
-        Self { state: DataState::Available, ..self.clone() }
+        Self {
+            state: DataState::Available,
+            ..self.clone()
+        }
     }
 
     /// Makes the data expired: hot copies retire.
     pub fn expired(&self, now: Millis) -> Self {
-        let mut next = Self { state: DataState::Expired, ..self.clone() };
+        let mut next = Self {
+            state: DataState::Expired,
+            ..self.clone()
+        };
         next.retire(now, |c| c.tier == Tier::Hot);
         next
     }
 
     /// Begins to restore.
     pub fn restoring(&self) -> Self {
-        Self { state: DataState::Restoring, ..self.clone() }
+        Self {
+            state: DataState::Restoring,
+            ..self.clone()
+        }
     }
 
     fn retire(&mut self, now: Millis, which: impl Fn(&Copy) -> bool) {
-        for copy in self.copies.iter_mut().filter(|c| c.life == Life::Live && which(c)) {
+        for copy in self
+            .copies
+            .iter_mut()
+            .filter(|c| c.life == Life::Live && which(c))
+        {
             (copy.life, copy.since) = (Life::Retired, now);
         }
     }
@@ -287,16 +325,23 @@ impl Manifest {
     /// Gives up staged copies that `which` picks.
     pub fn abandon(&self, now: Millis, which: impl Fn(&Copy) -> bool) -> Self {
         let mut next = self.clone();
-        for copy in next.copies.iter_mut().filter(|c| c.life == Life::Staged && which(c)) {
+        for copy in next
+            .copies
+            .iter_mut()
+            .filter(|c| c.life == Life::Staged && which(c))
+        {
             (copy.life, copy.since) = (Life::Doomed, now);
         }
         next
     }
 
-    /// Dooms what is past the grace: retired copies, and staged ones that `stalled` says make no progress.
+    /// Dooms what is past the grace: retired copies, and staged ones that `stalled` says make no progress. Not a copy
+    /// whose inputs are still to be cleared, since they are recorded with it.
     pub fn doom(&self, now: Millis, stalled: impl Fn(&Copy) -> bool) -> Self {
         let mut next = self.clone();
-        for copy in next.copies.iter_mut().filter(|c| now >= c.since.plus(GRACE_MILLIS)) {
+        let clearing = self.clearing;
+        let past = |c: &&mut Copy| now >= c.since.plus(GRACE_MILLIS) && Some(c.id) != clearing;
+        for copy in next.copies.iter_mut().filter(past) {
             if copy.life == Life::Retired || (copy.life == Life::Staged && stalled(copy)) {
                 (copy.life, copy.since) = (Life::Doomed, now);
             }
@@ -307,7 +352,11 @@ impl Manifest {
     /// Gives staged copies that `which` picks another grace: they make progress.
     pub fn renew(&self, now: Millis, which: impl Fn(&Copy) -> bool) -> Self {
         let mut next = self.clone();
-        for copy in next.copies.iter_mut().filter(|c| c.life == Life::Staged && which(c)) {
+        for copy in next
+            .copies
+            .iter_mut()
+            .filter(|c| c.life == Life::Staged && which(c))
+        {
             copy.since = now;
         }
         next
@@ -329,7 +378,13 @@ impl Manifest {
 
     /// Puts the ledger in quarantine.
     pub fn quarantined(&self, reason: &str, now: Millis) -> Self {
-        Self { quarantine: Some(Quarantine { reason: reason.to_owned(), since: now }), ..self.clone() }
+        Self {
+            quarantine: Some(Quarantine {
+                reason: reason.to_owned(),
+                since: now,
+            }),
+            ..self.clone()
+        }
     }
 }
 
@@ -342,7 +397,9 @@ pub fn check(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
         return illegal("a swap moves the version by one and keeps the epoch");
     }
     if new.runs.len() > MAX_RUNS || new.copies.len() > MAX_COPIES {
-        return illegal(format!("a manifest lists at most {MAX_RUNS} runs and {MAX_COPIES} copies"));
+        return illegal(format!(
+            "a manifest lists at most {MAX_RUNS} runs and {MAX_COPIES} copies"
+        ));
     }
     check_state(new)?;
     check_lives(old, new)?;
@@ -352,11 +409,17 @@ pub fn check(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
 }
 
 fn check_state(new: &Manifest) -> Result<(), Illegal> {
-    let needed = if new.state == DataState::Available { Tier::Hot } else { Tier::Cold };
+    let needed = if new.state == DataState::Available {
+        Tier::Hot
+    } else {
+        Tier::Cold
+    };
     match new.runs_without(needed).next() {
-        Some(run) => {
-            illegal(format!("{} needs a live {needed:?} copy of run {}", new.state.as_str(), run.id))
-        }
+        Some(run) => illegal(format!(
+            "{} needs a live {needed:?} copy of run {}",
+            new.state.as_str(),
+            run.id
+        )),
         None => Ok(()),
     }
 }
@@ -365,7 +428,10 @@ fn check_lives(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
     for copy in &new.copies {
         let Some(before) = old.copy(copy.id) else {
             if copy.life != Life::Staged {
-                return illegal(format!("copy {} must be staged before it is {:?}", copy.id, copy.life));
+                return illegal(format!(
+                    "copy {} must be staged before it is {:?}",
+                    copy.id, copy.life
+                ));
             }
             continue;
         };
@@ -374,14 +440,26 @@ fn check_lives(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
         let forward = before.life == copy.life
             || matches!(
                 (before.life, copy.life),
-                (Life::Staged, Life::Live | Life::Doomed) | (Life::Live, Life::Retired) | (Life::Retired, Life::Doomed)
+                (Life::Staged, Life::Live | Life::Doomed)
+                    | (Life::Live, Life::Retired)
+                    | (Life::Retired, Life::Doomed)
             );
         if !unchanged || !forward {
-            return illegal(format!("copy {} cannot go from {:?} to {:?}", copy.id, before.life, copy.life));
+            return illegal(format!(
+                "copy {} cannot go from {:?} to {:?}",
+                copy.id, before.life, copy.life
+            ));
         }
     }
-    match old.copies.iter().find(|c| new.copy(c.id).is_none() && c.life != Life::Doomed) {
-        Some(copy) => illegal(format!("copy {} is {:?}, and only doomed copies are forgotten", copy.id, copy.life)),
+    match old
+        .copies
+        .iter()
+        .find(|c| new.copy(c.id).is_none() && c.life != Life::Doomed)
+    {
+        Some(copy) => illegal(format!(
+            "copy {} is {:?}, and only doomed copies are forgotten",
+            copy.id, copy.life
+        )),
         None => Ok(()),
     }
 }
@@ -389,18 +467,27 @@ fn check_lives(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
 /// The copy of a rewrite that this swap commits.
 fn committed<'a>(old: &Manifest, new: &'a Manifest) -> Option<&'a Copy> {
     new.copies.iter().find(|c| {
-        c.life == Life::Live && c.inputs.is_some() && old.copy(c.id).is_some_and(|b| b.life == Life::Staged)
+        c.life == Life::Live
+            && c.inputs.is_some()
+            && old.copy(c.id).is_some_and(|b| b.life == Life::Staged)
     })
 }
 
 fn check_runs(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
     let commit = committed(old, new);
-    let replaced: &[RunId] = commit.and_then(|c| c.inputs.as_ref()).map_or(&[], |i| &i.runs);
+    let replaced: &[RunId] = commit
+        .and_then(|c| c.inputs.as_ref())
+        .map_or(&[], |i| &i.runs);
     for run in &old.runs {
         match new.run(run.id) {
             Some(same) if same == run && !replaced.contains(&run.id) => {}
             None if replaced.contains(&run.id) => {}
-            _ => return illegal(format!("run {} may only be replaced by a rewrite of it", run.id)),
+            _ => {
+                return illegal(format!(
+                    "run {} may only be replaced by a rewrite of it",
+                    run.id
+                ));
+            }
         }
     }
     for run in new.runs.iter().filter(|r| old.run(r.id).is_none()) {
@@ -417,7 +504,10 @@ fn check_runs(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
 fn check_retired(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
     for copy in old.copies.iter().filter(|c| c.life == Life::Live) {
         let is_live = new.copy(copy.id).is_some_and(|c| c.life == Life::Live);
-        let other = new.copies.iter().any(|c| c.run == copy.run && c.life == Life::Live);
+        let other = new
+            .copies
+            .iter()
+            .any(|c| c.run == copy.run && c.life == Life::Live);
         if !is_live && !other && new.run(copy.run).is_some() {
             return illegal(format!("copy {} is the last of run {}", copy.id, copy.run));
         }
@@ -426,15 +516,24 @@ fn check_retired(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
 }
 
 fn check_rewrite(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
-    let staged = |m: &Manifest| m.copies.iter().filter(|c| c.life == Life::Staged && c.inputs.is_some()).count();
+    let staged = |m: &Manifest| {
+        m.copies
+            .iter()
+            .filter(|c| c.life == Life::Staged && c.inputs.is_some())
+            .count()
+    };
     if staged(new) > 1 {
         return illegal("a ledger has one rewrite at a time");
     }
     for copy in new.copies.iter().filter(|c| old.copy(c.id).is_none()) {
         match &copy.inputs {
             Some(inputs) => {
-                if old.run(copy.run).is_some() || inputs.runs.iter().any(|r| old.run(*r).is_none()) {
-                    return illegal(format!("copy {}: a rewrite makes a new run out of listed ones", copy.id));
+                if old.run(copy.run).is_some() || inputs.runs.iter().any(|r| old.run(*r).is_none())
+                {
+                    return illegal(format!(
+                        "copy {}: a rewrite makes a new run out of listed ones",
+                        copy.id
+                    ));
                 }
                 if inputs.inbox_blocks > 0 && old.clearing.is_some() {
                     return illegal("the inbox blocks of the rewrite before must be cleared first");
@@ -446,10 +545,16 @@ fn check_rewrite(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
             None => {}
         }
     }
-    let expected = committed(old, new).filter(|c| c.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0)).map(|c| c.id);
+    let expected = committed(old, new)
+        .filter(|c| c.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0))
+        .map(|c| c.id);
     match (old.clearing, new.clearing) {
         (None, now) if now == expected => Ok(()),
-        (Some(before), now) if expected.is_none() && (now.is_none() || now == Some(before)) => Ok(()),
-        _ => illegal("inbox blocks are cleared after the commit of the rewrite that took them, and before the next"),
+        (Some(before), now) if expected.is_none() && (now.is_none() || now == Some(before)) => {
+            Ok(())
+        }
+        _ => illegal(
+            "inbox blocks are cleared after the commit of the rewrite that took them, and before the next",
+        ),
     }
 }

@@ -60,7 +60,11 @@ impl Request {
     /// Where it is.
     pub fn state(&self) -> RequestState {
         if self.remaining > 0 {
-            return if self.begun || self.remaining < self.items { RequestState::Running } else { RequestState::Queued };
+            return if self.begun || self.remaining < self.items {
+                RequestState::Running
+            } else {
+                RequestState::Queued
+            };
         }
         match self {
             _ if self.failed == self.items => RequestState::Failed,
@@ -116,18 +120,30 @@ pub struct Item {
 impl Item {
     /// An item that has not begun.
     pub const fn queued(source: SourceId) -> Self {
-        Self { source, state: ItemState::Queued, users_total: 0, expires_at: None, error: None }
+        Self {
+            source,
+            state: ItemState::Queued,
+            users_total: 0,
+            expires_at: None,
+            error: None,
+        }
     }
 
     /// This item after its source's restore ended so.
     pub fn ended(&self, outcome: &Outcome) -> Self {
         match outcome {
-            Outcome::Restored { expires_at } => {
-                Self { state: ItemState::Restored, expires_at: *expires_at, error: None, ..self.clone() }
-            }
-            Outcome::Failed { error } => {
-                Self { state: ItemState::Failed, error: Some(error.clone()), expires_at: None, ..self.clone() }
-            }
+            Outcome::Restored { expires_at } => Self {
+                state: ItemState::Restored,
+                expires_at: *expires_at,
+                error: None,
+                ..self.clone()
+            },
+            Outcome::Failed { error } => Self {
+                state: ItemState::Failed,
+                error: Some(error.clone()),
+                expires_at: None,
+                ..self.clone()
+            },
         }
     }
 }
@@ -188,12 +204,39 @@ pub struct Notice {
     pub lease_until: Millis,
 }
 
-/// How long a notifier has to send one mail.
+/// How long a notifier has to send one mail, at most.
 pub const NOTICE_LEASE_MILLIS: i64 = 2 * 60 * 1000;
 /// After how many tries a notice is given up, aloud.
 pub const MAX_NOTICE_ATTEMPTS: u32 = 10;
 
 impl Notice {
+    /// A notice that nobody tried to send yet; the sweeper looks at it at `look_at` if it is still there then.
+    pub fn new(
+        id: String,
+        to: String,
+        subject: Subject,
+        created_at: Millis,
+        look_at: Millis,
+    ) -> Self {
+        Self {
+            id,
+            to,
+            subject,
+            created_at,
+            attempts: 0,
+            sent_at: None,
+            failed: None,
+            lease_until: look_at,
+        }
+    }
+
+    /// Whether a notifier may try it.
+    pub fn is_free(&self, now: Millis) -> bool {
+        self.sent_at.is_none()
+            && self.failed.is_none()
+            && (self.attempts == 0 || self.lease_until <= now)
+    }
+
     /// When the sweeper must look at it.
     pub fn wake_at(&self) -> Option<Millis> {
         (self.sent_at.is_none() && self.failed.is_none()).then_some(self.lease_until)

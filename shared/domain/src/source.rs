@@ -190,7 +190,12 @@ impl Source {
 
     /// A source that ingest saw before anybody registered it: active, with data.
     pub fn seen(source: SourceId, now: Millis) -> Self {
-        Self { status: Status::Active, started_at: Some(now), has_data: true, ..Self::draft(source, now) }
+        Self {
+            status: Status::Active,
+            started_at: Some(now),
+            has_data: true,
+            ..Self::draft(source, now)
+        }
     }
 
     /// When the data's time is over: the later of stop and restore plus the retention. `None` unless stopped.
@@ -198,7 +203,9 @@ impl Source {
         if self.status != Status::Stopped {
             return None;
         }
-        self.stopped_at.max(self.restored_at).and_then(|from| retention.after(from))
+        self.stopped_at
+            .max(self.restored_at)
+            .and_then(|from| retention.after(from))
     }
 
     /// Whether the data is kept, and why.
@@ -211,7 +218,9 @@ impl Source {
         }
         match self.due_at(retention) {
             None => Decision::NotStopped,
-            Some(_) if !self.holders.is_empty() => Decision::Held(self.holders.iter().cloned().collect()),
+            Some(_) if !self.holders.is_empty() => {
+                Decision::Held(self.holders.iter().cloned().collect())
+            }
             Some(due) if now < due => Decision::Until(due),
             Some(_) => Decision::Due,
         }
@@ -231,7 +240,10 @@ impl Source {
         }
         let due = match self.state {
             DataState::Available => self.expires_at(retention)?,
-            DataState::Expired => self.late_since?.plus(LATE_SWEEP_MILLIS),
+            DataState::Expired => match self.late_since {
+                Some(since) => since.plus(LATE_SWEEP_MILLIS),
+                None => self.retry_at?,
+            },
             DataState::Restoring => self.updated_at,
         };
         Some(self.retry_at.map_or(due, |retry| retry.max(due)))
@@ -260,11 +272,17 @@ mod tests {
     fn the_clock_starts_at_the_later_of_stop_and_restore() {
         let at = |t| Millis::parse(t).unwrap();
         let mut s = source();
-        assert_eq!(s.decide(&p3m(), at("2030-01-01T00:00:00Z")), Decision::NotStopped);
+        assert_eq!(
+            s.decide(&p3m(), at("2030-01-01T00:00:00Z")),
+            Decision::NotStopped
+        );
         s.status = Status::Stopped;
         s.stopped_at = Some(at("2026-11-30T00:00:00Z"));
         assert_eq!(s.expires_at(&p3m()), Some(at("2027-02-28T00:00:00Z")));
-        assert_eq!(s.decide(&p3m(), at("2027-02-27T23:59:59.999Z")), Decision::Until(at("2027-02-28T00:00:00Z")));
+        assert_eq!(
+            s.decide(&p3m(), at("2027-02-27T23:59:59.999Z")),
+            Decision::Until(at("2027-02-28T00:00:00Z"))
+        );
         assert_eq!(s.decide(&p3m(), at("2027-02-28T00:00:00Z")), Decision::Due);
         s.restored_at = Some(at("2027-03-01T00:00:00Z"));
         assert_eq!(s.expires_at(&p3m()), Some(at("2027-06-01T00:00:00Z")));
@@ -275,7 +293,10 @@ mod tests {
         let mut s = source();
         s.status = Status::Stopped;
         s.stopped_at = Some(Millis(0));
-        let holder = Holder { source: "campaign/b".parse().unwrap(), via: vec![] };
+        let holder = Holder {
+            source: "campaign/b".parse().unwrap(),
+            via: vec![],
+        };
         s.holders.insert(holder.clone());
         let late = Millis::parse("2100-01-01T00:00:00Z").unwrap();
         assert_eq!(s.decide(&p3m(), late), Decision::Held(vec![holder]));

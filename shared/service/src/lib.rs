@@ -1,1 +1,156 @@
+//! Rekindle's use cases: what the functions do, each a method of [`Rekindle`] that takes what the event said.
+//!
+//! | module | called by |
+//! |---|---|
+//! | [`ingest`] | ingest |
+//! | [`sources`], [`audience`], [`requests`] | api |
+//! | [`sweep`], with [`expire`] and [`housekeep`] | sweeper |
+//! | [`restores`], with [`parts`] | restorer |
+//! | [`notices`] | notifier |
 
+/// Decides and writes again, from scratch, as long as somebody else wrote first; bounded. The body is that of an async
+/// block and says `Result<_, StoreError>`.
+///
+/// After 40 lost races it gives up with `StoreError::Unavailable`.
+macro_rules! until_won {
+    ($attempt:expr) => {{
+        let mut races = 0;
+        loop {
+            let outcome: Result<_, ::rekindle_store::StoreError> = async { $attempt }.await;
+            match outcome {
+                Err(::rekindle_store::StoreError::Conflict) if races < 40 => {
+                    races += 1;
+                    ::tokio::task::yield_now().await;
+                }
+                Err(::rekindle_store::StoreError::Conflict) => {
+                    let reason = "lost forty races in a row".to_owned();
+                    break Err(::rekindle_store::StoreError::Unavailable {
+                        call: "a conditional write",
+                        reason,
+                    });
+                }
+                other => break other,
+            }
+        }
+    }};
+}
+
+pub mod audience;
+pub mod config;
+pub mod expire;
+pub mod housekeep;
+pub mod ingest;
+pub mod notices;
+pub mod parts;
+pub mod problem;
+pub mod read;
+pub mod requests;
+pub mod restores;
+pub mod sources;
+pub mod sweep;
+
+use rekindle_domain::{
+    Ulid,
+    id::SourceId,
+    part::LEASE_MILLIS,
+    source::Source,
+    time::{Clock, Ids, Millis, Period},
+};
+use rekindle_store::{
+    Store, StoreError,
+    catalog::{Transaction, sources::TimelineEntry},
+};
+use std::sync::Arc;
+
+pub use problem::Problem;
+
+/// What happens to interactions of a source that nobody registered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UnknownSources {
+    /// It is registered, as active.
+    Register,
+    /// They are rejected.
+    Reject,
+}
+
+/// How a deployment behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long data stays available after its source stopped or was restored.
+    pub retention: Period,
+    /// What to do with sources nobody registered.
+    pub unknown_sources: UnknownSources,
+    /// How long a worker has for a part, in milliseconds.
+    pub lease_millis: i64,
+    /// After how many milliseconds an audience answers what it has so far.
+    pub audience_millis: i64,
+}
+
+impl Settings {
+    /// Three months, unknown sources are registered, and the limits of API Gateway and Lambda.
+    pub fn with_retention(retention: Period) -> Self {
+        Self {
+            retention,
+            unknown_sources: UnknownSources::Register,
+            lease_millis: LEASE_MILLIS,
+            audience_millis: 20_000,
+        }
+    }
+}
+
+/// One deployment of Rekindle. Cheap to clone.
+#[derive(Clone)]
+pub struct Rekindle {
+    /// Where things are kept.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Arc<dyn Ids>,
+    /// How it behaves.
+    pub settings: Settings,
+    known: Arc<ingest::KnownSources>,
+}
+
+impl Rekindle {
+    /// A deployment over those stores and ports.
+    pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>, settings: Settings) -> Self {
+        Self {
+            store,
+            clock,
+            ids,
+            settings,
+            known: Arc::default(),
+        }
+    }
+
+    fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    fn new_id(&self) -> Ulid {
+        self.ids.new_id(self.now())
+    }
+
+    /// Adds what happened to the transaction that makes it happen.
+    fn record(
+        &self,
+        transaction: &mut Transaction,
+        source: &SourceId,
+        event: &str,
+        by: &str,
+        detail: Option<String>,
+    ) -> Result<(), StoreError> {
+        let entry = TimelineEntry {
+            at: self.now(),
+            event: event.to_owned(),
+            by: by.to_owned(),
+            detail,
+        };
+        transaction.add_timeline(source, self.new_id(), &entry)
+    }
+
+    fn put_source(&self, transaction: &mut Transaction, source: &Source) -> Result<(), StoreError> {
+        transaction.put_source(source, &self.settings.retention)
+    }
+}

@@ -8,7 +8,7 @@
 //! or deleted object's file goes last. So a put is there whole or not at all, also when it overwrites.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::ops::{Bound, Range};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,12 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tempfile::NamedTempFile;
 
-use super::EmbeddedError;
+use super::files::{create_dirs, plain_path, read_range};
 use super::index::{About, Change, Index, Object};
-use super::journal::sync_parent;
-
-/// Longer path segments are not tried: file systems stop at 255 bytes.
-const MAX_SEGMENT: usize = 200;
+use crate::embedded::EmbeddedError;
+use crate::embedded::journal::sync_parent;
 
 /// Bytes on their way in. Dropped, they are gone.
 #[derive(Debug)]
@@ -142,7 +140,7 @@ impl Objects {
                 Bytes::new()
             }
         };
-        index.commit(Change::Put(about), memory)?;
+        index.commit(Change::Put(Box::new(about)), memory)?;
         if let Some(old) = old {
             self.remove_file(&old);
         }
@@ -273,48 +271,4 @@ impl Objects {
 fn find<'a>(index: &'a Index, bucket: &str, key: &str) -> Result<&'a Object, ObjectError> {
     let objects = index.buckets.get(bucket).ok_or(ObjectError::NoSuchBucket)?;
     objects.get(key).ok_or(ObjectError::NoSuchKey)
-}
-
-/// `<bucket>/<key>` if every segment is a file name that no system trips over.
-fn plain_path(bucket: &str, key: &str) -> Option<String> {
-    let decent = |segment: &str| {
-        !segment.is_empty()
-            && segment.len() <= MAX_SEGMENT
-            && !segment.starts_with('.')
-            && segment
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"_.:=-".contains(&b))
-    };
-    key.split('/')
-        .all(decent)
-        .then(|| format!("{bucket}/{key}"))
-}
-
-/// As `create_dir_all`, with every new name synced.
-fn create_dirs(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = path.parent() {
-        create_dirs(parent)?;
-    }
-    match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => sync_parent(path),
-    }
-}
-
-fn read_range(mut file: File, range: &Range<u64>) -> io::Result<Bytes> {
-    let len = range.end.saturating_sub(range.start);
-    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
-    file.seek(SeekFrom::Start(range.start))?;
-    file.take(len).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 == len {
-        Ok(bytes.into())
-    } else {
-        Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "an object's file is shorter than its index says",
-        ))
-    }
 }

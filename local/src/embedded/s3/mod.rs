@@ -1,4 +1,4 @@
-//! S3: the protocol by `s3s`, the operations in [`super::s3_operations`], the storage by [`Objects`].
+//! S3: the protocol by `s3s`, the operations in [`operations`], the storage by [`Objects`].
 //!
 //! `s3s-fs` would be the ready-made storage, and is not used: a refused checksum leaves the object written, a crash
 //! during an overwrite can lose the object, writes are not synced, storage classes are refused and keys that are no
@@ -11,13 +11,21 @@
 //! **Not imitated.** Versions, tags, ACLs, copies, list delimiters; Head and Get conditions; composite checksums
 //! (an object uploaded in parts has a CRC-64/NVME of the whole). An object passes through memory whole.
 
+mod checksum;
+mod files;
+mod index;
+mod objects;
+mod operations;
+mod shapes;
+mod uploads;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use http_body_util::BodyExt;
 use s3s::auth::SimpleAuth;
 use s3s::config::{S3Config, StaticConfigProvider};
@@ -27,11 +35,11 @@ use s3s::host::{S3Host, VirtualHost};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Result, s3_error};
 
-use super::checksum::{self, base64};
-use super::objects::{ObjectError, Objects};
-use super::uploads::Uploads;
 use super::worker::Worker;
 use super::{ACCESS_KEY, EmbeddedError, Now, SECRET_KEY, http as wire};
+use checksum::base64;
+use objects::{ObjectError, Objects};
+use uploads::Uploads;
 
 pub(super) struct S3 {
     service: S3Service,
@@ -108,18 +116,18 @@ impl S3Host for AwsHost {
     }
 }
 
-pub(super) struct Store(pub(super) Arc<Shared>);
+struct Store(Arc<Shared>);
 
-pub(super) struct Shared {
-    pub objects: Objects,
-    pub uploads: Uploads,
+struct Shared {
+    objects: Objects,
+    uploads: Uploads,
     worker: Worker,
-    pub now: Now,
+    now: Now,
 }
 
 impl Store {
     /// Runs `work` where it may wait for the disk.
-    pub(super) async fn run<T: Send + 'static>(
+    async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared) -> S3Result<T> + Send + 'static,
     ) -> S3Result<T> {
@@ -143,21 +151,25 @@ impl From<ObjectError> for S3Error {
     }
 }
 
-/// A body that has arrived whole and is what its sender says it is.
-pub(super) struct Received {
-    pub bytes: Bytes,
-    pub md5: [u8; 16],
-    pub checksums: BTreeMap<String, String>,
+/// A body that has arrived whole, with what its sender says about it.
+struct Arrived {
+    bytes: Bytes,
+    headers: HeaderMap,
+    trailers: Option<HeaderMap>,
 }
 
-impl Received {
-    /// Reads the body and checks it. `blob` is taken from the request before.
-    pub(super) async fn from<T: Sync>(
-        req: &S3Request<T>,
-        blob: Option<StreamingBlob>,
-    ) -> S3Result<Self> {
-        let bytes = match blob {
-            Some(blob) => Body::from(blob)
+/// A body that is what its sender says it is.
+struct Checked {
+    bytes: Bytes,
+    md5: [u8; 16],
+    checksums: BTreeMap<String, String>,
+}
+
+impl Arrived {
+    /// Reads the body, which was taken out of the request, and takes the request's headers.
+    async fn read<T: Send>(req: &mut S3Request<T>, body: Option<StreamingBlob>) -> S3Result<Self> {
+        let bytes = match body {
+            Some(body) => Body::from(body)
                 .collect()
                 .await
                 .map_err(|error| S3Error::with_source(S3ErrorCode::IncompleteBody, error))?
@@ -165,23 +177,26 @@ impl Received {
             None => Bytes::new(),
         };
         // Trailers are there once the body is read.
-        let trailers = req
-            .trailing_headers
-            .as_ref()
-            .and_then(|trailers| trailers.take());
-        let checksums = checksum::check(&bytes, &req.headers, trailers.as_ref())?;
-        let md5 = Md5::checksum(&bytes);
-        if let Some(said) = req.headers.get("content-md5")
-            && said.as_bytes() != base64(&md5).as_bytes()
-        {
-            return Err(s3_error!(
-                BadDigest,
-                "Content-MD5 is {}, not {said:?}",
-                base64(&md5)
-            ));
-        }
+        let trailers = req.trailing_headers.as_ref();
         Ok(Self {
             bytes,
+            headers: std::mem::take(&mut req.headers),
+            trailers: trailers.and_then(|trailers| trailers.take()),
+        })
+    }
+
+    /// Computes what the headers and trailers claim. Takes a second for some hundred megabytes.
+    fn check(self) -> S3Result<Checked> {
+        let checksums = checksum::check(&self.bytes, &self.headers, self.trailers.as_ref())?;
+        let md5 = Md5::checksum(&self.bytes);
+        if let Some(said) = self.headers.get("content-md5")
+            && said.as_bytes() != base64(&md5).as_bytes()
+        {
+            let found = base64(&md5);
+            return Err(s3_error!(BadDigest, "Content-MD5 is {found}, not {said:?}"));
+        }
+        Ok(Checked {
+            bytes: self.bytes,
             md5,
             checksums,
         })

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::EmbeddedError;
-use super::journal::Journal;
+use crate::embedded::EmbeddedError;
+use crate::embedded::journal::Journal;
 
 /// The journal is rewritten when it is opened with this many more lines than twice what there is to say.
 const SLACK: usize = 1000;
@@ -52,7 +52,7 @@ pub(super) struct About {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Change {
     Bucket(String),
-    Put(About),
+    Put(Box<About>),
     Delete { bucket: String, key: String },
 }
 
@@ -128,7 +128,7 @@ impl Index {
                 objects.insert(
                     about.key.clone(),
                     Object {
-                        about: Arc::new(about),
+                        about: about.into(),
                         memory,
                     },
                 );
@@ -149,7 +149,40 @@ impl Index {
         let buckets = self.buckets.keys().cloned().map(Change::Bucket);
         let objects = self.buckets.values().flat_map(BTreeMap::values);
         buckets
-            .chain(objects.map(|object| Change::Put(About::clone(&object.about))))
+            .chain(objects.map(|object| Change::Put(Box::new(About::clone(&object.about)))))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_of_what_is_long_gone_is_shortened() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("index.jsonl");
+        let put = |i: u64| {
+            let about = About {
+                bucket: "b".to_owned(),
+                key: "k".to_owned(),
+                size: i,
+                etag: i.to_string(),
+                modified: Timestamp::UNIX_EPOCH,
+                checksums: BTreeMap::new(),
+                attributes: Attributes::default(),
+                file: format!("b/{i}"),
+            };
+            serde_json::to_string(&Change::Put(Box::new(about))).unwrap()
+        };
+        let lines: Vec<String> = (0..1100).map(put).collect();
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+        for _ in 0..2 {
+            let index = Index::open(&path).unwrap();
+            assert_eq!(index.buckets["b"]["k"].about.size, 1099);
+            assert!(index.uses("B/1099"));
+            assert!(!index.uses("b/1098"));
+            assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
+        }
     }
 }

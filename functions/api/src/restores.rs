@@ -1,0 +1,66 @@
+//! `/v1/restores`.
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, State},
+    response::Response,
+    routing::{get, post},
+};
+use http::{HeaderMap, StatusCode, Uri};
+use rekindle_domain::id::RequestId;
+use rekindle_runtime::http::{Query, empty_body, header_text, json, json_body};
+use rekindle_service::{Problem, Rekindle};
+
+/// The most requests a page has: each is shown with all its items.
+const MAX_REQUESTS: usize = 50;
+
+pub(crate) fn routes() -> Router<Rekindle> {
+    Router::new()
+        .route("/v1/restores", get(list).post(create))
+        .route("/v1/restores/{id}", get(show))
+        .route("/v1/restores/{id}/cancel", post(cancel))
+}
+
+fn request(id: &str) -> Result<RequestId, Problem> {
+    id.parse().map_err(|_| {
+        Problem::not_found("unknown_restore", "there is no restore request of that id")
+    })
+}
+
+async fn create(
+    State(app): State<Rekindle>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let key = header_text(&headers, "idempotency-key");
+    let view = app
+        .request_restore(&json_body(body).await?, key, None)
+        .await?;
+    Ok(json(StatusCode::ACCEPTED, &view))
+}
+
+async fn show(State(app): State<Rekindle>, Path(id): Path<String>) -> Result<Response, Problem> {
+    Ok(json(StatusCode::OK, &app.get_request(request(&id)?).await?))
+}
+
+async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, Problem> {
+    let query = Query::parse(&uri, &["limit", "cursor"])?;
+    let limit = query.limit()?.min(MAX_REQUESTS);
+    Ok(json(
+        StatusCode::OK,
+        &app.list_requests(query.get("cursor"), limit).await?,
+    ))
+}
+
+async fn cancel(
+    State(app): State<Rekindle>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Result<Response, Problem> {
+    empty_body(body).await?;
+    Ok(json(
+        StatusCode::OK,
+        &app.cancel_request(request(&id)?).await?,
+    ))
+}

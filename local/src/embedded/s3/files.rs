@@ -1,0 +1,57 @@
+//! What the object store needs of the file system.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use crate::embedded::journal::sync_parent;
+
+/// Longer path segments are not tried: file systems stop at 255 bytes.
+const MAX_SEGMENT: usize = 200;
+
+/// `<bucket>/<key>` if every segment is a file name that no system trips over.
+pub(super) fn plain_path(bucket: &str, key: &str) -> Option<String> {
+    let decent = |segment: &str| {
+        !segment.is_empty()
+            && segment.len() <= MAX_SEGMENT
+            && !segment.starts_with('.')
+            && segment
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_.:=-".contains(&b))
+    };
+    key.split('/')
+        .all(decent)
+        .then(|| format!("{bucket}/{key}"))
+}
+
+/// As `create_dir_all`, with every new name synced.
+pub(super) fn create_dirs(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        create_dirs(parent)?;
+    }
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => sync_parent(path),
+    }
+}
+
+pub(super) fn read_range(mut file: File, range: &Range<u64>) -> io::Result<Bytes> {
+    let len = range.end.saturating_sub(range.start);
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+    file.seek(SeekFrom::Start(range.start))?;
+    file.take(len).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == len {
+        Ok(bytes.into())
+    } else {
+        Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "an object's file is shorter than its index says",
+        ))
+    }
+}

@@ -1,0 +1,466 @@
+//! The block codec: what goes in comes out, and nothing else is ever read.
+
+use crate::support::{
+    Model, assert_well_formed, facet, model, rows_of, rows_over, sort_by_hash, sort_by_id, users,
+};
+use proptest::{collection::vec, prelude::*};
+use rekindle_domain::{
+    block::{
+        Block, BlockError, Cover, MAX_BLOCK_ID_BYTES, MAX_BLOCK_ROWS, Position, decode, encode,
+        encode_inbox,
+    },
+    facet::{Channel, Facet, Kind},
+    rows::{Row, Rows, user_hash},
+};
+use std::collections::BTreeMap;
+
+/// Where a block's content starts: behind magic, version and checksum.
+const HEADER: usize = 12;
+
+/// A block of that content whose checksum is right.
+fn sealed(content: &[u8]) -> Vec<u8> {
+    let mut block = b"RKB\x01".to_vec();
+    block.extend_from_slice(&user_hash(content).to_le_bytes());
+    block.extend_from_slice(content);
+    block
+}
+
+fn position() -> impl Strategy<Value = Position> {
+    (any::<u64>(), prop_oneof![Just(0u32), any::<u32>()])
+        .prop_map(|(hash, ordinal)| Position { hash, ordinal })
+}
+
+fn cover() -> impl Strategy<Value = Cover> {
+    (position(), prop::option::of(position())).prop_map(|(start, next)| Cover { start, next })
+}
+
+fn assert_reads_back(
+    bytes: &[u8],
+    expected: &[(Vec<u8>, crate::support::UserModel)],
+    cover: Option<Cover>,
+) {
+    let block = decode(bytes).unwrap();
+    assert_eq!(block.cover, cover);
+    assert_well_formed(&block.rows);
+    assert_eq!(model(&block.rows), expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn inbox_blocks_round_trip(mut users in users(40), cut in any::<(prop::sample::Index, prop::sample::Index)>()) {
+        sort_by_id(&mut users);
+        let rows = rows_of(&users);
+        assert_reads_back(&encode(&rows, 0..rows.len(), None), &users, None);
+        // Any range of the users is a block too.
+        let (a, b) = (cut.0.index(users.len() + 1), cut.1.index(users.len() + 1));
+        let range = a.min(b)..a.max(b);
+        assert_reads_back(&encode(&rows, range.clone(), None), &users[range], None);
+    }
+
+    #[test]
+    fn run_blocks_round_trip(mut users in users(40), cover in cover()) {
+        sort_by_hash(&mut users);
+        let rows = rows_of(&users);
+        assert_reads_back(&encode(&rows, 0..rows.len(), Some(cover)), &users, Some(cover));
+    }
+
+    /// The bytes are a function of the rows: neither the order of the dictionary nor unused facets change them, so that
+    /// attempts which met the facets in another order write the same blocks.
+    #[test]
+    fn the_encoding_is_canonical(
+        mut users in users(20),
+        unused in prop::collection::btree_set(facet(), 0..4),
+        shuffle in any::<u64>(),
+    ) {
+        sort_by_id(&mut users);
+        let rows = rows_of(&users);
+        let bytes = encode(&rows, 0..rows.len(), None);
+        let mut facets: Vec<Facet> = rows.facets.iter().cloned().chain(unused).collect();
+        facets.sort();
+        facets.dedup();
+        facets.sort_by_key(|f| user_hash(format!("{shuffle} {f:?}").as_bytes()));
+        let shuffled = rows_over(facets, &users);
+        prop_assert_eq!(&bytes, &encode(&shuffled, 0..shuffled.len(), None));
+        let back = decode(&bytes).unwrap().rows;
+        prop_assert_eq!(&bytes, &encode(&back, 0..back.len(), None));
+    }
+}
+
+fn samples() -> Vec<(&'static str, Vec<u8>)> {
+    let facets = |i: usize| {
+        let opened = Facet {
+            channel: Some(Channel::Email),
+            machine: i.is_multiple_of(3),
+            ..Facet::of(Kind::Opened)
+        };
+        let alias = Some(
+            [
+                "header",
+                "call-to-action-in-the-middle-of-the-page",
+                "footer",
+            ][i % 3]
+                .into(),
+        );
+        let clicked = Facet {
+            channel: Some(Channel::Email),
+            alias,
+            variant: Some("A".into()),
+            ..Facet::of(Kind::Clicked)
+        };
+        let at = 1_763_000_000_000 + i as i64 * 977;
+        BTreeMap::from([
+            (opened, (at, at)),
+            (clicked, (at + 5, at + 1_000 * i as i64)),
+        ])
+    };
+    let users = |id: &dyn Fn(usize) -> String| -> Model {
+        (0..12).map(|i| (id(i).into_bytes(), facets(i))).collect()
+    };
+    let cover = Cover {
+        start: Position::at(0),
+        next: Some(Position {
+            hash: u64::MAX,
+            ordinal: 3,
+        }),
+    };
+    let mut out = vec![];
+    let mut add = |name, mut users: Model, cover: Option<Cover>| {
+        if cover.is_some() {
+            sort_by_hash(&mut users)
+        } else {
+            sort_by_id(&mut users)
+        }
+        let rows = rows_of(&users);
+        out.push((name, encode(&rows, 0..rows.len(), cover)));
+    };
+    add("numbered", users(&|i| format!("user-{}", i * 7919)), None);
+    add(
+        "numbered run",
+        users(&|i| format!("user-{:05}", i * 7919)),
+        Some(cover),
+    );
+    add(
+        "uuids",
+        users(&|i| format!("0f8fad5b-d9cb-469f-a165-{:012x}", i * 7919)),
+        None,
+    );
+    add(
+        "mails",
+        users(&|i| format!("somebody.{i}@example.com")),
+        None,
+    );
+    add(
+        "mails run",
+        users(&|i| format!("somebody.{i}@example.com")),
+        Some(cover),
+    );
+    out
+}
+
+/// Every byte of every sample, changed to every other value.
+#[test]
+fn l5_any_damaged_byte_is_an_error() {
+    for (name, good) in samples() {
+        let mut bytes = good.clone();
+        for at in 0..bytes.len() {
+            for flip in 1..=255 {
+                bytes[at] ^= flip;
+                let error = decode(&bytes).expect_err(name);
+                let expected = match at {
+                    0..3 => BlockError::NotABlock,
+                    3 => BlockError::UnknownVersion(bytes[3]),
+                    _ => BlockError::Checksum,
+                };
+                assert_eq!(error, expected, "{name}, byte {at}");
+                bytes[at] ^= flip;
+            }
+        }
+        assert_eq!(bytes, good);
+    }
+}
+
+#[test]
+fn l5_truncated_and_lengthened_blocks_are_errors() {
+    for (name, good) in samples() {
+        for end in 0..good.len() {
+            assert!(decode(&good[..end]).is_err(), "{name} cut at {end}");
+            // Nor does a right checksum help: what is missing is missed.
+            if end >= HEADER {
+                assert_eq!(
+                    decode(&sealed(&good[HEADER..end])),
+                    Err(BlockError::Malformed),
+                    "{name} cut at {end}"
+                );
+            }
+        }
+        for more in 0..=255 {
+            let longer = [&good[..], &[more]].concat();
+            assert_eq!(decode(&longer), Err(BlockError::Checksum));
+            assert_eq!(
+                decode(&sealed(&longer[HEADER..])),
+                Err(BlockError::Malformed)
+            );
+        }
+        assert_eq!(decode(&sealed(&good[HEADER..])), decode(&good), "{name}");
+    }
+}
+
+/// Whatever was decoded, it stays within what a block may hold, and is whole.
+fn assert_bounded(block: &Block) {
+    let rows = &block.rows;
+    assert!(rows.len() <= MAX_BLOCK_ROWS && rows.row_count() <= MAX_BLOCK_ROWS);
+    assert!(rows.id_bytes() <= MAX_BLOCK_ID_BYTES);
+    assert!(rows.facets.len() <= rows.row_count());
+    for user in rows.iter() {
+        assert_eq!(user.hash, user_hash(user.id));
+        assert!(!user.rows.is_empty());
+        assert!(
+            user.rows
+                .iter()
+                .all(|r| r.first_at <= r.last_at && (r.facet as usize) < rows.facets.len())
+        );
+    }
+    // It can be written again, and then reads as it did.
+    let again = decode(&encode(rows, 0..rows.len(), block.cover)).map(|b| model(&b.rows).len());
+    assert!(again.is_ok() || again == Err(BlockError::Malformed));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+    #[test]
+    fn forged_content_never_panics(content in vec(any::<u8>(), 0..200)) {
+        if let Ok(block) = decode(&sealed(&content)) {
+            assert_bounded(&block);
+        }
+    }
+
+    /// Valid blocks with bytes replaced, taken out or put in, and a right checksum: what comes nearest to the truth.
+    #[test]
+    fn mutated_content_never_panics(
+        sample in 0usize..5,
+        edits in vec((any::<prop::sample::Index>(), any::<u8>(), 0u8..4), 1..6),
+    ) {
+        let mut content = samples().swap_remove(sample).1.split_off(HEADER);
+        for (at, byte, how) in edits {
+            let at = at.index(content.len());
+            match how {
+                0 => drop(content.remove(at)),
+                1 => content.insert(at, byte),
+                2 => content[at] = byte,
+                _ => content[at] ^= 1 << (byte % 8),
+            }
+        }
+        if let Ok(block) = decode(&sealed(&content)) {
+            assert_bounded(&block);
+        }
+    }
+}
+
+fn varint(out: &mut Vec<u8>, mut n: u64) {
+    while n >= 0x80 {
+        out.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    out.push(n as u8);
+}
+
+/// `order`, users, rows: how a block's content starts.
+fn opening(users: u64, rows: u64) -> Vec<u8> {
+    let mut content = vec![0];
+    varint(&mut content, users);
+    varint(&mut content, rows);
+    content
+}
+
+/// Small blocks that claim to be huge.
+#[test]
+fn bombs_are_refused_before_they_go_off() {
+    let mut bombs: Vec<(&str, Vec<u8>)> = vec![];
+    for n in [MAX_BLOCK_ROWS as u64 + 1, u64::from(u32::MAX), u64::MAX] {
+        bombs.push(("users", opening(n, 1)));
+        bombs.push(("rows", opening(1, n)));
+    }
+    // All the users that are allowed, each with a prefix of 512 bytes: 64 MB of ids out of 3 KB.
+    let mut numbered = opening(MAX_BLOCK_ROWS as u64, MAX_BLOCK_ROWS as u64);
+    numbered.push(2);
+    varint(&mut numbered, 512);
+    numbered.extend([b'x'; 512]);
+    numbered.extend([0, 0]);
+    numbered.extend(vec![0; MAX_BLOCK_ROWS / 64]);
+    bombs.push(("numbered ids", numbered));
+    // Ids, and facets, as a long run of zeros that zstd makes tiny.
+    for len in [
+        MAX_BLOCK_ID_BYTES as u64,
+        MAX_BLOCK_ID_BYTES as u64 + 1,
+        1 << 40,
+        u64::MAX,
+    ] {
+        let packed = zstd::bulk::compress(&vec![0; len.min(64 << 20) as usize], 3).unwrap();
+        let mut raw = opening(1, 1);
+        raw.extend([0, 2, 0]);
+        let mut facets = opening(1, 1);
+        facets.extend([2, 1, b'u', 0, 2, 0, 2, 0, 1]);
+        for content in [&mut raw, &mut facets] {
+            varint(content, len);
+            varint(content, packed.len() as u64);
+            content.extend(&packed);
+        }
+        bombs.push(("raw ids", raw));
+        bombs.push(("facets", facets));
+    }
+    // A frame that holds more than it says.
+    let mut liar = opening(1, 1);
+    liar.extend([0, 2, 0, 1]);
+    let packed = zstd::bulk::compress(&vec![7; 32 << 20], 3).unwrap();
+    varint(&mut liar, packed.len() as u64);
+    liar.extend(&packed);
+    bombs.push(("a lying frame", liar));
+    for (name, content) in bombs {
+        assert_eq!(
+            decode(&sealed(&content)),
+            Err(BlockError::Malformed),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_block_is_told_from_what_is_newer() {
+    assert_eq!(decode(b""), Err(BlockError::NotABlock));
+    assert_eq!(decode(b"PAR1...."), Err(BlockError::NotABlock));
+    assert_eq!(decode(b"RKB"), Err(BlockError::Malformed));
+    assert_eq!(
+        decode(b"RKB\x02 whatever follows"),
+        Err(BlockError::UnknownVersion(2))
+    );
+}
+
+/// Ids that look alike, two by two, and must not be taken for each other.
+#[test]
+fn look_alike_ids_stay_apart() {
+    let ids = [
+        vec!["0", "00", "000"],
+        vec!["7", "07", "007"],
+        vec!["user-", "user-0", "user-00"],
+        vec!["user-9", "user-10", "user-010"],
+        vec!["999999999999999999", "1000000000000000000"],
+        vec![
+            "9223372036854775807",
+            "9223372036854775808",
+            "18446744073709551616",
+        ],
+        vec!["000000000000000000", "0000000000000000000"],
+        vec![
+            "0f8fad5b-d9cb-469f-a165-70867728950e",
+            "0F8FAD5B-D9CB-469F-A165-70867728950E",
+        ],
+        vec![
+            "0f8fad5b-d9cb-469f-a165-70867728950e",
+            "0f8fad5bd9cb469fa16570867728950e",
+        ],
+        vec!["a1", "b1"],
+        vec!["1", "x"],
+        vec!["-1", "1", "+1"],
+    ];
+    for ids in ids {
+        let row = BTreeMap::from([(Facet::of(Kind::Received), (1, 2))]);
+        let mut users: Model = ids
+            .iter()
+            .map(|id| (id.as_bytes().to_vec(), row.clone()))
+            .collect();
+        sort_by_id(&mut users);
+        let rows = rows_of(&users);
+        assert_reads_back(&encode(&rows, 0..rows.len(), None), &users, None);
+        sort_by_hash(&mut users);
+        let rows = rows_of(&users);
+        let cover = Some(Cover {
+            start: Position::at(0),
+            next: None,
+        });
+        assert_reads_back(&encode(&rows, 0..rows.len(), cover), &users, cover);
+    }
+}
+
+/// Decodes what `encode_inbox` made; asserts the limit and the counts.
+fn read_inbox(blocks: &[(Vec<u8>, u64)], limit: usize) -> Model {
+    let mut back = Model::new();
+    for (bytes, row_count) in blocks {
+        let rows = decode(bytes).unwrap().rows;
+        assert!(
+            bytes.len() <= limit || rows.len() == 1,
+            "{} bytes of {limit}",
+            bytes.len()
+        );
+        assert_eq!(rows.row_count() as u64, *row_count);
+        back.extend(model(&rows));
+    }
+    back
+}
+
+proptest! {
+    #[test]
+    fn l1_encode_inbox_splits_and_loses_nothing(mut users in users(150), limit in 100usize..4_000) {
+        sort_by_id(&mut users);
+        prop_assert_eq!(read_inbox(&encode_inbox(&rows_of(&users), limit), limit), users);
+    }
+}
+
+#[test]
+fn nothing_is_no_block() {
+    assert!(encode_inbox(&Rows::default(), 1_000).is_empty());
+}
+
+/// A batch of long aliases that compress well: few bytes, yet more facets than a block can hold decoded.
+#[test]
+fn l1_inbox_blocks_hold_no_more_facets_than_can_be_read() {
+    let limit = 390_000;
+    let mut rows = Rows::default();
+    for i in 0..60_000u32 {
+        let alias = Some(format!("{}{i:06}", "a".repeat(250)).into());
+        let variant = Some("v".repeat(128).into());
+        rows.facets.push(Facet {
+            channel: Some(Channel::Email),
+            alias,
+            variant,
+            ..Facet::of(Kind::Clicked)
+        });
+        let id = format!("user-{i:07}");
+        rows.push(
+            user_hash(id.as_bytes()),
+            id.as_bytes(),
+            &[Row {
+                facet: i,
+                first_at: 1,
+                last_at: 1,
+            }],
+        );
+    }
+    let expected = model(&rows);
+    assert_eq!(read_inbox(&encode_inbox(&rows, limit), limit), expected);
+}
+
+/// The same for long user ids, both as a prefix with numbers and as they are.
+#[test]
+fn l1_inbox_blocks_hold_no_more_id_bytes_than_can_be_read() {
+    let limit = 390_000;
+    for suffix in ["", "x"] {
+        let mut rows = Rows::with_facets(vec![Facet::of(Kind::Control)]);
+        for i in 0..40_000u32 {
+            let id = format!("{}{i:06}{suffix}", "p".repeat(500));
+            rows.push(
+                user_hash(id.as_bytes()),
+                id.as_bytes(),
+                &[Row {
+                    facet: 0,
+                    first_at: 1,
+                    last_at: 1,
+                }],
+            );
+        }
+        let expected = model(&rows);
+        assert_eq!(read_inbox(&encode_inbox(&rows, limit), limit), expected);
+    }
+}

@@ -1,0 +1,335 @@
+//! Interactions: what goes in comes out, and bad ones never hurt good ones.
+
+use crate::support::{Model, UserModel, assert_well_formed, merged, model, sort_by_id};
+use proptest::{collection::vec, prelude::*, sample::select};
+use rekindle_domain::{
+    block::{decode, encode_inbox},
+    facet::{Channel, Facet, Kind},
+    id::{LedgerId, SourceId, SourceKind},
+    interaction::{Collected, Collector},
+    rows::Rows,
+    time::Millis,
+};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The present, in these tests.
+pub const NOW: Millis = Millis(1_763_000_000_000);
+
+/// Collects a JSON body.
+pub fn collect(body: &[u8]) -> Collected {
+    let mut collector = Collector::new(NOW);
+    collector.add_json(body).unwrap();
+    collector.finish()
+}
+
+/// An interaction that is fine; tests add to it and take from it.
+pub fn good() -> Map<String, Value> {
+    let Value::Object(item) =
+        json!({"user_id": "u1", "campaign_id": "c1", "type": "received", "channel": "email"})
+    else {
+        unreachable!()
+    };
+    item
+}
+
+/// An interaction, as a sender means it.
+#[derive(Clone, Debug)]
+struct Sent {
+    user: String,
+    campaign: String,
+    facet: Facet,
+    time: Option<i64>,
+    /// Of the ways to write it.
+    style: u8,
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    let user = prop_oneof![
+        4 => (0u8..12).prop_map(|n| format!("user-{n}")),
+        1 => select(vec!["é@example.com", "a \"quoted\" \\ user", "日本", "u", "0f8fad5b-d9cb-469f-a165-70867728950e"]).prop_map(str::to_owned),
+    ];
+    let kinds: Vec<Kind> = Kind::ALL
+        .into_iter()
+        .filter(|k| *k != Kind::Entered)
+        .collect();
+    let variant = || select(vec![None, None, Some("A"), Some("b.2:x_y-z")]);
+    let alias = select(vec![None, Some("cta"), Some("Größe / €"), Some("\"")]);
+    let what = (
+        select(kinds),
+        select(Channel::ALL.to_vec()),
+        any::<bool>(),
+        0u8..3,
+        variant(),
+        alias,
+    );
+    let time = prop::option::of(NOW.0 - 1_000_000..NOW.0 + 86_400_000);
+    (
+        user,
+        select(vec!["c1", "c2", "spring-sale"]),
+        what,
+        time,
+        0u8..4,
+    )
+        .prop_map(
+            |(user, campaign, (kind, channel, flag, conversion, variant, alias), time, style)| {
+                Sent {
+                    user,
+                    campaign: campaign.to_owned(),
+                    facet: Facet {
+                        kind,
+                        channel: (flag
+                            || matches!(kind, Kind::Received | Kind::Opened | Kind::Clicked))
+                        .then_some(channel),
+                        machine: flag && kind == Kind::Opened,
+                        conversion: if kind == Kind::Converted {
+                            conversion
+                        } else {
+                            0
+                        },
+                        variant: variant.map(Into::into),
+                        step: None,
+                        alias: alias.filter(|_| kind == Kind::Clicked).map(Into::into),
+                    },
+                    time,
+                    style,
+                }
+            },
+        )
+}
+
+impl Sent {
+    fn to_json(&self) -> Value {
+        let (kind, bounce) = match self.facet.kind {
+            Kind::HardBounced => ("bounced", (self.style > 1).then_some("hard")),
+            Kind::SoftBounced => ("bounced", Some("soft")),
+            kind => (kind.as_str(), None),
+        };
+        let mut item = Map::new();
+        // Fields in two orders, optional ones as null or left out, times as text or as a number.
+        if self.style.is_multiple_of(2) {
+            item.insert("type".into(), kind.into());
+        }
+        item.insert("user_id".into(), self.user.as_str().into());
+        item.insert("campaign_id".into(), self.campaign.as_str().into());
+        item.insert("type".into(), kind.into());
+        let mut put = |field: &str, value: Option<Value>| {
+            if value.is_some() || self.style == 3 {
+                item.insert(field.into(), value.unwrap_or(Value::Null));
+            }
+        };
+        put("channel", self.facet.channel.map(|c| c.as_str().into()));
+        put("variant_id", self.facet.variant.as_deref().map(Into::into));
+        put("link_alias", self.facet.alias.as_deref().map(Into::into));
+        put("bounce", bounce.map(Into::into));
+        put("machine", self.facet.machine.then_some(true.into()));
+        put(
+            "conversion",
+            (self.facet.conversion > 0).then(|| self.facet.conversion.into()),
+        );
+        put(
+            "time",
+            self.time.map(|t| {
+                if self.style > 1 {
+                    Millis(t).to_string().into()
+                } else {
+                    t.into()
+                }
+            }),
+        );
+        Value::Object(item)
+    }
+}
+
+/// What must be stored of the interactions, by ledger.
+fn expected(sent: &[&Sent]) -> BTreeMap<LedgerId, Model> {
+    let mut out: BTreeMap<LedgerId, Vec<Model>> = BTreeMap::new();
+    for s in sent {
+        let at = s.time.unwrap_or(NOW.0);
+        let row = |facet: Facet| {
+            vec![(
+                s.user.clone().into_bytes(),
+                UserModel::from([(facet, (at, at))]),
+            )]
+        };
+        let source = SourceId::new(SourceKind::Campaign, &s.campaign).unwrap();
+        out.entry(LedgerId::Source(source))
+            .or_default()
+            .push(row(s.facet.clone()));
+        out.entry(LedgerId::Users)
+            .or_default()
+            .push(row(s.facet.for_users()));
+    }
+    let in_order = |models| {
+        let mut model = merged(models);
+        sort_by_id(&mut model);
+        model
+    };
+    out.into_iter()
+        .map(|(ledger, models)| (ledger, in_order(models)))
+        .collect()
+}
+
+/// What was collected, by ledger; asserts the order of ledgers and users, and that inbox blocks hold it.
+fn stored(ledgers: &[(LedgerId, Rows)]) -> BTreeMap<LedgerId, Model> {
+    assert_eq!(
+        ledgers.iter().position(|(l, _)| *l == LedgerId::Users),
+        (!ledgers.is_empty()).then_some(0)
+    );
+    let of = |rows: &Rows| {
+        assert_well_formed(rows);
+        let read: Model = encode_inbox(rows, 2_000)
+            .iter()
+            .flat_map(|(b, _)| model(&decode(b).unwrap().rows))
+            .collect();
+        assert_eq!(read, model(rows));
+        read
+    };
+    let out: BTreeMap<LedgerId, Model> = ledgers
+        .iter()
+        .map(|(l, rows)| (l.clone(), of(rows)))
+        .collect();
+    assert_eq!(out.len(), ledgers.len());
+    out
+}
+
+/// Bad items, one per code, to be strewn among good ones.
+fn bad() -> impl Strategy<Value = (&'static str, &'static str)> {
+    select(vec![
+        ("5", "invalid_item"),
+        ("{}", "missing_field"),
+        (
+            r#"{"user_id":"","campaign_id":"c1","type":"received","channel":"email"}"#,
+            "invalid_user_id",
+        ),
+        (
+            r#"{"user_id":"user-1","campaign_id":"c1","type":"recieved","channel":"email"}"#,
+            "invalid_type",
+        ),
+        (
+            r#"{"user_id":"user-1","campaign_id":"c 1","type":"received","channel":"email"}"#,
+            "invalid_campaign_id",
+        ),
+        (
+            r#"{"user_id":"user-1","campaign_id":"c1","type":"received","channel":"email","time":1e400}"#,
+            "invalid_json",
+        ),
+        (
+            r#"{"user_id":"user-1","user_id":"user-2","campaign_id":"c1","type":"control"}"#,
+            "invalid_item",
+        ),
+    ])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn l1_what_goes_in_comes_out_and_good_neighbours_survive(
+        items in vec(prop_oneof![4 => sent().prop_map(Ok), 1 => bad().prop_map(Err)], 0..40),
+        form in 0u8..4,
+    ) {
+        let texts: Vec<String> = items.iter().map(|i| match i {
+            Ok(sent) => sent.to_json().to_string(),
+            Err((text, _)) => (*text).to_owned(),
+        }).collect();
+        let mut collector = Collector::new(NOW);
+        match form {
+            0 => collector.add_json(format!("[{}]", texts.join(",")).as_bytes()).unwrap(),
+            1 => collector.add_json(format!(" \n{{ \"interactions\" : [ {} ] }}\n", texts.join(" ,\n")).as_bytes()).unwrap(),
+            2 => collector.add_ndjson(texts.join("\n").as_bytes()).unwrap(),
+            _ => collector.add_ndjson(format!("\n\r\n{}\r\n\n", texts.join(" \r\n \n")).as_bytes()).unwrap(),
+        }
+        let good: Vec<&Sent> = items.iter().filter_map(|i| i.as_ref().ok()).collect();
+        let named: BTreeSet<&str> = good.iter().map(|s| s.campaign.as_str()).collect();
+        prop_assert_eq!(collector.sources().map(SourceId::id).collect::<BTreeSet<_>>(), named);
+        let collected = collector.finish();
+        prop_assert_eq!(collected.accepted, good.len());
+        prop_assert_eq!(stored(&collected.ledgers), expected(&good));
+        let rejected: Vec<(usize, &str)> = collected.rejected.iter().map(|r| (r.index, r.code.as_ref())).collect();
+        let bad: Vec<(usize, &str)> = items.iter().enumerate()
+            .filter_map(|(i, item)| item.as_ref().err().map(|(_, code)| (i, *code)))
+            .collect();
+        prop_assert_eq!(rejected, bad);
+    }
+
+    /// Campaigns that are refused take their interactions along, from `users` too, and no others.
+    #[test]
+    fn refused_campaigns_leave_nothing_behind(items in vec(sent(), 1..40), refused in select(vec!["c1", "c2", "other"])) {
+        let body = Value::Array(items.iter().map(Sent::to_json).collect()).to_string();
+        let mut collector = Collector::new(NOW);
+        collector.add_json(body.as_bytes()).unwrap();
+        let source = SourceId::new(SourceKind::Campaign, refused).unwrap();
+        collector.refuse_sources(&BTreeSet::from([source.clone()]), "unknown_source", |s| format!("{s} is not registered"));
+        prop_assert!(!collector.sources().any(|s| *s == source));
+        let collected = collector.finish();
+        let kept: Vec<&Sent> = items.iter().filter(|s| s.campaign != refused).collect();
+        prop_assert_eq!(collected.accepted, kept.len());
+        prop_assert_eq!(stored(&collected.ledgers), expected(&kept));
+        let indices: Vec<usize> = collected.rejected.iter().map(|r| r.index).collect();
+        let gone: Vec<usize> = (0..items.len()).filter(|i| items[*i].campaign == refused).collect();
+        prop_assert_eq!(indices, gone);
+        let says_why = |r: &rekindle_domain::interaction::Rejection| r.code == "unknown_source" && r.detail.contains(&source.to_string());
+        prop_assert!(collected.rejected.iter().all(says_why));
+    }
+
+    /// The same interactions in another order, or twice over, are the same rows.
+    #[test]
+    fn l1_order_and_repetition_change_nothing(items in vec(sent(), 0..30)) {
+        let body = |items: &[&Sent]| Value::Array(items.iter().map(|s| s.to_json()).collect()).to_string();
+        let all: Vec<&Sent> = items.iter().collect();
+        let once = stored(&collect(body(&all).as_bytes()).ledgers);
+        let again: Vec<&Sent> = items.iter().rev().chain(&items).collect();
+        prop_assert_eq!(stored(&collect(body(&again).as_bytes()).ledgers), once);
+    }
+
+    /// Whatever bytes arrive: an answer, and what is refused is told within bounds.
+    #[test]
+    fn any_bytes_are_answered(body in vec(any::<u8>(), 0..300), json in "[\\[\\]{}\",:0-9a-z\\\\ ]{0,60}") {
+        for body in [&body[..], json.as_bytes(), format!("[{json}]").as_bytes()] {
+            let _ = Collector::new(NOW).add_json(body);
+            let mut collector = Collector::new(NOW);
+            collector.add_ndjson(body).unwrap();
+            prop_assert!(collector.finish().rejected.iter().all(|r| r.detail.len() < 600));
+        }
+    }
+}
+
+/// Times without `time`, and the fields that narrow nothing, fall back as the contract says.
+#[test]
+fn defaults_are_as_documented() {
+    let of = |item: Value| {
+        let collected = collect(json!([item]).to_string().as_bytes());
+        assert_eq!(collected.rejected, vec![]);
+        model(&collected.ledgers[1].1)[0]
+            .1
+            .first_key_value()
+            .map(|(f, t)| (f.clone(), *t))
+            .unwrap()
+    };
+    let at = (NOW.0, NOW.0);
+    let bounced = json!({"user_id": "u", "campaign_id": "c", "type": "bounced"});
+    assert_eq!(of(bounced), (Facet::of(Kind::HardBounced), at));
+    let converted =
+        json!({"user_id": "u", "campaign_id": "c", "type": "converted", "conversion": 255});
+    assert_eq!(
+        of(converted),
+        (
+            Facet {
+                conversion: 255,
+                ..Facet::of(Kind::Converted)
+            },
+            at
+        )
+    );
+    let mut zoned = good();
+    zoned.insert("time".into(), "2025-11-13T03:13:20+01:00".into());
+    let received = Facet {
+        channel: Some(Channel::Email),
+        ..Facet::of(Kind::Received)
+    };
+    assert_eq!(
+        of(zoned.into()),
+        (received, (1_762_999_999_000 + 1_000, 1_763_000_000_000))
+    );
+}

@@ -1,0 +1,17 @@
+//! The laws of `rekindle-domain`, proved through its public surface. One binary, a module a subject.
+//!
+//! Tests that stand for an invariant of ARCHITECTURE.md carry its number in their name: `l2_…`, `l5_…`.
+
+mod blocks;
+mod evaluation;
+mod filters;
+mod golden;
+mod ingest;
+mod ingest_limits;
+mod manifest;
+mod manifest_illegal;
+mod packing;
+mod rows;
+mod sizes;
+mod support;
+mod tally;

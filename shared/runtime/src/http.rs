@@ -1,0 +1,185 @@
+//! HTTP input, checked at the edge: bodies, queries, cursors; and answers for what is not there.
+
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, Method, StatusCode, Uri, header};
+use rekindle_service::Problem;
+use serde::{Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
+
+/// The most bytes a body of anything but interactions may have.
+pub const MAX_BODY: usize = 1 << 20;
+/// The most entries a page may have.
+pub const MAX_PAGE: usize = 1_000;
+/// How many entries a page has unless asked otherwise.
+pub const DEFAULT_PAGE: usize = 100;
+
+/// Reads a body of at most `most` bytes.
+///
+/// # Errors
+/// 413, or 400 if it breaks off.
+pub async fn read_body(body: Body, most: usize) -> Result<Bytes, Problem> {
+    axum::body::to_bytes(body, most).await.map_err(|error| {
+        let source: &dyn std::error::Error = &error;
+        let is_limit = std::iter::successors(Some(source), |e| e.source())
+            .any(|e| e.to_string().contains("limit"));
+        if is_limit {
+            let detail = format!("the body has more than {most} bytes");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+        } else {
+            Problem::bad_request("incomplete_body", "the body broke off")
+        }
+    })
+}
+
+/// Reads a JSON body. Unknown fields are refused with their path.
+///
+/// # Errors
+/// 400 with the path, 413.
+pub async fn json_body<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
+    parse_json(&read_body(body, MAX_BODY).await?)
+}
+
+/// Reads JSON. Unknown fields are refused with their path.
+///
+/// # Errors
+/// 400 with the path.
+pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        if !inner.is_data() {
+            return Problem::bad_request("invalid_json", format!("the body is not JSON: {inner}"));
+        }
+        let text = inner.to_string();
+        let code = if text.starts_with("unknown field") {
+            "unknown_field"
+        } else if text.starts_with("missing field") {
+            "missing_field"
+        } else {
+            "invalid_field"
+        };
+        let place = if path == "." {
+            "the body".to_owned()
+        } else {
+            path.clone()
+        };
+        Problem::bad_request(code, format!("{place}: {text}")).with("path", path)
+    })?;
+    reader.end().map_err(|e| {
+        Problem::bad_request(
+            "invalid_json",
+            format!("the body goes on after the JSON: {e}"),
+        )
+    })?;
+    Ok(value)
+}
+
+/// Accepts a body that says nothing: none, or `{}`.
+///
+/// # Errors
+/// 400 if it says something.
+pub async fn empty_body(body: Body) -> Result<(), Problem> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    let bytes = read_body(body, MAX_BODY).await?;
+    if bytes.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    parse_json::<Nothing>(&bytes).map(drop)
+}
+
+/// The parameters of a query; each must be known and stand once.
+pub struct Query(BTreeMap<String, String>);
+
+impl Query {
+    /// Reads the query of a URI.
+    ///
+    /// # Errors
+    /// 400 a parameter that is unknown or stands twice.
+    pub fn parse(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
+        let invalid = |detail: String| Problem::bad_request("invalid_query", detail);
+        let query = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri);
+        let pairs = query.map_err(|e| invalid(e.body_text()))?.0;
+        let mut found = BTreeMap::new();
+        for (name, value) in pairs {
+            if !known.contains(&name.as_str()) {
+                let known = if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    known.join(", ")
+                };
+                return Err(invalid(format!(
+                    "unknown parameter `{name}`; known: {known}"
+                )));
+            }
+            if found.insert(name.clone(), value).is_some() {
+                return Err(invalid(format!("`{name}` stands twice")));
+            }
+        }
+        Ok(Self(found))
+    }
+
+    /// A parameter's value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// A parameter that is one of a few words.
+    ///
+    /// # Errors
+    /// 400 any other word.
+    pub fn one_of(&self, name: &str, words: &[&str]) -> Result<Option<String>, Problem> {
+        match self.get(name) {
+            Some(word) if !words.contains(&word) => {
+                let detail = format!("{name} must be one of {}", words.join(", "));
+                Err(Problem::bad_request("invalid_query", detail))
+            }
+            word => Ok(word.map(str::to_owned)),
+        }
+    }
+
+    /// The page size.
+    ///
+    /// # Errors
+    /// 400 out of range.
+    pub fn limit(&self) -> Result<usize, Problem> {
+        let Some(text) = self.get("limit") else {
+            return Ok(DEFAULT_PAGE);
+        };
+        let limit = text.parse().ok().filter(|n| (1..=MAX_PAGE).contains(n));
+        limit.ok_or_else(|| {
+            Problem::bad_request("invalid_query", format!("limit must be 1 to {MAX_PAGE}"))
+        })
+    }
+}
+
+/// A header's text.
+pub fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// An answer in JSON with a status.
+pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(value)).into_response()
+}
+
+/// Adds problems for what a router does not know.
+pub fn with_fallbacks(router: Router) -> Router {
+    router
+        .fallback(async |method: Method, uri: Uri| {
+            Problem::not_found(
+                "unknown_route",
+                format!("there is no {method} {}", uri.path()),
+            )
+        })
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+            let detail = format!("{} does not take {method}", uri.path());
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+        })
+}

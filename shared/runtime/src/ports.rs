@@ -1,0 +1,30 @@
+//! The real clock and real chance. Only shells use them.
+
+use rekindle_domain::{
+    Ulid,
+    time::{Clock, Ids, Millis},
+};
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the port that the rest takes as a parameter"
+    )]
+    fn now(&self) -> Millis {
+        Millis(jiff::Timestamp::now().as_millisecond())
+    }
+}
+
+/// Ids with 80 random bits behind the time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RandomIds;
+
+impl Ids for RandomIds {
+    fn new_id(&self, now: Millis) -> Ulid {
+        Ulid::from_parts(u64::try_from(now.0).unwrap_or(0), rand::random())
+    }
+}

@@ -1,0 +1,416 @@
+//! Audiences: how many, who, and is this user in. One streamed merge over the ledgers a filter names.
+
+use crate::{
+    Problem, Rekindle,
+    problem::DAMAGED,
+    read::{LedgerView, Stream},
+    sources::{decode_cursor, encode_cursor},
+};
+use rekindle_domain::{
+    filter::{FacetAtoms, Filter, Program, Truth},
+    id::{LedgerId, SourceId},
+    interaction::check_user_id,
+    manifest::DataState,
+    merge::Merge,
+    rows::{UserRows, user_hash},
+    time::Millis,
+};
+use rekindle_store::StoreError;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{collections::BTreeSet, ops::ControlFlow};
+
+/// A copy that goes away while it is read fails the read: then everything is read anew, once, from the manifest on.
+macro_rules! retried {
+    ($read:expr) => {{
+        let mut is_retry = false;
+        loop {
+            let outcome: Result<_, Problem> = async { $read }.await;
+            match outcome {
+                Err(problem) if problem.code == DAMAGED && !is_retry => is_retry = true,
+                other => break other,
+            }
+        }
+    }};
+}
+
+/// The most members one page has.
+pub const MAX_MEMBERS: usize = 50_000;
+/// The most bytes of user ids one page has.
+const MAX_MEMBER_BYTES: usize = 5 << 20;
+const DEFAULT_MEMBERS: usize = 1_000;
+
+/// What to do where a filter needs data that is not available.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IfExpired {
+    /// Refuse, and say what to restore.
+    #[default]
+    Refuse,
+    /// Answer what is certain.
+    Exclude,
+}
+
+/// A question about an audience.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CountRequest {
+    /// The filter.
+    pub filter: Value,
+    /// What to do about expired data.
+    #[serde(default)]
+    pub expired: IfExpired,
+    /// Where a partial answer goes on.
+    #[serde(default)]
+    pub cursor: Option<String>,
+}
+
+/// A question for a page of members.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MembersRequest {
+    /// The filter.
+    pub filter: Value,
+    /// What to do about expired data.
+    #[serde(default)]
+    pub expired: IfExpired,
+    /// How many at most.
+    #[serde(default)]
+    pub limit: Option<usize>,
+    /// Where the page begins.
+    #[serde(default)]
+    pub cursor: Option<String>,
+}
+
+/// A question about one user.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MatchRequest {
+    /// The filter.
+    pub filter: Value,
+    /// What to do about expired data.
+    #[serde(default)]
+    pub expired: IfExpired,
+    /// The user.
+    pub user_id: String,
+}
+
+/// How many match.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Count {
+    /// Users who certainly match.
+    pub count: u64,
+    /// Users of whom it cannot be said while data is expired.
+    pub unknown: u64,
+    /// The sources whose data is not available.
+    pub expired: Vec<SourceId>,
+    /// Where to go on if the time ended first; the counts are of what was looked at.
+    pub next: Option<String>,
+}
+
+/// A page of members.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Members {
+    /// User ids, by user hash, then id.
+    pub items: Vec<String>,
+    /// The sources whose data is not available.
+    pub expired: Vec<SourceId>,
+    /// Where the next page begins.
+    pub next: Option<String>,
+}
+
+/// Whether a user matches.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Match {
+    /// `yes`, `no` or `unknown`.
+    #[serde(rename = "match")]
+    pub answer: &'static str,
+    /// The sources whose data is not available.
+    pub expired: Vec<SourceId>,
+}
+
+/// Where an answer goes on: after that user, of the same question, as of the same time.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Cursor {
+    now: Millis,
+    question: u64,
+    hash: u64,
+    id: String,
+}
+
+/// A question made ready: the program, and what is seen of each of its ledgers.
+struct Prepared {
+    program: Program,
+    views: Vec<LedgerView>,
+    unavailable: BTreeSet<SourceId>,
+    question: u64,
+}
+
+impl Rekindle {
+    /// How many users match.
+    ///
+    /// # Errors
+    /// 400 malformed, 409 expired data, 422 invalid filter, 503.
+    pub async fn count(&self, request: &CountRequest) -> Result<Count, Problem> {
+        retried!({
+            let prepared = self.prepare(&request.filter, request.expired).await?;
+            let from = self.start(request.cursor.as_deref(), &prepared)?;
+            let (mut count, mut unknown) = (0, 0);
+            let next = self
+                .walk(&prepared, from, |_, answer| {
+                    count += u64::from(answer == Truth::Yes);
+                    unknown += u64::from(answer == Truth::Unknown);
+                    ControlFlow::Continue(())
+                })
+                .await?;
+            Ok(Count {
+                count,
+                unknown,
+                expired: prepared.unavailable.into_iter().collect(),
+                next,
+            })
+        })
+    }
+
+    /// A page of those who match.
+    ///
+    /// # Errors
+    /// As [`Rekindle::count`].
+    pub async fn members(&self, request: &MembersRequest) -> Result<Members, Problem> {
+        let limit = request.limit.unwrap_or(DEFAULT_MEMBERS);
+        if !(1..=MAX_MEMBERS).contains(&limit) {
+            return Err(Problem::unprocessable(
+                "invalid_limit",
+                format!("limit must be 1 to {MAX_MEMBERS}"),
+            ));
+        }
+        retried!({
+            let prepared = self.prepare(&request.filter, request.expired).await?;
+            let from = self.start(request.cursor.as_deref(), &prepared)?;
+            let (mut items, mut bytes) = (Vec::new(), 0);
+            let next = self
+                .walk(&prepared, from, |user, answer| {
+                    if answer == Truth::Yes {
+                        bytes += user.id.len() + 3;
+                        items.push(String::from_utf8_lossy(user.id).into_owned());
+                    }
+                    let is_full = items.len() >= limit || bytes >= MAX_MEMBER_BYTES;
+                    if is_full {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                })
+                .await?;
+            Ok(Members {
+                items,
+                expired: prepared.unavailable.into_iter().collect(),
+                next,
+            })
+        })
+    }
+
+    /// Whether one user matches. Reads the inboxes, and a block of each run.
+    ///
+    /// # Errors
+    /// As [`Rekindle::count`].
+    pub async fn matches(&self, request: &MatchRequest) -> Result<Match, Problem> {
+        let id = &request.user_id;
+        check_user_id(id)
+            .map_err(|d| Problem::unprocessable("invalid_user_id", format!("user_id {d}")))?;
+        let hash = user_hash(id.as_bytes());
+        retried!({
+            let Prepared {
+                program,
+                views,
+                unavailable,
+                ..
+            } = self.prepare(&request.filter, request.expired).await?;
+            let mut facts = program.blank();
+            for (ledger, view) in views.iter().enumerate() {
+                for batch in view.look_up(hash).await? {
+                    let atoms = program.facet_atoms(ledger, &batch);
+                    batch
+                        .iter()
+                        .filter(|u| u.id == id.as_bytes())
+                        .for_each(|u| facts.learn(u.rows, &atoms));
+                }
+            }
+            let answer = match program.answer(&facts) {
+                Truth::Yes => "yes",
+                Truth::No => "no",
+                Truth::Unknown => "unknown",
+            };
+            Ok(Match {
+                answer,
+                expired: unavailable.into_iter().collect(),
+            })
+        })
+    }
+
+    async fn prepare(&self, filter: &Value, if_expired: IfExpired) -> Result<Prepared, Problem> {
+        let parsed = Filter::parse(filter, "filter")?;
+        let question = user_hash(filter.to_string().as_bytes()) ^ if_expired as u64;
+        self.check_named(&parsed.sources(), "filter").await?;
+        let mut seen: Vec<(LedgerId, LedgerView)> = Vec::new();
+        let mut unavailable = BTreeSet::new();
+        for source in parsed.sources() {
+            let ledger = LedgerId::Source(source.clone());
+            // Cheap where the answer is a refusal anyway; where it is not, the manifest is read again after the inbox.
+            if self.store.catalog.manifest(&ledger).await?.state != DataState::Available {
+                unavailable.insert(source);
+                continue;
+            }
+            match LedgerView::open(&self.store, &ledger).await? {
+                Some(view) => seen.push((ledger, view)),
+                None => _ = unavailable.insert(source),
+            }
+        }
+        if if_expired == IfExpired::Refuse && !unavailable.is_empty() {
+            return Err(expired_data(&unavailable));
+        }
+        let program = Program::compile(&parsed, &unavailable);
+        let mut views = Vec::with_capacity(program.ledgers().len());
+        for ledger in program.ledgers() {
+            let position = seen.iter().position(|(l, _)| l == ledger);
+            let view = match position {
+                Some(position) => Some(seen.swap_remove(position).1),
+                None => LedgerView::open(&self.store, ledger).await?,
+            };
+            views.push(view.ok_or_else(|| StoreError::missing(format!("the data of {ledger}")))?);
+        }
+        Ok(Prepared {
+            program,
+            views,
+            unavailable,
+            question,
+        })
+    }
+
+    fn start(&self, cursor: Option<&str>, prepared: &Prepared) -> Result<Cursor, Problem> {
+        match cursor {
+            Some(text) => {
+                let cursor: Cursor = decode_cursor(text)?;
+                if cursor.question != prepared.question {
+                    let detail = "cursor belongs to another filter; send the same filter with it";
+                    return Err(Problem::bad_request("invalid_cursor", detail));
+                }
+                Ok(cursor)
+            }
+            None => Ok(Cursor {
+                now: self.now(),
+                question: prepared.question,
+                hash: 0,
+                id: String::new(),
+            }),
+        }
+    }
+
+    /// Calls `each` with every user from the cursor on until it breaks, the time is up or all were asked; returns where
+    /// to go on.
+    async fn walk(
+        &self,
+        prepared: &Prepared,
+        from: Cursor,
+        mut each: impl FnMut(&UserRows<'_>, Truth) -> ControlFlow<()>,
+    ) -> Result<Option<String>, StoreError> {
+        let until = self.now().plus(self.settings.audience_millis);
+        let program = &prepared.program;
+        let hashes = from.hash..=u64::MAX;
+        let mut streams: Vec<(usize, Stream)> = Vec::new();
+        for (ledger, view) in prepared.views.iter().enumerate() {
+            streams.extend(view.streams(&hashes).into_iter().map(|s| (ledger, s)));
+        }
+        let mut atoms = vec![FacetAtoms::default(); streams.len()];
+        let mut merge = Merge::new(streams.len());
+        let mut facts = program.blank();
+        let mut last: Option<(u64, Vec<u8>)> = None;
+        loop {
+            while let Some(i) = merge.needs() {
+                let (ledger, stream) = &mut streams[i];
+                match stream.next().await? {
+                    None => merge.finish(i),
+                    Some(rows) => {
+                        atoms[i] = program.facet_atoms(*ledger, &rows);
+                        merge.feed(i, rows);
+                    }
+                }
+            }
+            let mut ended = true;
+            while let Some(group) = merge.next_group() {
+                ended = false;
+                let user = group.user();
+                if (user.hash, user.id) <= (from.hash, from.id.as_bytes()) {
+                    continue;
+                }
+                facts.reset();
+                group
+                    .parts()
+                    .for_each(|(stream, _, user)| facts.learn(user.rows, &atoms[stream]));
+                if each(&user, program.answer(&facts)).is_break() {
+                    return Ok(Some(self.go_on(&from, user.hash, user.id)));
+                }
+                match &mut last {
+                    Some((hash, id)) => {
+                        *hash = user.hash;
+                        id.clear();
+                        id.extend_from_slice(user.id);
+                    }
+                    None => last = Some((user.hash, user.id.to_vec())),
+                }
+            }
+            if ended && merge.needs().is_none() {
+                return Ok(None);
+            }
+            if let Some((hash, id)) = &last
+                && self.now() >= until
+            {
+                return Ok(Some(self.go_on(&from, *hash, id)));
+            }
+        }
+    }
+
+    fn go_on(&self, from: &Cursor, hash: u64, id: &[u8]) -> String {
+        encode_cursor(&Cursor {
+            hash,
+            id: String::from_utf8_lossy(id).into_owned(),
+            ..from.clone()
+        })
+    }
+
+    /// 422 unless every one of these sources is registered; `path` says who names them.
+    pub(crate) async fn check_named(
+        &self,
+        named: &BTreeSet<SourceId>,
+        path: &str,
+    ) -> Result<(), Problem> {
+        let named: Vec<SourceId> = named.iter().cloned().collect();
+        let known = self.store.catalog.sources(&named).await?;
+        let known: BTreeSet<&SourceId> = known.iter().map(|(source, _)| &source.source).collect();
+        let unknown: Vec<String> = named
+            .iter()
+            .filter(|s| !known.contains(s))
+            .map(ToString::to_string)
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let detail = format!(
+            "{path} names what is not registered: {}",
+            unknown.join(", ")
+        );
+        Err(Problem::unprocessable("unknown_source", detail)
+            .with("unknown", unknown)
+            .with("path", path))
+    }
+}
+
+/// 409, with what to restore.
+pub(crate) fn expired_data(sources: &BTreeSet<SourceId>) -> Problem {
+    let list: Vec<String> = sources.iter().map(ToString::to_string).collect();
+    let detail = format!(
+        "the interaction data of {} is not available; restore it with POST /v1/restores {{\"sources\":[…]}}",
+        list.join(", ")
+    );
+    Problem::conflict("expired_interaction_data", detail).with("expired", list)
+}

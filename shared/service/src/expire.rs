@@ -1,0 +1,529 @@
+//! Expiring: what is in the inbox and in hot runs becomes one cold run, and the hot copies go.
+//!
+//! Each step is decided from what is stored, so that another invocation, or another sweeper, goes on where this one was.
+
+use crate::{
+    Rekindle,
+    parts::{Outcome, Worker},
+    sweep::Budget,
+};
+use rekindle_domain::{
+    id::{CopyId, LedgerId, RunId, SourceId},
+    manifest::{
+        Copy, DataState, Inputs, Life, MAX_INBOX_BYTES, MAX_INBOX_KEYS, Manifest, Run, Tier,
+    },
+    part::{PartDone, consumed_of},
+    restore::{Notice, Subject},
+    slot::SlotBits,
+    source::{Decision, Source},
+    tally::Tally,
+};
+use rekindle_store::{
+    StoreError,
+    catalog::{Transaction, parts::InboxInputs},
+    ledger::InboxEntry,
+};
+use std::collections::BTreeSet;
+
+/// With this many runs that have no cold copy, they are merged before more are added.
+const MERGE_HOT_RUNS: usize = 16;
+/// With this many runs, archiving late rows merges all but the largest.
+const MERGE_COLD_RUNS: usize = 8;
+/// How long the sweeper leaves data alone that did not verify, or work that failed too often.
+const RETRY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+
+/// How far a step got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// There is more to do at once.
+    GoOn,
+    /// Nothing to do, or others have it in hand.
+    Rest,
+    /// The data is now expired.
+    Expired,
+}
+
+/// What the inbox offers one rewrite.
+struct Bite {
+    entries: Vec<InboxEntry>,
+    is_all: bool,
+}
+
+impl Bite {
+    fn of(listed: Vec<InboxEntry>) -> Self {
+        let mut bytes = 0;
+        let count = listed.len();
+        let fits = |e: &InboxEntry| {
+            bytes += e.bytes;
+            bytes <= MAX_INBOX_BYTES
+        };
+        let entries: Vec<InboxEntry> = listed
+            .into_iter()
+            .take(MAX_INBOX_KEYS)
+            .take_while(fits)
+            .collect();
+        Self {
+            is_all: entries.len() == count,
+            entries,
+        }
+    }
+
+    fn rows(&self) -> u64 {
+        self.entries.iter().map(|e| e.rows).sum()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.entries.iter().map(|e| e.bytes).sum()
+    }
+}
+
+impl Rekindle {
+    /// Brings a source that is due, or whose late rows are, one step further.
+    ///
+    /// # Errors
+    /// [`StoreError`]: nothing is lost and the next sweep tries again. What does not verify is in quarantine before
+    /// this returns `Ok`.
+    pub async fn expire_step(
+        &self,
+        id: &SourceId,
+        budget: &Budget,
+    ) -> Result<Progress, StoreError> {
+        let ledger = LedgerId::Source(id.clone());
+        let Some(source) = self.store.catalog.source(id).await? else {
+            return Ok(Progress::Rest);
+        };
+        let manifest = self.store.catalog.manifest(&ledger).await?;
+        if let Some(copy) = manifest.clearing {
+            self.clear(&ledger, copy).await?;
+            return Ok(Progress::GoOn);
+        }
+        if !self.is_wanted(&source) {
+            if manifest.staged_rewrite().is_some() {
+                self.abandon_rewrite(&ledger).await?;
+            }
+            return Ok(Progress::Rest);
+        }
+        match manifest.staged_rewrite().cloned() {
+            Some(copy) => self.drive_rewrite(&source, &manifest, &copy, budget).await,
+            None => self.plan(&source, &manifest).await,
+        }
+    }
+
+    /// Whether the sweeper should archive rows of the source now.
+    fn is_wanted(&self, source: &Source) -> bool {
+        let now = self.now();
+        match source.state {
+            DataState::Available => source.decide(&self.settings.retention, now) == Decision::Due,
+            DataState::Expired => source
+                .wake_at(&self.settings.retention)
+                .is_some_and(|at| at <= now),
+            DataState::Restoring => false,
+        }
+    }
+
+    /// Deletes the inbox blocks that a committed rewrite took, exactly these, and says so.
+    pub(crate) async fn clear(&self, ledger: &LedgerId, copy: CopyId) -> Result<(), StoreError> {
+        let inputs = self.store.catalog.inputs(copy).await?;
+        self.store.ledger.delete_inbox(ledger, &inputs.keys).await?;
+        until_won!({
+            let manifest = self.store.catalog.manifest(ledger).await?;
+            if manifest.clearing != Some(copy) {
+                return Ok(());
+            }
+            self.swap(ledger, &manifest, manifest.cleared(copy))
+                .await
+                .map(drop)
+        })
+    }
+
+    pub(crate) async fn swap(
+        &self,
+        ledger: &LedgerId,
+        old: &Manifest,
+        new: Manifest,
+    ) -> Result<Manifest, StoreError> {
+        let mut transaction = Transaction::new();
+        let new = transaction.swap(ledger, old, new)?;
+        self.store.catalog.commit(transaction).await?;
+        Ok(new)
+    }
+
+    async fn abandon_rewrite(&self, ledger: &LedgerId) -> Result<(), StoreError> {
+        until_won!({
+            let manifest = self.store.catalog.manifest(ledger).await?;
+            if manifest.staged_rewrite().is_none() {
+                return Ok(());
+            }
+            let next = manifest.abandon(self.now(), |c| c.inputs.is_some());
+            self.swap(ledger, &manifest, next).await.map(drop)
+        })
+    }
+
+    /// Decides what to rewrite next, or that everything lies cold and the hot copies may go.
+    async fn plan(&self, source: &Source, manifest: &Manifest) -> Result<Progress, StoreError> {
+        let ledger = LedgerId::Source(source.source.clone());
+        let bite = Bite::of(
+            self.store
+                .ledger
+                .list_inbox(&ledger, MAX_INBOX_KEYS + 1)
+                .await?,
+        );
+        let hot_only: Vec<&Run> = manifest.runs_without(Tier::Cold).collect();
+        if source.state == DataState::Expired {
+            if bite.entries.is_empty() {
+                return self.rest_late(source).await;
+            }
+            let runs = if manifest.runs.len() >= MERGE_COLD_RUNS {
+                all_but_largest(manifest)
+            } else {
+                Vec::new()
+            };
+            return self
+                .stage_rewrite(&ledger, manifest, Tier::Cold, &runs, &bite)
+                .await;
+        }
+        if !bite.is_all {
+            // More than one rewrite can take: fold a bite into a hot run, or merge those first.
+            return if hot_only.len() >= MERGE_HOT_RUNS {
+                let none = Bite {
+                    entries: Vec::new(),
+                    is_all: false,
+                };
+                self.stage_rewrite(&ledger, manifest, Tier::Hot, &hot_only, &none)
+                    .await
+            } else {
+                self.stage_rewrite(&ledger, manifest, Tier::Hot, &[], &bite)
+                    .await
+            };
+        }
+        if !hot_only.is_empty() || !bite.entries.is_empty() {
+            return self
+                .stage_rewrite(&ledger, manifest, Tier::Cold, &hot_only, &bite)
+                .await;
+        }
+        if manifest.runs.is_empty() {
+            return self.rest_empty(source).await;
+        }
+        self.commit_expiry(
+            source,
+            manifest,
+            manifest.clone(),
+            "nothing new was uploaded",
+        )
+        .await
+    }
+
+    /// An expired ledger has no late rows. Ingest marks the next ones; since it may be appending some this very moment,
+    /// believing that the mark stands, the sweeper looks once more a day after the mark is gone, and then no more.
+    async fn rest_late(&self, source: &Source) -> Result<Progress, StoreError> {
+        let retry_at = source.late_since.map(|_| self.now().plus(RETRY_MILLIS));
+        let mut transaction = Transaction::new();
+        self.put_source(
+            &mut transaction,
+            &Source {
+                late_since: None,
+                retry_at,
+                ..source.clone()
+            },
+        )?;
+        self.store.catalog.commit(transaction).await?;
+        Ok(Progress::Rest)
+    }
+
+    /// Marked as having data, but none arrived: a ledger without rows never expires.
+    async fn rest_empty(&self, source: &Source) -> Result<Progress, StoreError> {
+        let mut transaction = Transaction::new();
+        let retry_at = Some(self.now().plus(RETRY_MILLIS));
+        self.put_source(
+            &mut transaction,
+            &Source {
+                retry_at,
+                ..source.clone()
+            },
+        )?;
+        self.store.catalog.commit(transaction).await?;
+        Ok(Progress::Rest)
+    }
+
+    /// Fixes the inputs, lists the copy, and only then lets anybody write a byte of it.
+    async fn stage_rewrite(
+        &self,
+        ledger: &LedgerId,
+        manifest: &Manifest,
+        tier: Tier,
+        runs: &[&Run],
+        bite: &Bite,
+    ) -> Result<Progress, StoreError> {
+        let id = CopyId(self.new_id());
+        if !bite.entries.is_empty() {
+            let keys = bite.entries.iter().map(|e| e.key).collect();
+            self.store
+                .catalog
+                .put_inputs(
+                    id,
+                    &InboxInputs {
+                        keys,
+                        rows: bite.rows(),
+                    },
+                )
+                .await?;
+        }
+        let rows = bite.rows() + runs.iter().map(|r| r.tally.rows).sum::<u64>();
+        let lies = |r: &&Run| {
+            manifest
+                .copies
+                .iter()
+                .filter(|c| c.run == r.id)
+                .map(|c| c.bytes)
+                .max()
+                .unwrap_or(0)
+        };
+        let bytes = bite.bytes() + runs.iter().map(lies).sum::<u64>();
+        let inputs = Inputs {
+            runs: runs.iter().map(|r| r.id).collect(),
+            inbox_blocks: bite.entries.len() as u32,
+        };
+        let copy = Copy {
+            id,
+            run: RunId(self.new_id()),
+            tier,
+            slots: SlotBits::for_size(rows, bytes),
+            life: Life::Staged,
+            since: self.now(),
+            inputs: Some(inputs),
+            bytes: 0,
+        };
+        self.swap(ledger, manifest, manifest.stage(copy)).await?;
+        Ok(Progress::GoOn)
+    }
+
+    /// Does what parts of the rewrite are free, and commits it once all are done.
+    async fn drive_rewrite(
+        &self,
+        source: &Source,
+        manifest: &Manifest,
+        copy: &Copy,
+        budget: &Budget,
+    ) -> Result<Progress, StoreError> {
+        let ledger = LedgerId::Source(source.source.clone());
+        let mut worker = Worker::new(self, &ledger);
+        let mut all_done = true;
+        for slot in 0..copy.slots.count() {
+            if budget.is_spent(self.now()) {
+                return Ok(Progress::Rest);
+            }
+            match worker.work(manifest, copy, slot).await {
+                Ok(Outcome::Done) => {}
+                Ok(Outcome::Leased(_)) => all_done = false,
+                Ok(Outcome::Exhausted) => {
+                    let reason = format!("slot {slot} of copy {} failed too often", copy.id);
+                    return self.give_up(&source.source, &reason, false).await;
+                }
+                Err(error @ StoreError::Damaged { .. }) => {
+                    return self.give_up(&source.source, &error.to_string(), true).await;
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        if !all_done {
+            return Ok(Progress::Rest);
+        }
+        match self.finished(manifest, copy).await {
+            Ok(None) => Ok(Progress::Rest),
+            Ok(Some((tally, bytes))) => {
+                self.commit_rewrite(source, manifest, copy, tally, bytes)
+                    .await
+            }
+            Err(error @ StoreError::Damaged { .. }) => {
+                self.give_up(&source.source, &error.to_string(), true).await
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// What a copy adds up to and its size, once every part of it is done and verified (L4), compared with what went
+    /// in (L5). `None`: not every part is done.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if the sums differ.
+    pub(crate) async fn finished(
+        &self,
+        manifest: &Manifest,
+        copy: &Copy,
+    ) -> Result<Option<(Tally, u64)>, StoreError> {
+        let parts = self.store.catalog.parts(copy.id).await?;
+        let done: Vec<PartDone> = parts.into_iter().filter_map(|(_, p)| p.done).collect();
+        if done.len() != copy.slots.count() as usize {
+            return Ok(None);
+        }
+        let tally = Tally::sum(done.iter().map(|p| &p.tally));
+        let what = || format!("copy {} of run {}", copy.id, copy.run);
+        let expected = |run: &RunId| manifest.run(*run).map(|r| (r.tally.rows, r.tally.digest));
+        let runs = copy
+            .inputs
+            .as_ref()
+            .map_or_else(|| vec![copy.run], |i| i.runs.clone());
+        if let Some(run) = runs
+            .iter()
+            .find(|r| expected(r) != Some(consumed_of(&done, **r)))
+        {
+            return Err(StoreError::damaged(
+                what(),
+                format!("its input run {run} was not read whole"),
+            ));
+        }
+        match &copy.inputs {
+            Some(inputs) if inputs.inbox_blocks > 0 => {
+                let rows = self.store.catalog.inputs(copy.id).await?.rows;
+                if rows != done.iter().map(|p| p.inbox_rows).sum::<u64>() {
+                    return Err(StoreError::damaged(
+                        what(),
+                        "its inbox blocks were not read whole",
+                    ));
+                }
+            }
+            Some(_) => {}
+            None if manifest
+                .run(copy.run)
+                .is_some_and(|r| r.tally.same_rows(&tally)) => {}
+            None => return Err(StoreError::damaged(what(), "its digest is not the run's")),
+        }
+        Ok(Some((tally, done.iter().map(|p| p.bytes).sum())))
+    }
+
+    async fn commit_rewrite(
+        &self,
+        source: &Source,
+        manifest: &Manifest,
+        copy: &Copy,
+        tally: Tally,
+        bytes: u64,
+    ) -> Result<Progress, StoreError> {
+        let next = manifest.commit_rewrite(copy.id, tally, bytes, self.now())?;
+        if copy.tier == Tier::Cold && source.state == DataState::Available {
+            return self.commit_expiry(source, manifest, next, "archived").await;
+        }
+        let ledger = LedgerId::Source(source.source.clone());
+        let mut transaction = Transaction::new();
+        transaction.swap(&ledger, manifest, next)?;
+        self.store.catalog.commit(transaction).await?;
+        Ok(Progress::GoOn)
+    }
+
+    /// The commit point of expiry. Decides again, now: whoever started, held or restored the source since wins.
+    async fn commit_expiry(
+        &self,
+        source: &Source,
+        old: &Manifest,
+        new: Manifest,
+        detail: &str,
+    ) -> Result<Progress, StoreError> {
+        let now = self.now();
+        if source.decide(&self.settings.retention, now) != Decision::Due {
+            return Ok(Progress::GoOn);
+        }
+        let ledger = LedgerId::Source(source.source.clone());
+        let mut transaction = Transaction::new();
+        transaction.swap(&ledger, old, new.expired(now))?;
+        let expired = Source {
+            state: DataState::Expired,
+            archived_at: Some(now),
+            late_since: Some(now),
+            retry_at: None,
+            updated_at: now,
+            ..source.clone()
+        };
+        self.put_source(&mut transaction, &expired)?;
+        self.record(
+            &mut transaction,
+            &source.source,
+            "expired",
+            "sweeper",
+            Some(detail.to_owned()),
+        )?;
+        self.store.catalog.commit(transaction).await?;
+        Ok(Progress::Expired)
+    }
+
+    /// Archiving failed for good: keep everything as it is, tell people, try again in a day.
+    async fn give_up(
+        &self,
+        id: &SourceId,
+        reason: &str,
+        is_damaged: bool,
+    ) -> Result<Progress, StoreError> {
+        tracing::error!(source = %id, reason, "archiving failed; the data stays where it is");
+        let ledger = LedgerId::Source(id.clone());
+        let notices = until_won!({
+            let now = self.now();
+            let Some(source) = self.store.catalog.source(id).await? else {
+                return Ok(Vec::new());
+            };
+            let manifest = self.store.catalog.manifest(&ledger).await?;
+            let mut next = manifest.abandon(now, |c| c.inputs.is_some());
+            if is_damaged {
+                next = next.quarantined(reason, now);
+            }
+            let mut transaction = Transaction::new();
+            transaction.swap(&ledger, &manifest, next)?;
+            let notices = self.quarantine_notices(&source, reason);
+            for notice in &notices {
+                transaction.add_notice(notice)?;
+            }
+            let retry_at = Some(now.plus(RETRY_MILLIS));
+            self.put_source(&mut transaction, &Source { retry_at, ..source })?;
+            self.record(
+                &mut transaction,
+                id,
+                "archiving_failed",
+                "sweeper",
+                Some(reason.to_owned()),
+            )?;
+            self.store.catalog.commit(transaction).await?;
+            Ok(notices)
+        })?;
+        self.announce(&notices).await;
+        Ok(Progress::Rest)
+    }
+
+    /// One notice for each address of the source.
+    pub(crate) fn quarantine_notices(&self, source: &Source, reason: &str) -> Vec<Notice> {
+        let now = self.now();
+        let about = self.new_id();
+        let subject = Subject::Quarantine {
+            source: source.source.clone(),
+            reason: reason.to_owned(),
+        };
+        let notice = |(i, to): (usize, &String)| {
+            Notice::new(
+                format!("{about}-{i}"),
+                to.clone(),
+                subject.clone(),
+                now,
+                self.notice_lease(),
+            )
+        };
+        source
+            .notify
+            .iter()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .enumerate()
+            .map(notice)
+            .collect()
+    }
+}
+
+/// All runs but the largest: the small ones that late rows made.
+fn all_but_largest(manifest: &Manifest) -> Vec<&Run> {
+    let largest = manifest
+        .runs
+        .iter()
+        .max_by_key(|r| r.tally.rows)
+        .map(|r| r.id);
+    manifest
+        .runs
+        .iter()
+        .filter(|r| Some(r.id) != largest)
+        .collect()
+}

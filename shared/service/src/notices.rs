@@ -1,0 +1,226 @@
+//! Mails: one a notice, one recipient each. Claimed, sent, recorded; a lapsed claim is sent again.
+
+use crate::Rekindle;
+use rekindle_domain::{
+    id::RequestId,
+    restore::{
+        Item, ItemState, MAX_NOTICE_ATTEMPTS, NOTICE_LEASE_MILLIS, Notice, Request, Subject,
+    },
+    time::Millis,
+};
+use rekindle_store::{StoreError, catalog::Versioned, mail::Letter, queues::NoticeWork};
+use std::fmt::Write;
+
+/// How many sources a mail lists.
+const LISTED: usize = 100;
+
+impl Rekindle {
+    pub(crate) fn notice_lease(&self) -> Millis {
+        self.now()
+            .plus(self.settings.lease_millis.min(NOTICE_LEASE_MILLIS))
+    }
+
+    /// Queues notices that were recorded. If the queue does not take them the sweeper queues them again.
+    pub(crate) async fn announce(&self, notices: &[Notice]) {
+        let work: Vec<NoticeWork> = notices
+            .iter()
+            .map(|n| NoticeWork {
+                notice: n.id.clone(),
+            })
+            .collect();
+        if let Err(error) = self.store.queues.send_notices(&work).await {
+            tracing::warn!(error = %error, "notices were not queued; the sweeper will");
+        }
+    }
+
+    /// Sends a notice unless it was sent, or is being sent by somebody else.
+    ///
+    /// # Errors
+    /// [`StoreError`]: not sent, and to be tried again.
+    pub async fn send_notice(&self, id: &str) -> Result<(), StoreError> {
+        let Some(Versioned {
+            value: notice,
+            version,
+        }) = self.store.catalog.notice(id).await?
+        else {
+            tracing::warn!(notice = id, "a message names a notice that does not exist");
+            return Ok(());
+        };
+        if !notice.is_free(self.now()) {
+            return Ok(());
+        }
+        let claimed = Notice {
+            attempts: notice.attempts + 1,
+            lease_until: self.notice_lease(),
+            ..notice
+        };
+        let version = match self.store.catalog.put_notice(&claimed, version).await {
+            Err(StoreError::Conflict) => return Ok(()),
+            other => other?,
+        };
+        let sent = match self.compose(&claimed).await {
+            Ok(letter) => self.store.mail.send(&letter).await,
+            Err(error) => Err(error),
+        };
+        let now = self.now();
+        match sent {
+            Ok(()) => {
+                let sent = Notice {
+                    sent_at: Some(now),
+                    ..claimed
+                };
+                self.store
+                    .catalog
+                    .put_notice(&sent, version)
+                    .await
+                    .map(drop)
+            }
+            Err(error) if claimed.attempts >= MAX_NOTICE_ATTEMPTS => {
+                tracing::error!(notice = id, error = %error, attempts = claimed.attempts, "a mail was given up");
+                let failed = Notice {
+                    failed: Some(error.to_string()),
+                    ..claimed
+                };
+                self.store
+                    .catalog
+                    .put_notice(&failed, version)
+                    .await
+                    .map(drop)
+            }
+            Err(error) => {
+                let free = Notice {
+                    lease_until: now,
+                    ..claimed
+                };
+                self.store.catalog.put_notice(&free, version).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Queues a notice again that should have been sent by now.
+    pub(crate) async fn redrive_notice(&self, id: &str) -> Result<Option<String>, StoreError> {
+        until_won!({
+            let Some(Versioned {
+                value: notice,
+                version,
+            }) = self.store.catalog.notice(id).await?
+            else {
+                return Ok(None);
+            };
+            if notice.wake_at().is_none_or(|at| at > self.now()) {
+                return Ok(None);
+            }
+            // Not tried, or tried and lapsed: either way free, and looked at again if this message is lost too.
+            self.store
+                .queues
+                .send_notices(&[NoticeWork {
+                    notice: id.to_owned(),
+                }])
+                .await?;
+            let attempts = notice.attempts;
+            if attempts == 0 {
+                let again = Notice {
+                    lease_until: self.notice_lease(),
+                    ..notice
+                };
+                self.store.catalog.put_notice(&again, version).await?;
+            }
+            Ok(Some("mail queued again".to_owned()))
+        })
+    }
+
+    async fn compose(&self, notice: &Notice) -> Result<Letter, StoreError> {
+        let (subject, lines) = match &notice.subject {
+            Subject::Restore { request } => self.restore_lines(*request).await?,
+            Subject::Quarantine { source, reason } => (
+                format!("Interaction data of {source} needs attention"),
+                vec![
+                    format!("Moving the interaction data of {source} to long-term storage did not verify: {reason}."),
+                    "Nothing was deleted, and the data stays where it is. It will be tried again in a day.".to_owned(),
+                ],
+            ),
+        };
+        let text = lines.join("\n") + "\n";
+        let paragraphs = lines.iter().fold(String::new(), |mut html, line| {
+            let _ = write!(html, "<p>{}</p>", escape(line));
+            html
+        });
+        let html = format!("<!doctype html><html><body>{paragraphs}</body></html>");
+        Ok(Letter {
+            to: notice.to.clone(),
+            subject,
+            text,
+            html,
+        })
+    }
+
+    async fn restore_lines(&self, id: RequestId) -> Result<(String, Vec<String>), StoreError> {
+        let request = self.store.catalog.request(id).await?;
+        let request =
+            request.ok_or_else(|| StoreError::missing(format!("restore request {id}")))?;
+        let (items, _) = self.store.catalog.items(id, None, usize::MAX).await?;
+        let items: Vec<Item> = items.into_iter().map(|i| i.value).collect();
+        Ok((
+            restore_subject(&request, &items),
+            restore_lines(&request, &items),
+        ))
+    }
+}
+
+fn restore_subject(request: &Request, items: &[Item]) -> String {
+    let what = match items {
+        [one] => one.source.to_string(),
+        many => format!("{} sources", many.len()),
+    };
+    match request.failed {
+        0 => format!("Interaction data of {what} is restored"),
+        failed if failed == request.items => {
+            format!("Restoring the interaction data of {what} failed")
+        }
+        failed => format!("Interaction data of {what}: {failed} could not be restored"),
+    }
+}
+
+fn restore_lines(request: &Request, items: &[Item]) -> Vec<String> {
+    let mut lines = vec![format!(
+        "Restore request {}, made {}:",
+        request.id, request.created_at
+    )];
+    // What failed comes first: it is what somebody must do something about.
+    let (failed, fine): (Vec<_>, Vec<_>) = items.iter().partition(|i| i.state == ItemState::Failed);
+    lines.extend(failed.into_iter().chain(fine).take(LISTED).map(item_line));
+    if items.len() > LISTED {
+        lines.push(format!(
+            "… and {} more; GET /v1/restores/{} lists them all.",
+            items.len() - LISTED,
+            request.id
+        ));
+    }
+    lines
+}
+
+fn item_line(item: &Item) -> String {
+    let until = match item.expires_at {
+        Some(at) => format!("; it expires again {at} unless it is used"),
+        None => String::new(),
+    };
+    let what = match item.state {
+        ItemState::Restored => format!("restored, {} users{until}", item.users_total),
+        ItemState::AlreadyAvailable => format!("was available already{until}"),
+        ItemState::NothingToRestore => "has no interaction data to restore".to_owned(),
+        ItemState::Cancelled => "cancelled".to_owned(),
+        ItemState::Queued | ItemState::Restoring => "still under way".to_owned(),
+        ItemState::Failed => format!(
+            "failed: {}. Nothing was lost: the data is in long-term storage as before",
+            item.error.as_deref().unwrap_or("for an unknown reason")
+        ),
+    };
+    format!("- {}: {what}", item.source)
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}

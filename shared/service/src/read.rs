@@ -1,0 +1,296 @@
+//! Reading ledgers: rows of copies as streams in ledger order, and what a reader sees of a ledger at one moment.
+
+use rekindle_domain::{
+    id::LedgerId,
+    manifest::{Copy, DataState, Manifest, Tier},
+    part::PartDone,
+    rows::Rows,
+    tally::{Tallier, Tally},
+};
+use rekindle_store::{
+    Store, StoreError,
+    archive::ArchiveKey,
+    ledger::{SlotKey, SlotReader},
+    parquet::PartReader,
+};
+use std::{ops::RangeInclusive, sync::Arc};
+
+/// A live copy with the attempts that count.
+#[derive(Clone, Debug)]
+pub struct CopyReader {
+    store: Store,
+    ledger: LedgerId,
+    copy: Copy,
+    parts: Arc<Vec<PartDone>>,
+}
+
+impl CopyReader {
+    /// Looks the copy's parts up.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if one is not recorded: the copy is going away, or something is wrong.
+    pub async fn open(store: &Store, ledger: &LedgerId, copy: &Copy) -> Result<Self, StoreError> {
+        let parts = store.catalog.parts(copy.id).await?;
+        let done: Vec<(u32, PartDone)> = parts
+            .into_iter()
+            .filter_map(|(slot, p)| Some((slot, p.done?)))
+            .collect();
+        if !done.iter().map(|(slot, _)| *slot).eq(0..copy.slots.count()) {
+            return Err(StoreError::missing(format!(
+                "the record of a part of copy {}",
+                copy.id
+            )));
+        }
+        let parts = Arc::new(done.into_iter().map(|(_, p)| p).collect());
+        Ok(Self {
+            store: store.clone(),
+            ledger: ledger.clone(),
+            copy: copy.clone(),
+            parts,
+        })
+    }
+
+    /// What a slot's rows add up to.
+    pub fn tally(&self, slot: u32) -> &Tally {
+        &self.parts[slot as usize].tally
+    }
+
+    fn slot_key(&self, slot: u32) -> SlotKey {
+        SlotKey {
+            copy: self.copy.id,
+            attempt: self.parts[slot as usize].attempt,
+            slot,
+        }
+    }
+
+    /// The rows whose hash is within `hashes`, in order.
+    pub fn stream(&self, hashes: RangeInclusive<u64>) -> CopyStream {
+        let slots = self.copy.slots;
+        let next_slot = slots.slot_of(*hashes.start());
+        let last_slot = slots.slot_of(*hashes.end());
+        CopyStream {
+            reader: self.clone(),
+            hashes,
+            next_slot,
+            last_slot,
+            part: None,
+        }
+    }
+
+    /// The rows of users with that hash.
+    pub async fn look_up(&self, hash: u64) -> Result<Rows, StoreError> {
+        let slot = self.copy.slots.slot_of(hash);
+        if self.parts[slot as usize].tally.rows == 0 {
+            return Ok(Rows::default());
+        }
+        self.store.ledger.look_up(self.slot_key(slot), hash).await
+    }
+}
+
+/// Rows of one part as they come.
+enum Part {
+    Hot(SlotReader),
+    Cold(PartReader, String),
+}
+
+impl Part {
+    async fn next(&mut self) -> Result<Option<Rows>, StoreError> {
+        match self {
+            Self::Hot(reader) => reader.next().await,
+            Self::Cold(reader, what) => reader
+                .next()
+                .map_err(|e| StoreError::damaged(what.clone(), e)),
+        }
+    }
+}
+
+/// Opens the rows of one attempt at a part.
+async fn open_part(
+    store: &Store,
+    ledger: &LedgerId,
+    copy: &Copy,
+    (slot, attempt): (u32, u32),
+    from: u64,
+) -> Result<Part, StoreError> {
+    match copy.tier {
+        Tier::Hot => {
+            let key = SlotKey {
+                copy: copy.id,
+                attempt,
+                slot,
+            };
+            Ok(Part::Hot(store.ledger.read_slot(
+                key,
+                from,
+                *copy.slots.hashes(slot).start(),
+            )))
+        }
+        Tier::Cold => {
+            let key = ArchiveKey {
+                ledger: ledger.clone(),
+                copy: copy.id,
+                slot,
+                attempt,
+            };
+            let what = format!("archive part {key}");
+            let reader = PartReader::new(store.archive.get(&key).await?);
+            Ok(Part::Cold(
+                reader.map_err(|e| StoreError::damaged(what.clone(), e))?,
+                what,
+            ))
+        }
+    }
+}
+
+/// Reads one attempt at a part back and adds it up. `rows` is how many it should have: an empty part has no bytes.
+///
+/// # Errors
+/// [`StoreError::Damaged`] where bytes are missing or do not decode.
+pub async fn read_back(
+    store: &Store,
+    ledger: &LedgerId,
+    copy: &Copy,
+    slot: u32,
+    attempt: u32,
+    rows: u64,
+) -> Result<Tally, StoreError> {
+    let mut tallier = Tallier::default();
+    if rows > 0 {
+        let from = *copy.slots.hashes(slot).start();
+        let mut part = open_part(store, ledger, copy, (slot, attempt), from).await?;
+        while let Some(rows) = part.next().await? {
+            tallier.use_facets(&rows.facets);
+            rows.iter().for_each(|user| tallier.add(&user));
+        }
+    }
+    Ok(tallier.tally())
+}
+
+/// The rows of a copy within a range of hashes.
+pub struct CopyStream {
+    reader: CopyReader,
+    hashes: RangeInclusive<u64>,
+    next_slot: u32,
+    last_slot: u32,
+    part: Option<Part>,
+}
+
+impl CopyStream {
+    /// The next rows; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Rows>, StoreError> {
+        loop {
+            if let Some(part) = &mut self.part {
+                match part.next().await? {
+                    None => self.part = None,
+                    Some(mut rows) => {
+                        rows.restrict(&self.hashes);
+                        if !rows.is_empty() {
+                            return Ok(Some(rows));
+                        }
+                    }
+                }
+                continue;
+            }
+            if self.next_slot > self.last_slot {
+                return Ok(None);
+            }
+            let slot = self.next_slot;
+            self.next_slot += 1;
+            let reader = &self.reader;
+            let done = &reader.parts[slot as usize];
+            if done.tally.rows > 0 {
+                let from = (*self.hashes.start()).max(*reader.copy.slots.hashes(slot).start());
+                let part = open_part(
+                    &reader.store,
+                    &reader.ledger,
+                    &reader.copy,
+                    (slot, done.attempt),
+                    from,
+                );
+                self.part = Some(part.await?);
+            }
+        }
+    }
+}
+
+/// A stream of rows in ledger order.
+pub enum Stream {
+    /// From a copy.
+    Copy(Box<CopyStream>),
+    /// From memory.
+    Memory(Option<Rows>),
+}
+
+impl Stream {
+    /// The next rows; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Rows>, StoreError> {
+        match self {
+            Self::Copy(stream) => stream.next().await,
+            Self::Memory(rows) => Ok(rows.take().filter(|r| !r.is_empty())),
+        }
+    }
+}
+
+/// What a reader sees of a ledger: its inbox, and then its manifest (L3: rows move from the inbox to a run, never back,
+/// so that in this order one may be seen twice but never missed).
+pub struct LedgerView {
+    /// The blocks of the inbox, each sorted by id.
+    pub inbox: Vec<Rows>,
+    /// The live hot copies; empty where the data is not available.
+    pub copies: Vec<CopyReader>,
+}
+
+impl LedgerView {
+    /// Reads the inbox, then the manifest, then which bytes of each copy count. `None`: the data is not available.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if a listed copy is not whole.
+    pub async fn open(store: &Store, ledger: &LedgerId) -> Result<Option<Self>, StoreError> {
+        let inbox = store.ledger.read_inbox(ledger).await?;
+        let manifest = store.catalog.manifest(ledger).await?;
+        if manifest.state != DataState::Available {
+            return Ok(None);
+        }
+        let copies = live_copies(store, ledger, &manifest, Tier::Hot).await?;
+        Ok(Some(Self { inbox, copies }))
+    }
+
+    /// All rows whose hash is within `hashes`: the inbox's, then each run's.
+    pub fn streams(&self, hashes: &RangeInclusive<u64>) -> Vec<Stream> {
+        let inbox = Stream::Memory(Some(Rows::gather(&self.inbox, hashes.clone())));
+        let copies = self
+            .copies
+            .iter()
+            .map(|c| Stream::Copy(Box::new(c.stream(hashes.clone()))));
+        std::iter::once(inbox).chain(copies).collect()
+    }
+
+    /// The rows of users with that hash: a batch for the inbox and for each run.
+    pub async fn look_up(&self, hash: u64) -> Result<Vec<Rows>, StoreError> {
+        let mut out = vec![Rows::gather(&self.inbox, hash..=hash)];
+        for copy in &self.copies {
+            out.push(copy.look_up(hash).await?);
+        }
+        Ok(out)
+    }
+}
+
+/// The live copies of all runs in a tier.
+///
+/// # Errors
+/// [`StoreError::Damaged`] if a run has none there.
+pub async fn live_copies(
+    store: &Store,
+    ledger: &LedgerId,
+    manifest: &Manifest,
+    tier: Tier,
+) -> Result<Vec<CopyReader>, StoreError> {
+    let mut out = Vec::with_capacity(manifest.runs.len());
+    for run in &manifest.runs {
+        let copy = manifest.live(run.id, tier);
+        let copy = copy
+            .ok_or_else(|| StoreError::missing(format!("the {tier:?} copy of run {}", run.id)))?;
+        out.push(CopyReader::open(store, ledger, copy).await?);
+    }
+    Ok(out)
+}

@@ -1,0 +1,358 @@
+//! Restore requests as the API takes and shows them.
+
+use crate::{
+    Problem, Rekindle,
+    sources::{Listing, decode_cursor, encode_cursor},
+    sweep::Budget,
+};
+use rekindle_domain::{
+    id::{LedgerId, RequestId, SourceId, clip},
+    restore::{Item, ItemState, MAX_NOTIFY, MAX_SOURCES, Request, RequestState},
+    time::Millis,
+};
+use rekindle_store::{
+    StoreError,
+    catalog::{Transaction, Versioned, requests::Idempotency},
+    queues::RestoreWork,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// How long an idempotency key is remembered.
+const IDEMPOTENCY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+/// The longest idempotency key.
+const MAX_IDEMPOTENCY_KEY: usize = 255;
+/// What is assumed of a restore's speed until its first part is done, in users a second.
+const NOMINAL_USERS_PER_SECOND: u64 = 50_000;
+/// How long a cancellation works on before it leaves the rest to the queue.
+const CANCEL_MILLIS: i64 = 10_000;
+
+/// What somebody wants restored.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreInput {
+    /// Which sources.
+    pub sources: Vec<String>,
+    /// Who gets a mail at the end.
+    #[serde(default)]
+    pub notify: Vec<String>,
+}
+
+/// A request as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields are the API's; see `Request`")]
+pub struct RequestView {
+    pub id: RequestId,
+    pub state: RequestState,
+    pub created_at: Millis,
+    pub completed_at: Option<Millis>,
+    pub eta_seconds: Option<u64>,
+    pub requested_by: Option<String>,
+    pub notify: Vec<String>,
+    pub items: Vec<ItemView>,
+}
+
+/// An item as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields are the API's; see `Item`")]
+pub struct ItemView {
+    pub source: SourceId,
+    pub state: ItemState,
+    pub users_done: u64,
+    pub users_total: u64,
+    pub expires_at: Option<Millis>,
+    pub error: Option<String>,
+}
+
+/// Whether these may be mailed: a plain check of shape, since only the mail itself can tell.
+///
+/// # Errors
+/// 422, with the place.
+pub fn check_addresses(addresses: &[String]) -> Result<(), Problem> {
+    if addresses.len() > MAX_NOTIFY {
+        return Err(Problem::unprocessable(
+            "invalid_notify",
+            format!("notify has at most {MAX_NOTIFY} addresses"),
+        ));
+    }
+    let is_address = |a: &str| {
+        let parts = a
+            .split_once('@')
+            .is_some_and(|(name, host)| !name.is_empty() && host.contains('.'));
+        parts
+            && a.len() <= 254
+            && a.is_ascii()
+            && !a
+                .bytes()
+                .any(|b| b <= b' ' || b"<>,;\"()\\\x7f".contains(&b))
+    };
+    match addresses.iter().enumerate().find(|(_, a)| !is_address(a)) {
+        Some((i, address)) => {
+            let detail = format!(
+                "notify[{i}]: `{}` is not an e-mail address such as me@example.com",
+                clip(address)
+            );
+            Err(Problem::unprocessable("invalid_notify", detail))
+        }
+        None => Ok(()),
+    }
+}
+
+impl Rekindle {
+    /// Records a request to restore and queues it. With an idempotency key, the same request again answers the first.
+    ///
+    /// # Errors
+    /// 409 the key was used for another request, 422 what does not fit, 503.
+    pub async fn request_restore(
+        &self,
+        input: &RestoreInput,
+        idempotency_key: Option<&str>,
+        by: Option<String>,
+    ) -> Result<RequestView, Problem> {
+        let sources = self.check_restore(input).await?;
+        let id = match idempotency_key {
+            None => self.record_request(&sources, input, by, None).await?,
+            Some(key) => {
+                if !(1..=MAX_IDEMPOTENCY_KEY).contains(&key.len())
+                    || !key.bytes().all(|b| b.is_ascii_graphic())
+                {
+                    let detail = format!(
+                        "Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters"
+                    );
+                    return Err(Problem::unprocessable("invalid_idempotency_key", detail));
+                }
+                let body = serde_json::to_string(input).unwrap_or_default();
+                let made = until_won!({
+                    let found = self.store.catalog.idempotency(key).await?;
+                    let fresh = |v: &Versioned<Idempotency>| {
+                        self.now() < v.value.created_at.plus(IDEMPOTENCY_MILLIS)
+                    };
+                    match found {
+                        Some(v) if fresh(&v) => {
+                            Ok((v.value.body == body).then_some(v.value.request))
+                        }
+                        other => {
+                            let version = other.map_or(0, |v| v.version);
+                            let under = Some((key, body.as_str(), version));
+                            self.record_request(&sources, input, by.clone(), under)
+                                .await
+                                .map(Some)
+                        }
+                    }
+                })?;
+                made.ok_or_else(|| {
+                    let detail =
+                        "this Idempotency-Key was used for another request; choose a new one";
+                    Problem::conflict("idempotency_key_reused", detail)
+                })?
+            }
+        };
+        self.get_request(id).await
+    }
+
+    async fn check_restore(&self, input: &RestoreInput) -> Result<BTreeSet<SourceId>, Problem> {
+        check_addresses(&input.notify)?;
+        let invalid = |i: usize, why: String| {
+            Problem::unprocessable("invalid_source", format!("sources[{i}]: {why}"))
+        };
+        let parsed = input
+            .sources
+            .iter()
+            .enumerate()
+            .map(|(i, s)| s.parse().map_err(|why| invalid(i, why)));
+        let sources: BTreeSet<SourceId> = parsed.collect::<Result<_, _>>()?;
+        if sources.is_empty() || input.sources.len() > MAX_SOURCES {
+            let detail = format!("sources must name 1 to {MAX_SOURCES} sources");
+            return Err(Problem::unprocessable("invalid_sources", detail));
+        }
+        self.check_named(&sources, "sources").await?;
+        Ok(sources)
+    }
+
+    /// Items first, then the request: that is the commit point. A queue that does not take the message is no loss: the
+    /// sweeper queues what was not begun.
+    async fn record_request(
+        &self,
+        sources: &BTreeSet<SourceId>,
+        input: &RestoreInput,
+        by: Option<String>,
+        under: Option<(&str, &str, u64)>,
+    ) -> Result<RequestId, StoreError> {
+        let now = self.now();
+        let id = RequestId(self.new_id());
+        let items: Vec<Item> = sources.iter().cloned().map(Item::queued).collect();
+        let count = items.len() as u32;
+        let notify: BTreeSet<String> = input.notify.iter().cloned().collect();
+        let request = Request {
+            id,
+            version: 0,
+            created_at: now,
+            completed_at: None,
+            requested_by: by,
+            notify: notify.into_iter().collect(),
+            items: count,
+            remaining: count,
+            failed: 0,
+            cancelled: 0,
+            begun: false,
+            is_cancelled: false,
+            look_at: Some(now.plus(self.settings.lease_millis)),
+        };
+        self.store.catalog.add_items(id, &items).await?;
+        let mut transaction = Transaction::new();
+        transaction.put_request(&request)?;
+        if let Some((key, body, version)) = under {
+            let record = Idempotency {
+                body: body.to_owned(),
+                request: id,
+                created_at: now,
+            };
+            transaction.put_idempotency(key, &record, version, now.plus(IDEMPOTENCY_MILLIS))?;
+        }
+        self.store.catalog.commit(transaction).await?;
+        let work = [RestoreWork::Begin {
+            request: id,
+            after: None,
+        }];
+        if let Err(error) = self.store.queues.send_restores(&work).await {
+            tracing::warn!(request = %id, error = %error, "a restore was not queued; the sweeper will");
+        }
+        Ok(id)
+    }
+
+    /// A request as it stands now.
+    ///
+    /// # Errors
+    /// 404.
+    pub async fn get_request(&self, id: RequestId) -> Result<RequestView, Problem> {
+        let request = self.store.catalog.request(id).await?;
+        let request = request.ok_or_else(|| {
+            Problem::not_found("unknown_restore", format!("no restore request {id}"))
+        })?;
+        let (items, _) = self.store.catalog.items(id, None, usize::MAX).await?;
+        let mut views = Vec::with_capacity(items.len());
+        for Versioned { value: item, .. } in items {
+            let users_done = match item.state {
+                ItemState::Restored => item.users_total,
+                ItemState::Restoring => self.users_done(&item.source).await?.min(item.users_total),
+                _ => 0,
+            };
+            views.push(ItemView {
+                source: item.source,
+                state: item.state,
+                users_done,
+                users_total: item.users_total,
+                expires_at: item.expires_at,
+                error: item.error,
+            });
+        }
+        Ok(RequestView {
+            id,
+            state: request.state(),
+            created_at: request.created_at,
+            completed_at: request.completed_at,
+            eta_seconds: self.eta(&request, &views),
+            requested_by: request.requested_by,
+            notify: request.notify,
+            items: views,
+        })
+    }
+
+    /// How many users of a source are back already, in parts that are done.
+    async fn users_done(&self, source: &SourceId) -> Result<u64, StoreError> {
+        let manifest = self
+            .store
+            .catalog
+            .manifest(&LedgerId::Source(source.clone()))
+            .await?;
+        let mut users = 0;
+        for copy in manifest.staged_copies() {
+            let parts = self.store.catalog.parts(copy.id).await?;
+            users += parts
+                .iter()
+                .filter_map(|(_, p)| p.done.as_ref())
+                .map(|d| d.tally.users)
+                .sum::<u64>();
+        }
+        Ok(users)
+    }
+
+    /// At the speed so far, how long the rest takes.
+    fn eta(&self, request: &Request, items: &[ItemView]) -> Option<u64> {
+        if request.remaining == 0 {
+            return None;
+        }
+        let done: u64 = items.iter().map(|i| i.users_done).sum();
+        let left = items
+            .iter()
+            .filter(|i| !i.state.is_final())
+            .map(|i| i.users_total - i.users_done)
+            .sum::<u64>();
+        let elapsed = (self.now().0 - request.created_at.0).max(0) as u64;
+        let millis = if done > 0 {
+            (u128::from(elapsed) * u128::from(left) / u128::from(done)) as u64
+        } else {
+            left * 1000 / NOMINAL_USERS_PER_SECOND
+        };
+        Some(millis.div_ceil(1000).max(1))
+    }
+
+    /// A page of requests, newest first.
+    ///
+    /// # Errors
+    /// 400 a cursor that is not ours.
+    pub async fn list_requests(
+        &self,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Listing<RequestView>, Problem> {
+        let after: Option<(RequestId, Millis)> = cursor.map(decode_cursor).transpose()?;
+        let (ids, more) = self.store.catalog.list_requests(after, limit).await?;
+        let mut items = Vec::with_capacity(ids.len());
+        for id in ids {
+            items.push(self.get_request(id).await?);
+        }
+        let next = items
+            .last()
+            .filter(|_| more)
+            .map(|last| encode_cursor(&(last.id, last.created_at)));
+        Ok(Listing { items, next })
+    }
+
+    /// Detaches a request from everything it still waits for.
+    ///
+    /// # Errors
+    /// 404; 409 if it has ended already.
+    pub async fn cancel_request(&self, id: RequestId) -> Result<RequestView, Problem> {
+        let budget = Budget::until(self.now().plus(CANCEL_MILLIS));
+        let outcome = until_won!({
+            let Some(request) = self.store.catalog.request(id).await? else {
+                return Ok(None);
+            };
+            if request.remaining == 0 {
+                return Ok(Some(request.is_cancelled));
+            }
+            let look_at = Some(self.now().plus(self.settings.lease_millis));
+            let mut transaction = Transaction::new();
+            transaction.put_request(&Request {
+                is_cancelled: true,
+                look_at,
+                ..request
+            })?;
+            self.store.catalog.commit(transaction).await?;
+            self.begin(id, None, &budget).await?;
+            Ok(Some(true))
+        })?;
+        match outcome {
+            None => Err(Problem::not_found(
+                "unknown_restore",
+                format!("no restore request {id}"),
+            )),
+            Some(false) => Err(Problem::conflict(
+                "restore_has_ended",
+                "this restore has ended; nothing is left to cancel",
+            )),
+            Some(true) => self.get_request(id).await,
+        }
+    }
+}

@@ -1,0 +1,528 @@
+//! Sources: registering, starting, stopping, listing, and who holds whose data.
+
+use crate::{Problem, Rekindle, audience::expired_data, requests::check_addresses};
+use http::StatusCode;
+use rekindle_domain::{
+    filter::Filter,
+    id::{LedgerId, SourceId, SourceKind, is_valid_id},
+    manifest::{DataState, Manifest, Tier},
+    source::{Decision, Holder, MAX_HOLDERS, Source, Status, Variant},
+    time::Millis,
+};
+use rekindle_store::{
+    StoreError,
+    catalog::{
+        Transaction,
+        sources::{ListCursor, SourceQuery, TimelineEntry},
+    },
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The longest name, in bytes.
+const MAX_NAME: usize = 256;
+/// The most variants of a campaign.
+const MAX_VARIANTS: usize = 100;
+/// The most sources an audience may name: they are written in one transaction when it starts or stops.
+const MAX_TARGETS: usize = 45;
+
+/// What a person says of a campaign. Replaces what was said before.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignInput {
+    /// What people call it; its id if left out.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Its variants.
+    #[serde(default)]
+    pub variants: Vec<Variant>,
+    /// Whom it is sent to.
+    #[serde(default)]
+    pub audience: Option<Value>,
+    /// Who is mailed about its data.
+    #[serde(default)]
+    pub notify: Vec<String>,
+}
+
+/// A source as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+#[allow(
+    missing_docs,
+    reason = "the fields are the API's; see `Source` and `Manifest`"
+)]
+pub struct SourceView {
+    pub source: SourceId,
+    pub name: String,
+    pub status: Status,
+    pub variants: Vec<Variant>,
+    pub audience: Option<Filter>,
+    pub notify: Vec<String>,
+    pub started_at: Option<Millis>,
+    pub stopped_at: Option<Millis>,
+    pub updated_at: Millis,
+    pub interaction_data: DataView,
+    /// What lost its last holder and goes at the next sweep; only in answers to stopping and editing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now_due: Option<Vec<SourceId>>,
+    #[serde(skip)]
+    pub version: u64,
+}
+
+/// Its data as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+#[allow(
+    missing_docs,
+    reason = "the fields are the API's; see `Source` and `Manifest`"
+)]
+pub struct DataView {
+    pub state: &'static str,
+    pub expires_at: Option<Millis>,
+    pub held_by: Vec<Holder>,
+    pub archived_at: Option<Millis>,
+    pub restored_at: Option<Millis>,
+    pub last_interaction_at: Option<Millis>,
+    pub users: Option<u64>,
+    pub counts: Option<BTreeMap<String, u64>>,
+    pub exact: bool,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listing<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// Where the next page begins.
+    pub next: Option<String>,
+}
+
+/// What to list.
+#[derive(Clone, Debug, Default)]
+pub struct ListRequest {
+    /// `draft`, `active` or `stopped`.
+    pub status: Option<String>,
+    /// `available`, `expiring`, `expired` or `restoring`.
+    pub state: Option<String>,
+    /// Prefix of name or id.
+    pub q: Option<String>,
+    /// `updated_at` (the default) or `expires_at`.
+    pub sort: Option<String>,
+    /// Where the page begins.
+    pub cursor: Option<ListCursor>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+const EXPIRING: &str = "expiring";
+
+impl Rekindle {
+    /// A source as the API shows it.
+    pub fn view(&self, source: Source, manifest: &Manifest) -> SourceView {
+        let is_expiring = source.state == DataState::Available
+            && manifest
+                .staged_rewrite()
+                .is_some_and(|c| c.tier == Tier::Cold);
+        let tally = (!manifest.runs.is_empty()).then(|| manifest.tally());
+        let data = DataView {
+            state: if is_expiring {
+                EXPIRING
+            } else {
+                source.state.as_str()
+            },
+            expires_at: source.expires_at(&self.settings.retention),
+            held_by: source.holders.iter().cloned().collect(),
+            archived_at: source.archived_at,
+            restored_at: source.restored_at,
+            last_interaction_at: tally.as_ref().and_then(|t| t.last_at),
+            users: tally.as_ref().map(|t| t.users),
+            counts: tally.map(|t| t.by_kind),
+            exact: manifest.runs.len() == 1,
+        };
+        SourceView {
+            source: source.source,
+            name: source.name,
+            status: source.status,
+            variants: source.variants,
+            audience: source.audience,
+            notify: source.notify,
+            started_at: source.started_at,
+            stopped_at: source.stopped_at,
+            updated_at: source.updated_at,
+            interaction_data: data,
+            now_due: None,
+            version: source.version,
+        }
+    }
+
+    /// A source.
+    ///
+    /// # Errors
+    /// 404 if nobody registered it.
+    pub async fn get_source(&self, id: &SourceId) -> Result<SourceView, Problem> {
+        let source = self
+            .store
+            .catalog
+            .source(id)
+            .await?
+            .ok_or_else(|| unknown(id))?;
+        let manifest = self
+            .store
+            .catalog
+            .manifest(&LedgerId::Source(id.clone()))
+            .await?;
+        Ok(self.view(source, &manifest))
+    }
+
+    /// Registers a source or replaces what was said of it; `true` if it is new. `if_match`: only if its version is that.
+    ///
+    /// # Errors
+    /// 409 expired data, 412 changed since, 422 what does not fit.
+    pub async fn put_source_fields(
+        &self,
+        id: &SourceId,
+        input: &CampaignInput,
+        if_match: Option<u64>,
+    ) -> Result<(SourceView, bool), Problem> {
+        let audience = self.check_input(id, input).await?;
+        let outcome = until_won!(self.try_put(id, input, audience.as_ref(), if_match).await)?;
+        let (is_new, now_due) = outcome?;
+        let view = self.get_source(id).await?;
+        Ok((
+            SourceView {
+                now_due: Some(now_due).filter(|_| !is_new),
+                ..view
+            },
+            is_new,
+        ))
+    }
+
+    async fn try_put(
+        &self,
+        id: &SourceId,
+        input: &CampaignInput,
+        audience: Option<&Filter>,
+        if_match: Option<u64>,
+    ) -> Result<Result<(bool, Vec<SourceId>), Problem>, StoreError> {
+        let now = self.now();
+        let found = self.store.catalog.source(id).await?;
+        if if_match.is_some_and(|version| found.as_ref().map(|s| s.version) != Some(version)) {
+            let detail = "the source has changed since; read it again and decide again";
+            return Ok(Err(Problem::new(
+                StatusCode::PRECONDITION_FAILED,
+                "precondition_failed",
+                detail,
+            )));
+        }
+        let is_new = found.is_none();
+        let before = found.unwrap_or_else(|| Source::draft(id.clone(), now));
+        let after = Source {
+            name: input.name.clone().unwrap_or_else(|| id.id().to_owned()),
+            variants: input.variants.clone(),
+            audience: audience.cloned(),
+            notify: input.notify.clone(),
+            updated_at: now,
+            ..before.clone()
+        };
+        let mut transaction = Transaction::new();
+        let now_due = match self.move_holders(&mut transaction, &before, &after).await? {
+            Ok(now_due) => now_due,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        self.put_source(&mut transaction, &after)?;
+        if is_new {
+            self.record(&mut transaction, id, "registered", "api", None)?;
+        }
+        self.store.catalog.commit(transaction).await?;
+        Ok(Ok((is_new, now_due)))
+    }
+
+    /// 422 unless the fields fit; returns the audience's filter.
+    async fn check_input(
+        &self,
+        id: &SourceId,
+        input: &CampaignInput,
+    ) -> Result<Option<Filter>, Problem> {
+        let name_is_fine =
+            |n: &String| (1..=MAX_NAME).contains(&n.len()) && !n.chars().any(char::is_control);
+        if input.name.as_ref().is_some_and(|n| !name_is_fine(n)) {
+            let detail = format!("name must be 1 to {MAX_NAME} bytes without control characters");
+            return Err(Problem::unprocessable("invalid_name", detail));
+        }
+        if input.variants.len() > MAX_VARIANTS {
+            let detail = format!("a campaign has at most {MAX_VARIANTS} variants");
+            return Err(Problem::unprocessable("invalid_variants", detail));
+        }
+        let mut ids = BTreeSet::new();
+        for (i, variant) in input.variants.iter().enumerate() {
+            if !is_valid_id(&variant.id) || variant.name.len() > MAX_NAME {
+                let detail = format!(
+                    "variants[{i}] needs an id of 1 to 128 characters of A-Z a-z 0-9 _ . : - and a name of at most {MAX_NAME} bytes"
+                );
+                return Err(Problem::unprocessable("invalid_variants", detail));
+            }
+            if !ids.insert(&variant.id) {
+                let detail = format!("variants[{i}]: the id `{}` stands twice", variant.id);
+                return Err(Problem::unprocessable("invalid_variants", detail));
+            }
+        }
+        check_addresses(&input.notify)?;
+        let Some(audience) = input.audience.as_ref().filter(|a| !a.is_null()) else {
+            return Ok(None);
+        };
+        let filter = Filter::parse(audience, "audience")?;
+        let mut named = filter.sources();
+        named.remove(id);
+        if named.len() > MAX_TARGETS {
+            let detail = format!(
+                "an audience names at most {MAX_TARGETS} sources; this one names {}",
+                named.len()
+            );
+            return Err(
+                Problem::unprocessable("audience_too_wide", detail).with("path", "audience")
+            );
+        }
+        // One that names itself may do so before it is registered.
+        self.check_named(&named, "audience").await?;
+        Ok(Some(filter))
+    }
+
+    /// Starts a source.
+    ///
+    /// # Errors
+    /// 404; 409 if its own data, or data its audience needs, is expired: nothing changes then.
+    pub async fn start_source(&self, id: &SourceId, by: &str) -> Result<SourceView, Problem> {
+        self.change_status(id, by, "started", |source, now| {
+            let started = Source {
+                status: Status::Active,
+                started_at: Some(now),
+                stopped_at: None,
+                ..source.clone()
+            };
+            (source.status != Status::Active).then_some(started)
+        })
+        .await
+    }
+
+    /// Stops a source.
+    ///
+    /// # Errors
+    /// 404; 409 if it was never started.
+    pub async fn stop_source(&self, id: &SourceId, by: &str) -> Result<SourceView, Problem> {
+        let source = self
+            .store
+            .catalog
+            .source(id)
+            .await?
+            .ok_or_else(|| unknown(id))?;
+        if source.status == Status::Draft {
+            return Err(Problem::conflict(
+                "not_started",
+                format!("{id} is a draft; only what was started can stop"),
+            ));
+        }
+        self.change_status(id, by, "stopped", |source, now| {
+            let stopped = Source {
+                status: Status::Stopped,
+                stopped_at: Some(now),
+                ..source.clone()
+            };
+            (source.status == Status::Active).then_some(stopped)
+        })
+        .await
+    }
+
+    async fn change_status(
+        &self,
+        id: &SourceId,
+        by: &str,
+        event: &str,
+        change: impl Fn(&Source, Millis) -> Option<Source>,
+    ) -> Result<SourceView, Problem> {
+        let outcome = until_won!({
+            let now = self.now();
+            let Some(before) = self.store.catalog.source(id).await? else {
+                return Ok(Err(unknown(id)));
+            };
+            let Some(after) = change(&before, now) else {
+                return Ok(Ok(Vec::new()));
+            };
+            if after.status == Status::Active && before.state != DataState::Available {
+                return Ok(Err(expired_data(&BTreeSet::from([id.clone()]))));
+            }
+            let after = Source {
+                updated_at: now,
+                ..after
+            };
+            let mut transaction = Transaction::new();
+            let now_due = match self.move_holders(&mut transaction, &before, &after).await? {
+                Ok(now_due) => now_due,
+                Err(problem) => return Ok(Err(problem)),
+            };
+            self.put_source(&mut transaction, &after)?;
+            self.record(&mut transaction, id, event, by, None)?;
+            self.store.catalog.commit(transaction).await?;
+            Ok(Ok(now_due))
+        })?;
+        let now_due = outcome?;
+        let view = self.get_source(id).await?;
+        Ok(SourceView {
+            now_due: (event == "stopped").then_some(now_due),
+            ..view
+        })
+    }
+
+    /// Adds to the transaction what makes the source a holder of what it retargets from now on, and no longer of what
+    /// it does not (L6). Each target is written conditionally, so that no sweep can expire it in between. Returns what
+    /// lost its last holder and is due; refuses if something it needs is expired.
+    async fn move_holders(
+        &self,
+        transaction: &mut Transaction,
+        before: &Source,
+        after: &Source,
+    ) -> Result<Result<Vec<SourceId>, Problem>, StoreError> {
+        let (old, new) = (held_by(before), held_by(after));
+        let mut expired = BTreeSet::new();
+        let mut now_due = Vec::new();
+        let holder = Holder {
+            source: after.source.clone(),
+            via: Vec::new(),
+        };
+        for target in old.symmetric_difference(&new) {
+            let Some(mut source) = self.store.catalog.source(target).await? else {
+                continue;
+            };
+            if new.contains(target) {
+                if source.state != DataState::Available {
+                    expired.insert(target.clone());
+                }
+                if source.holders.len() >= MAX_HOLDERS {
+                    let detail =
+                        format!("{target} is retargeted by {MAX_HOLDERS} active sources already");
+                    return Ok(Err(Problem::conflict("too_many_holders", detail)));
+                }
+                source.holders.insert(holder.clone());
+            } else {
+                source.holders.remove(&holder);
+                if source.decide(&self.settings.retention, self.now()) == Decision::Due {
+                    now_due.push(target.clone());
+                }
+            }
+            self.put_source(transaction, &source)?;
+        }
+        Ok(if expired.is_empty() {
+            Ok(now_due)
+        } else {
+            Err(expired_data(&expired))
+        })
+    }
+
+    /// A page of sources.
+    ///
+    /// # Errors
+    /// 503.
+    pub async fn list(
+        &self,
+        kind: SourceKind,
+        request: &ListRequest,
+    ) -> Result<Listing<SourceView>, Problem> {
+        let is_expiring = request.state.as_deref() == Some(EXPIRING);
+        let query = SourceQuery {
+            status: request.status.clone(),
+            state: if is_expiring {
+                Some("available".to_owned())
+            } else {
+                request.state.clone()
+            },
+            prefix: request.q.clone().filter(|q| !q.is_empty()),
+            by_expiry: request.sort.as_deref() == Some("expires_at"),
+        };
+        let catalog = &self.store.catalog;
+        let (ids, next) = catalog
+            .list_sources(kind, &query, request.cursor.clone(), request.limit)
+            .await?;
+        let sources = catalog.sources(&ids).await?;
+        let mut items: Vec<SourceView> =
+            sources.into_iter().map(|(s, m)| self.view(s, &m)).collect();
+        // The index lags by a moment, and knows nothing of `expiring`: what is shown is what is.
+        items.retain(|view| {
+            request
+                .state
+                .as_ref()
+                .is_none_or(|state| *state == view.interaction_data.state)
+        });
+        items.retain(|view| {
+            request
+                .status
+                .as_ref()
+                .is_none_or(|status| *status == view.status.as_str())
+        });
+        Ok(Listing {
+            items,
+            next: next.map(|c| encode_cursor(&c)),
+        })
+    }
+
+    /// A page of a source's timeline, newest first.
+    ///
+    /// # Errors
+    /// 404.
+    pub async fn timeline(
+        &self,
+        id: &SourceId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Listing<TimelineEntry>, Problem> {
+        self.store
+            .catalog
+            .source(id)
+            .await?
+            .ok_or_else(|| unknown(id))?;
+        let (entries, more) = self.store.catalog.timeline(id, after, limit).await?;
+        let next = entries.last().filter(|_| more).map(|(id, _)| id.clone());
+        Ok(Listing {
+            items: entries.into_iter().map(|(_, e)| e).collect(),
+            next,
+        })
+    }
+}
+
+/// What a source retargets, and so holds, while it is active. Naming itself holds nothing.
+fn held_by(source: &Source) -> BTreeSet<SourceId> {
+    if source.status != Status::Active {
+        return BTreeSet::new();
+    }
+    let mut named = source
+        .audience
+        .as_ref()
+        .map(Filter::sources)
+        .unwrap_or_default();
+    named.remove(&source.source);
+    named
+}
+
+/// 404.
+pub(crate) fn unknown(id: &SourceId) -> Problem {
+    Problem::not_found("unknown_source", format!("{id} is not registered"))
+}
+
+/// An opaque cursor.
+pub fn encode_cursor(cursor: &impl Serialize) -> String {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(cursor).unwrap_or_default())
+}
+
+/// What [`encode_cursor`] wrote.
+///
+/// # Errors
+/// 400 if it is not that.
+pub fn decode_cursor<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Problem> {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+    let cursor = bytes.and_then(|b| serde_json::from_slice(&b).ok());
+    cursor.ok_or_else(|| {
+        Problem::bad_request(
+            "invalid_cursor",
+            "cursor is not one of ours; take it from `next`",
+        )
+    })
+}

@@ -1,0 +1,150 @@
+//! The sweeper: looks at whatever says it must be looked at, and brings it further. Several may run at once.
+
+use crate::{Rekindle, expire::Progress};
+use rekindle_domain::{id::SourceId, manifest::DataState, time::Millis};
+use rekindle_store::{
+    StoreError,
+    catalog::{Key, sources::Named},
+};
+use serde::Serialize;
+use std::collections::HashSet;
+
+/// Until when an invocation may begin new work.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    until: Millis,
+}
+
+impl Budget {
+    /// Work may begin before `until`.
+    pub const fn until(until: Millis) -> Self {
+        Self { until }
+    }
+
+    /// Whether no new work may begin.
+    pub fn is_spent(&self, now: Millis) -> bool {
+        now >= self.until
+    }
+}
+
+/// How many due things are asked for at once.
+const PAGE: usize = 100;
+
+/// What one thing came to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Swept {
+    /// What was looked at: a source, a ledger, a request, a notice.
+    pub what: String,
+    /// What came of it.
+    pub outcome: String,
+}
+
+/// What a sweep did.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct SweepReport {
+    /// How many sources expired.
+    pub expired: u32,
+    /// How many things could not be brought further; they are looked at again.
+    pub failed: u32,
+    /// Whether the time was up before everything due was looked at.
+    pub is_partial: bool,
+    /// An entry for each thing something was done about.
+    pub items: Vec<Swept>,
+}
+
+impl Rekindle {
+    /// Looks at everything due until it is done or the time is up. One failing thing does not hurt the others.
+    ///
+    /// # Errors
+    /// [`StoreError`] if what is due cannot be found out.
+    pub async fn sweep(&self, budget: &Budget) -> Result<SweepReport, StoreError> {
+        let mut report = SweepReport::default();
+        let mut seen: HashSet<Key> = HashSet::new();
+        loop {
+            let due = self
+                .store
+                .catalog
+                .due(self.now(), PAGE + seen.len())
+                .await?;
+            let new: Vec<Key> = due
+                .into_iter()
+                .filter(|key| seen.insert(key.clone()))
+                .collect();
+            if new.is_empty() {
+                return Ok(report);
+            }
+            for key in new {
+                if budget.is_spent(self.now()) {
+                    report.is_partial = true;
+                    return Ok(report);
+                }
+                self.sweep_one(&key, budget, &mut report).await;
+            }
+        }
+    }
+
+    async fn sweep_one(&self, key: &Key, budget: &Budget, report: &mut SweepReport) {
+        let outcome = match key.parse() {
+            None => Ok(None),
+            Some(Named::Source(source)) => self.sweep_source(&source, budget).await,
+            Some(Named::Manifest(ledger)) => {
+                let gone = self.housekeep(&ledger, budget).await;
+                gone.map(|n| (n > 0).then(|| format!("{n} copies deleted")))
+            }
+            Some(Named::Request(request)) => self.redrive_request(request).await,
+            Some(Named::Notice(notice)) => self.redrive_notice(&notice).await,
+        };
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(outcome)) => {
+                report.expired += u32::from(outcome == EXPIRED);
+                report.items.push(Swept {
+                    what: key.pk.clone(),
+                    outcome,
+                });
+            }
+            Err(StoreError::Conflict) => {}
+            Err(error) => {
+                tracing::error!(what = key.pk, error = %error, "the sweep could not bring this further");
+                report.failed += 1;
+                report.items.push(Swept {
+                    what: key.pk.clone(),
+                    outcome: error.to_string(),
+                });
+            }
+        }
+    }
+
+    async fn sweep_source(
+        &self,
+        id: &SourceId,
+        budget: &Budget,
+    ) -> Result<Option<String>, StoreError> {
+        let Some(source) = self.store.catalog.source(id).await? else {
+            return Ok(None);
+        };
+        if !source.settling.is_empty() {
+            self.settle(id).await?;
+        }
+        if source.state == DataState::Restoring {
+            return self.redrive_restore(id).await;
+        }
+        let mut outcome = None;
+        loop {
+            match self.expire_step(id, budget).await {
+                Ok(Progress::Rest) => return Ok(outcome),
+                Ok(Progress::Expired) => outcome = Some(EXPIRED.to_owned()),
+                // On a conflict somebody else brought it further: decide again from what is there now.
+                Ok(Progress::GoOn) | Err(StoreError::Conflict) => {
+                    outcome.get_or_insert_with(|| "brought further".to_owned());
+                }
+                Err(other) => return Err(other),
+            }
+            if budget.is_spent(self.now()) {
+                return Ok(outcome);
+            }
+        }
+    }
+}
+
+const EXPIRED: &str = "expired";

@@ -1,0 +1,330 @@
+//! The catalog table: everything small and transactional.
+//!
+//! Each item is a JSON document `doc` with a version `v`; every write is conditional on the version that was read.
+//! What the three indexes need stands beside it:
+//!
+//! | index | partition | sort | for |
+//! |---|---|---|---|
+//! | `wake` | `wake`: a shard, `0` to `7` | `wake_at` | what the sweeper must look at |
+//! | `updated` | `list`: `campaign`, `canvas`, `restore` | `updated_at` | listings |
+//! | `expires` | `list` | `expires_at` | listings by expiry |
+//!
+//! | module | item | partition key | sort key |
+//! |---|---|---|---|
+//! | [`sources`] | source; manifest; timeline entry | `campaign/ID` (manifest of `users`: `users`) | `source`; `manifest`; `t#ID` |
+//! | [`parts`] | part; inputs of a rewrite | `copy#COPY` | `p#SLOT`; `inputs` |
+//! | [`requests`] | request; its items; idempotency | `restore#ID`; `idem#HASH` | `request`; `i#SOURCE`; `idem` |
+//! | [`notices`] | notice | `notice#ID` | `notice` |
+
+pub mod notices;
+pub mod parts;
+pub mod requests;
+pub mod sources;
+
+use crate::{
+    dynamo::{Attributes, n, number, s, text, unbuildable},
+    error::{StoreError, failed},
+};
+use aws_sdk_dynamodb::{
+    Client,
+    types::{AttributeValue, Put, TransactWriteItem},
+};
+use rekindle_domain::time::Millis;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// How many partitions the `wake` index is spread over: a constant of the stored format.
+const WAKE_SHARDS: u8 = 8;
+
+/// The catalog table.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    client: Client,
+    table: String,
+}
+
+/// The key of a catalog item.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Key {
+    /// Partition key.
+    pub pk: String,
+    /// Sort key.
+    pub sk: String,
+}
+
+impl Key {
+    fn new(pk: impl ToString, sk: impl ToString) -> Self {
+        Self {
+            pk: pk.to_string(),
+            sk: sk.to_string(),
+        }
+    }
+
+    fn attributes(&self) -> Attributes {
+        Attributes::from([
+            ("pk".to_owned(), s(&self.pk)),
+            ("sk".to_owned(), s(&self.sk)),
+        ])
+    }
+
+    fn wake_shard(&self) -> String {
+        let sum = self.pk.bytes().fold(0u32, |sum, b| {
+            sum.wrapping_mul(31).wrapping_add(u32::from(b))
+        });
+        (sum % u32::from(WAKE_SHARDS)).to_string()
+    }
+}
+
+/// What the indexes need of an item.
+#[derive(Default, Debug)]
+pub(crate) struct Index {
+    wake_at: Option<Millis>,
+    list: Option<(&'static str, Millis)>,
+    expires_at: Option<Millis>,
+    more: Vec<(&'static str, String)>,
+}
+
+/// One conditional write of a document.
+pub(crate) struct Write {
+    key: Key,
+    doc: String,
+    old_version: u64,
+    index: Index,
+    expires_after: Option<Millis>,
+}
+
+impl Write {
+    /// Replaces what has `old_version`; 0 means that nothing may be there.
+    pub(crate) fn new<T: Serialize>(
+        key: Key,
+        value: &T,
+        old_version: u64,
+        index: Index,
+    ) -> Result<Self, StoreError> {
+        let doc = serde_json::to_string(value).map_err(unbuildable)?;
+        Ok(Self {
+            key,
+            doc,
+            old_version,
+            index,
+            expires_after: None,
+        })
+    }
+
+    fn item(&self) -> Attributes {
+        let mut item = self.key.attributes();
+        let mut put = |name: &str, value: AttributeValue| item.insert(name.to_owned(), value);
+        put("doc", s(&self.doc));
+        put("v", n(self.old_version + 1));
+        if let Some(wake_at) = self.index.wake_at {
+            put("wake", s(self.key.wake_shard()));
+            put("wake_at", n(wake_at.0));
+        }
+        if let Some((list, updated_at)) = self.index.list {
+            put("list", s(list));
+            put("updated_at", n(updated_at.0));
+        }
+        if let Some(expires_at) = self.index.expires_at {
+            put("expires_at", n(expires_at.0));
+        }
+        for (name, value) in &self.index.more {
+            put(name, s(value));
+        }
+        if let Some(at) = self.expires_after {
+            put("ttl", n(at.0 / 1000));
+        }
+        item
+    }
+
+    const fn condition(&self) -> &'static str {
+        if self.old_version == 0 {
+            "attribute_not_exists(pk)"
+        } else {
+            "v = :v"
+        }
+    }
+}
+
+/// A document with the version its next write is conditional on.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Versioned<T> {
+    /// The document.
+    pub value: T,
+    /// Its version.
+    pub version: u64,
+}
+
+/// Conditional writes that happen together or not at all; at most 100.
+#[derive(Default)]
+pub struct Transaction {
+    writes: Vec<Write>,
+}
+
+impl Transaction {
+    /// No writes yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn push(&mut self, write: Write) {
+        self.writes.push(write);
+    }
+}
+
+impl Catalog {
+    pub(crate) fn new(client: Client, table: &str) -> Self {
+        Self {
+            client,
+            table: table.to_owned(),
+        }
+    }
+
+    /// Writes all or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if any document is not as it was read: read again and decide again.
+    pub async fn commit(&self, mut transaction: Transaction) -> Result<(), StoreError> {
+        if transaction.writes.len() == 1
+            && let Some(write) = transaction.writes.pop()
+        {
+            // Alone, a conditional put does it at half a transaction's price.
+            return self.put(write).await;
+        }
+        let mut request = self.client.transact_write_items();
+        for write in transaction.writes {
+            let mut put = Put::builder()
+                .table_name(&self.table)
+                .condition_expression(write.condition())
+                .set_item(Some(write.item()));
+            if write.old_version > 0 {
+                put = put.expression_attribute_values(":v", n(write.old_version));
+            }
+            let put = put.build().map_err(unbuildable)?;
+            request = request.transact_items(TransactWriteItem::builder().put(put).build());
+        }
+        request.send().await.map_err(failed("TransactWriteItems"))?;
+        Ok(())
+    }
+
+    async fn put(&self, write: Write) -> Result<(), StoreError> {
+        let mut request = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .condition_expression(write.condition())
+            .set_item(Some(write.item()));
+        if write.old_version > 0 {
+            request = request.expression_attribute_values(":v", n(write.old_version));
+        }
+        request.send().await.map_err(failed("PutItem"))?;
+        Ok(())
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        key: &Key,
+    ) -> Result<Option<Versioned<T>>, StoreError> {
+        let request = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key.attributes()));
+        let answer = request
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(failed("GetItem"))?;
+        answer.item.map(|item| document(&item)).transpose()
+    }
+
+    /// The documents of a partition whose sort key begins with `prefix`, after `after`: up to `limit` with their sort
+    /// keys, and whether there are more.
+    async fn query<T: DeserializeOwned>(
+        &self,
+        pk: &str,
+        prefix: &str,
+        page: Page<'_>,
+    ) -> Result<(Vec<(String, Versioned<T>)>, bool), StoreError> {
+        let mut out = Vec::new();
+        let mut from = page.after.map(|sk| Key::new(pk, sk).attributes());
+        loop {
+            let request = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
+                .expression_attribute_values(":pk", s(pk))
+                .expression_attribute_values(":sk", s(prefix))
+                .consistent_read(true)
+                .scan_index_forward(!page.newest_first)
+                .limit((page.limit - out.len()).min(10_000) as i32)
+                .set_exclusive_start_key(from);
+            let answer = request.send().await.map_err(failed("Query"))?;
+            for item in answer.items() {
+                out.push((
+                    text(item, "sk").unwrap_or_default().to_owned(),
+                    document(item)?,
+                ));
+            }
+            from = answer.last_evaluated_key;
+            if from.is_none() || out.len() >= page.limit {
+                return Ok((out, from.is_some()));
+            }
+        }
+    }
+
+    /// What the sweeper must look at by `now`: up to `limit` keys, longest due first.
+    pub async fn due(&self, now: Millis, limit: usize) -> Result<Vec<Key>, StoreError> {
+        let mut out: Vec<(u64, Key)> = Vec::new();
+        for shard in 0..WAKE_SHARDS {
+            let request = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name("wake")
+                .key_condition_expression("wake = :shard AND wake_at <= :now")
+                .expression_attribute_values(":shard", s(shard.to_string()))
+                .expression_attribute_values(":now", n(now.0))
+                .limit(limit as i32);
+            let answer = request.send().await.map_err(failed("Query"))?;
+            for item in answer.items() {
+                if let (Some(pk), Some(sk)) = (text(item, "pk"), text(item, "sk")) {
+                    out.push((number(item, "wake_at").unwrap_or(0), Key::new(pk, sk)));
+                }
+            }
+        }
+        out.sort_by_key(|(at, _)| *at);
+        out.truncate(limit);
+        Ok(out.into_iter().map(|(_, key)| key).collect())
+    }
+}
+
+/// Which page of a partition.
+#[derive(Clone, Copy)]
+pub(crate) struct Page<'a> {
+    after: Option<&'a str>,
+    limit: usize,
+    newest_first: bool,
+}
+
+impl Page<'_> {
+    const ALL: Self = Self {
+        after: None,
+        limit: usize::MAX,
+        newest_first: false,
+    };
+}
+
+fn document<T: DeserializeOwned>(item: &Attributes) -> Result<Versioned<T>, StoreError> {
+    let what = || {
+        format!(
+            "catalog item {} {}",
+            text(item, "pk").unwrap_or("?"),
+            text(item, "sk").unwrap_or("?")
+        )
+    };
+    let value = serde_json::from_str(text(item, "doc").unwrap_or_default());
+    let value = value.map_err(|e| StoreError::damaged(what(), e))?;
+    let version =
+        number(item, "v").ok_or_else(|| StoreError::damaged(what(), "it has no version"))?;
+    Ok(Versioned { value, version })
+}

@@ -1,0 +1,42 @@
+//! Notices: one mail to one recipient each.
+
+use super::{Catalog, Index, Key, Transaction, Versioned, Write};
+use crate::error::StoreError;
+use rekindle_domain::restore::Notice;
+
+fn key(id: &str) -> Key {
+    Key::new(format!("notice#{id}"), "notice")
+}
+
+fn write(notice: &Notice, version: u64) -> Result<Write, StoreError> {
+    Write::new(
+        key(&notice.id),
+        notice,
+        version,
+        Index {
+            wake_at: notice.wake_at(),
+            ..Index::default()
+        },
+    )
+}
+
+impl Transaction {
+    /// Makes a notice; its id must be new.
+    pub fn add_notice(&mut self, notice: &Notice) -> Result<(), StoreError> {
+        self.push(write(notice, 0)?);
+        Ok(())
+    }
+}
+
+impl Catalog {
+    /// A notice.
+    pub async fn notice(&self, id: &str) -> Result<Option<Versioned<Notice>>, StoreError> {
+        self.get(&key(id)).await
+    }
+
+    /// Writes a notice over the version that was read; returns the new version.
+    pub async fn put_notice(&self, notice: &Notice, version: u64) -> Result<u64, StoreError> {
+        self.put(write(notice, version)?).await?;
+        Ok(version + 1)
+    }
+}

@@ -1,0 +1,144 @@
+//! Parts of copies, and the inputs of rewrites.
+
+use super::{Catalog, Index, Key, Page, Versioned, Write};
+use crate::{
+    dynamo::{Attributes, b, binary, delete, n, number, write_all},
+    error::{StoreError, failed},
+    ledger::InboxKey,
+};
+use rekindle_domain::{
+    Ulid,
+    id::{CopyId, InboxId},
+    part::Part,
+};
+
+fn partition(copy: CopyId) -> String {
+    format!("copy#{copy}")
+}
+
+fn part_key(copy: CopyId, slot: u32) -> Key {
+    Key::new(partition(copy), format!("p#{slot:05}"))
+}
+
+fn inputs_key(copy: CopyId) -> Key {
+    Key::new(partition(copy), "inputs")
+}
+
+/// The inbox blocks a rewrite takes: exactly these are merged, and exactly these deleted after its commit.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct InboxInputs {
+    /// Their keys.
+    pub keys: Vec<InboxKey>,
+    /// How many rows they have together.
+    pub rows: u64,
+}
+
+impl Catalog {
+    /// A part; one that nobody claimed yet is new.
+    pub async fn part(&self, copy: CopyId, slot: u32) -> Result<Versioned<Part>, StoreError> {
+        let found = self.get(&part_key(copy, slot)).await?;
+        Ok(found.unwrap_or(Versioned {
+            value: Part::default(),
+            version: 0,
+        }))
+    }
+
+    /// Writes a part over the version that was read; returns the new version.
+    pub async fn put_part(
+        &self,
+        copy: CopyId,
+        slot: u32,
+        part: &Part,
+        version: u64,
+    ) -> Result<u64, StoreError> {
+        self.put(Write::new(
+            part_key(copy, slot),
+            part,
+            version,
+            Index::default(),
+        )?)
+        .await?;
+        Ok(version + 1)
+    }
+
+    /// The parts of a copy that were ever claimed, with their slots.
+    pub async fn parts(&self, copy: CopyId) -> Result<Vec<(u32, Part)>, StoreError> {
+        let (parts, _) = self
+            .query::<Part>(&partition(copy), "p#", Page::ALL)
+            .await?;
+        let slot = |sk: &str| sk.trim_start_matches("p#").parse().ok();
+        Ok(parts
+            .into_iter()
+            .filter_map(|(sk, part)| Some((slot(&sk)?, part.value)))
+            .collect())
+    }
+
+    /// Fixes the inbox blocks that a rewrite takes, before it is staged. The copy's id is new, so that nothing is there.
+    pub async fn put_inputs(&self, copy: CopyId, inputs: &InboxInputs) -> Result<(), StoreError> {
+        let mut item = inputs_key(copy).attributes();
+        let keys = inputs
+            .keys
+            .iter()
+            .flat_map(|k| [&[k.shard][..], &k.id.0.to_bytes()].concat());
+        item.insert("keys".to_owned(), b(keys.collect::<Vec<u8>>()));
+        item.insert("n".to_owned(), n(inputs.rows));
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .send()
+            .await
+            .map_err(failed("PutItem"))?;
+        Ok(())
+    }
+
+    /// The inbox blocks that a rewrite takes.
+    pub async fn inputs(&self, copy: CopyId) -> Result<InboxInputs, StoreError> {
+        let what = || format!("the inputs of copy {copy}");
+        let request = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(inputs_key(copy).attributes()));
+        let answer = request
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(failed("GetItem"))?;
+        let item = answer.item.ok_or_else(|| StoreError::missing(what()))?;
+        let parse = || {
+            let (keys, rest) = binary(&item, "keys")?.as_chunks::<17>();
+            let key = |k: &[u8; 17]| {
+                let id: [u8; 16] = k[1..].try_into().ok()?;
+                Some(InboxKey {
+                    shard: k[0],
+                    id: InboxId(Ulid::from_bytes(id)),
+                })
+            };
+            let keys = keys.iter().map(key).collect::<Option<_>>()?;
+            rest.is_empty().then_some(InboxInputs {
+                keys,
+                rows: number(&item, "n")?,
+            })
+        };
+        parse().ok_or_else(|| StoreError::damaged(what(), "they are out of shape"))
+    }
+
+    /// Deletes everything that is kept of a copy beside its bytes.
+    pub async fn delete_copy_records(&self, copy: CopyId, slots: &[u32]) -> Result<(), StoreError> {
+        let keys = slots
+            .iter()
+            .map(|slot| part_key(copy, *slot))
+            .chain([inputs_key(copy)]);
+        let requests = keys.map(|key: Key| -> Result<_, StoreError> {
+            let attributes: Attributes = key.attributes();
+            delete(attributes)
+        });
+        write_all(
+            &self.client,
+            &self.table,
+            requests.collect::<Result<_, _>>()?,
+        )
+        .await
+    }
+}

@@ -1,0 +1,175 @@
+//! Requests to restore and their items.
+
+use super::{Catalog, Index, Key, Page, Transaction, Versioned, Write};
+use crate::{
+    dynamo::{n, put, s, text, write_all},
+    error::{StoreError, failed},
+};
+use rekindle_domain::{
+    id::{RequestId, SourceId},
+    restore::{Item, Request},
+    time::Millis,
+};
+use serde::{Deserialize, Serialize};
+
+/// What was answered under an idempotency key.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Idempotency {
+    /// A digest of the request's body.
+    pub body: String,
+    /// The request that was made.
+    pub request: RequestId,
+    /// When.
+    pub created_at: Millis,
+}
+
+fn partition(request: RequestId) -> String {
+    format!("restore#{request}")
+}
+
+fn item_key(request: RequestId, source: &SourceId) -> Key {
+    Key::new(partition(request), format!("i#{source}"))
+}
+
+fn idempotency_key(key: &str) -> Key {
+    Key::new(format!("idem#{key}"), "idem")
+}
+
+impl Transaction {
+    /// Writes a request over what was read; `request.version` is the version that was read.
+    pub fn put_request(&mut self, request: &Request) -> Result<(), StoreError> {
+        let index = Index {
+            wake_at: request.look_at,
+            list: Some(("restore", request.created_at)),
+            ..Index::default()
+        };
+        let next = Request {
+            version: request.version + 1,
+            ..request.clone()
+        };
+        self.push(Write::new(
+            Key::new(partition(request.id), "request"),
+            &next,
+            request.version,
+            index,
+        )?);
+        Ok(())
+    }
+
+    /// Writes an item of a request over the version that was read.
+    pub fn put_item(
+        &mut self,
+        request: RequestId,
+        item: &Item,
+        version: u64,
+    ) -> Result<(), StoreError> {
+        self.push(Write::new(
+            item_key(request, &item.source),
+            item,
+            version,
+            Index::default(),
+        )?);
+        Ok(())
+    }
+
+    /// Remembers a request under an idempotency key, over the version that was read, until `until`.
+    pub fn put_idempotency(
+        &mut self,
+        key: &str,
+        record: &Idempotency,
+        version: u64,
+        until: Millis,
+    ) -> Result<(), StoreError> {
+        let mut write = Write::new(idempotency_key(key), record, version, Index::default())?;
+        write.expires_after = Some(until);
+        self.push(write);
+        Ok(())
+    }
+}
+
+impl Catalog {
+    /// A request.
+    pub async fn request(&self, id: RequestId) -> Result<Option<Request>, StoreError> {
+        let key = Key::new(partition(id), "request");
+        Ok(self.get(&key).await?.map(|v: Versioned<Request>| v.value))
+    }
+
+    /// Writes the items of a request that does not exist yet.
+    pub async fn add_items(&self, request: RequestId, items: &[Item]) -> Result<(), StoreError> {
+        let requests = items.iter().map(|item| {
+            put(Write::new(item_key(request, &item.source), item, 0, Index::default())?.item())
+        });
+        write_all(
+            &self.client,
+            &self.table,
+            requests.collect::<Result<_, StoreError>>()?,
+        )
+        .await
+    }
+
+    /// An item of a request.
+    pub async fn item(
+        &self,
+        request: RequestId,
+        source: &SourceId,
+    ) -> Result<Option<Versioned<Item>>, StoreError> {
+        self.get(&item_key(request, source)).await
+    }
+
+    /// Items of a request from the one after `after` on, by source; and whether there are more.
+    pub async fn items(
+        &self,
+        request: RequestId,
+        after: Option<&SourceId>,
+        limit: usize,
+    ) -> Result<(Vec<Versioned<Item>>, bool), StoreError> {
+        let after = after.map(|source| format!("i#{source}"));
+        let page = Page {
+            after: after.as_deref(),
+            limit,
+            newest_first: false,
+        };
+        let (items, more) = self.query(&partition(request), "i#", page).await?;
+        Ok((items.into_iter().map(|(_, item)| item).collect(), more))
+    }
+
+    /// What stands under an idempotency key.
+    pub async fn idempotency(
+        &self,
+        key: &str,
+    ) -> Result<Option<Versioned<Idempotency>>, StoreError> {
+        self.get(&idempotency_key(key)).await
+    }
+
+    /// The ids of a page of requests, newest first; `after` is the last one of the page before with its time.
+    pub async fn list_requests(
+        &self,
+        after: Option<(RequestId, Millis)>,
+        limit: usize,
+    ) -> Result<(Vec<RequestId>, bool), StoreError> {
+        let from = after.map(|(id, at)| {
+            let mut key = Key::new(partition(id), "request").attributes();
+            key.insert("list".to_owned(), s("restore"));
+            key.insert("updated_at".to_owned(), n(at.0));
+            key
+        });
+        let request = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name("updated")
+            .key_condition_expression("#list = :list")
+            .expression_attribute_names("#list", "list")
+            .expression_attribute_values(":list", s("restore"))
+            .scan_index_forward(false)
+            .limit(limit as i32)
+            .set_exclusive_start_key(from);
+        let answer = request.send().await.map_err(failed("Query"))?;
+        let id = |pk: &str| pk.strip_prefix("restore#")?.parse().ok();
+        let ids = answer
+            .items()
+            .iter()
+            .filter_map(|item| text(item, "pk").and_then(id));
+        Ok((ids.collect(), answer.last_evaluated_key.is_some()))
+    }
+}

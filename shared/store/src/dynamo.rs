@@ -1,0 +1,126 @@
+//! Small helpers over DynamoDB's attribute values, and the batch loop.
+
+use crate::error::{StoreError, failed};
+use aws_sdk_dynamodb::{
+    Client,
+    primitives::Blob,
+    types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest},
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use std::collections::HashMap;
+
+pub(crate) type Attributes = HashMap<String, AttributeValue>;
+
+/// How many batch calls one job has under way at once.
+const CONCURRENT_BATCHES: usize = 4;
+/// Rounds of `UnprocessedItems` before the caller is told that the table is throttled. The SDK backs off within each.
+const MAX_ROUNDS: usize = 12;
+
+pub(crate) fn s(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+pub(crate) fn n(number: impl ToString) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+pub(crate) fn b(bytes: impl Into<Vec<u8>>) -> AttributeValue {
+    AttributeValue::B(Blob::new(bytes))
+}
+
+pub(crate) fn text<'a>(item: &'a Attributes, name: &str) -> Option<&'a str> {
+    item.get(name)?.as_s().ok().map(String::as_str)
+}
+
+pub(crate) fn number(item: &Attributes, name: &str) -> Option<u64> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+pub(crate) fn binary<'a>(item: &'a Attributes, name: &str) -> Option<&'a [u8]> {
+    item.get(name)?.as_b().ok().map(AsRef::as_ref)
+}
+
+/// The item's bytes, moved out.
+pub(crate) fn take_binary(item: &mut Attributes, name: &str) -> Option<Vec<u8>> {
+    match item.remove(name)? {
+        AttributeValue::B(blob) => Some(blob.into_inner()),
+        _ => None,
+    }
+}
+
+pub(crate) fn put(item: Attributes) -> Result<WriteRequest, StoreError> {
+    let put = PutRequest::builder().set_item(Some(item)).build();
+    Ok(WriteRequest::builder()
+        .put_request(put.map_err(unbuildable)?)
+        .build())
+}
+
+pub(crate) fn delete(key: Attributes) -> Result<WriteRequest, StoreError> {
+    let delete = DeleteRequest::builder().set_key(Some(key)).build();
+    Ok(WriteRequest::builder()
+        .delete_request(delete.map_err(unbuildable)?)
+        .build())
+}
+
+/// A request the SDK would not build: a bug of ours.
+pub(crate) fn unbuildable(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable {
+        call: "building a request",
+        reason: error.to_string(),
+    }
+}
+
+/// Writes all requests, in batches of 25, until none is left unprocessed.
+pub(crate) async fn write_all(
+    client: &Client,
+    table: &str,
+    requests: Vec<WriteRequest>,
+) -> Result<(), StoreError> {
+    let batches: Vec<Vec<WriteRequest>> = requests.chunks(25).map(<[_]>::to_vec).collect();
+    stream::iter(batches)
+        .map(Ok)
+        .try_for_each_concurrent(CONCURRENT_BATCHES, |batch| {
+            write_batch(client, table, batch)
+        })
+        .await
+}
+
+async fn write_batch(
+    client: &Client,
+    table: &str,
+    mut batch: Vec<WriteRequest>,
+) -> Result<(), StoreError> {
+    for round in 0..MAX_ROUNDS {
+        back_off(round).await;
+        let answer = client
+            .batch_write_item()
+            .request_items(table, batch)
+            .send()
+            .await
+            .map_err(failed("BatchWriteItem"))?;
+        batch = answer
+            .unprocessed_items
+            .unwrap_or_default()
+            .remove(table)
+            .unwrap_or_default();
+        if batch.is_empty() {
+            return Ok(());
+        }
+    }
+    Err(throttled("BatchWriteItem"))
+}
+
+/// Waits before a further round: nothing at first, then 50 ms doubling up to 3.2 s. Unprocessed items are not an error
+/// to the SDK, so that its own back-off does not see them.
+pub(crate) async fn back_off(round: usize) {
+    if round > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(25 << round.min(7))).await;
+    }
+}
+
+pub(crate) fn throttled(call: &'static str) -> StoreError {
+    StoreError::Unavailable {
+        call,
+        reason: "the table is throttled; items were left unprocessed".to_owned(),
+    }
+}
