@@ -1,3 +1,17 @@
 //! The local runner: the same handlers as in Lambda, and an AWS of its own, in one process.
+//!
+//! | module | what it plays |
+//! |---|---|
+//! | [`embedded`] | AWS: DynamoDB, S3, SQS, SES |
+//! | [`stack`] | CloudFormation: tables, bucket, queues, and the application over them |
+//! | [`clock`] | time, which can be moved ahead |
+//! | [`poller`] | Lambda's SQS event source |
+//! | [`server`] | API Gateway, EventBridge's schedule, and the `/_local` endpoints |
+//! | [`demo`] | a newcomer's first minute |
 
+pub mod clock;
+pub mod demo;
 pub mod embedded;
+pub mod poller;
+pub mod server;
+pub mod stack;

@@ -1,1 +1,127 @@
-fn main() {}
+//! `cargo run`: the whole system on 127.0.0.1. `cargo run -- demo`: its story in a minute.
+
+use clap::{Parser, Subcommand};
+use rekindle_domain::time::{Clock, Millis, Period};
+use rekindle_local::{
+    clock::LocalClock,
+    demo,
+    embedded::{EmbeddedAws, Now},
+    server::{Local, stopped},
+    stack::{Stack, local_settings},
+};
+use rekindle_runtime::ports::RandomIds;
+use std::{error::Error, path::PathBuf, process::ExitCode, sync::Arc};
+use tracing_subscriber::EnvFilter;
+
+/// Campaign interaction data that expires, and comes back.
+#[derive(Parser)]
+#[command(name = "rekindle", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The port on 127.0.0.1.
+    #[arg(long, default_value_t = 7878)]
+    port: u16,
+    /// Where data is kept.
+    #[arg(long, default_value = ".rekindle", value_name = "DIR")]
+    data: PathBuf,
+    /// Keep everything in memory, and forget it at the end.
+    #[arg(long, conflicts_with = "data")]
+    memory: bool,
+    /// How long data stays available after a campaign stopped (ISO 8601).
+    #[arg(long, default_value = "P3M", value_parser = Period::parse, value_name = "PERIOD")]
+    retention: Period,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Shows a campaign's data arrive, expire and come back, in memory, in under a minute.
+    Demo {
+        /// How many users receive the campaign.
+        #[arg(long, default_value_t = 800_000)]
+        users: u32,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    #[allow(clippy::disallowed_methods, reason = "the log filter is the shell's")]
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn,s3s=off".to_owned());
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .init();
+    let outcome = match arguments.command {
+        Some(Command::Demo { users }) => demo::run(users).await,
+        None => serve(&arguments).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rekindle: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let address = ("127.0.0.1", arguments.port);
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .map_err(|error| {
+            format!(
+                "port {} is not free ({error}); choose another with --port",
+                arguments.port
+            )
+        })?;
+    let port = listener.local_addr()?.port();
+    let clock = Arc::new(if arguments.memory {
+        LocalClock::in_memory()
+    } else {
+        std::fs::create_dir_all(&arguments.data)?;
+        LocalClock::open(&arguments.data)?
+    });
+    let now = now(&clock);
+    let aws = if arguments.memory {
+        EmbeddedAws::in_memory(now)?
+    } else {
+        EmbeddedAws::open(&arguments.data, now)?
+    };
+    let settings = local_settings(arguments.retention);
+    let stack = Stack::create(&aws, clock.clone(), Arc::new(RandomIds), settings).await?;
+    let local = Local::new(stack, aws, clock.clone());
+    let kept = if arguments.memory {
+        "in memory".to_owned()
+    } else {
+        format!("in {}", arguments.data.display())
+    };
+    println!("{}", welcome(port, &kept, clock.now()));
+    let server = axum::serve(listener, local.router()).with_graceful_shutdown(stopped());
+    tokio::select! {
+        served = server => served?,
+        () = local.run_in_background() => {}
+    }
+    Ok(())
+}
+
+fn now(clock: &Arc<LocalClock>) -> Now {
+    let clock = clock.clone();
+    Arc::new(move || jiff::Timestamp::from_millisecond(clock.now().0).unwrap_or_default())
+}
+
+fn welcome(port: u16, kept: &str, now: Millis) -> String {
+    let url = format!("http://127.0.0.1:{port}");
+    format!(
+        r#"Rekindle runs at {url}, its data is {kept}, its clock says {now}.
+
+Post interactions (the campaign is registered on first sight):
+  curl -s {url}/v1/interactions -H 'content-type: application/json' -d '[{{"user_id":"u1","campaign_id":"spring-sale","type":"received","channel":"email"}},{{"user_id":"u2","campaign_id":"spring-sale","type":"received","channel":"email"}},{{"user_id":"u1","campaign_id":"spring-sale","type":"clicked","channel":"email","link_alias":"cta"}}]'
+Count who received it and did not click:
+  curl -s {url}/v1/audiences/count -H 'content-type: application/json' -d '{{"filter":{{"all":[{{"received":{{"source":"campaign/spring-sale"}}}},{{"not":{{"clicked":{{"source":"campaign/spring-sale"}}}}}}]}}}}'
+Look at the campaign:
+  curl -s {url}/v1/campaigns/spring-sale
+
+Stop with Ctrl-C. `rekindle --help` shows more; `rekindle demo` tells the whole story in a minute."#
+    )
+}

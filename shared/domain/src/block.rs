@@ -513,7 +513,7 @@ fn put_decimal(out: &mut Vec<u8>, mut n: u64, digits: u8) {
 /// What `rows` are packed into: blocks of at most `limit` bytes for the inbox, in order.
 pub fn encode_inbox(rows: &Rows, limit: usize) -> Vec<(Vec<u8>, u64)> {
     let mut out = Vec::new();
-    let mut stack = vec![0..rows.len()];
+    let mut stack: Vec<_> = std::iter::once(0..rows.len()).collect();
     while let Some(range) = stack.pop() {
         if range.is_empty() {
             continue;
@@ -680,17 +680,16 @@ impl Packer {
             return;
         }
         let after = (users < self.pending.len()).then(|| Position::at(self.pending.hash(users)));
-        let mut pieces: Vec<Rows> = Vec::new();
+        // One user of `pieces` is one block.
+        let mut pieces = Rows::with_facets(self.pending.facets.clone());
         for user in 0..users {
             let user = self.pending.user(user);
             // A row is at most some 1,100 bytes, so that a piece of this many always fits.
             for rows in user.rows.chunks((self.limit / 1_200).max(1)) {
-                let mut piece = Rows::with_facets(self.pending.facets.clone());
-                piece.push(user.hash, user.id, rows);
-                pieces.push(piece);
+                pieces.push(user.hash, user.id, rows);
             }
         }
-        for (i, piece) in pieces.iter().enumerate() {
+        for i in 0..pieces.len() {
             let next = if i + 1 < pieces.len() {
                 Some(Position {
                     ordinal: self.start.ordinal + 1,
@@ -705,7 +704,7 @@ impl Packer {
             };
             out.push(Packed {
                 cover,
-                bytes: encode(piece, 0..piece.len(), Some(cover)),
+                bytes: encode(&pieces, i..i + 1, Some(cover)),
             });
             self.start = next.unwrap_or(self.start);
         }

@@ -11,6 +11,7 @@ use crate::{
     time::Millis,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use thiserror::Error;
 
 /// How long a retired copy may still be read by who saw an older manifest, and how long a staged copy may go without
@@ -336,13 +337,14 @@ impl Manifest {
     }
 
     /// Dooms what is past the grace: retired copies, and staged ones that `stalled` says make no progress. Not a copy
-    /// whose inputs are still to be cleared, since they are recorded with it.
+    /// whose inputs are still to be cleared, since they are recorded with it; in quarantine no retired one.
     pub fn doom(&self, now: Millis, stalled: impl Fn(&Copy) -> bool) -> Self {
         let mut next = self.clone();
         let clearing = self.clearing;
         let past = |c: &&mut Copy| now >= c.since.plus(GRACE_MILLIS) && Some(c.id) != clearing;
         for copy in next.copies.iter_mut().filter(past) {
-            if copy.life == Life::Retired || (copy.life == Life::Staged && stalled(copy)) {
+            let is_unneeded = copy.life == Life::Retired && self.quarantine.is_none();
+            if is_unneeded || (copy.life == Life::Staged && stalled(copy)) {
                 (copy.life, copy.since) = (Life::Doomed, now);
             }
         }
@@ -401,11 +403,23 @@ pub fn check(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
             "a manifest lists at most {MAX_RUNS} runs and {MAX_COPIES} copies"
         ));
     }
+    check_ids(new)?;
     check_state(new)?;
     check_lives(old, new)?;
     check_runs(old, new)?;
     check_retired(old, new)?;
     check_rewrite(old, new)
+}
+
+fn check_ids(new: &Manifest) -> Result<(), Illegal> {
+    let (mut runs, mut copies) = (BTreeSet::new(), BTreeSet::new());
+    if let Some(run) = new.runs.iter().find(|r| !runs.insert(r.id)) {
+        return illegal(format!("run {} is listed twice", run.id));
+    }
+    match new.copies.iter().find(|c| !copies.insert(c.id)) {
+        Some(copy) => illegal(format!("copy {} is listed twice", copy.id)),
+        None => Ok(()),
+    }
 }
 
 fn check_state(new: &Manifest) -> Result<(), Illegal> {
@@ -450,6 +464,9 @@ fn check_lives(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
                 copy.id, before.life, copy.life
             ));
         }
+        if (before.life, copy.life) == (Life::Retired, Life::Doomed) {
+            check_doomed(new, before, copy)?;
+        }
     }
     match old
         .copies
@@ -462,6 +479,19 @@ fn check_lives(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
         )),
         None => Ok(()),
     }
+}
+
+fn check_doomed(new: &Manifest, before: &Copy, copy: &Copy) -> Result<(), Illegal> {
+    let why = if new.quarantine.is_some() {
+        "in quarantine"
+    } else if new.clearing == Some(copy.id) {
+        "while its inbox blocks are still to be cleared"
+    } else if copy.since < before.since.plus(GRACE_MILLIS) {
+        "within its grace"
+    } else {
+        return Ok(());
+    };
+    illegal(format!("retired copy {} cannot be doomed {why}", copy.id))
 }
 
 /// The copy of a rewrite that this swap commits.
@@ -495,8 +525,20 @@ fn check_runs(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
             return illegal(format!("run {} has no committed copy", run.id));
         }
     }
-    match replaced.iter().find(|r| old.run(**r).is_none()) {
-        Some(run) => illegal(format!("input run {run} is not listed")),
+    if let Some(run) = replaced.iter().find(|r| old.run(**r).is_none()) {
+        return illegal(format!("input run {run} is not listed"));
+    }
+    // This is also what makes a commit list its run. A live copy of no run would neither be read nor ever collected.
+    let is_of_a_run = |c: &Copy| new.run(c.run).is_some_and(|r| r.slots == c.slots);
+    match new
+        .copies
+        .iter()
+        .find(|c| c.life == Life::Live && !is_of_a_run(c))
+    {
+        Some(copy) => illegal(format!(
+            "run {} of live copy {} is not listed, or in other slots",
+            copy.run, copy.id
+        )),
         None => Ok(()),
     }
 }
@@ -528,15 +570,21 @@ fn check_rewrite(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
     for copy in new.copies.iter().filter(|c| old.copy(c.id).is_none()) {
         match &copy.inputs {
             Some(inputs) => {
-                if old.run(copy.run).is_some() || inputs.runs.iter().any(|r| old.run(*r).is_none())
-                {
+                let is_new =
+                    old.run(copy.run).is_none() && old.copies.iter().all(|c| c.run != copy.run);
+                if !is_new || inputs.runs.iter().any(|r| old.run(*r).is_none()) {
                     return illegal(format!(
                         "copy {}: a rewrite makes a new run out of listed ones",
                         copy.id
                     ));
                 }
-                if inputs.inbox_blocks > 0 && old.clearing.is_some() {
+                if inputs.inbox_blocks > 0 && old.clearing.or(new.clearing).is_some() {
                     return illegal("the inbox blocks of the rewrite before must be cleared first");
+                }
+                if inputs.inbox_blocks as usize > MAX_INBOX_KEYS {
+                    return illegal(format!(
+                        "a rewrite takes at most {MAX_INBOX_KEYS} inbox blocks"
+                    ));
                 }
             }
             None if old.run(copy.run).is_none_or(|r| r.slots != copy.slots) => {

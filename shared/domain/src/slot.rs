@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 /// How many of the top bits of the user hash number a run's slots: 0 (one slot) to 12.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "u8", into = "u8")]
 pub struct SlotBits(u8);
 
 /// About how many rows a slot should have at most: what a worker holds in memory.
@@ -14,6 +14,22 @@ pub const ROWS_PER_SLOT: u64 = 131_072;
 /// About how many encoded bytes a slot should have at most.
 pub const BYTES_PER_SLOT: u64 = 4 << 20;
 const MAX_BITS: u8 = 12;
+
+impl TryFrom<u8> for SlotBits {
+    type Error = String;
+    fn try_from(bits: u8) -> Result<Self, String> {
+        if bits > MAX_BITS {
+            return Err(format!("{bits} slot bits are more than {MAX_BITS}"));
+        }
+        Ok(Self(bits))
+    }
+}
+
+impl From<SlotBits> for u8 {
+    fn from(bits: SlotBits) -> Self {
+        bits.0
+    }
+}
 
 impl SlotBits {
     /// Enough slots for that many rows and encoded bytes.

@@ -1,7 +1,8 @@
 //! The block codec: what goes in comes out, and nothing else is ever read.
 
 use crate::support::{
-    Model, assert_well_formed, facet, model, rows_of, rows_over, sort_by_hash, sort_by_id, users,
+    Model, assert_well_formed, cases, facet, model, rows_of, rows_over, sort_by_hash, sort_by_id,
+    users,
 };
 use proptest::{collection::vec, prelude::*};
 use rekindle_domain::{
@@ -46,7 +47,7 @@ fn assert_reads_back(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(cases(400))]
 
     #[test]
     fn inbox_blocks_round_trip(mut users in users(40), cut in any::<(prop::sample::Index, prop::sample::Index)>()) {
@@ -228,7 +229,7 @@ fn assert_bounded(block: &Block) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #![proptest_config(cases(3_000))]
 
     #[test]
     fn forged_content_never_panics(content in vec(any::<u8>(), 0..200)) {
@@ -401,6 +402,8 @@ fn read_inbox(blocks: &[(Vec<u8>, u64)], limit: usize) -> Model {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn l1_encode_inbox_splits_and_loses_nothing(mut users in users(150), limit in 100usize..4_000) {
         sort_by_id(&mut users);

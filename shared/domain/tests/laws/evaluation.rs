@@ -1,6 +1,7 @@
 //! Programs answer as a plain reading of the events does, and unknown is never no.
 
 use crate::filters::{SOURCES, filter};
+use crate::support::cases;
 use proptest::{
     collection::{btree_set, vec},
     prelude::*,
@@ -110,6 +111,12 @@ fn naive(filter: &Filter, events: &[&Event], unavailable: &BTreeSet<SourceId>) -
             .filter(|e| e.source == *source && e.facet.kind == kind && fits(&e.facet));
         of.map(|e| e.at).max()
     };
+    let each = |filters: &[Filter]| -> Vec<Option<bool>> {
+        filters
+            .iter()
+            .map(|f| naive(f, events, unavailable))
+            .collect()
+    };
     let known = |source: &SourceId| !unavailable.contains(source);
     let on = |want: &Option<Channel>, facet: &Facet| want.is_none() || *want == facet.channel;
     let named = |want: &Option<String>, is: &Option<Box<str>>| match (want, is) {
@@ -118,20 +125,22 @@ fn naive(filter: &Filter, events: &[&Event], unavailable: &BTreeSet<SourceId>) -
         (Some(_), None) => false,
     };
     match filter {
-        Filter::All(filters) => filters.iter().fold(Some(true), |all, f| {
-            match (all, naive(f, events, unavailable)) {
-                (Some(false), _) | (_, Some(false)) => Some(false),
-                (Some(true), Some(true)) => Some(true),
-                _ => None,
+        Filter::All(filters) => {
+            let answers = each(filters);
+            if answers.contains(&Some(false)) {
+                Some(false)
+            } else {
+                (!answers.contains(&None)).then_some(true)
             }
-        }),
-        Filter::Any(filters) => filters.iter().fold(Some(false), |any, f| {
-            match (any, naive(f, events, unavailable)) {
-                (Some(true), _) | (_, Some(true)) => Some(true),
-                (Some(false), Some(false)) => Some(false),
-                _ => None,
+        }
+        Filter::Any(filters) => {
+            let answers = each(filters);
+            if answers.contains(&Some(true)) {
+                Some(true)
+            } else {
+                (!answers.contains(&None)).then_some(false)
             }
-        }),
+        }
         Filter::Not(filter) => naive(filter, events, unavailable).map(|yes| !yes),
         Filter::Received {
             source,
@@ -259,7 +268,7 @@ fn truth(answer: Option<bool>) -> Truth {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(cases(1_500))]
 
     #[test]
     fn programs_answer_as_a_plain_reading_does(filter in filter(4), events in events(), unavailable in unavailable()) {

@@ -1,5 +1,6 @@
 //! Filters as JSON: what is wrong is said with its place, and what is right is read back as it was.
 
+use crate::support::cases;
 use proptest::{prelude::*, sample::select};
 use rekindle_domain::{
     facet::Channel,
@@ -58,6 +59,8 @@ pub fn filter(depth: u32) -> BoxedStrategy<Filter> {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn filters_are_written_and_read_back(filter in filter(5)) {
         let written = filter.to_json();

@@ -1,6 +1,6 @@
 //! Interactions: what goes in comes out, and bad ones never hurt good ones.
 
-use crate::support::{Model, UserModel, assert_well_formed, merged, model, sort_by_id};
+use crate::support::{Model, UserModel, assert_well_formed, cases, merged, model, sort_by_id};
 use proptest::{collection::vec, prelude::*, sample::select};
 use rekindle_domain::{
     block::{decode, encode_inbox},
@@ -222,7 +222,7 @@ fn bad() -> impl Strategy<Value = (&'static str, &'static str)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(cases(300))]
 
     #[test]
     fn l1_what_goes_in_comes_out_and_good_neighbours_survive(

@@ -1,1 +1,553 @@
-//! To come.
+//! Every legal swap passes, and whatever passes keeps the invariants: random walks over the manifest's transitions,
+//! beside a plain model of what is stored where.
+
+use crate::support::cases;
+use proptest::{collection::vec, prelude::*, sample::Index};
+use rekindle_domain::{
+    Ulid,
+    id::{CopyId, RunId},
+    manifest::{
+        Copy, DataState, GRACE_MILLIS, Illegal, Inputs, Life, MAX_COPIES, MAX_RUNS, Manifest, Tier,
+    },
+    slot::{ROWS_PER_SLOT, SlotBits},
+    tally::Tally,
+    time::Millis,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub fn copy_id(n: u64) -> CopyId {
+    CopyId(Ulid(u128::from(n)))
+}
+
+pub fn run_id(n: u64) -> RunId {
+    RunId(Ulid(u128::from(n) << 64))
+}
+
+pub fn tally(rows: u64) -> Tally {
+    Tally {
+        users: rows,
+        rows,
+        ..Tally::default()
+    }
+}
+
+/// One slot.
+pub fn one_slot() -> SlotBits {
+    SlotBits::for_size(1, 1)
+}
+
+/// Several slots.
+pub fn four_slots() -> SlotBits {
+    SlotBits::for_size(ROWS_PER_SLOT * 4, 1)
+}
+
+/// A rewrite of `runs` and of that many inbox blocks into run `run`.
+pub fn rewrite(
+    copy: u64,
+    run: u64,
+    tier: Tier,
+    runs: &[RunId],
+    inbox_blocks: u32,
+    now: Millis,
+) -> Copy {
+    let inputs = Some(Inputs {
+        runs: runs.to_vec(),
+        inbox_blocks,
+    });
+    Copy {
+        id: copy_id(copy),
+        run: run_id(run),
+        tier,
+        slots: one_slot(),
+        life: Life::Staged,
+        since: now,
+        inputs,
+        bytes: 0,
+    }
+}
+
+/// A further copy of a run.
+pub fn further(copy: u64, run: RunId, tier: Tier, now: Millis) -> Copy {
+    Copy {
+        id: copy_id(copy),
+        run,
+        tier,
+        slots: one_slot(),
+        life: Life::Staged,
+        since: now,
+        inputs: None,
+        bytes: 0,
+    }
+}
+
+/// A step of a walk. Indices pick among what there is; flags pick among ways to do it.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Ingest appends a block.
+    Append,
+    /// Time goes by.
+    Tick(i64),
+    Rewrite {
+        runs: u64,
+        inbox: bool,
+        tier: Tier,
+    },
+    Materialize {
+        run: Index,
+        tier: Tier,
+    },
+    Commit {
+        copy: Index,
+        to: DataState,
+    },
+    Turn(DataState),
+    Abandon,
+    Renew,
+    Doom {
+        stalled: bool,
+    },
+    Forget {
+        copy: Index,
+    },
+    Clear,
+    Quarantine,
+    /// Something no well-meaning caller does, with any of the copies.
+    Wild {
+        copy: Index,
+        what: u8,
+    },
+}
+
+fn tier() -> impl Strategy<Value = Tier> {
+    prop_oneof![2 => Just(Tier::Hot), 1 => Just(Tier::Cold)]
+}
+
+fn state() -> impl Strategy<Value = DataState> {
+    prop_oneof![
+        Just(DataState::Available),
+        Just(DataState::Expired),
+        Just(DataState::Restoring)
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => Just(Step::Append),
+        2 => (0..3 * GRACE_MILLIS).prop_map(Step::Tick),
+        4 => (any::<u64>(), any::<bool>(), tier()).prop_map(|(runs, inbox, tier)| Step::Rewrite { runs, inbox, tier }),
+        3 => (any::<Index>(), tier()).prop_map(|(run, tier)| Step::Materialize { run, tier }),
+        8 => (any::<Index>(), state()).prop_map(|(copy, to)| Step::Commit { copy, to }),
+        3 => state().prop_map(Step::Turn),
+        1 => Just(Step::Abandon),
+        1 => Just(Step::Renew),
+        3 => any::<bool>().prop_map(|stalled| Step::Doom { stalled }),
+        3 => any::<Index>().prop_map(|copy| Step::Forget { copy }),
+        4 => Just(Step::Clear),
+        1 => Just(Step::Quarantine),
+    ]
+}
+
+fn wild_step() -> impl Strategy<Value = Step> {
+    let wild = (any::<Index>(), 0u8..12).prop_map(|(copy, what)| Step::Wild { copy, what });
+    prop_oneof![3 => step(), 1 => wild]
+}
+
+/// A ledger: its manifest, and what a plain book-keeper knows of it. Each appended block holds one row, a number.
+#[derive(Default)]
+struct Ledger {
+    manifest: Manifest,
+    now: Millis,
+    ids: u64,
+    appended: BTreeSet<u32>,
+    inbox: BTreeSet<u32>,
+    /// The rows each rewrite took from the inbox, by its copy.
+    taken: BTreeMap<CopyId, BTreeSet<u32>>,
+    rows: BTreeMap<RunId, BTreeSet<u32>>,
+    doomed: BTreeSet<CopyId>,
+}
+
+fn has(manifest: &Manifest, tier: Tier) -> bool {
+    let lives = |run: RunId| {
+        manifest
+            .copies
+            .iter()
+            .any(|c| (c.run, c.tier, c.life) == (run, tier, Life::Live))
+    };
+    manifest.runs.iter().all(|r| lives(r.id))
+}
+
+fn turned(manifest: &Manifest, to: DataState, now: Millis) -> Manifest {
+    match to {
+        DataState::Available => manifest.available(),
+        DataState::Expired => manifest.expired(now),
+        DataState::Restoring => manifest.restoring(),
+    }
+}
+
+impl Ledger {
+    fn next(&mut self) -> u64 {
+        self.ids += 1;
+        self.ids
+    }
+
+    fn staged(&self) -> Vec<Copy> {
+        self.manifest
+            .copies
+            .iter()
+            .filter(|c| c.life == Life::Staged)
+            .cloned()
+            .collect()
+    }
+
+    /// The manifest a step leads to, and whether it is legal by the book. `None`: there is nothing to do.
+    fn candidate(&mut self, step: &Step) -> Option<(Manifest, bool)> {
+        let m = self.manifest.clone();
+        let now = self.now;
+        let fits = |m: &Manifest| {
+            has(
+                m,
+                if m.state == DataState::Available {
+                    Tier::Hot
+                } else {
+                    Tier::Cold
+                },
+            )
+        };
+        match step {
+            Step::Append => {
+                let row = self.next() as u32;
+                self.appended.insert(row);
+                self.inbox.insert(row);
+                None
+            }
+            Step::Tick(millis) => {
+                self.now = now.plus(*millis);
+                None
+            }
+            Step::Rewrite { runs, inbox, tier } => {
+                let inputs: Vec<RunId> = (m.runs.iter().enumerate())
+                    .filter(|(i, _)| runs >> (i % 64) & 1 == 1)
+                    .map(|(_, r)| r.id)
+                    .collect();
+                let blocks = if *inbox { self.inbox.len() as u32 } else { 0 };
+                let copy = rewrite(self.next(), self.next(), *tier, &inputs, blocks, now);
+                if *inbox {
+                    self.taken.insert(copy.id, self.inbox.clone());
+                }
+                let legal = m.staged_rewrite().is_none()
+                    && (blocks == 0 || m.clearing.is_none())
+                    && m.copies.len() < MAX_COPIES;
+                Some((m.stage(copy), legal))
+            }
+            Step::Materialize { run, tier } => {
+                let run = m.runs.get(run.index(m.runs.len().max(1)))?.id;
+                let copy = further(self.next(), run, *tier, now);
+                Some((m.stage(copy), m.copies.len() < MAX_COPIES))
+            }
+            Step::Commit { copy, to } => {
+                let staged = self.staged();
+                let copy = staged.get(copy.index(staged.len().max(1)))?;
+                let next = match copy.inputs {
+                    Some(_) => m.commit_rewrite(copy.id, tally(1), 10, now),
+                    None => m.commit_copy(copy.id, 10, now),
+                };
+                let next = turned(&next.ok()?, *to, now);
+                // A hot copy cannot become live and retire in one swap.
+                let at_once = copy.tier == Tier::Hot && *to == DataState::Expired;
+                let is_of_a_run = m.run(copy.run).is_some() == copy.inputs.is_none();
+                let legal = fits(&next) && is_of_a_run && !at_once && next.runs.len() <= MAX_RUNS;
+                Some((next, legal))
+            }
+            Step::Turn(to) => {
+                let next = turned(&m, *to, now);
+                let legal = fits(&next);
+                Some((next, legal))
+            }
+            Step::Abandon => Some((m.abandon(now, |_| true), true)),
+            Step::Renew => Some((m.renew(now, |_| true), true)),
+            Step::Doom { stalled } => Some((m.doom(now, |_| *stalled), true)),
+            Step::Forget { copy } => {
+                let copy = m.copies.get(copy.index(m.copies.len().max(1)))?.id;
+                Some((m.forget(copy), true))
+            }
+            Step::Clear => {
+                let id = m.clearing?;
+                // The blocks go first, exactly those; then the manifest says so.
+                let gone = self.taken.get(&id).cloned().unwrap_or_default();
+                self.inbox.retain(|row| !gone.contains(row));
+                Some((m.cleared(id), true))
+            }
+            Step::Quarantine => Some((m.quarantined("a slot did not verify", now), true)),
+            Step::Wild { copy, what } => {
+                let copy = m.copies.get(copy.index(m.copies.len().max(1)))?.clone();
+                Some((self.wild(copy, *what)?, false))
+            }
+        }
+    }
+
+    /// Public functions called with the wrong copy, and fields set by hand.
+    fn wild(&mut self, copy: Copy, what: u8) -> Option<Manifest> {
+        let (m, now) = (self.manifest.clone(), self.now);
+        let mut next = m.clone();
+        let at = m.copies.iter().position(|c| c.id == copy.id)?;
+        match what {
+            0 => next = m.commit_rewrite(copy.id, tally(7), 1, now).ok()?,
+            1 => next = m.commit_copy(copy.id, 1, now).ok()?,
+            2 => {
+                next = m.stage(Copy {
+                    life: Life::Staged,
+                    ..copy
+                })
+            }
+            3 => {
+                next = m.stage(Copy {
+                    id: copy_id(self.next()),
+                    life: Life::Staged,
+                    since: now,
+                    ..copy
+                })
+            }
+            4 => next = m.stage(further(self.next(), run_id(self.ids), Tier::Hot, now)),
+            5 => next.copies[at].life = Life::Live,
+            6 => next.copies[at].life = Life::Retired,
+            7 => next.copies[at].life = Life::Doomed,
+            8 => drop(next.copies.remove(at)),
+            9 => next.runs.retain(|r| r.id != copy.run),
+            10 => {
+                next.copies[at].tier = if copy.tier == Tier::Hot {
+                    Tier::Cold
+                } else {
+                    Tier::Hot
+                }
+            }
+            _ => {
+                next = m.commit_rewrite(copy.id, tally(1), 1, now).ok()?;
+                next.runs.pop();
+            }
+        }
+        Some(next)
+    }
+
+    /// Takes over an accepted manifest and keeps the books.
+    fn accept(&mut self, next: Manifest) {
+        let old = std::mem::replace(&mut self.manifest, next);
+        assert_eq!(self.manifest.version, old.version + 1);
+        for copy in &self.manifest.copies {
+            let before = old.copy(copy.id).map(|c| c.life);
+            if copy.life == Life::Doomed && before != Some(Life::Doomed) {
+                self.doomed.insert(copy.id);
+                assert!(
+                    before != Some(Life::Retired) || self.manifest.quarantine.is_none(),
+                    "l4: doomed in quarantine"
+                );
+            }
+            if let (Life::Live, Some(Life::Staged), Some(inputs)) =
+                (copy.life, before, &copy.inputs)
+            {
+                let of_runs = inputs.runs.iter().flat_map(|r| self.rows[r].clone());
+                let of_inbox = if inputs.inbox_blocks > 0 {
+                    self.taken[&copy.id].clone()
+                } else {
+                    BTreeSet::new()
+                };
+                let rows = of_runs.chain(of_inbox).collect();
+                self.rows.insert(copy.run, rows);
+            }
+        }
+    }
+
+    fn assert_invariants(&self) {
+        let m = &self.manifest;
+        let in_runs = m.runs.iter().flat_map(|r| self.rows[&r.id].iter().copied());
+        let found: BTreeSet<u32> = in_runs.chain(self.inbox.iter().copied()).collect();
+        assert_eq!(found, self.appended, "l1: rows are lost");
+        assert!(
+            has(
+                m,
+                if m.state == DataState::Available {
+                    Tier::Hot
+                } else {
+                    Tier::Cold
+                }
+            ),
+            "l5: {:?}",
+            m.state
+        );
+        assert!(m.runs.len() <= MAX_RUNS && m.copies.len() <= MAX_COPIES);
+        let ids: BTreeSet<CopyId> = m.copies.iter().map(|c| c.id).collect();
+        assert_eq!(ids.len(), m.copies.len(), "l2: two copies of one id");
+        let ids: BTreeSet<RunId> = m.runs.iter().map(|r| r.id).collect();
+        assert_eq!(ids.len(), m.runs.len(), "l2: a run is listed twice");
+        for copy in &m.copies {
+            assert!(
+                copy.life == Life::Doomed || !self.doomed.contains(&copy.id),
+                "l2: back from the dead"
+            );
+            if copy.life == Life::Live {
+                let run = m
+                    .run(copy.run)
+                    .expect("l2: a live copy of no run is never collected");
+                assert_eq!(
+                    run.slots, copy.slots,
+                    "l5: slots are looked for where they are not"
+                );
+            }
+        }
+        let rewrites: Vec<&Copy> = m
+            .copies
+            .iter()
+            .filter(|c| c.life == Life::Staged && c.inputs.is_some())
+            .collect();
+        assert!(rewrites.len() <= 1, "l2: two rewrites at once");
+        for copy in rewrites {
+            let inputs = copy.inputs.as_ref().unwrap();
+            assert!(
+                inputs.runs.iter().all(|r| m.run(*r).is_some()),
+                "l2: an input is gone"
+            );
+            // The blocks it is to read are still there.
+            assert!(
+                inputs.inbox_blocks == 0 || self.taken[&copy.id].is_subset(&self.inbox),
+                "l2: an input is deleted"
+            );
+        }
+        if let Some(clearing) = m.clearing.map(|id| m.copy(id)) {
+            let life = clearing.map(|c| c.life);
+            assert!(
+                matches!(life, Some(Life::Live | Life::Retired)),
+                "l9: what to clear is forgotten: {life:?}"
+            );
+        }
+        let half_done = m.clearing.is_some() || m.copies.iter().any(|c| c.life != Life::Live);
+        assert_eq!(
+            m.wake_at().is_some(),
+            half_done && m.quarantine.is_none(),
+            "l9"
+        );
+        let stored = serde_json::to_string(m).unwrap();
+        assert_eq!(&serde_json::from_str::<Manifest>(&stored).unwrap(), m);
+    }
+}
+
+fn walk(steps: &[Step], mut judge: impl FnMut(&Step, bool, &Result<Manifest, Illegal>)) -> Ledger {
+    let mut ledger = Ledger {
+        now: Millis(1_763_000_000_000),
+        ..Ledger::default()
+    };
+    for step in steps {
+        if let Some((candidate, legal)) = ledger.candidate(step) {
+            let outcome = candidate.succeed(&ledger.manifest);
+            judge(step, legal, &outcome);
+            if let Ok(next) = outcome {
+                ledger.accept(next);
+            }
+        }
+        ledger.assert_invariants();
+    }
+    ledger
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    /// Swaps made by the functions meant for them pass exactly if they are legal by the book, and keep every invariant.
+    #[test]
+    fn l1_l2_l5_legal_swaps_pass_and_lose_nothing(steps in vec(step(), 1..120)) {
+        walk(&steps, |step, legal, outcome| {
+            assert_eq!(outcome.is_ok(), legal, "{step:?}: {outcome:?}");
+        });
+    }
+
+    /// Whatever else is tried in between: what passes keeps every invariant.
+    #[test]
+    fn l1_l2_l5_no_accepted_swap_breaks_an_invariant(steps in vec(wild_step(), 1..120)) {
+        walk(&steps, |_, _, _| {});
+    }
+
+    /// L9: left alone, all that is half-done ends: after a few looks of the sweeper nothing is left to wake for.
+    #[test]
+    fn l9_the_sweeper_gets_done(steps in vec(step(), 1..80)) {
+        let mut ledger = walk(&steps, |_, _, _| {});
+        ledger.manifest.quarantine = None;
+        for _ in 0..4 {
+            ledger.now = ledger.now.plus(GRACE_MILLIS);
+            let sweep = [Step::Clear, Step::Doom { stalled: true }];
+            let forget = (0..ledger.manifest.copies.len()).map(|i| ledger.manifest.copies[i].id).collect::<Vec<_>>();
+            for step in &sweep {
+                if let Some((candidate, _)) = ledger.candidate(step) {
+                    let next = candidate.succeed(&ledger.manifest).unwrap();
+                    ledger.accept(next);
+                }
+            }
+            for id in forget {
+                let next = ledger.manifest.forget(id).succeed(&ledger.manifest).unwrap();
+                ledger.accept(next);
+            }
+            ledger.assert_invariants();
+        }
+        prop_assert_eq!(ledger.manifest.wake_at(), None);
+        prop_assert!(ledger.manifest.copies.iter().all(|c| c.life == Life::Live));
+    }
+}
+
+/// A ledger goes all the way: compacted, expired, a late click, restored, expired again for nothing.
+#[test]
+fn l1_a_whole_life_is_legal() {
+    let now = Millis(0);
+    let step = |old: &Manifest, new: Manifest| new.succeed(old).unwrap();
+    let m = Manifest::default();
+    let m = step(&m, m.stage(rewrite(1, 1, Tier::Hot, &[], 3, now)));
+    let m = step(
+        &m,
+        m.commit_rewrite(copy_id(1), tally(5), 100, now).unwrap(),
+    );
+    assert_eq!(
+        (m.clearing, m.runs.len(), m.tally().rows),
+        (Some(copy_id(1)), 1, 5)
+    );
+    let m = step(&m, m.cleared(copy_id(1)));
+    // Archived: one cold run takes the place of the hot one, in one swap.
+    let m = step(&m, m.stage(rewrite(2, 2, Tier::Cold, &[run_id(1)], 0, now)));
+    let m = step(
+        &m,
+        m.commit_rewrite(copy_id(2), tally(5), 90, now)
+            .unwrap()
+            .expired(now),
+    );
+    assert_eq!(
+        (m.state, m.copy(copy_id(1)).unwrap().life),
+        (DataState::Expired, Life::Retired)
+    );
+    // A late click becomes a further cold run.
+    let m = step(&m, m.stage(rewrite(3, 3, Tier::Cold, &[], 1, now)));
+    let m = step(&m, m.commit_rewrite(copy_id(3), tally(1), 10, now).unwrap());
+    let m = step(&m, m.cleared(copy_id(3)));
+    assert_eq!((m.runs.len(), m.tally().rows), (2, 6));
+    // Restored: a further copy of each, then available at once.
+    let m = step(&m, m.restoring());
+    let m = step(
+        &m,
+        m.stage(further(4, run_id(2), Tier::Hot, now))
+            .stage(further(5, run_id(3), Tier::Hot, now)),
+    );
+    let m = step(&m, m.commit_copy(copy_id(4), 100, now).unwrap());
+    let m = step(&m, m.commit_copy(copy_id(5), 100, now).unwrap().available());
+    assert_eq!(
+        m.runs_without(Tier::Hot).count() + m.runs_without(Tier::Cold).count(),
+        0
+    );
+    // Nothing new came: expiring again writes nothing.
+    let before = m.copies.len();
+    let m = step(&m, m.expired(now));
+    assert_eq!(m.copies.len(), before);
+    assert_eq!(m.runs_without(Tier::Cold).count(), 0);
+    let later = now.plus(GRACE_MILLIS);
+    let m = step(&m, m.doom(later, |_| false));
+    let doomed: Vec<CopyId> = m
+        .copies
+        .iter()
+        .filter(|c| c.life == Life::Doomed)
+        .map(|c| c.id)
+        .collect();
+    assert_eq!(doomed, [copy_id(1), copy_id(4), copy_id(5)]);
+}

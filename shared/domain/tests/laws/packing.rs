@@ -1,7 +1,8 @@
 //! Packing runs: blocks tile their slot, and nothing is missing from it unnoticed.
 
 use crate::support::{
-    Random, assert_well_formed, ids, merged, model, pack, read_slot, rows_of, sort_by_hash, users,
+    Random, assert_well_formed, cases, ids, merged, model, pack, read_slot, rows_of, sort_by_hash,
+    users,
 };
 use proptest::prelude::*;
 use rekindle_domain::{
@@ -71,7 +72,7 @@ fn look_up(blocks: &[Packed], id: &[u8]) -> Option<(Vec<u8>, crate::support::Use
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(cases(150))]
 
     #[test]
     fn l5_blocks_tile_their_slot(mut users in users(400), slots in 0u8..3, slot in any::<prop::sample::Index>()) {

@@ -1,7 +1,7 @@
 //! Rows merge the same in whatever order they come, however often.
 
 use crate::support::{
-    Model, assert_well_formed, facet, merged, model, rows_of, rows_over, sort_by_hash, users,
+    Model, assert_well_formed, cases, facet, merged, model, rows_of, rows_over, sort_by_hash, users,
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 use rekindle_domain::{
@@ -27,6 +27,8 @@ fn with(mut a: Row, b: Row) -> Row {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn l1_merging_is_commutative_associative_and_idempotent(a in row(), b in row(), c in row()) {
         prop_assert_eq!(with(a, b), with(b, a));
@@ -138,7 +140,7 @@ fn stream(streams: &[Rows], cut: usize) -> Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn gathering_is_merging_by_user_in_ledger_order(

@@ -8,6 +8,17 @@ use rekindle_domain::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How many cases a law is tried on: `n`, times `REKINDLE_LAWS` where that was set at compile time, for a long night.
+/// No file remembers failures: what fails is printed whole, and belongs into a test of its own.
+pub fn cases(n: u32) -> ProptestConfig {
+    let times = option_env!("REKINDLE_LAWS").and_then(|t| t.parse().ok());
+    ProptestConfig {
+        cases: n * times.unwrap_or(1),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 /// First and last time, by facet.
 pub type UserModel = BTreeMap<Facet, (i64, i64)>;
 /// Users in some order, each with its rows.

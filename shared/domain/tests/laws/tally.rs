@@ -1,6 +1,8 @@
 //! Tallies and digests tell any two sets of rows apart, and nothing else.
 
-use crate::support::{Model, UserModel, facet, merged, rows_of, rows_over, sort_by_hash, users};
+use crate::support::{
+    Model, UserModel, cases, facet, merged, rows_of, rows_over, sort_by_hash, users,
+};
 use proptest::{prelude::*, sample::Index};
 use rekindle_domain::{
     facet::{Channel, Facet, Kind},
@@ -9,6 +11,7 @@ use rekindle_domain::{
     time::Millis,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use twox_hash::XxHash3_128;
 
 fn tally(rows: &Rows) -> Tally {
     let mut tallier = Tallier::default();
@@ -22,6 +25,8 @@ fn tally_of(users: &Model) -> Tally {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn tallies_count_what_is_there(users in users(30)) {
         let t = tally_of(&users);
@@ -35,6 +40,23 @@ proptest! {
             }
         }
         prop_assert_eq!(t.by_kind, by_kind);
+    }
+
+    /// The digest, computed as its documentation says.
+    #[test]
+    fn l4_the_digest_is_the_sum_of_the_hashes_of_rows(users in users(10)) {
+        let mut sum = 0u128;
+        for (id, facets) in &users {
+            for (facet, (first, last)) in facets {
+                let mut row = (id.len() as u16).to_le_bytes().to_vec();
+                row.extend_from_slice(id);
+                facet.encode(&mut row);
+                row.extend_from_slice(&first.to_le_bytes());
+                row.extend_from_slice(&last.to_le_bytes());
+                sum = sum.wrapping_add(XxHash3_128::oneshot(&row));
+            }
+        }
+        prop_assert_eq!(tally_of(&users).digest, Digest(sum));
     }
 
     /// Neither the order of users, nor the dictionary, nor the batches they come in show in a tally.

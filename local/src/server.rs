@@ -1,0 +1,263 @@
+//! The running system: HTTP on loopback, workers for both queues, the sweeper's schedule, and the `/_local` endpoints.
+
+use crate::{
+    clock::{ClockError, LocalClock},
+    embedded::EmbeddedAws,
+    poller::{Consumer, context},
+    stack::Stack,
+};
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{StatusCode, header};
+use lambda_runtime::LambdaEvent;
+use rekindle_domain::time::{Clock, Millis, Period};
+use rekindle_runtime::http::{empty_body, header_text, json, json_body, with_fallbacks};
+use rekindle_service::Problem;
+use serde::Deserialize;
+use serde_json::{Value, json as object};
+use std::{future::pending, sync::Arc, time::Duration};
+use tokio::sync::RwLock;
+
+/// How often the sweeper runs locally; in the cloud every 5 minutes.
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// How many invocations of the restorer may run at once, as Lambda would scale it.
+const RESTORERS: usize = 2;
+/// How long a poll waits for a message.
+const POLL_SECONDS: i32 = 20;
+/// How long after a failed poll the next one begins.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// The running system.
+#[derive(Clone)]
+pub struct Local {
+    /// The application and its resources.
+    pub stack: Stack,
+    /// Its AWS.
+    pub aws: EmbeddedAws,
+    /// Its clock.
+    pub clock: Arc<LocalClock>,
+    /// Held for reading by every handler that runs, for writing by who moves the clock.
+    gate: Arc<RwLock<()>>,
+}
+
+impl Local {
+    /// The system over a stack. Nothing runs yet.
+    pub fn new(stack: Stack, aws: EmbeddedAws, clock: Arc<LocalClock>) -> Self {
+        Self {
+            stack,
+            aws,
+            clock,
+            gate: Arc::default(),
+        }
+    }
+
+    /// Works off the queues and sweeps on schedule, until dropped.
+    pub async fn run_in_background(&self) {
+        let restorers = (0..RESTORERS).map(|_| self.poll(Consumer::Restorer));
+        let workers = futures::future::join_all(restorers);
+        tokio::join!(
+            workers,
+            self.poll(Consumer::Notifier),
+            self.sweep_on_schedule()
+        );
+    }
+
+    async fn poll(&self, consumer: Consumer) {
+        loop {
+            if let Err(error) = self.poll_once(consumer).await {
+                tracing::error!(?consumer, error = %error, "polling failed");
+                tokio::time::sleep(AFTER_FAILURE).await;
+            }
+        }
+    }
+
+    async fn poll_once(&self, consumer: Consumer) -> Result<(), lambda_runtime::Error> {
+        let messages = self.stack.receive(consumer, POLL_SECONDS).await?;
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let stack = self.stack.clone();
+        let gate = self.gate.clone();
+        // A task of its own, so that invocations run in parallel and one that panics harms nobody else.
+        let invocation = tokio::spawn(async move {
+            let _running = gate.read().await;
+            stack.deliver(consumer, messages).await
+        });
+        invocation.await?.map(drop)
+    }
+
+    async fn sweep_on_schedule(&self) {
+        let mut schedule = tokio::time::interval(SWEEP_EVERY);
+        schedule.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            schedule.tick().await;
+            if let Err(problem) = self.sweep().await {
+                tracing::error!(error = problem.detail, "the scheduled sweep failed");
+            }
+        }
+    }
+
+    async fn sweep(&self) -> Result<Value, Problem> {
+        let _running = self.gate.read().await;
+        let event = LambdaEvent::new(Value::Null, context(&*self.clock));
+        let report = rekindle_sweeper::handle(&self.stack.app, event)
+            .await
+            .map_err(|error| {
+                Problem::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "sweep_failed",
+                    error.to_string(),
+                )
+            })?;
+        Ok(serde_json::to_value(report).unwrap_or_default())
+    }
+
+    /// Moves the clock ahead, once no handler runs.
+    ///
+    /// # Errors
+    /// [`ClockError`]; the clock stands where it stood.
+    pub async fn move_clock(&self, to: &ClockMove) -> Result<Millis, ClockError> {
+        let _alone = self.gate.write().await;
+        match to {
+            ClockMove::Advance(period) => self.clock.advance(period)?,
+            ClockMove::Now(at) => self.clock.set(*at)?,
+        }
+        Ok(self.clock.now())
+    }
+
+    /// All routes: those of the functions, and `/_local`.
+    pub fn router(&self) -> Router {
+        let app = &self.stack.app;
+        let functions = rekindle_ingest::routes(app.clone())
+            .merge(rekindle_api::routes(app.clone()))
+            .layer(from_fn_with_state(self.clone(), one_invocation));
+        let local = Router::new()
+            .route("/_local/clock", get(show_clock).post(move_clock))
+            .route("/_local/sweep", axum::routing::post(sweep_now))
+            .route("/_local/outbox", get(outbox))
+            .with_state(self.clone());
+        with_fallbacks(functions.merge(local)).layer(axum::middleware::from_fn(refuse_foreigners))
+    }
+}
+
+/// Where the clock is to go.
+#[derive(Clone, Copy, Debug)]
+pub enum ClockMove {
+    /// Ahead by a calendar period.
+    Advance(Period),
+    /// To a time.
+    Now(Millis),
+}
+
+/// Holds the clock still while a handler runs.
+async fn one_invocation(State(local): State<Local>, request: Request, next: Next) -> Response {
+    let _running = local.gate.read().await;
+    next.run(request).await
+}
+
+/// Refuses what a web page of somebody else's could send: a foreign `Host` (DNS rebinding), and with any method that
+/// changes something a foreign `Origin`.
+async fn refuse_foreigners(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let host = header_text(headers, header::HOST.as_str()).unwrap_or_default();
+    if !is_loopback(host) {
+        return foreign("Host", host);
+    }
+    let origin = header_text(headers, header::ORIGIN.as_str());
+    match origin.filter(|_| !request.method().is_safe()) {
+        Some(origin) if origin.strip_prefix("http://") != Some(host) => foreign("Origin", origin),
+        _ => next.run(request).await,
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = if host.starts_with('[') {
+        host.split_inclusive(']').next().unwrap_or_default()
+    } else {
+        host.split(':').next().unwrap_or_default()
+    };
+    matches!(name, "127.0.0.1" | "localhost" | "[::1]")
+}
+
+fn foreign(what: &str, value: &str) -> Response {
+    let detail = format!("the local runner answers its own machine only; {what} was `{value}`");
+    Problem::new(StatusCode::FORBIDDEN, "foreign_request", detail).into_response()
+}
+
+async fn show_clock(State(local): State<Local>) -> Response {
+    json(StatusCode::OK, &object!({ "now": local.clock.now() }))
+}
+
+async fn move_clock(State(local): State<Local>, body: Body) -> Result<Response, Problem> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Input {
+        advance: Option<String>,
+        now: Option<Millis>,
+    }
+    let invalid = |detail: String| Problem::unprocessable("invalid_clock", detail);
+    let to = match json_body::<Input>(body).await? {
+        Input {
+            advance: Some(period),
+            now: None,
+        } => ClockMove::Advance(Period::parse(&period).map_err(invalid)?),
+        Input {
+            advance: None,
+            now: Some(at),
+        } => ClockMove::Now(at),
+        _ => {
+            return Err(invalid(
+                "send either {\"advance\":\"P3M\"} or {\"now\":\"2027-01-01T00:00:00Z\"}"
+                    .to_owned(),
+            ));
+        }
+    };
+    let now = local
+        .move_clock(&to)
+        .await
+        .map_err(|error| invalid(error.to_string()))?;
+    Ok(json(StatusCode::OK, &object!({ "now": now })))
+}
+
+async fn sweep_now(State(local): State<Local>, body: Body) -> Result<Response, Problem> {
+    empty_body(body).await?;
+    Ok(json(StatusCode::OK, &local.sweep().await?))
+}
+
+async fn outbox(State(local): State<Local>) -> Response {
+    let mails: Vec<Value> = local
+        .aws
+        .outbox()
+        .into_iter()
+        .map(|mail| {
+            object!({
+                "to": mail.to.join(", "),
+                "subject": mail.subject,
+                "text": mail.text,
+                "html": mail.html,
+                "sent_at": Millis(mail.sent_at.as_millisecond()),
+            })
+        })
+        .collect();
+    json(StatusCode::OK, &object!({ "items": mails, "next": null }))
+}
+
+/// Waits for Ctrl-C or a termination signal.
+pub async fn stopped() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => _ = signal.recv().await,
+            Err(_) => pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}

@@ -1,0 +1,279 @@
+//! The stack: the resources that `template.yaml` describes, in an embedded AWS, and the application over them.
+
+use crate::embedded::EmbeddedAws;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType,
+};
+use aws_sdk_sqs::types::QueueAttributeName;
+use aws_types::SdkConfig;
+use rekindle_domain::time::{Clock, Ids, Period};
+use rekindle_service::{Rekindle, Settings};
+use rekindle_store::{Names, Store};
+use std::sync::Arc;
+
+/// How long a message is invisible while a handler has it, in seconds. In real time.
+const VISIBILITY_SECONDS: u32 = 30;
+/// After how many deliveries a message goes to the dead-letter queue.
+const MAX_RECEIVES: u32 = 5;
+/// How long a worker has for a part: less than the visibility, so that a redelivered part is free.
+const LEASE_MILLIS: i64 = 20_000;
+
+/// What could not be set up, for people.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up {what}: {reason}")]
+pub struct StackError {
+    what: &'static str,
+    reason: String,
+}
+
+fn failed<E: std::error::Error>(what: &'static str) -> impl FnOnce(E) -> StackError {
+    move |error| StackError {
+        what,
+        reason: aws_sdk_sqs::error::DisplayErrorContext(&error).to_string(),
+    }
+}
+
+/// A queue with its dead-letter queue, by URL.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    /// The queue.
+    pub url: String,
+    /// Where what cannot be done ends.
+    pub dead_letters: String,
+}
+
+/// The application with its resources.
+#[derive(Clone)]
+pub struct Stack {
+    /// The use cases.
+    pub app: Rekindle,
+    /// For what plays Lambda's event source.
+    pub sqs: aws_sdk_sqs::Client,
+    /// The queue of restore work.
+    pub restores: Queue,
+    /// The queue of notices.
+    pub notices: Queue,
+}
+
+/// The settings of a local stack.
+pub fn local_settings(retention: Period) -> Settings {
+    Settings {
+        lease_millis: LEASE_MILLIS,
+        ..Settings::with_retention(retention)
+    }
+}
+
+impl Stack {
+    /// Makes what is not there yet and builds the application.
+    ///
+    /// # Errors
+    /// [`StackError`], naming the resource.
+    pub async fn create(
+        aws: &EmbeddedAws,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+        settings: Settings,
+    ) -> Result<Self, StackError> {
+        Self::over(&aws.sdk_config(), clock, ids, settings).await
+    }
+
+    /// The same over any SDK configuration, such as one whose client is wrapped.
+    ///
+    /// # Errors
+    /// [`StackError`], naming the resource.
+    pub async fn over(
+        config: &SdkConfig,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+        settings: Settings,
+    ) -> Result<Self, StackError> {
+        create_tables(&aws_sdk_dynamodb::Client::new(config)).await?;
+        create_bucket(config).await?;
+        let sqs = aws_sdk_sqs::Client::new(config);
+        let restores = create_queue(&sqs, "rekindle-restores").await?;
+        let notices = create_queue(&sqs, "rekindle-notices").await?;
+        let names = Names {
+            catalog: CATALOG.to_owned(),
+            ledger: LEDGER.to_owned(),
+            archive: ARCHIVE.to_owned(),
+            restores: restores.url.clone(),
+            notices: notices.url.clone(),
+            sender: "rekindle@localhost.localdomain".to_owned(),
+        };
+        let app = Rekindle::new(Store::new(config, &names), clock, ids, settings);
+        Ok(Self {
+            app,
+            sqs,
+            restores,
+            notices,
+        })
+    }
+}
+
+/// The catalog table's name.
+pub const CATALOG: &str = "rekindle-catalog";
+/// The ledger table's name.
+pub const LEDGER: &str = "rekindle-ledger";
+/// The archive bucket's name.
+pub const ARCHIVE: &str = "rekindle-archive";
+
+fn attribute(name: &str, kind: ScalarAttributeType) -> Option<AttributeDefinition> {
+    AttributeDefinition::builder()
+        .attribute_name(name)
+        .attribute_type(kind)
+        .build()
+        .ok()
+}
+
+fn key(name: &str, kind: KeyType) -> Option<KeySchemaElement> {
+    KeySchemaElement::builder()
+        .attribute_name(name)
+        .key_type(kind)
+        .build()
+        .ok()
+}
+
+fn keys(hash: &str, range: &str) -> Option<Vec<KeySchemaElement>> {
+    [key(hash, KeyType::Hash), key(range, KeyType::Range)]
+        .into_iter()
+        .collect()
+}
+
+fn index(name: &str, hash: &str, range: &str, more: &[&str]) -> Option<GlobalSecondaryIndex> {
+    let projection = match more {
+        [] => Projection::builder().projection_type(ProjectionType::KeysOnly),
+        more => Projection::builder()
+            .projection_type(ProjectionType::Include)
+            .set_non_key_attributes(Some(more.iter().map(|m| (*m).to_owned()).collect())),
+    };
+    GlobalSecondaryIndex::builder()
+        .index_name(name)
+        .set_key_schema(keys(hash, range))
+        .projection(projection.build())
+        .build()
+        .ok()
+}
+
+async fn create_tables(client: &aws_sdk_dynamodb::Client) -> Result<(), StackError> {
+    use ScalarAttributeType::{B, N, S};
+    const SHOWN: [&str; 4] = ["status", "state", "name_key", "id_key"];
+    let catalog_attributes = [
+        ("pk", S),
+        ("sk", S),
+        ("wake", S),
+        ("wake_at", N),
+        ("list", S),
+        ("updated_at", N),
+        ("expires_at", N),
+    ];
+    let indexes = [
+        index("wake", "wake", "wake_at", &[]),
+        index("updated", "list", "updated_at", &SHOWN),
+        index("expires", "list", "expires_at", &SHOWN),
+    ];
+    create_table(
+        client,
+        CATALOG,
+        &catalog_attributes,
+        indexes.into_iter().collect(),
+    )
+    .await?;
+    create_table(client, LEDGER, &[("pk", S), ("sk", B)], None).await
+}
+
+async fn create_table(
+    client: &aws_sdk_dynamodb::Client,
+    name: &'static str,
+    attributes: &[(&str, ScalarAttributeType)],
+    indexes: Option<Vec<GlobalSecondaryIndex>>,
+) -> Result<(), StackError> {
+    let attributes = attributes
+        .iter()
+        .map(|(name, kind)| attribute(name, kind.clone()))
+        .collect();
+    let created = client
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .set_attribute_definitions(attributes)
+        .set_key_schema(keys("pk", "sk"))
+        .set_global_secondary_indexes(indexes)
+        .send()
+        .await;
+    match created {
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(|e| e.is_resource_in_use_exception()) =>
+        {
+            Ok(())
+        }
+        other => other.map(drop).map_err(failed(name)),
+    }
+}
+
+async fn create_bucket(config: &SdkConfig) -> Result<(), StackError> {
+    let config = aws_sdk_s3::config::Builder::from(config)
+        .force_path_style(true)
+        .build();
+    match aws_sdk_s3::Client::from_conf(config)
+        .create_bucket()
+        .bucket(ARCHIVE)
+        .send()
+        .await
+    {
+        Err(error)
+            if error.as_service_error().is_some_and(|e| {
+                e.is_bucket_already_owned_by_you() || e.is_bucket_already_exists()
+            }) =>
+        {
+            Ok(())
+        }
+        other => other.map(drop).map_err(failed(ARCHIVE)),
+    }
+}
+
+async fn create_queue(
+    client: &aws_sdk_sqs::Client,
+    name: &'static str,
+) -> Result<Queue, StackError> {
+    let made = |answer: aws_sdk_sqs::operation::create_queue::CreateQueueOutput| {
+        answer.queue_url.ok_or_else(|| StackError {
+            what: name,
+            reason: "the queue has no URL".to_owned(),
+        })
+    };
+    let dead_letters = client
+        .create_queue()
+        .queue_name(format!("{name}-dead-letters"))
+        .send()
+        .await;
+    let dead_letters = made(dead_letters.map_err(failed(name))?)?;
+    let attributes = client.get_queue_attributes().queue_url(&dead_letters);
+    let attributes = attributes
+        .attribute_names(QueueAttributeName::QueueArn)
+        .send()
+        .await
+        .map_err(failed(name))?;
+    let arn = attributes
+        .attributes()
+        .and_then(|a| a.get(&QueueAttributeName::QueueArn))
+        .cloned()
+        .unwrap_or_default();
+    let redrive = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{MAX_RECEIVES}}}"#);
+    let created = client
+        .create_queue()
+        .queue_name(name)
+        .attributes(
+            QueueAttributeName::VisibilityTimeout,
+            VISIBILITY_SECONDS.to_string(),
+        )
+        .attributes(QueueAttributeName::RedrivePolicy, redrive)
+        .send()
+        .await;
+    Ok(Queue {
+        url: made(created.map_err(failed(name))?)?,
+        dead_letters,
+    })
+}
