@@ -37,10 +37,7 @@ pub enum ClockError {
 impl LocalClock {
     /// A clock that starts at the machine's time and is forgotten.
     pub const fn in_memory() -> Self {
-        Self {
-            offset: AtomicI64::new(0),
-            file: None,
-        }
+        Self { offset: AtomicI64::new(0), file: None }
     }
 
     /// A clock whose offset is kept in `dir/clock`, in milliseconds.
@@ -50,16 +47,14 @@ impl LocalClock {
     pub fn open(dir: &Path) -> io::Result<Self> {
         let file = dir.join("clock");
         let offset = match std::fs::read_to_string(&file) {
-            Ok(text) => text.trim().parse().map_err(|_| {
-                io::Error::other(format!("{} does not hold a number", file.display()))
-            })?,
+            Ok(text) => text
+                .trim()
+                .parse()
+                .map_err(|_| io::Error::other(format!("{} does not hold a number", file.display())))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
-        Ok(Self {
-            offset: AtomicI64::new(offset),
-            file: Some(file),
-        })
+        Ok(Self { offset: AtomicI64::new(offset), file: Some(file) })
     }
 
     /// Moves ahead by a calendar period.
@@ -109,10 +104,7 @@ mod tests {
         clock.advance(&Period::parse("P3M").unwrap()).unwrap();
         let later = clock.now();
         assert!(later.0 - SystemClock.now().0 > 88 * 24 * 3_600_000);
-        assert!(matches!(
-            clock.set(Millis(later.0 - 60_000)),
-            Err(ClockError::Backwards { .. })
-        ));
+        assert!(matches!(clock.set(Millis(later.0 - 60_000)), Err(ClockError::Backwards { .. })));
         let again = LocalClock::open(dir.path()).unwrap();
         assert!((again.now().0 - later.0).abs() < 60_000);
     }

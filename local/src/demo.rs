@@ -43,7 +43,7 @@ pub async fn run(users: u32) -> Outcome<()> {
         println!("\nEvery number is the same. Start your own with `cargo run`.");
         Ok(())
     } else {
-        Err("the numbers differ after the restore".into())
+        Err("the numbers differ after restoring".into())
     }
 }
 
@@ -69,10 +69,7 @@ impl Demo {
         let local = Local::new(stack, aws, clock.clone());
         let router = local.router();
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
-        println!(
-            "Rekindle runs in memory at http://{} while this lasts.\n",
-            listener.local_addr()?
-        );
+        println!("Rekindle runs in memory at http://{} while this lasts.\n", listener.local_addr()?);
         let served = router.clone();
         tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, served).await {
@@ -107,36 +104,20 @@ impl Demo {
     }
 
     async fn post(&self, path: &str, body: &Value) -> Outcome<Value> {
-        let (status, answer) = self
-            .call(
-                Method::POST,
-                path,
-                "application/json",
-                body.to_string().into(),
-            )
-            .await?;
-        if status.is_success() {
-            Ok(answer)
-        } else {
-            Err(format!("POST {path}: {answer}").into())
-        }
+        let (status, answer) =
+            self.call(Method::POST, path, "application/json", body.to_string().into()).await?;
+        if status.is_success() { Ok(answer) } else { Err(format!("POST {path}: {answer}").into()) }
     }
 
     async fn get(&self, path: &str) -> Outcome<Value> {
-        Ok(self
-            .call(Method::GET, path, "application/json", Vec::new())
-            .await?
-            .1)
+        Ok(self.call(Method::GET, path, "application/json", Vec::new()).await?.1)
     }
 
     /// Posts what the users did; returns how many interactions that were.
     async fn send(&self, users: u32) -> Outcome<u64> {
         let total: u64 = (0..users).map(|u| interactions(u).count() as u64).sum();
         println!("1. {users} users receive a campaign; some open, click and convert:");
-        let bar = bar(
-            total,
-            "{bar:40} {human_pos}/{human_len} interactions, {per_sec}",
-        );
+        let bar = bar(total, "{bar:40} {human_pos}/{human_len} interactions, {per_sec}");
         let begun = self.clock.now();
         let (mut body, mut pending) = (String::new(), 0);
         for user in 0..users {
@@ -147,9 +128,7 @@ impl Demo {
             if pending >= BATCH || user + 1 == users {
                 let lines = std::mem::take(&mut body).into_bytes();
                 let path = "/v1/interactions";
-                let (status, answer) = self
-                    .call(Method::POST, path, "application/x-ndjson", lines)
-                    .await?;
+                let (status, answer) = self.call(Method::POST, path, "application/x-ndjson", lines).await?;
                 if status != StatusCode::OK || answer["accepted"] != pending {
                     return Err(format!("POST {path}: {answer}").into());
                 }
@@ -158,10 +137,7 @@ impl Demo {
             }
         }
         bar.finish_and_clear();
-        println!(
-            "   {total} interactions are durable, after {}",
-            self.since(begun)
-        );
+        println!("   {total} interactions are durable, after {}", self.since(begun));
         Ok(total)
     }
 
@@ -170,17 +146,11 @@ impl Demo {
         let mut answers = Vec::new();
         for (question, filter) in questions() {
             let asked = self.clock.now();
-            let answer = self
-                .post("/v1/audiences/count", &json!({ "filter": filter }))
-                .await?;
+            let answer = self.post("/v1/audiences/count", &json!({ "filter": filter })).await?;
             let count = answer["count"].as_u64().ok_or("no count")?;
             let millis = self.clock.now().0 - asked.0;
             println!("   {question:38} {count:>9}   {millis:>5} ms");
-            answers.push(Answer {
-                question,
-                count,
-                millis,
-            });
+            answers.push(Answer { question, count, millis });
         }
         Ok(answers)
     }
@@ -189,30 +159,19 @@ impl Demo {
         println!(
             "\n2. The campaign stops, and three months pass. The sweeper moves its data to cold storage:"
         );
-        self.post(
-            &format!("/v1/campaigns/{}/stop", &CAMPAIGN[9..]),
-            &json!({}),
-        )
-        .await?;
-        self.post("/_local/clock", &json!({ "advance": "P3M" }))
-            .await?;
-        let spinner = ProgressBar::new_spinner()
-            .with_style(ProgressStyle::with_template("   {spinner} {elapsed}")?);
+        self.post(&format!("/v1/campaigns/{}/stop", &CAMPAIGN[9..]), &json!({})).await?;
+        self.post("/_local/clock", &json!({ "advance": "P3M" })).await?;
+        let spinner =
+            ProgressBar::new_spinner().with_style(ProgressStyle::with_template("   {spinner} {elapsed}")?);
         spinner.enable_steady_tick(LOOK_EVERY);
         let begun = self.clock.now();
         loop {
             self.post("/_local/sweep", &json!({})).await?;
-            let campaign = self
-                .get(&format!("/v1/campaigns/{}", &CAMPAIGN[9..]))
-                .await?;
+            let campaign = self.get(&format!("/v1/campaigns/{}", &CAMPAIGN[9..])).await?;
             let data = &campaign["interaction_data"];
             if data["state"] == "expired" {
                 spinner.finish_and_clear();
-                println!(
-                    "   {} users lie in Parquet on S3, after {}",
-                    data["users"],
-                    self.since(begun)
-                );
+                println!("   {} users lie in Parquet on S3, after {}", data["users"], self.since(begun));
                 return Ok(());
             }
         }
@@ -222,22 +181,12 @@ impl Demo {
         println!("\n3. A filter on it is refused, since \"unknown\" must never pass for \"no\":");
         let (_, filter) = &questions()[0];
         let body = json!({ "filter": filter }).to_string().into_bytes();
-        let (status, answer) = self
-            .call(
-                Method::POST,
-                "/v1/audiences/count",
-                "application/json",
-                body,
-            )
-            .await?;
+        let (status, answer) =
+            self.call(Method::POST, "/v1/audiences/count", "application/json", body).await?;
         if status != StatusCode::CONFLICT {
             return Err(format!("expected a refusal, got {status}: {answer}").into());
         }
-        println!(
-            "   {} {}",
-            status.as_u16(),
-            answer["detail"].as_str().unwrap_or_default()
-        );
+        println!("   {} {}", status.as_u16(), answer["detail"].as_str().unwrap_or_default());
         Ok(())
     }
 
@@ -245,10 +194,7 @@ impl Demo {
         println!("\n4. Somebody restores it:");
         let body = json!({ "sources": [CAMPAIGN], "notify": [MARKETER] });
         let request = self.post("/v1/restores", &body).await?;
-        let path = format!(
-            "/v1/restores/{}",
-            request["id"].as_str().unwrap_or_default()
-        );
+        let path = format!("/v1/restores/{}", request["id"].as_str().unwrap_or_default());
         let bar = bar(0, "{bar:40} {human_pos}/{human_len} users, {msg}");
         let begun = self.clock.now();
         loop {
@@ -257,9 +203,7 @@ impl Demo {
             bar.set_length(item["users_total"].as_u64().unwrap_or(0));
             bar.set_position(item["users_done"].as_u64().unwrap_or(0));
             bar.set_message(
-                request["eta_seconds"]
-                    .as_u64()
-                    .map_or("done".to_owned(), |s| format!("{s} s left")),
+                request["eta_seconds"].as_u64().map_or("done".to_owned(), |s| format!("{s} s left")),
             );
             match request["state"].as_str() {
                 Some("completed") => break,
@@ -268,20 +212,13 @@ impl Demo {
             }
         }
         bar.finish_and_clear();
-        println!(
-            "   {} users are back, after {}",
-            bar.position(),
-            self.since(begun)
-        );
+        println!("   {} users are back, after {}", bar.position(), self.since(begun));
         println!("\n5. A mail arrives:");
         loop {
             let outbox = self.get("/_local/outbox").await?;
             if let Some(mail) = outbox["items"].as_array().and_then(|mails| mails.first()) {
                 println!("   To: {}", mail["to"].as_str().unwrap_or_default());
-                println!(
-                    "   Subject: {}",
-                    mail["subject"].as_str().unwrap_or_default()
-                );
+                println!("   Subject: {}", mail["subject"].as_str().unwrap_or_default());
                 return Ok(());
             }
             tokio::time::sleep(LOOK_EVERY).await;
@@ -290,8 +227,8 @@ impl Demo {
 }
 
 fn bar(length: u64, template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(&format!("   {template}"))
-        .unwrap_or(ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template(&format!("   {template}")).unwrap_or(ProgressStyle::default_bar());
     ProgressBar::new(length).with_style(style)
 }
 
@@ -308,23 +245,11 @@ fn questions() -> [(&'static str, Value); 6] {
     let clicked = json!({ "clicked": of(json!({})) });
     [
         ("received it", received.clone()),
-        (
-            "received variant B",
-            json!({ "received": of(json!({ "variant": "B" })) }),
-        ),
-        (
-            "opened it themselves",
-            json!({ "opened": of(json!({ "opens": "human" })) }),
-        ),
-        (
-            "clicked the link `cta`",
-            json!({ "clicked": of(json!({ "alias": "cta" })) }),
-        ),
+        ("received variant B", json!({ "received": of(json!({ "variant": "B" })) })),
+        ("opened it themselves", json!({ "opened": of(json!({ "opens": "human" })) })),
+        ("clicked the link `cta`", json!({ "clicked": of(json!({ "alias": "cta" })) })),
         ("converted", json!({ "converted": of(json!({})) })),
-        (
-            "received it and did not click",
-            json!({ "all": [received, { "not": clicked }] }),
-        ),
+        ("received it and did not click", json!({ "all": [received, { "not": clicked }] })),
     ]
 }
 
@@ -340,16 +265,11 @@ fn interactions(user: u32) -> impl Iterator<Item = &'static str> {
     } else {
         r#""type":"received","channel":"email","variant_id":"B""#
     };
-    [Some(received), opened, machine, clicked, converted]
-        .into_iter()
-        .flatten()
+    [Some(received), opened, machine, clicked, converted].into_iter().flatten()
 }
 
 fn write_line(out: &mut String, user: u32, interaction: &str, now: i64) -> std::fmt::Result {
-    let (a, b) = (
-        mix(u64::from(user) << 1 | 1 << 63),
-        mix(u64::from(user) << 1 | 1),
-    );
+    let (a, b) = (mix(u64::from(user) << 1 | 1 << 63), mix(u64::from(user) << 1 | 1));
     let at = now - (b % 60_000) as i64;
     writeln!(
         out,
@@ -372,10 +292,7 @@ const fn mix(n: u64) -> u64 {
 }
 
 fn table(sent: u64, before: &[Answer], after: &[Answer]) -> String {
-    let mut out = format!(
-        "{sent} interactions{:26} before          after the restore\n",
-        ""
-    );
+    let mut out = format!("{sent} interactions{:26} before          after the restore\n", "");
     for (b, a) in before.iter().zip(after) {
         let same = if a.count == b.count { "=" } else { "DIFFERS" };
         let _ = writeln!(

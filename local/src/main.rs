@@ -48,10 +48,7 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     #[allow(clippy::disallowed_methods, reason = "the log filter is the shell's")]
     let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn,s3s=off".to_owned());
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr).init();
     let outcome = match arguments.command {
         Some(Command::Demo { users }) => demo::run(users).await,
         None => serve(&arguments).await,
@@ -67,14 +64,9 @@ async fn main() -> ExitCode {
 
 async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let address = ("127.0.0.1", arguments.port);
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .map_err(|error| {
-            format!(
-                "port {} is not free ({error}); choose another with --port",
-                arguments.port
-            )
-        })?;
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| {
+        format!("port {} is not free ({error}); choose another with --port", arguments.port)
+    })?;
     let port = listener.local_addr()?.port();
     let clock = Arc::new(if arguments.memory {
         LocalClock::in_memory()
@@ -91,11 +83,8 @@ async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let settings = local_settings(arguments.retention);
     let stack = Stack::create(&aws, clock.clone(), Arc::new(RandomIds), settings).await?;
     let local = Local::new(stack, aws, clock.clone());
-    let kept = if arguments.memory {
-        "in memory".to_owned()
-    } else {
-        format!("in {}", arguments.data.display())
-    };
+    let kept =
+        if arguments.memory { "in memory".to_owned() } else { format!("in {}", arguments.data.display()) };
     println!("{}", welcome(port, &kept, clock.now()));
     let server = axum::serve(listener, local.router()).with_graceful_shutdown(stopped());
     tokio::select! {

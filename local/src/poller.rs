@@ -40,11 +40,7 @@ impl Stack {
     ///
     /// # Errors
     /// What SQS says.
-    pub async fn receive(
-        &self,
-        consumer: Consumer,
-        wait_seconds: i32,
-    ) -> Result<Vec<Message>, Error> {
+    pub async fn receive(&self, consumer: Consumer, wait_seconds: i32) -> Result<Vec<Message>, Error> {
         let (queue, batch) = self.queue_of(consumer);
         let received = self
             .sqs
@@ -62,42 +58,26 @@ impl Stack {
     ///
     /// # Errors
     /// What SQS or the event's form says; failures of the handler are left to be delivered again.
-    pub async fn deliver(
-        &self,
-        consumer: Consumer,
-        messages: Vec<Message>,
-    ) -> Result<usize, Error> {
+    pub async fn deliver(&self, consumer: Consumer, messages: Vec<Message>) -> Result<usize, Error> {
         let (queue, _) = self.queue_of(consumer);
         let event = LambdaEvent::new(event(&messages)?, context(&*self.app.clock));
         let response: SqsBatchResponse = match consumer {
             Consumer::Restorer => rekindle_restorer::handle(&self.app, event).await?,
             Consumer::Notifier => rekindle_notifier::handle(&self.app, event).await?,
         };
-        let failed: HashSet<String> = response
-            .batch_item_failures
-            .into_iter()
-            .map(|failure| failure.item_identifier)
-            .collect();
+        let failed: HashSet<String> =
+            response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
         let mut done = Vec::new();
         for (i, message) in messages.iter().enumerate() {
             if message.message_id().is_some_and(|id| failed.contains(id)) {
                 continue;
             }
             let entry = DeleteMessageBatchRequestEntry::builder().id(i.to_string());
-            done.push(
-                entry
-                    .receipt_handle(message.receipt_handle().unwrap_or_default())
-                    .build()?,
-            );
+            done.push(entry.receipt_handle(message.receipt_handle().unwrap_or_default()).build()?);
         }
         let count = done.len();
         if count > 0 {
-            self.sqs
-                .delete_message_batch()
-                .queue_url(queue)
-                .set_entries(Some(done))
-                .send()
-                .await?;
+            self.sqs.delete_message_batch().queue_url(queue).set_entries(Some(done)).send().await?;
         }
         Ok(count)
     }

@@ -17,7 +17,7 @@ use axum::{
 use http::{StatusCode, header};
 use lambda_runtime::LambdaEvent;
 use rekindle_domain::time::{Clock, Millis, Period};
-use rekindle_runtime::http::{empty_body, header_text, json, json_body, with_fallbacks};
+use rekindle_runtime::http::{empty_body, json, json_body, with_fallbacks};
 use rekindle_service::Problem;
 use serde::Deserialize;
 use serde_json::{Value, json as object};
@@ -49,23 +49,14 @@ pub struct Local {
 impl Local {
     /// The system over a stack. Nothing runs yet.
     pub fn new(stack: Stack, aws: EmbeddedAws, clock: Arc<LocalClock>) -> Self {
-        Self {
-            stack,
-            aws,
-            clock,
-            gate: Arc::default(),
-        }
+        Self { stack, aws, clock, gate: Arc::default() }
     }
 
     /// Works off the queues and sweeps on schedule, until dropped.
     pub async fn run_in_background(&self) {
         let restorers = (0..RESTORERS).map(|_| self.poll(Consumer::Restorer));
         let workers = futures::future::join_all(restorers);
-        tokio::join!(
-            workers,
-            self.poll(Consumer::Notifier),
-            self.sweep_on_schedule()
-        );
+        tokio::join!(workers, self.poll(Consumer::Notifier), self.sweep_on_schedule());
     }
 
     async fn poll(&self, consumer: Consumer) {
@@ -97,8 +88,12 @@ impl Local {
         schedule.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             schedule.tick().await;
-            if let Err(problem) = self.sweep().await {
-                tracing::error!(error = problem.detail, "the scheduled sweep failed");
+            let local = self.clone();
+            // A task of its own, so that a panic ends this sweep and not the system.
+            match tokio::spawn(async move { local.sweep().await }).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(problem)) => tracing::error!(error = problem.detail, "the scheduled sweep failed"),
+                Err(error) => tracing::error!(error = %error, "the scheduled sweep broke off"),
             }
         }
     }
@@ -106,15 +101,9 @@ impl Local {
     async fn sweep(&self) -> Result<Value, Problem> {
         let _running = self.gate.read().await;
         let event = LambdaEvent::new(Value::Null, context(&*self.clock));
-        let report = rekindle_sweeper::handle(&self.stack.app, event)
-            .await
-            .map_err(|error| {
-                Problem::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "sweep_failed",
-                    error.to_string(),
-                )
-            })?;
+        let report = rekindle_sweeper::handle(&self.stack.app, event).await.map_err(|error| {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "sweep_failed", error.to_string())
+        })?;
         Ok(serde_json::to_value(report).unwrap_or_default())
     }
 
@@ -165,12 +154,12 @@ async fn one_invocation(State(local): State<Local>, request: Request, next: Next
 /// changes something a foreign `Origin`.
 async fn refuse_foreigners(request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let host = header_text(headers, header::HOST.as_str()).unwrap_or_default();
+    let text = |name: header::HeaderName| headers.get(name).map(|v| v.to_str().unwrap_or("unreadable"));
+    let host = text(header::HOST).unwrap_or_default();
     if !is_loopback(host) {
         return foreign("Host", host);
     }
-    let origin = header_text(headers, header::ORIGIN.as_str());
-    match origin.filter(|_| !request.method().is_safe()) {
+    match text(header::ORIGIN).filter(|_| !request.method().is_safe()) {
         Some(origin) if origin.strip_prefix("http://") != Some(host) => foreign("Origin", origin),
         _ => next.run(request).await,
     }
@@ -203,25 +192,17 @@ async fn move_clock(State(local): State<Local>, body: Body) -> Result<Response, 
     }
     let invalid = |detail: String| Problem::unprocessable("invalid_clock", detail);
     let to = match json_body::<Input>(body).await? {
-        Input {
-            advance: Some(period),
-            now: None,
-        } => ClockMove::Advance(Period::parse(&period).map_err(invalid)?),
-        Input {
-            advance: None,
-            now: Some(at),
-        } => ClockMove::Now(at),
+        Input { advance: Some(period), now: None } => {
+            ClockMove::Advance(Period::parse(&period).map_err(invalid)?)
+        }
+        Input { advance: None, now: Some(at) } => ClockMove::Now(at),
         _ => {
             return Err(invalid(
-                "send either {\"advance\":\"P3M\"} or {\"now\":\"2027-01-01T00:00:00Z\"}"
-                    .to_owned(),
+                "send either {\"advance\":\"P3M\"} or {\"now\":\"2027-01-01T00:00:00Z\"}".to_owned(),
             ));
         }
     };
-    let now = local
-        .move_clock(&to)
-        .await
-        .map_err(|error| invalid(error.to_string()))?;
+    let now = local.move_clock(&to).await.map_err(|error| invalid(error.to_string()))?;
     Ok(json(StatusCode::OK, &object!({ "now": now })))
 }
 

@@ -28,10 +28,7 @@ pub struct StackError {
 }
 
 fn failed<E: std::error::Error>(what: &'static str) -> impl FnOnce(E) -> StackError {
-    move |error| StackError {
-        what,
-        reason: aws_sdk_sqs::error::DisplayErrorContext(&error).to_string(),
-    }
+    move |error| StackError { what, reason: aws_sdk_sqs::error::DisplayErrorContext(&error).to_string() }
 }
 
 /// A queue with its dead-letter queue, by URL.
@@ -58,10 +55,7 @@ pub struct Stack {
 
 /// The settings of a local stack.
 pub fn local_settings(retention: Period) -> Settings {
-    Settings {
-        lease_millis: LEASE_MILLIS,
-        ..Settings::with_retention(retention)
-    }
+    Settings { lease_millis: LEASE_MILLIS, ..Settings::with_retention(retention) }
 }
 
 impl Stack {
@@ -102,12 +96,7 @@ impl Stack {
             sender: "rekindle@localhost.localdomain".to_owned(),
         };
         let app = Rekindle::new(Store::new(config, &names), clock, ids, settings);
-        Ok(Self {
-            app,
-            sqs,
-            restores,
-            notices,
-        })
+        Ok(Self { app, sqs, restores, notices })
     }
 }
 
@@ -119,25 +108,15 @@ pub const LEDGER: &str = "rekindle-ledger";
 pub const ARCHIVE: &str = "rekindle-archive";
 
 fn attribute(name: &str, kind: ScalarAttributeType) -> Option<AttributeDefinition> {
-    AttributeDefinition::builder()
-        .attribute_name(name)
-        .attribute_type(kind)
-        .build()
-        .ok()
+    AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().ok()
 }
 
 fn key(name: &str, kind: KeyType) -> Option<KeySchemaElement> {
-    KeySchemaElement::builder()
-        .attribute_name(name)
-        .key_type(kind)
-        .build()
-        .ok()
+    KeySchemaElement::builder().attribute_name(name).key_type(kind).build().ok()
 }
 
 fn keys(hash: &str, range: &str) -> Option<Vec<KeySchemaElement>> {
-    [key(hash, KeyType::Hash), key(range, KeyType::Range)]
-        .into_iter()
-        .collect()
+    [key(hash, KeyType::Hash), key(range, KeyType::Range)].into_iter().collect()
 }
 
 fn index(name: &str, hash: &str, range: &str, more: &[&str]) -> Option<GlobalSecondaryIndex> {
@@ -172,13 +151,7 @@ async fn create_tables(client: &aws_sdk_dynamodb::Client) -> Result<(), StackErr
         index("updated", "list", "updated_at", &SHOWN),
         index("expires", "list", "expires_at", &SHOWN),
     ];
-    create_table(
-        client,
-        CATALOG,
-        &catalog_attributes,
-        indexes.into_iter().collect(),
-    )
-    .await?;
+    create_table(client, CATALOG, &catalog_attributes, indexes.into_iter().collect()).await?;
     create_table(client, LEDGER, &[("pk", S), ("sk", B)], None).await
 }
 
@@ -188,10 +161,7 @@ async fn create_table(
     attributes: &[(&str, ScalarAttributeType)],
     indexes: Option<Vec<GlobalSecondaryIndex>>,
 ) -> Result<(), StackError> {
-    let attributes = attributes
-        .iter()
-        .map(|(name, kind)| attribute(name, kind.clone()))
-        .collect();
+    let attributes = attributes.iter().map(|(name, kind)| attribute(name, kind.clone())).collect();
     let created = client
         .create_table()
         .table_name(name)
@@ -202,31 +172,18 @@ async fn create_table(
         .send()
         .await;
     match created {
-        Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(|e| e.is_resource_in_use_exception()) =>
-        {
-            Ok(())
-        }
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => Ok(()),
         other => other.map(drop).map_err(failed(name)),
     }
 }
 
 async fn create_bucket(config: &SdkConfig) -> Result<(), StackError> {
-    let config = aws_sdk_s3::config::Builder::from(config)
-        .force_path_style(true)
-        .build();
-    match aws_sdk_s3::Client::from_conf(config)
-        .create_bucket()
-        .bucket(ARCHIVE)
-        .send()
-        .await
-    {
+    let config = aws_sdk_s3::config::Builder::from(config).force_path_style(true).build();
+    match aws_sdk_s3::Client::from_conf(config).create_bucket().bucket(ARCHIVE).send().await {
         Err(error)
-            if error.as_service_error().is_some_and(|e| {
-                e.is_bucket_already_owned_by_you() || e.is_bucket_already_exists()
-            }) =>
+            if error
+                .as_service_error()
+                .is_some_and(|e| e.is_bucket_already_owned_by_you() || e.is_bucket_already_exists()) =>
         {
             Ok(())
         }
@@ -234,28 +191,15 @@ async fn create_bucket(config: &SdkConfig) -> Result<(), StackError> {
     }
 }
 
-async fn create_queue(
-    client: &aws_sdk_sqs::Client,
-    name: &'static str,
-) -> Result<Queue, StackError> {
+async fn create_queue(client: &aws_sdk_sqs::Client, name: &'static str) -> Result<Queue, StackError> {
     let made = |answer: aws_sdk_sqs::operation::create_queue::CreateQueueOutput| {
-        answer.queue_url.ok_or_else(|| StackError {
-            what: name,
-            reason: "the queue has no URL".to_owned(),
-        })
+        answer.queue_url.ok_or_else(|| StackError { what: name, reason: "the queue has no URL".to_owned() })
     };
-    let dead_letters = client
-        .create_queue()
-        .queue_name(format!("{name}-dead-letters"))
-        .send()
-        .await;
+    let dead_letters = client.create_queue().queue_name(format!("{name}-dead-letters")).send().await;
     let dead_letters = made(dead_letters.map_err(failed(name))?)?;
     let attributes = client.get_queue_attributes().queue_url(&dead_letters);
-    let attributes = attributes
-        .attribute_names(QueueAttributeName::QueueArn)
-        .send()
-        .await
-        .map_err(failed(name))?;
+    let attributes =
+        attributes.attribute_names(QueueAttributeName::QueueArn).send().await.map_err(failed(name))?;
     let arn = attributes
         .attributes()
         .and_then(|a| a.get(&QueueAttributeName::QueueArn))
@@ -265,15 +209,9 @@ async fn create_queue(
     let created = client
         .create_queue()
         .queue_name(name)
-        .attributes(
-            QueueAttributeName::VisibilityTimeout,
-            VISIBILITY_SECONDS.to_string(),
-        )
+        .attributes(QueueAttributeName::VisibilityTimeout, VISIBILITY_SECONDS.to_string())
         .attributes(QueueAttributeName::RedrivePolicy, redrive)
         .send()
         .await;
-    Ok(Queue {
-        url: made(created.map_err(failed(name))?)?,
-        dead_letters,
-    })
+    Ok(Queue { url: made(created.map_err(failed(name))?)?, dead_letters })
 }

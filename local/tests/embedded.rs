@@ -74,17 +74,9 @@ async fn a_client_of_the_same_kind_can_wrap_this_one_and_lose_an_answer() {
         SharedHttpConnector::new(Losing(connector, counter.clone()))
     });
     let config = aws.sdk_config().into_builder().http_client(outer).build();
-    let put = aws_sdk_dynamodb::Client::new(&config)
-        .put_item()
-        .table_name(embedded::dynamodb::TABLE);
-    let put = put
-        .item("pk", embedded::dynamodb::s("a"))
-        .item("sk", embedded::dynamodb::b(1));
-    let error = put
-        .condition_expression("attribute_not_exists(pk)")
-        .send()
-        .await
-        .unwrap_err();
+    let put = aws_sdk_dynamodb::Client::new(&config).put_item().table_name(embedded::dynamodb::TABLE);
+    let put = put.item("pk", embedded::dynamodb::s("a")).item("sk", embedded::dynamodb::b(1));
+    let error = put.condition_expression("attribute_not_exists(pk)").send().await.unwrap_err();
     assert_eq!(error.code(), Some("ConditionalCheckFailedException"));
     assert_eq!(calls.load(Ordering::Relaxed), 2);
 }

@@ -13,22 +13,13 @@ pub(crate) fn routes() -> Router<Rekindle> {
 }
 
 async fn count(State(app): State<Rekindle>, body: Body) -> Result<Response, Problem> {
-    Ok(json(
-        StatusCode::OK,
-        &app.count(&json_body(body).await?).await?,
-    ))
+    Ok(json(StatusCode::OK, &app.count(&json_body(body).await?).await?))
 }
 
 async fn members(State(app): State<Rekindle>, body: Body) -> Result<Response, Problem> {
-    Ok(json(
-        StatusCode::OK,
-        &app.members(&json_body(body).await?).await?,
-    ))
+    Ok(json(StatusCode::OK, &app.members(&json_body(body).await?).await?))
 }
 
 async fn matches(State(app): State<Rekindle>, body: Body) -> Result<Response, Problem> {
-    Ok(json(
-        StatusCode::OK,
-        &app.matches(&json_body(body).await?).await?,
-    ))
+    Ok(json(StatusCode::OK, &app.matches(&json_body(body).await?).await?))
 }

@@ -29,10 +29,7 @@ pub(crate) fn routes() -> Router<Rekindle> {
 
 fn campaign(id: &str) -> Result<SourceId, Problem> {
     SourceId::new(SourceKind::Campaign, id).ok_or_else(|| {
-        Problem::bad_request(
-            "invalid_id",
-            "a campaign's id is 1 to 128 characters of A-Z a-z 0-9 _ . : -",
-        )
+        Problem::bad_request("invalid_id", "a campaign's id is 1 to 128 characters of A-Z a-z 0-9 _ . : -")
     })
 }
 
@@ -45,10 +42,7 @@ fn shown(status: StatusCode, view: &SourceView) -> Response {
 }
 
 async fn show(State(app): State<Rekindle>, Path(id): Path<String>) -> Result<Response, Problem> {
-    Ok(shown(
-        StatusCode::OK,
-        &app.get_source(&campaign(&id)?).await?,
-    ))
+    Ok(shown(StatusCode::OK, &app.get_source(&campaign(&id)?).await?))
 }
 
 async fn put(
@@ -58,20 +52,9 @@ async fn put(
     body: Body,
 ) -> Result<Response, Problem> {
     let id = campaign(&id)?;
-    let if_match = header_text(&headers, header::IF_MATCH.as_str())
-        .map(version)
-        .transpose()?;
-    let (view, is_new) = app
-        .put_source_fields(&id, &json_body(body).await?, if_match)
-        .await?;
-    Ok(shown(
-        if is_new {
-            StatusCode::CREATED
-        } else {
-            StatusCode::OK
-        },
-        &view,
-    ))
+    let if_match = header_text(&headers, header::IF_MATCH.as_str())?.map(version).transpose()?;
+    let (view, is_new) = app.put_source_fields(&id, &json_body(body).await?, if_match).await?;
+    Ok(shown(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &view))
 }
 
 fn version(tag: &str) -> Result<u64, Problem> {
@@ -83,28 +66,14 @@ fn version(tag: &str) -> Result<u64, Problem> {
     })
 }
 
-async fn start(
-    State(app): State<Rekindle>,
-    Path(id): Path<String>,
-    body: Body,
-) -> Result<Response, Problem> {
+async fn start(State(app): State<Rekindle>, Path(id): Path<String>, body: Body) -> Result<Response, Problem> {
     empty_body(body).await?;
-    Ok(shown(
-        StatusCode::OK,
-        &app.start_source(&campaign(&id)?, BY).await?,
-    ))
+    Ok(shown(StatusCode::OK, &app.start_source(&campaign(&id)?, BY).await?))
 }
 
-async fn stop(
-    State(app): State<Rekindle>,
-    Path(id): Path<String>,
-    body: Body,
-) -> Result<Response, Problem> {
+async fn stop(State(app): State<Rekindle>, Path(id): Path<String>, body: Body) -> Result<Response, Problem> {
     empty_body(body).await?;
-    Ok(shown(
-        StatusCode::OK,
-        &app.stop_source(&campaign(&id)?, BY).await?,
-    ))
+    Ok(shown(StatusCode::OK, &app.stop_source(&campaign(&id)?, BY).await?))
 }
 
 async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, Problem> {
@@ -117,10 +86,7 @@ async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, Problem
         cursor: query.get("cursor").map(decode_cursor).transpose()?,
         limit: query.limit()?,
     };
-    Ok(json(
-        StatusCode::OK,
-        &app.list(SourceKind::Campaign, &request).await?,
-    ))
+    Ok(json(StatusCode::OK, &app.list(SourceKind::Campaign, &request).await?))
 }
 
 async fn timeline(
@@ -129,8 +95,6 @@ async fn timeline(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let query = Query::parse(&uri, &["limit", "cursor"])?;
-    let entries = app
-        .timeline(&campaign(&id)?, query.get("cursor"), query.limit()?)
-        .await?;
+    let entries = app.timeline(&campaign(&id)?, query.get("cursor"), query.limit()?).await?;
     Ok(json(StatusCode::OK, &entries))
 }

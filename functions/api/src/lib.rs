@@ -15,8 +15,5 @@ pub fn router(app: Rekindle) -> Router {
 
 /// The routes without answers for what is not there, to be merged with others.
 pub fn routes(app: Rekindle) -> Router {
-    campaigns::routes()
-        .merge(audiences::routes())
-        .merge(restores::routes())
-        .with_state(app)
+    campaigns::routes().merge(audiences::routes()).merge(restores::routes()).with_state(app)
 }

@@ -23,20 +23,12 @@ pub(crate) fn routes() -> Router<Rekindle> {
 }
 
 fn request(id: &str) -> Result<RequestId, Problem> {
-    id.parse().map_err(|_| {
-        Problem::not_found("unknown_restore", "there is no restore request of that id")
-    })
+    id.parse().map_err(|_| Problem::not_found("unknown_restore", "there is no restore request of that id"))
 }
 
-async fn create(
-    State(app): State<Rekindle>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let key = header_text(&headers, "idempotency-key");
-    let view = app
-        .request_restore(&json_body(body).await?, key, None)
-        .await?;
+async fn create(State(app): State<Rekindle>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    let key = header_text(&headers, "idempotency-key")?;
+    let view = app.request_restore(&json_body(body).await?, key, None).await?;
     Ok(json(StatusCode::ACCEPTED, &view))
 }
 
@@ -47,10 +39,7 @@ async fn show(State(app): State<Rekindle>, Path(id): Path<String>) -> Result<Res
 async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, Problem> {
     let query = Query::parse(&uri, &["limit", "cursor"])?;
     let limit = query.limit()?.min(MAX_REQUESTS);
-    Ok(json(
-        StatusCode::OK,
-        &app.list_requests(query.get("cursor"), limit).await?,
-    ))
+    Ok(json(StatusCode::OK, &app.list_requests(query.get("cursor"), limit).await?))
 }
 
 async fn cancel(
@@ -59,8 +48,5 @@ async fn cancel(
     body: Body,
 ) -> Result<Response, Problem> {
     empty_body(body).await?;
-    Ok(json(
-        StatusCode::OK,
-        &app.cancel_request(request(&id)?).await?,
-    ))
+    Ok(json(StatusCode::OK, &app.cancel_request(request(&id)?).await?))
 }

@@ -15,45 +15,28 @@ pub fn router(app: Rekindle) -> Router {
 
 /// The routes without answers for what is not there, to be merged with others.
 pub fn routes(app: Rekindle) -> Router {
-    Router::new()
-        .route("/v1/interactions", post(ingest))
-        .with_state(app)
+    Router::new().route("/v1/interactions", post(ingest)).with_state(app)
 }
 
 async fn ingest(
     State(app): State<Rekindle>,
     request: Request<axum::body::Body>,
 ) -> Result<Response, Problem> {
-    let encoding = match header_text(request.headers(), header::CONTENT_ENCODING.as_str()) {
+    let encoding = match header_text(request.headers(), header::CONTENT_ENCODING.as_str())? {
         None | Some("identity" | "") => Encoding::Identity,
         Some("gzip") => Encoding::Gzip,
         Some("zstd") => Encoding::Zstd,
         Some(other) => {
-            let detail =
-                format!("Content-Encoding `{other}` is not known; send gzip, zstd or none");
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_encoding",
-                detail,
-            ));
+            let detail = format!("Content-Encoding `{other}` is not known; send gzip, zstd or none");
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail));
         }
     };
-    let content_type =
-        header_text(request.headers(), header::CONTENT_TYPE.as_str()).unwrap_or_default();
-    let layout = match content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase()
-        .as_str()
+    let content_type = header_text(request.headers(), header::CONTENT_TYPE.as_str())?.unwrap_or_default();
+    let layout = match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str()
     {
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Layout::NdJson,
         _ => Layout::Json,
     };
     let body = read_body(request.into_body(), MAX_ENCODED).await?;
-    Ok(json(
-        StatusCode::OK,
-        &app.ingest(&body, encoding, layout).await?,
-    ))
+    Ok(json(StatusCode::OK, &app.ingest(&body, encoding, layout).await?))
 }

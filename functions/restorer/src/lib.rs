@@ -13,30 +13,18 @@ const MARGIN_MILLIS: i64 = 60_000;
 ///
 /// # Errors
 /// Never: failures are reported per message.
-pub async fn handle(
-    app: &Rekindle,
-    event: LambdaEvent<SqsEvent>,
-) -> Result<SqsBatchResponse, Error> {
+pub async fn handle(app: &Rekindle, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Error> {
     let deadline = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
     let budget = Budget::until(Millis(deadline - MARGIN_MILLIS));
     let mut response = SqsBatchResponse::default();
     for message in event.payload.records {
         let id = message.message_id.unwrap_or_default();
-        let outcome = match serde_json::from_str::<RestoreWork>(
-            message.body.as_deref().unwrap_or_default(),
-        ) {
-            Ok(work) => app
-                .restore_work(&work, &budget)
-                .await
-                .map_err(|e| e.to_string()),
+        let outcome = match serde_json::from_str::<RestoreWork>(message.body.as_deref().unwrap_or_default()) {
+            Ok(work) => app.restore_work(&work, &budget).await.map_err(|e| e.to_string()),
             Err(error) => Err(format!("not a message of ours: {error}")),
         };
         if let Err(error) = outcome {
-            tracing::warn!(
-                message = id,
-                error,
-                "restore work was not done; it is delivered again"
-            );
+            tracing::warn!(message = id, error, "restore work was not done; it is delivered again");
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = id;
             response.batch_item_failures.push(failure);

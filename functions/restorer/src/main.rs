@@ -6,8 +6,5 @@ use rekindle_runtime::lambda::cold_start;
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let app = cold_start().await?;
-    run(service_fn(async |event| {
-        rekindle_restorer::handle(&app, event).await
-    }))
-    .await
+    run(service_fn(async |event| rekindle_restorer::handle(&app, event).await)).await
 }

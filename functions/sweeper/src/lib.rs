@@ -17,9 +17,7 @@ const MARGIN_MILLIS: i64 = 120_000;
 /// If what is due could not be found out.
 pub async fn handle(app: &Rekindle, event: LambdaEvent<Value>) -> Result<SweepReport, Error> {
     let deadline = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
-    let report = app
-        .sweep(&Budget::until(Millis(deadline - MARGIN_MILLIS)))
-        .await?;
+    let report = app.sweep(&Budget::until(Millis(deadline - MARGIN_MILLIS))).await?;
     tracing::info!(
         expired = report.expired,
         failed = report.failed,

@@ -33,10 +33,7 @@ pub(super) struct DynamoDb {
 impl DynamoDb {
     pub(super) fn in_memory() -> Result<Self, EmbeddedError> {
         let database = Database::memory().map_err(EmbeddedError::Database)?;
-        Ok(Self {
-            database,
-            worker: Worker::Inline,
-        })
+        Ok(Self { database, worker: Worker::Inline })
     }
 
     pub(super) fn open(path: &Path) -> Result<Self, EmbeddedError> {
@@ -47,16 +44,10 @@ impl DynamoDb {
             ))
         })?;
         let database = Database::new(name).map_err(EmbeddedError::Database)?;
-        Ok(Self {
-            database,
-            worker: Worker::BlockingThread,
-        })
+        Ok(Self { database, worker: Worker::BlockingThread })
     }
 
-    pub(super) async fn answer(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Response<SdkBody>, EmbeddedError> {
+    pub(super) async fn answer(&self, request: Request<Bytes>) -> Result<Response<SdkBody>, EmbeddedError> {
         let target = request.headers().get("x-amz-target");
         let operation = target
             .and_then(|target| target.to_str().ok())
@@ -65,9 +56,7 @@ impl DynamoDb {
             .to_owned();
         let body = request.into_body();
         let database = self.database.clone();
-        self.worker
-            .run(move || respond(&database, &operation, &body))
-            .await
+        self.worker.run(move || respond(&database, &operation, &body)).await
     }
 }
 
@@ -79,8 +68,8 @@ fn respond(database: &Database, operation: &str, body: &[u8]) -> Response<SdkBod
         Ok(Some(body)) => wire::json(StatusCode::OK, body),
         Ok(None) => wire::json(StatusCode::BAD_REQUEST, unknown(operation)),
         Err(error) => {
-            let status = StatusCode::from_u16(error.status_code())
-                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let status =
+                StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             wire::json(status, error.to_json().into_bytes())
         }
     }
@@ -133,29 +122,19 @@ where
 fn refusal(message: &str) -> DynoxideError {
     type Class = fn(String) -> DynoxideError;
     const CLASSES: [(&str, Class); 5] = [
-        (
-            "SERIALIZATION_AS_READ:",
-            DynoxideError::SerializationException,
-        ),
+        ("SERIALIZATION_AS_READ:", DynoxideError::SerializationException),
         ("SERIALIZATION:", DynoxideError::SerializationException),
         ("VALIDATION_AS_READ:", DynoxideError::ValidationException),
         ("VALIDATION_REQUEST:", DynoxideError::ValidationException),
         ("VALIDATION:", DynoxideError::ValidationException),
     ];
-    let bare = message
-        .rsplit_once(" at line ")
-        .map_or(message, |(bare, _)| bare);
+    let bare = message.rsplit_once(" at line ").map_or(message, |(bare, _)| bare);
     for (prefix, class) in CLASSES {
         if let Some(bare) = bare.strip_prefix(prefix) {
             return class(bare.to_owned());
         }
     }
-    let validation = [
-        "missing field",
-        "unknown variant",
-        "invalid type: null",
-        "AttributeValue",
-    ];
+    let validation = ["missing field", "unknown variant", "invalid type: null", "AttributeValue"];
     if validation.iter().any(|sign| bare.contains(sign)) {
         DynoxideError::ValidationException(bare.to_owned())
     } else {
@@ -172,9 +151,7 @@ mod tests {
         let db = Database::memory().unwrap();
         let response = respond(&db, "DeleteTable", b"{}");
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
-        let body = str::from_utf8(response.body().bytes().unwrap())
-            .unwrap()
-            .to_owned();
+        let body = str::from_utf8(response.body().bytes().unwrap()).unwrap().to_owned();
         assert!(body.contains("UnknownOperationException"), "{body}");
         assert!(body.contains("DeleteTable"), "{body}");
     }

@@ -26,13 +26,8 @@ impl HttpConnector for Connector {
         let aws = self.0.clone();
         HttpConnectorFuture::new(async move {
             // "User" errors are not retried: asking again would bring the same answer.
-            let request = request
-                .try_into_http1x()
-                .map_err(|error| ConnectorError::user(error.into()))?;
-            let response = aws
-                .answer(request)
-                .await
-                .map_err(|error| ConnectorError::user(error.into()))?;
+            let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+            let response = aws.answer(request).await.map_err(|error| ConnectorError::user(error.into()))?;
             HttpResponse::try_from(response).map_err(|error| ConnectorError::user(error.into()))
         })
     }
@@ -54,9 +49,7 @@ pub(super) fn service_of<B>(request: &Request<B>) -> Result<&str, EmbeddedError>
     scope
         .strip_suffix("/aws4_request")
         .and_then(|scope| scope.rsplit('/').next())
-        .ok_or_else(|| {
-            EmbeddedError::Request(format!("its credential scope {scope:?} names no service"))
-        })
+        .ok_or_else(|| EmbeddedError::Request(format!("its credential scope {scope:?} names no service")))
 }
 
 /// Reads the whole body. Requests are small enough: DynamoDB's are limited to 16 MB, an uploaded part is in the
@@ -90,10 +83,9 @@ where
 pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response<SdkBody> {
     let mut response = Response::new(SdkBody::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/x-amz-json-1.0"),
-    );
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
     response
 }
 
@@ -113,16 +105,14 @@ mod tests {
     fn the_service_is_read_from_the_credential_scope() {
         let v4 = "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0";
         assert_eq!(service_of(&signed(v4)).unwrap(), "dynamodb");
-        let v4a = "AWS4-ECDSA-P256-SHA256 Credential=key/20260101/s3/aws4_request, SignedHeaders=host, Signature=0";
+        let v4a =
+            "AWS4-ECDSA-P256-SHA256 Credential=key/20260101/s3/aws4_request, SignedHeaders=host, Signature=0";
         assert_eq!(service_of(&signed(v4a)).unwrap(), "s3");
     }
 
     #[test]
     fn an_unsigned_request_is_refused_with_a_reason() {
         let error = service_of(&Request::new(())).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the embedded AWS cannot answer this request: it is not signed"
-        );
+        assert_eq!(error.to_string(), "the embedded AWS cannot answer this request: it is not signed");
     }
 }

@@ -37,8 +37,7 @@ impl Journal {
             sync_parent(path).map_err(EmbeddedError::io("create", path))?;
         }
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)
-            .map_err(EmbeddedError::io("read", path))?;
+        file.read_to_end(&mut bytes).map_err(EmbeddedError::io("read", path))?;
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
         if whole < bytes.len() {
             tracing::warn!(path = %path.display(), bytes = bytes.len() - whole, "cutting a line that a crash tore");
@@ -53,11 +52,7 @@ impl Journal {
             })?;
             lines.push(line);
         }
-        let mut journal = Self {
-            path: path.to_owned(),
-            file,
-            len: whole as u64,
-        };
+        let mut journal = Self { path: path.to_owned(), file, len: whole as u64 };
         journal.cut().map_err(EmbeddedError::io("cut", path))?;
         Ok((journal, lines))
     }
@@ -69,10 +64,7 @@ impl Journal {
             serde_json::to_writer(&mut bytes, line)?;
             bytes.push(b'\n');
         }
-        let written = self
-            .file
-            .write_all(&bytes)
-            .and_then(|()| self.file.sync_data());
+        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
             // A full disk may have taken half a line. The next append must not continue it.
             self.cut()?;
@@ -85,11 +77,7 @@ impl Journal {
     /// Replaces everything by `lines`: a new file beside the old one, synced, then renamed over it.
     pub(super) fn rewrite<T: Serialize>(&mut self, lines: &[T]) -> io::Result<()> {
         let path = self.path.with_extension("new");
-        let mut new = Self {
-            file: File::create(&path)?,
-            path,
-            len: 0,
-        };
+        let mut new = Self { file: File::create(&path)?, path, len: 0 };
         new.append(lines)?;
         std::fs::rename(&new.path, &self.path)?;
         sync_parent(&self.path)?;
@@ -107,8 +95,7 @@ impl Journal {
 
 /// Makes the file's name durable, as `fsync` does its content.
 pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent()
-        .map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 #[cfg(test)]

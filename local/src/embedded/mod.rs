@@ -112,11 +112,7 @@ pub enum EmbeddedError {
 impl EmbeddedError {
     fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 }
 
@@ -207,9 +203,7 @@ impl EmbeddedAws {
 
 impl From<Account> for EmbeddedAws {
     fn from(account: Account) -> Self {
-        Self {
-            account: Arc::new(account),
-        }
+        Self { account: Arc::new(account) }
     }
 }
 

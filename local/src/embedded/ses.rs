@@ -68,10 +68,7 @@ impl Ses {
 
     pub(super) fn open(path: &Path, now: Now) -> Result<Self, EmbeddedError> {
         let (journal, mails) = Journal::open(path)?;
-        let outbox = Outbox {
-            mails,
-            journal: Some(journal),
-        };
+        let outbox = Outbox { mails, journal: Some(journal) };
         Ok(Self::new(outbox, Worker::BlockingThread, now))
     }
 
@@ -93,10 +90,7 @@ impl Ses {
         lock(&self.outbox).mails.clone()
     }
 
-    pub(super) async fn answer(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Response<SdkBody>, EmbeddedError> {
+    pub(super) async fn answer(&self, request: Request<Bytes>) -> Result<Response<SdkBody>, EmbeddedError> {
         let answer = match self.handle(request.into_body()).await? {
             Ok(response) => response,
             Err(refusal) => refusal.into_response(),
@@ -105,10 +99,7 @@ impl Ses {
     }
 
     /// The mail is in the outbox, and on disk if there is one, before the answer to its sender exists.
-    async fn handle(
-        &self,
-        body: Bytes,
-    ) -> Result<Result<Response<SesResponseBody>, Refusal>, EmbeddedError> {
+    async fn handle(&self, body: Bytes) -> Result<Result<Response<SesResponseBody>, Refusal>, EmbeddedError> {
         let params = parse_form_params(&body);
         let action = get_optional_param(&params, "Action").unwrap_or_default();
         let mail = match action {
@@ -142,11 +133,7 @@ impl Ses {
     }
 
     fn mail(&self, params: &[(String, String)]) -> Result<Mail, String> {
-        let part = |name: &str| {
-            get_optional_param(params, name)
-                .unwrap_or_default()
-                .to_owned()
-        };
+        let part = |name: &str| get_optional_param(params, name).unwrap_or_default().to_owned();
         let to: Vec<String> = ["To", "Cc", "Bcc"]
             .iter()
             .flat_map(|kind| parse_member_list(params, &format!("Destination.{kind}Addresses")))
@@ -161,12 +148,8 @@ impl Ses {
         };
         match mail.to.len() {
             0 => Err("a mail needs a recipient".to_owned()),
-            n if n > MAX_RECIPIENTS => {
-                Err(format!("{n} recipients are more than {MAX_RECIPIENTS}"))
-            }
-            _ if !mail.from.contains('@') => {
-                Err(format!("{:?} is no address to send from", mail.from))
-            }
+            n if n > MAX_RECIPIENTS => Err(format!("{n} recipients are more than {MAX_RECIPIENTS}")),
+            _ if !mail.from.contains('@') => Err(format!("{:?} is no address to send from", mail.from)),
             _ => Ok(mail),
         }
     }
@@ -199,27 +182,15 @@ struct Refusal {
 
 impl Refusal {
     fn sender(code: &'static str, message: String) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            code,
-            message,
-        }
+        Self { status: StatusCode::BAD_REQUEST, code, message }
     }
 
     fn failure(message: String) -> Self {
-        Self {
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-            code: "InternalFailure",
-            message,
-        }
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "InternalFailure", message }
     }
 
     fn into_response(self) -> Response<SesResponseBody> {
-        let fault = if self.status.is_server_error() {
-            "Receiver"
-        } else {
-            "Sender"
-        };
+        let fault = if self.status.is_server_error() { "Receiver" } else { "Sender" };
         let xml = format!(
             "<ErrorResponse xmlns=\"http://ses.amazonaws.com/doc/2010-12-01/\"><Error><Type>{fault}</Type>\
              <Code>{}</Code><Message>{}</Message></Error><RequestId>{REQUEST_ID}</RequestId></ErrorResponse>",

@@ -31,19 +31,11 @@ pub(super) struct Sqs {
 
 impl Sqs {
     pub(super) fn new() -> Self {
-        let config = SqsConfig {
-            default_region: REGION.to_owned(),
-            ..SqsConfig::default()
-        };
-        Self {
-            handler: RustackSqsHandler::new(Arc::new(RustackSqs::new(config))),
-        }
+        let config = SqsConfig { default_region: REGION.to_owned(), ..SqsConfig::default() };
+        Self { handler: RustackSqsHandler::new(Arc::new(RustackSqs::new(config))) }
     }
 
-    pub(super) async fn answer(
-        &self,
-        request: Request<Bytes>,
-    ) -> Result<Response<SdkBody>, EmbeddedError> {
+    pub(super) async fn answer(&self, request: Request<Bytes>) -> Result<Response<SdkBody>, EmbeddedError> {
         let (parts, mut body) = request.into_parts();
         if let Some(rewritten) = with_numeric_redrive(&parts.headers, &body) {
             body = rewritten;

@@ -2,11 +2,10 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, Delete, Get,
-    GlobalSecondaryIndex, KeySchemaElement, KeyType, KeysAndAttributes, Projection, ProjectionType,
-    Put, PutRequest, ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure,
-    ScalarAttributeType, TableStatus, TimeToLiveSpecification, TransactGetItem, TransactWriteItem,
-    WriteRequest,
+    AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, Delete, Get, GlobalSecondaryIndex,
+    KeySchemaElement, KeyType, KeysAndAttributes, Projection, ProjectionType, Put, PutRequest,
+    ReturnConsumedCapacity, ReturnValue, ReturnValuesOnConditionCheckFailure, ScalarAttributeType,
+    TableStatus, TimeToLiveSpecification, TransactGetItem, TransactWriteItem, WriteRequest,
 };
 
 pub const TABLE: &str = "ledger";
@@ -28,28 +27,15 @@ pub fn b(len: usize) -> AttributeValue {
 /// A table `pk`, `sk` (binary), with the sparse index `due` on `state`, `wake_at`.
 pub async fn create_table(client: &Client) {
     let attribute = |name: &str, kind| {
-        AttributeDefinition::builder()
-            .attribute_name(name)
-            .attribute_type(kind)
-            .build()
-            .unwrap()
+        AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build().unwrap()
     };
-    let key = |name: &str, kind| {
-        KeySchemaElement::builder()
-            .attribute_name(name)
-            .key_type(kind)
-            .build()
-            .unwrap()
-    };
+    let key =
+        |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
     let due = GlobalSecondaryIndex::builder()
         .index_name("due")
         .key_schema(key("state", KeyType::Hash))
         .key_schema(key("wake_at", KeyType::Range))
-        .projection(
-            Projection::builder()
-                .projection_type(ProjectionType::KeysOnly)
-                .build(),
-        )
+        .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
         .build()
         .unwrap();
     client
@@ -81,30 +67,12 @@ fn sk(value: &[u8]) -> AttributeValue {
 #[tokio::test]
 async fn a_table_is_described_and_listed_and_takes_a_time_to_live() {
     let client = client().await;
-    let described = client
-        .describe_table()
-        .table_name(TABLE)
-        .send()
-        .await
-        .unwrap();
+    let described = client.describe_table().table_name(TABLE).send().await.unwrap();
     let table = described.table.unwrap();
     assert_eq!(table.table_status, Some(TableStatus::Active));
-    assert_eq!(
-        client.list_tables().send().await.unwrap().table_names(),
-        [TABLE]
-    );
-    let ttl = TimeToLiveSpecification::builder()
-        .enabled(true)
-        .attribute_name("expires")
-        .build()
-        .unwrap();
-    client
-        .update_time_to_live()
-        .table_name(TABLE)
-        .time_to_live_specification(ttl)
-        .send()
-        .await
-        .unwrap();
+    assert_eq!(client.list_tables().send().await.unwrap().table_names(), [TABLE]);
+    let ttl = TimeToLiveSpecification::builder().enabled(true).attribute_name("expires").build().unwrap();
+    client.update_time_to_live().table_name(TABLE).time_to_live_specification(ttl).send().await.unwrap();
 }
 
 #[tokio::test]
@@ -122,9 +90,7 @@ async fn a_refused_put_brings_back_the_item_that_is_there() {
     };
     put(1).send().await.unwrap();
     let error = put(2).send().await.unwrap_err().into_service_error();
-    let aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(
-        failed,
-    ) = error
+    let aws_sdk_dynamodb::operation::put_item::PutItemError::ConditionalCheckFailedException(failed) = error
     else {
         panic!("{error:?}");
     };
@@ -145,12 +111,7 @@ async fn a_cancelled_transaction_says_why_for_each_action_and_writes_nothing() {
             .unwrap();
         TransactWriteItem::builder().put(put).build()
     };
-    client
-        .transact_write_items()
-        .transact_items(put("taken"))
-        .send()
-        .await
-        .unwrap();
+    client.transact_write_items().transact_items(put("taken")).send().await.unwrap();
     let check = ConditionCheck::builder()
         .table_name(TABLE)
         .key("pk", s("absent"))
@@ -174,23 +135,12 @@ async fn a_cancelled_transaction_says_why_for_each_action_and_writes_nothing() {
         panic!("{error:?}");
     };
     let reasons = cancelled.cancellation_reasons();
-    let codes: Vec<&str> = reasons
-        .iter()
-        .map(|reason| reason.code().unwrap())
-        .collect();
-    assert_eq!(
-        codes,
-        ["None", "ConditionalCheckFailed", "ConditionalCheckFailed"]
-    );
+    let codes: Vec<&str> = reasons.iter().map(|reason| reason.code().unwrap()).collect();
+    assert_eq!(codes, ["None", "ConditionalCheckFailed", "ConditionalCheckFailed"]);
     assert_eq!(reasons[1].item().unwrap()["pk"], s("taken"));
 
     let get = |key: &str| {
-        let get = Get::builder()
-            .table_name(TABLE)
-            .key("pk", s(key))
-            .key("sk", sk(b"\x00"))
-            .build()
-            .unwrap();
+        let get = Get::builder().table_name(TABLE).key("pk", s(key)).key("sk", sk(b"\x00")).build().unwrap();
         TransactGetItem::builder().get(get).build()
     };
     let got = client
@@ -200,11 +150,7 @@ async fn a_cancelled_transaction_says_why_for_each_action_and_writes_nothing() {
         .send()
         .await
         .unwrap();
-    let found: Vec<bool> = got
-        .responses()
-        .iter()
-        .map(|response| response.item().is_some())
-        .collect();
+    let found: Vec<bool> = got.responses().iter().map(|response| response.item().is_some()).collect();
     assert_eq!(found, [false, true]);
 }
 
@@ -240,10 +186,7 @@ async fn consumed_capacity_is_what_aws_would_bill() {
     let strong = get(true).send().await.unwrap();
     assert_eq!(strong.consumed_capacity.unwrap().capacity_units, Some(9.0));
     let eventual = get(false).send().await.unwrap();
-    assert_eq!(
-        eventual.consumed_capacity.unwrap().capacity_units,
-        Some(4.5)
-    );
+    assert_eq!(eventual.consumed_capacity.unwrap().capacity_units, Some(4.5));
 
     let query = client
         .query()
@@ -258,12 +201,7 @@ async fn consumed_capacity_is_what_aws_would_bill() {
 
     // A transaction costs double.
     let (pk, sort) = key();
-    let delete = Delete::builder()
-        .table_name(TABLE)
-        .key("pk", pk)
-        .key("sk", sort)
-        .build()
-        .unwrap();
+    let delete = Delete::builder().table_name(TABLE).key("pk", pk).key("sk", sort).build().unwrap();
     let transaction = client
         .transact_write_items()
         .transact_items(TransactWriteItem::builder().delete(delete).build())
@@ -271,10 +209,7 @@ async fn consumed_capacity_is_what_aws_would_bill() {
         .send()
         .await
         .unwrap();
-    assert_eq!(
-        transaction.consumed_capacity()[0].capacity_units,
-        Some(66.0)
-    );
+    assert_eq!(transaction.consumed_capacity()[0].capacity_units, Some(66.0));
 }
 
 #[tokio::test]
@@ -282,24 +217,10 @@ async fn binary_attributes_come_back_byte_for_byte() {
     let client = client().await;
     for len in [1, 255, 32 * 1024, 256 * 1024] {
         let key = sk(&u32::try_from(len).unwrap().to_be_bytes());
-        let put = client
-            .put_item()
-            .table_name(TABLE)
-            .item("pk", s("blob"))
-            .item("sk", key.clone());
+        let put = client.put_item().table_name(TABLE).item("pk", s("blob")).item("sk", key.clone());
         put.item("data", b(len)).send().await.unwrap();
-        let get = client
-            .get_item()
-            .table_name(TABLE)
-            .key("pk", s("blob"))
-            .key("sk", key);
-        let item = get
-            .consistent_read(true)
-            .send()
-            .await
-            .unwrap()
-            .item
-            .unwrap();
+        let get = client.get_item().table_name(TABLE).key("pk", s("blob")).key("sk", key);
+        let item = get.consistent_read(true).send().await.unwrap().item.unwrap();
         assert_eq!(item["data"], b(len));
     }
     // Binary sort keys are in the order of their bytes, unsigned.
@@ -315,21 +236,14 @@ async fn binary_attributes_come_back_byte_for_byte() {
         .await
         .unwrap();
     let keys: Vec<_> = page.items().iter().map(|item| item["sk"].clone()).collect();
-    assert_eq!(
-        keys,
-        [sk(&255u32.to_be_bytes()), sk(&32768u32.to_be_bytes())]
-    );
+    assert_eq!(keys, [sk(&255u32.to_be_bytes()), sk(&32768u32.to_be_bytes())]);
 }
 
 #[tokio::test]
 async fn a_sparse_index_holds_only_what_has_its_keys() {
     let client = client().await;
     for (key, wake_at) in [("a", Some(30)), ("b", None), ("c", Some(10))] {
-        let mut put = client
-            .put_item()
-            .table_name(TABLE)
-            .item("pk", s(key))
-            .item("sk", sk(b"\x00"));
+        let mut put = client.put_item().table_name(TABLE).item("pk", s(key)).item("sk", sk(b"\x00"));
         if let Some(wake_at) = wake_at {
             put = put.item("state", s("due")).item("wake_at", n(wake_at));
         }
@@ -346,11 +260,7 @@ async fn a_sparse_index_holds_only_what_has_its_keys() {
             .expression_attribute_values(":now", n(40))
     };
     let found = due().send().await.unwrap();
-    let keys: Vec<_> = found
-        .items()
-        .iter()
-        .map(|item| item["pk"].clone())
-        .collect();
+    let keys: Vec<_> = found.items().iter().map(|item| item["pk"].clone()).collect();
     assert_eq!(keys, [s("c"), s("a")]);
 
     let updated = client
@@ -374,36 +284,17 @@ async fn a_sparse_index_holds_only_what_has_its_keys() {
 async fn batches_write_read_and_pages_end_at_one_megabyte() {
     let client = client().await;
     let request = |i: u8| {
-        let put = PutRequest::builder()
-            .item("pk", s("p"))
-            .item("sk", sk(&[i]))
-            .item("data", b(100_000));
-        WriteRequest::builder()
-            .put_request(put.build().unwrap())
-            .build()
+        let put = PutRequest::builder().item("pk", s("p")).item("sk", sk(&[i])).item("data", b(100_000));
+        WriteRequest::builder().put_request(put.build().unwrap()).build()
     };
-    let batch = client
-        .batch_write_item()
-        .request_items(TABLE, (0..25).map(request).collect());
+    let batch = client.batch_write_item().request_items(TABLE, (0..25).map(request).collect());
     let written = batch.send().await.unwrap();
-    assert!(
-        written
-            .unprocessed_items()
-            .is_none_or(|left| left.is_empty())
-    );
+    assert!(written.unprocessed_items().is_none_or(|left| left.is_empty()));
 
     let keys = [1, 3].map(|i| [("pk".to_owned(), s("p")), ("sk".to_owned(), sk(&[i]))].into());
-    let keys = KeysAndAttributes::builder()
-        .set_keys(Some(keys.into()))
-        .consistent_read(true)
-        .build()
-        .unwrap();
-    let got = client
-        .batch_get_item()
-        .request_items(TABLE, keys)
-        .send()
-        .await
-        .unwrap();
+    let keys =
+        KeysAndAttributes::builder().set_keys(Some(keys.into())).consistent_read(true).build().unwrap();
+    let got = client.batch_get_item().request_items(TABLE, keys).send().await.unwrap();
     assert_eq!(got.responses().unwrap()[TABLE].len(), 2);
 
     let page = client
@@ -415,57 +306,24 @@ async fn batches_write_read_and_pages_end_at_one_megabyte() {
     let first = page.clone().send().await.unwrap();
     // The eleventh would make it more than a mebibyte.
     assert_eq!(first.count, 10);
-    let rest = page
-        .set_exclusive_start_key(first.last_evaluated_key)
-        .send()
-        .await
-        .unwrap();
+    let rest = page.set_exclusive_start_key(first.last_evaluated_key).send().await.unwrap();
     assert_eq!(rest.items()[0]["sk"], sk(&[10]));
-    assert_eq!(
-        client
-            .scan()
-            .table_name(TABLE)
-            .limit(5)
-            .send()
-            .await
-            .unwrap()
-            .count,
-        5
-    );
+    assert_eq!(client.scan().table_name(TABLE).limit(5).send().await.unwrap().count, 5);
 }
 
 #[tokio::test]
 async fn an_operation_that_is_not_here_says_so() {
     let client = client().await;
-    let error = client
-        .delete_table()
-        .table_name(TABLE)
-        .send()
-        .await
-        .unwrap_err();
+    let error = client.delete_table().table_name(TABLE).send().await.unwrap_err();
     assert_eq!(error.code(), Some("UnknownOperationException"));
-    assert!(
-        error.message().unwrap().contains("DeleteTable"),
-        "{error:?}"
-    );
+    assert!(error.message().unwrap().contains("DeleteTable"), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_request_that_makes_no_sense_is_a_validation_error() {
     let client = client().await;
-    let put = client
-        .put_item()
-        .table_name(TABLE)
-        .item("pk", s("a"))
-        .item("sk", sk(b"\x00"));
-    let error = put
-        .item("set", AttributeValue::Ss(Vec::new()))
-        .send()
-        .await
-        .unwrap_err();
+    let put = client.put_item().table_name(TABLE).item("pk", s("a")).item("sk", sk(b"\x00"));
+    let error = put.item("set", AttributeValue::Ss(Vec::new())).send().await.unwrap_err();
     assert_eq!(error.code(), Some("ValidationException"), "{error:?}");
-    assert!(
-        !error.message().unwrap().contains("VALIDATION"),
-        "{error:?}"
-    );
+    assert!(!error.message().unwrap().contains("VALIDATION"), "{error:?}");
 }

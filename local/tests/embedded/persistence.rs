@@ -19,21 +19,13 @@ fn sort_key() -> AttributeValue {
 
 async fn put_item(aws: &EmbeddedAws, pk: &str, len: usize) {
     let client = aws_sdk_dynamodb::Client::new(&aws.sdk_config());
-    let put = client
-        .put_item()
-        .table_name(TABLE)
-        .item("pk", s(pk))
-        .item("sk", sort_key());
+    let put = client.put_item().table_name(TABLE).item("pk", s(pk)).item("sk", sort_key());
     put.item("data", b(len)).send().await.unwrap();
 }
 
 async fn has_item(aws: &EmbeddedAws, pk: &str, len: usize) -> bool {
     let client = aws_sdk_dynamodb::Client::new(&aws.sdk_config());
-    let get = client
-        .get_item()
-        .table_name(TABLE)
-        .key("pk", s(pk))
-        .key("sk", sort_key());
+    let get = client.get_item().table_name(TABLE).key("pk", s(pk)).key("sk", sort_key());
     let item = get.consistent_read(true).send().await.unwrap().item;
     item.is_some_and(|item| item["data"] == b(len))
 }
@@ -55,45 +47,19 @@ async fn tables_objects_and_mails_are_there_when_opened_again() {
         s3::put(&client, "archive/campaign/a/1.parquet", b"first").await;
         s3::put(&client, "archive/campaign/a/1.parquet", b"second").await;
         s3::put(&client, "archive/campaign/a/2.parquet", b"gone").await;
-        client
-            .delete_object()
-            .bucket(s3::BUCKET)
-            .key("archive/campaign/a/2.parquet")
-            .send()
-            .await
-            .unwrap();
-        ses::send(
-            &aws_sdk_ses::Client::new(&aws.sdk_config()),
-            "a@example.com",
-            "kept",
-        )
-        .await;
+        client.delete_object().bucket(s3::BUCKET).key("archive/campaign/a/2.parquet").send().await.unwrap();
+        ses::send(&aws_sdk_ses::Client::new(&aws.sdk_config()), "a@example.com", "kept").await;
     }
     let aws = EmbeddedAws::open(dir.path(), crate::now()).unwrap();
     assert!(has_item(&aws, "kept", 32 * 1024).await);
     let client = aws_sdk_s3::Client::new(&aws.sdk_config());
-    assert_eq!(
-        s3::get(&client, "archive/campaign/a/1.parquet")
-            .await
-            .unwrap(),
-        b"second"
-    );
+    assert_eq!(s3::get(&client, "archive/campaign/a/1.parquet").await.unwrap(), b"second");
     assert_eq!(s3::get(&client, "archive/campaign/a/2.parquet").await, None);
-    let head = client
-        .head_object()
-        .bucket(s3::BUCKET)
-        .key("archive/campaign/a/1.parquet")
-        .send()
-        .await
-        .unwrap();
+    let head =
+        client.head_object().bucket(s3::BUCKET).key("archive/campaign/a/1.parquet").send().await.unwrap();
     assert_eq!(head.last_modified().unwrap().secs(), 24 * 3600);
     assert_eq!(aws.outbox().len(), 1);
-    ses::send(
-        &aws_sdk_ses::Client::new(&aws.sdk_config()),
-        "a@example.com",
-        "next",
-    )
-    .await;
+    ses::send(&aws_sdk_ses::Client::new(&aws.sdk_config()), "a@example.com", "next").await;
     let subjects: Vec<_> = aws.outbox().into_iter().map(|mail| mail.subject).collect();
     assert_eq!(subjects, ["kept", "next"]);
 }
@@ -113,11 +79,7 @@ async fn an_object_lies_where_its_key_says() {
 async fn a_file_that_a_crash_left_is_no_object_and_in_nobodys_way() {
     let dir = tempfile::tempdir().unwrap();
     drop(create(dir.path()).await);
-    let left = dir
-        .path()
-        .join("s3/objects")
-        .join(s3::BUCKET)
-        .join("a/1.parquet");
+    let left = dir.path().join("s3/objects").join(s3::BUCKET).join("a/1.parquet");
     std::fs::create_dir_all(left.parent().unwrap()).unwrap();
     std::fs::write(&left, b"half").unwrap();
     std::fs::write(dir.path().join("s3/tmp/half"), b"half").unwrap();
@@ -127,38 +89,20 @@ async fn a_file_that_a_crash_left_is_no_object_and_in_nobodys_way() {
     s3::put(&client, "a/1.parquet", b"whole").await;
     assert_eq!(s3::get(&client, "a/1.parquet").await.unwrap(), b"whole");
     assert_eq!(std::fs::read(&left).unwrap(), b"whole");
-    assert_eq!(
-        std::fs::read_dir(dir.path().join("s3/tmp"))
-            .unwrap()
-            .count(),
-        0
-    );
+    assert_eq!(std::fs::read_dir(dir.path().join("s3/tmp")).unwrap().count(), 0);
 }
 
 #[tokio::test]
 async fn a_mail_that_a_crash_tore_is_cut() {
     let dir = tempfile::tempdir().unwrap();
     let aws = create(dir.path()).await;
-    ses::send(
-        &aws_sdk_ses::Client::new(&aws.sdk_config()),
-        "a@example.com",
-        "whole",
-    )
-    .await;
+    ses::send(&aws_sdk_ses::Client::new(&aws.sdk_config()), "a@example.com", "whole").await;
     drop(aws);
     let outbox = dir.path().join("outbox.jsonl");
-    let mut file = std::fs::OpenOptions::new()
-        .append(true)
-        .open(&outbox)
-        .unwrap();
+    let mut file = std::fs::OpenOptions::new().append(true).open(&outbox).unwrap();
     file.write_all(b"{\"to\":[\"b@exa").unwrap();
     let aws = EmbeddedAws::open(dir.path(), crate::now()).unwrap();
-    ses::send(
-        &aws_sdk_ses::Client::new(&aws.sdk_config()),
-        "a@example.com",
-        "after",
-    )
-    .await;
+    ses::send(&aws_sdk_ses::Client::new(&aws.sdk_config()), "a@example.com", "after").await;
     drop(aws);
     let aws = EmbeddedAws::open(dir.path(), crate::now()).unwrap();
     let subjects: Vec<_> = aws.outbox().into_iter().map(|mail| mail.subject).collect();
@@ -180,10 +124,7 @@ async fn a_data_directory_has_one_owner() {
 
 /// Not a test of its own: the process that [`what_was_acknowledged_survives_kill_9`] kills.
 #[tokio::test]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a process tells its child by the environment"
-)]
+#[allow(clippy::disallowed_methods, reason = "a process tells its child by the environment")]
 async fn child_writes_until_it_is_killed() {
     let Ok(dir) = std::env::var(CHILD) else {
         return;
@@ -209,19 +150,13 @@ async fn what_was_acknowledged_survives_kill_9() {
     let mut sent = 0;
     for round in 0..5u64 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "embedded::persistence::child_writes_until_it_is_killed",
-                "--nocapture",
-            ])
+            .args(["--exact", "embedded::persistence::child_writes_until_it_is_killed", "--nocapture"])
             .env(CHILD, dir.path())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap())
-            .lines()
-            .map(Result::unwrap);
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
         let mut said: Vec<String> = Vec::new();
         while !said.iter().any(|line| line.starts_with("mail ")) {
             said.push(lines.next().expect("the child should have gone on"));
@@ -240,22 +175,13 @@ async fn what_was_acknowledged_survives_kill_9() {
         let last = *numbers("object ").last().unwrap();
         let bytes = s3::get(&client, "overwritten").await.unwrap();
         let is = |i: u32| bytes == i.to_be_bytes().repeat(50_000);
-        assert!(
-            is(last) || is(last + 1),
-            "round {round}: the object is neither {last} nor the next"
-        );
+        assert!(is(last) || is(last + 1), "round {round}: the object is neither {last} nor the next");
         for i in numbers("item ") {
-            assert!(
-                has_item(&aws, &i.to_string(), 32 * 1024).await,
-                "round {round}: item {i} is lost"
-            );
+            assert!(has_item(&aws, &i.to_string(), 32 * 1024).await, "round {round}: item {i} is lost");
         }
         sent += numbers("mail ").len();
         let kept = aws.outbox().len();
-        assert!(
-            (sent..=sent + 1).contains(&kept),
-            "round {round}: {kept} mails of {sent}"
-        );
+        assert!((sent..=sent + 1).contains(&kept), "round {round}: {kept} mails of {sent}");
         // One that was on its way counts from now on.
         sent = kept;
     }

@@ -19,11 +19,7 @@ async fn measure(name: &str, aws: EmbeddedAws) {
         let start = Instant::now();
         for i in 0..n {
             let sk = AttributeValue::B(Blob::new(i.to_be_bytes()));
-            let put = client
-                .put_item()
-                .table_name(TABLE)
-                .item("pk", s(&len.to_string()))
-                .item("sk", sk);
+            let put = client.put_item().table_name(TABLE).item("pk", s(&len.to_string())).item("sk", sk);
             put.item("data", item.clone()).send().await.unwrap();
         }
         let put = f64::from(n) / start.elapsed().as_secs_f64();
@@ -61,16 +57,10 @@ async fn measure(name: &str, aws: EmbeddedAws) {
         let put = start.elapsed().as_secs_f64() / f64::from(n);
         let start = Instant::now();
         for i in 0..n {
-            s3::get(&objects, &format!("archive/{len}/{i}"))
-                .await
-                .unwrap();
+            s3::get(&objects, &format!("archive/{len}/{i}")).await.unwrap();
         }
         let get = start.elapsed().as_secs_f64() / f64::from(n);
-        println!(
-            "{name}: object of {len} bytes: put {:.2} ms, get {:.2} ms",
-            put * 1e3,
-            get * 1e3
-        );
+        println!("{name}: object of {len} bytes: put {:.2} ms, get {:.2} ms", put * 1e3, get * 1e3);
     }
 }
 
@@ -81,10 +71,7 @@ async fn rates_in_memory() {
     for _ in 0..100 {
         drop(crate::aws());
     }
-    println!(
-        "in memory: created in {:.2} ms",
-        start.elapsed().as_secs_f64() * 10.0
-    );
+    println!("in memory: created in {:.2} ms", start.elapsed().as_secs_f64() * 10.0);
     let start = Instant::now();
     for _ in 0..100 {
         let aws = crate::aws();
@@ -92,11 +79,7 @@ async fn rates_in_memory() {
         create_table(&aws_sdk_dynamodb::Client::new(&config)).await;
         s3::create_bucket(&aws).await;
         let sqs = aws_sdk_sqs::Client::new(&config);
-        sqs.create_queue()
-            .queue_name("restores")
-            .send()
-            .await
-            .unwrap();
+        sqs.create_queue().queue_name("restores").send().await.unwrap();
     }
     println!(
         "in memory: with a table, a bucket, a queue and clients in {:.2} ms",
@@ -109,9 +92,5 @@ async fn rates_in_memory() {
 #[ignore = "figures for people"]
 async fn rates_on_disk() {
     let dir = tempfile::tempdir().unwrap();
-    measure(
-        "on disk",
-        EmbeddedAws::open(dir.path(), crate::now()).unwrap(),
-    )
-    .await;
+    measure("on disk", EmbeddedAws::open(dir.path(), crate::now()).unwrap()).await;
 }

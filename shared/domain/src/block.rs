@@ -124,11 +124,7 @@ pub fn encode(rows: &Rows, range: std::ops::Range<usize>, cover: Option<Cover>) 
 }
 
 /// Encodes, and says whether the block stays within what [`decode`] accepts: few bytes may hold much.
-fn encode_bounded(
-    rows: &Rows,
-    range: std::ops::Range<usize>,
-    cover: Option<Cover>,
-) -> (Vec<u8>, bool) {
+fn encode_bounded(rows: &Rows, range: std::ops::Range<usize>, cover: Option<Cover>) -> (Vec<u8>, bool) {
     let users = range.len();
     let first_row = rows.row_start(range.start);
     let end_row = rows.row_start(range.end);
@@ -142,14 +138,8 @@ fn encode_bounded(
     put_varint(&mut out, records.len() as u64);
     let ids: Vec<&[u8]> = range.clone().map(|u| rows.user(u).id).collect();
     put_ids(&mut out, &ids, cover.is_none());
-    let id_bytes: usize = ids
-        .iter()
-        .map(|id| id.len() + usize::from(MAX_DIGITS))
-        .sum();
-    let mut column: Vec<i64> = range
-        .clone()
-        .map(|u| rows.user(u).rows.len() as i64)
-        .collect();
+    let id_bytes: usize = ids.iter().map(|id| id.len() + usize::from(MAX_DIGITS)).sum();
+    let mut column: Vec<i64> = range.clone().map(|u| rows.user(u).rows.len() as i64).collect();
     put_ints(&mut out, &column);
     let (local, facet_bytes) = put_facets(&mut out, &rows.facets, records);
     let records = renumbered(rows, range, &local);
@@ -163,9 +153,8 @@ fn encode_bounded(
     put_column(&|r| r.last_at.wrapping_sub(r.first_at));
     let checksum = XxHash3_64::oneshot(&out[12..]);
     out[4..12].copy_from_slice(&checksum.to_le_bytes());
-    let bounded = records.len() <= MAX_BLOCK_ROWS
-        && id_bytes <= MAX_BLOCK_ID_BYTES
-        && facet_bytes <= MAX_FACET_BYTES;
+    let bounded =
+        records.len() <= MAX_BLOCK_ROWS && id_bytes <= MAX_BLOCK_ID_BYTES && facet_bytes <= MAX_FACET_BYTES;
     (out, bounded)
 }
 
@@ -174,10 +163,7 @@ fn renumbered(rows: &Rows, range: std::ops::Range<usize>, local: &[u32]) -> Vec<
     let mut out = Vec::with_capacity(rows.row_start(range.end) - rows.row_start(range.start));
     for user in range {
         let first = out.len();
-        out.extend(rows.user(user).rows.iter().map(|r| Row {
-            facet: local[r.facet as usize],
-            ..*r
-        }));
+        out.extend(rows.user(user).rows.iter().map(|r| Row { facet: local[r.facet as usize], ..*r }));
         out[first..].sort_unstable_by_key(|r| r.facet);
     }
     out
@@ -201,10 +187,7 @@ fn put_cover(out: &mut Vec<u8>, cover: Option<Cover>) {
 
 fn read_cover(reader: &mut Reader<'_>) -> Result<Option<Cover>, Truncated> {
     fn position(reader: &mut Reader<'_>) -> Result<Position, Truncated> {
-        Ok(Position {
-            hash: reader.u64()?,
-            ordinal: u32::try_from(reader.varint()?).map_err(|_| Truncated)?,
-        })
+        Ok(Position { hash: reader.u64()?, ordinal: u32::try_from(reader.varint()?).map_err(|_| Truncated)? })
     }
     match reader.byte()? {
         0 => return Ok(None),
@@ -226,9 +209,7 @@ fn put_facets(out: &mut Vec<u8>, facets: &[Facet], records: &[Row]) -> (Vec<u32>
     for row in records {
         local[row.facet as usize] = 0;
     }
-    let mut used: Vec<u32> = (0..facets.len() as u32)
-        .filter(|f| local[*f as usize] == 0)
-        .collect();
+    let mut used: Vec<u32> = (0..facets.len() as u32).filter(|f| local[*f as usize] == 0).collect();
     used.sort_unstable_by(|a, b| facets[*a as usize].cmp(&facets[*b as usize]));
     let mut text = Vec::new();
     for (number, facet) in used.iter().enumerate() {
@@ -277,9 +258,7 @@ pub fn decode(bytes: &[u8]) -> Result<Block, BlockError> {
     let facet_count = reader.count(row_count)?;
     let text = read_bytes(&mut reader, MAX_FACET_BYTES)?;
     let mut text = Reader(&text);
-    rows.facets = (0..facet_count)
-        .map(|_| Facet::decode(&mut text))
-        .collect::<Result<_, _>>()?;
+    rows.facets = (0..facet_count).map(|_| Facet::decode(&mut text)).collect::<Result<_, _>>()?;
     read_records(&mut reader, row_count, facet_count, &mut rows)?;
     if reader.0.is_empty() && text.0.is_empty() {
         Ok(Block { rows, cover })
@@ -288,27 +267,16 @@ pub fn decode(bytes: &[u8]) -> Result<Block, BlockError> {
     }
 }
 
-fn read_records(
-    reader: &mut Reader<'_>,
-    n: usize,
-    facets: usize,
-    rows: &mut Rows,
-) -> Result<(), Truncated> {
+fn read_records(reader: &mut Reader<'_>, n: usize, facets: usize, rows: &mut Rows) -> Result<(), Truncated> {
     let out = rows.rows_mut();
     out.reserve_exact(n);
     let mut legal = true;
     read_ints(reader, n, |v| {
         legal &= (0..facets as i64).contains(&v);
-        out.push(Row {
-            facet: v as u32,
-            first_at: 0,
-            last_at: 0,
-        });
+        out.push(Row { facet: v as u32, first_at: 0, last_at: 0 });
     })?;
     let mut records = out.iter_mut();
-    read_ints(reader, n, |v| {
-        records.next().into_iter().for_each(|r| r.first_at = v)
-    })?;
+    read_ints(reader, n, |v| records.next().into_iter().for_each(|r| r.first_at = v))?;
     let mut records = out.iter_mut();
     read_ints(reader, n, |v| {
         if let Some(r) = records.next() {
@@ -324,19 +292,10 @@ const UUIDS: u8 = 1;
 const NUMBERED: u8 = 2;
 
 fn put_ids(out: &mut Vec<u8>, ids: &[&[u8]], by_id: bool) {
-    if let Some(uuids) = ids
-        .iter()
-        .map(|id| parse_uuid(id))
-        .collect::<Option<Vec<[u8; 16]>>>()
-    {
+    if let Some(uuids) = ids.iter().map(|id| parse_uuid(id)).collect::<Option<Vec<[u8; 16]>>>() {
         out.push(UUIDS);
         put_bytes(out, uuids.as_flattened());
-    } else if let Some(Numbered {
-        prefix,
-        digits,
-        mut numbers,
-    }) = Numbered::parse(ids)
-    {
+    } else if let Some(Numbered { prefix, digits, mut numbers }) = Numbered::parse(ids) {
         out.push(NUMBERED);
         put_varint(out, prefix.len() as u64);
         out.extend_from_slice(prefix);
@@ -355,12 +314,7 @@ fn put_ids(out: &mut Vec<u8>, ids: &[&[u8]], by_id: bool) {
     }
 }
 
-fn read_ids(
-    reader: &mut Reader<'_>,
-    n: usize,
-    by_id: bool,
-    rows: &mut Rows,
-) -> Result<(), Truncated> {
+fn read_ids(reader: &mut Reader<'_>, n: usize, by_id: bool, rows: &mut Rows) -> Result<(), Truncated> {
     match reader.byte()? {
         UUIDS => {
             let bytes = read_bytes(reader, n * 16)?;
@@ -401,10 +355,7 @@ fn read_ids(
             let bytes = read_bytes(reader, MAX_BLOCK_ID_BYTES)?;
             let mut bytes = Reader(&bytes);
             for length in lengths {
-                let length = usize::try_from(length)
-                    .ok()
-                    .filter(|l| *l <= MAX_USER_ID)
-                    .ok_or(Truncated)?;
+                let length = usize::try_from(length).ok().filter(|l| *l <= MAX_USER_ID).ok_or(Truncated)?;
                 let id = bytes.bytes(length)?;
                 rows.ids_mut().extend_from_slice(id);
                 rows.close_id();
@@ -462,30 +413,16 @@ struct Numbered<'a> {
 impl<'a> Numbered<'a> {
     fn parse(ids: &[&'a [u8]]) -> Option<Self> {
         let first = ids.first()?;
-        let digits = first
-            .iter()
-            .rev()
-            .take_while(|b| b.is_ascii_digit())
-            .count()
-            .min(usize::from(MAX_DIGITS));
+        let digits =
+            first.iter().rev().take_while(|b| b.is_ascii_digit()).count().min(usize::from(MAX_DIGITS));
         let prefix = &first[..first.len() - digits];
-        let tails: Vec<&[u8]> = ids
-            .iter()
-            .map(|id| id.strip_prefix(prefix))
-            .collect::<Option<_>>()?;
+        let tails: Vec<&[u8]> = ids.iter().map(|id| id.strip_prefix(prefix)).collect::<Option<_>>()?;
         let padded = tails.iter().any(|t| t.len() > 1 && t[0] == b'0');
         if padded && tails.iter().any(|t| t.len() != digits) {
             return None;
         }
-        let numbers = tails
-            .iter()
-            .map(|t| parse_decimal(t))
-            .collect::<Option<_>>()?;
-        Some(Self {
-            prefix,
-            digits: if padded { digits as u8 } else { 0 },
-            numbers,
-        })
+        let numbers = tails.iter().map(|t| parse_decimal(t)).collect::<Option<_>>()?;
+        Some(Self { prefix, digits: if padded { digits as u8 } else { 0 }, numbers })
     }
 }
 
@@ -493,9 +430,7 @@ fn parse_decimal(text: &[u8]) -> Option<i64> {
     if !(1..=usize::from(MAX_DIGITS)).contains(&text.len()) {
         return None;
     }
-    text.iter().try_fold(0, |n, b| {
-        b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0'))
-    })
+    text.iter().try_fold(0, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
 }
 
 fn put_decimal(out: &mut Vec<u8>, mut n: u64, digits: u8) {
@@ -551,34 +486,18 @@ pub struct Packed {
 impl Packer {
     /// A packer for a slot that starts at `first_hash`. `limit` is in bytes and at least 4,096.
     pub fn new(first_hash: u64, limit: usize) -> Self {
-        Self {
-            limit,
-            pending: Rows::default(),
-            start: Position::at(first_hash),
-            bytes_per_row: 20.0,
-        }
+        Self { limit, pending: Rows::default(), start: Position::at(first_hash), bytes_per_row: 20.0 }
     }
 
     /// Adds a user; `facets` is the dictionary of its rows, which may only grow from call to call.
-    pub fn push(
-        &mut self,
-        hash: u64,
-        id: &[u8],
-        rows: &[Row],
-        facets: &[Facet],
-        out: &mut Vec<Packed>,
-    ) {
+    pub fn push(&mut self, hash: u64, id: &[u8], rows: &[Row], facets: &[Facet], out: &mut Vec<Packed>) {
         if self.pending.facets.len() < facets.len() {
-            self.pending
-                .facets
-                .extend_from_slice(&facets[self.pending.facets.len()..]);
+            self.pending.facets.extend_from_slice(&facets[self.pending.facets.len()..]);
         }
         self.pending.push(hash, id, rows);
         // A quarter more than a block is thought to hold, so that the last guess can still grow.
         let enough = self.limit as f64 * 1.25;
-        while self.pending.row_count() as f64 * self.bytes_per_row > enough
-            && self.pending.len() > 1
-        {
+        while self.pending.row_count() as f64 * self.bytes_per_row > enough && self.pending.len() > 1 {
             let before = self.pending.len();
             self.emit(false, out);
             if self.pending.len() == before {
@@ -662,10 +581,7 @@ impl Packer {
 
     fn encode_front(&self, users: usize) -> (Packed, bool) {
         let next = (users < self.pending.len()).then(|| Position::at(self.pending.hash(users)));
-        let cover = Cover {
-            start: self.start,
-            next,
-        };
+        let cover = Cover { start: self.start, next };
         let (bytes, bounded) = encode_bounded(&self.pending, 0..users, Some(cover));
         (Packed { cover, bytes }, bounded)
     }
@@ -673,9 +589,8 @@ impl Packer {
     /// Emits the first hash alone, over as many blocks as its rows take.
     fn emit_chain(&mut self, last: bool, out: &mut Vec<Packed>) {
         let hash = self.pending.hash(0);
-        let users = (0..self.pending.len())
-            .find(|u| self.pending.hash(*u) != hash)
-            .unwrap_or(self.pending.len());
+        let users =
+            (0..self.pending.len()).find(|u| self.pending.hash(*u) != hash).unwrap_or(self.pending.len());
         if users == self.pending.len() && !last {
             return;
         }
@@ -691,21 +606,12 @@ impl Packer {
         }
         for i in 0..pieces.len() {
             let next = if i + 1 < pieces.len() {
-                Some(Position {
-                    ordinal: self.start.ordinal + 1,
-                    ..self.start
-                })
+                Some(Position { ordinal: self.start.ordinal + 1, ..self.start })
             } else {
                 after
             };
-            let cover = Cover {
-                start: self.start,
-                next,
-            };
-            out.push(Packed {
-                cover,
-                bytes: encode(&pieces, i..i + 1, Some(cover)),
-            });
+            let cover = Cover { start: self.start, next };
+            out.push(Packed { cover, bytes: encode(&pieces, i..i + 1, Some(cover)) });
             self.start = next.unwrap_or(self.start);
         }
         self.pending.drop_front(users);
@@ -721,10 +627,7 @@ pub struct CoverCheck {
 impl CoverCheck {
     /// Expects blocks from that position on.
     pub const fn from(start: Position) -> Self {
-        Self {
-            expected: Some(start),
-            chain: Vec::new(),
-        }
+        Self { expected: Some(start), chain: Vec::new() }
     }
 
     /// Takes the next block; returns rows as soon as they are whole. `Err`: a block is missing or misplaced.
@@ -746,10 +649,7 @@ impl CoverCheck {
             return Ok(Some(block.rows));
         }
         self.chain.push(block.rows);
-        Ok(Some(Rows::gather(
-            &std::mem::take(&mut self.chain),
-            0..=u64::MAX,
-        )))
+        Ok(Some(Rows::gather(&std::mem::take(&mut self.chain), 0..=u64::MAX)))
     }
 
     /// Whether the slot's end was reached.

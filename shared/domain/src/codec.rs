@@ -78,9 +78,7 @@ pub(crate) fn put_ints(out: &mut Vec<u8>, values: &[i64]) {
     };
     put_varint(out, zigzag(base));
     for group in values.chunks(GROUP) {
-        let widest = group
-            .iter()
-            .fold(0, |bits, v| bits | v.wrapping_sub(base) as u64);
+        let widest = group.iter().fold(0, |bits, v| bits | v.wrapping_sub(base) as u64);
         let width = 64 - widest.leading_zeros();
         out.push(width as u8);
         let (mut acc, mut filled) = (0u128, 0u32);
@@ -127,9 +125,7 @@ pub(crate) fn read_ints(
             padded[..packed.len()].copy_from_slice(packed);
             for i in 0..len {
                 let bit = i * width as usize;
-                let word: [u8; 8] = padded[bit / 8..bit / 8 + 8]
-                    .try_into()
-                    .map_err(|_| Truncated)?;
+                let word: [u8; 8] = padded[bit / 8..bit / 8 + 8].try_into().map_err(|_| Truncated)?;
                 each(base.wrapping_add(((u64::from_le_bytes(word) >> (bit % 8)) & mask) as i64));
             }
         } else {
@@ -138,14 +134,8 @@ pub(crate) fn read_ints(
             padded[..packed.len()].copy_from_slice(packed);
             for i in 0..len {
                 let bit = i * width as usize;
-                let word: [u8; 16] = padded[bit / 8..bit / 8 + 16]
-                    .try_into()
-                    .map_err(|_| Truncated)?;
-                each(
-                    base.wrapping_add(
-                        ((u128::from_le_bytes(word) >> (bit % 8)) as u64 & mask) as i64,
-                    ),
-                );
+                let word: [u8; 16] = padded[bit / 8..bit / 8 + 16].try_into().map_err(|_| Truncated)?;
+                each(base.wrapping_add(((u128::from_le_bytes(word) >> (bit % 8)) as u64 & mask) as i64));
             }
         }
     }
@@ -158,11 +148,7 @@ const ZSTD_LEVEL: i32 = 3;
 pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     // Below some 64 bytes a frame's header costs more than it saves.
-    let packed = if bytes.len() < 64 {
-        None
-    } else {
-        zstd::bulk::compress(bytes, ZSTD_LEVEL).ok()
-    };
+    let packed = if bytes.len() < 64 { None } else { zstd::bulk::compress(bytes, ZSTD_LEVEL).ok() };
     match packed.filter(|p| p.len() + bytes.len() / 64 < bytes.len()) {
         Some(packed) => {
             put_varint(out, packed.len() as u64);
@@ -184,13 +170,8 @@ pub(crate) fn read_bytes<'a>(
     match reader.count(max)? {
         0 => reader.bytes(len).map(Into::into),
         packed => {
-            let bytes =
-                zstd::bulk::decompress(reader.bytes(packed)?, len).map_err(|_| Truncated)?;
-            if bytes.len() == len {
-                Ok(bytes.into())
-            } else {
-                Err(Truncated)
-            }
+            let bytes = zstd::bulk::decompress(reader.bytes(packed)?, len).map_err(|_| Truncated)?;
+            if bytes.len() == len { Ok(bytes.into()) } else { Err(Truncated) }
         }
     }
 }

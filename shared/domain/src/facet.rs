@@ -144,26 +144,13 @@ pub struct Facet {
 impl Facet {
     /// A facet of that kind and nothing else.
     pub const fn of(kind: Kind) -> Self {
-        Self {
-            kind,
-            channel: None,
-            machine: false,
-            conversion: 0,
-            variant: None,
-            step: None,
-            alias: None,
-        }
+        Self { kind, channel: None, machine: false, conversion: 0, variant: None, step: None, alias: None }
     }
 
     /// This facet in the `users` ledger, which keeps what holds for a user over all sources:
     /// no variant, no step, one `converted`.
     pub fn for_users(&self) -> Self {
-        Self {
-            variant: None,
-            step: None,
-            conversion: 0,
-            ..self.clone()
-        }
+        Self { variant: None, step: None, conversion: 0, ..self.clone() }
     }
 
     /// Appends the canonical encoding, which blocks store and digests hash:
@@ -203,20 +190,10 @@ impl Facet {
                 0 => Ok(None),
                 n => {
                     let bytes = reader.bytes(usize::try_from(n - 1).map_err(|_| Truncated)?)?;
-                    Ok(Some(
-                        std::str::from_utf8(bytes).map_err(|_| Truncated)?.into(),
-                    ))
+                    Ok(Some(std::str::from_utf8(bytes).map_err(|_| Truncated)?.into()))
                 }
             }
         };
-        Ok(Self {
-            kind,
-            channel,
-            machine,
-            conversion,
-            variant: text()?,
-            step: text()?,
-            alias: text()?,
-        })
+        Ok(Self { kind, channel, machine, conversion, variant: text()?, step: text()?, alias: text()? })
     }
 }

@@ -16,6 +16,11 @@ pub const MAX_DEPTH: usize = 16;
 /// The most conditions a filter may have.
 pub const MAX_NODES: usize = 500;
 
+/// The most sources a filter may name: each is a ledger to read.
+pub const MAX_SOURCES: usize = 100;
+/// The most bytes a filter may have as JSON: it is stored with the campaign whose audience it is.
+pub const MAX_BYTES: usize = 64 << 10;
+
 /// Which opens count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Opens {
@@ -38,23 +43,11 @@ pub enum Filter {
     /// It does not hold, over all users ever seen.
     Not(Box<Self>),
     /// Received a message of the source.
-    Received {
-        source: SourceId,
-        variant: Option<String>,
-        channel: Option<Channel>,
-    },
+    Received { source: SourceId, variant: Option<String>, channel: Option<Channel> },
     /// Opened one.
-    Opened {
-        source: SourceId,
-        channel: Option<Channel>,
-        opens: Opens,
-    },
+    Opened { source: SourceId, channel: Option<Channel>, opens: Opens },
     /// Clicked a link in one.
-    Clicked {
-        source: SourceId,
-        channel: Option<Channel>,
-        alias: Option<String>,
-    },
+    Clicked { source: SourceId, channel: Option<Channel>, alias: Option<String> },
     /// Did the primary conversion on the most recent message; who is in control never counts.
     Converted { source: SourceId },
     /// Is in the control group, or (`is: false`) received the message and is not.
@@ -77,14 +70,10 @@ struct Parser {
     nodes: usize,
 }
 
-const FORMS: &str =
-    "all, any, not, received, opened, clicked, converted, in_control, never_received";
+const FORMS: &str = "all, any, not, received, opened, clicked, converted, in_control, never_received";
 
 fn wrong<T>(path: &str, detail: impl Into<String>) -> Result<T, FilterError> {
-    Err(FilterError {
-        path: path.to_owned(),
-        detail: detail.into(),
-    })
+    Err(FilterError { path: path.to_owned(), detail: detail.into() })
 }
 
 /// The fields of a leaf, taken one by one; what is left over is refused.
@@ -110,13 +99,8 @@ impl<'a> Fields<'a> {
 
     fn source(&mut self) -> Result<SourceId, FilterError> {
         match self.text("source")? {
-            None => wrong(
-                &self.at("source"),
-                "is missing; name a source, such as campaign/spring-sale",
-            ),
-            Some(text) => text
-                .parse()
-                .or_else(|e: String| wrong(&self.at("source"), e)),
+            None => wrong(&self.at("source"), "is missing; name a source, such as campaign/spring-sale"),
+            Some(text) => text.parse().or_else(|e: String| wrong(&self.at("source"), e)),
         }
     }
 
@@ -150,10 +134,7 @@ impl<'a> Fields<'a> {
             Some("machine") => Opens::Machine,
             Some("human") => Opens::Human,
             Some(other) => {
-                return wrong(
-                    &self.at("opens"),
-                    format!("`{}` must be any, machine or human", clip(other)),
-                );
+                return wrong(&self.at("opens"), format!("`{}` must be any, machine or human", clip(other)));
             }
         })
     }
@@ -168,11 +149,7 @@ impl<'a> Fields<'a> {
     }
 
     fn done(self, filter: Filter) -> Result<Filter, FilterError> {
-        match self
-            .fields
-            .keys()
-            .find(|k| !self.known.contains(&k.as_str()))
-        {
+        match self.fields.keys().find(|k| !self.known.contains(&k.as_str())) {
             Some(field) => wrong(
                 &self.at(&clip(field)),
                 format!("unknown field; the fields are {}", self.known.join(", ")),
@@ -191,35 +168,20 @@ impl Parser {
         if self.nodes > MAX_NODES {
             return wrong(path, format!("a filter has at most {MAX_NODES} conditions"));
         }
-        let Some((key, body)) = value
-            .as_object()
-            .filter(|o| o.len() == 1)
-            .and_then(|o| o.iter().next())
+        let Some((key, body)) = value.as_object().filter(|o| o.len() == 1).and_then(|o| o.iter().next())
         else {
-            return wrong(
-                path,
-                format!("must be an object with exactly one key, one of {FORMS}"),
-            );
+            return wrong(path, format!("must be an object with exactly one key, one of {FORMS}"));
         };
         let path = format!("{path}.{}", clip(key));
         match key.as_str() {
             "all" => Ok(Filter::All(self.list(body, &path, depth)?)),
             "any" => Ok(Filter::Any(self.list(body, &path, depth)?)),
-            "not" => Ok(Filter::Not(Box::new(self.filter(
-                body,
-                &path,
-                depth + 1,
-            )?))),
+            "not" => Ok(Filter::Not(Box::new(self.filter(body, &path, depth + 1)?))),
             _ => leaf(key, body, path),
         }
     }
 
-    fn list(
-        &mut self,
-        value: &Value,
-        path: &str,
-        depth: usize,
-    ) -> Result<Vec<Filter>, FilterError> {
+    fn list(&mut self, value: &Value, path: &str, depth: usize) -> Result<Vec<Filter>, FilterError> {
         match value.as_array() {
             None => wrong(path, "must be an array of filters"),
             Some(list) if list.is_empty() => wrong(path, "must not be empty"),
@@ -233,25 +195,14 @@ impl Parser {
 }
 
 fn leaf(key: &str, body: &Value, path: String) -> Result<Filter, FilterError> {
-    const KNOWN: [&str; 6] = [
-        "received",
-        "opened",
-        "clicked",
-        "converted",
-        "in_control",
-        "never_received",
-    ];
+    const KNOWN: [&str; 6] = ["received", "opened", "clicked", "converted", "in_control", "never_received"];
     if !KNOWN.contains(&key) {
         return wrong(&path, format!("unknown filter; the filters are {FORMS}"));
     }
     let Some(fields) = body.as_object() else {
         return wrong(&path, "must be an object");
     };
-    let mut f = Fields {
-        path,
-        fields,
-        known: Vec::new(),
-    };
+    let mut f = Fields { path, fields, known: Vec::new() };
     let filter = match key {
         "received" => Filter::Received {
             source: f.source()?,
@@ -262,30 +213,15 @@ fn leaf(key: &str, body: &Value, path: String) -> Result<Filter, FilterError> {
             )?,
             channel: f.channel()?,
         },
-        "opened" => Filter::Opened {
-            source: f.source()?,
-            channel: f.channel()?,
-            opens: f.opens()?,
-        },
+        "opened" => Filter::Opened { source: f.source()?, channel: f.channel()?, opens: f.opens()? },
         "clicked" => Filter::Clicked {
             source: f.source()?,
             channel: f.channel()?,
-            alias: f.checked(
-                "alias",
-                is_valid_alias,
-                "must be 1 to 256 bytes without control characters",
-            )?,
+            alias: f.checked("alias", is_valid_alias, "must be 1 to 256 bytes without control characters")?,
         },
-        "converted" => Filter::Converted {
-            source: f.source()?,
-        },
-        "in_control" => Filter::InControl {
-            source: f.source()?,
-            is: f.flag("is")?,
-        },
-        _ => Filter::NeverReceived {
-            channel: f.channel()?,
-        },
+        "converted" => Filter::Converted { source: f.source()? },
+        "in_control" => Filter::InControl { source: f.source()?, is: f.flag("is")? },
+        _ => Filter::NeverReceived { channel: f.channel()? },
     };
     f.done(filter)
 }
@@ -296,7 +232,21 @@ impl Filter {
     /// # Errors
     /// [`FilterError`], with the place.
     pub fn parse(value: &Value, path: &str) -> Result<Self, FilterError> {
-        Parser { nodes: 0 }.filter(value, path, 1)
+        let filter = Parser { nodes: 0 }.filter(value, path, 1)?;
+        let (sources, bytes) = (filter.sources().len(), value.to_string().len());
+        if sources > MAX_SOURCES {
+            return wrong(
+                path,
+                format!("a filter names at most {MAX_SOURCES} sources; this one names {sources}"),
+            );
+        }
+        if bytes > MAX_BYTES {
+            return wrong(
+                path,
+                format!("a filter has at most {MAX_BYTES} bytes of JSON; this one has {bytes}"),
+            );
+        }
+        Ok(filter)
     }
 
     /// The filter as JSON, as [`Filter::parse`] reads it.
@@ -316,18 +266,12 @@ impl Filter {
             Self::All(filters) => return json!({ "all": list(filters) }),
             Self::Any(filters) => return json!({ "any": list(filters) }),
             Self::Not(filter) => return json!({ "not": filter.to_json() }),
-            Self::Received {
-                variant,
-                channel: c,
-                ..
-            } => {
+            Self::Received { variant, channel: c, .. } => {
                 put("variant", variant.as_deref());
                 put("channel", channel(c));
                 "received"
             }
-            Self::Opened {
-                channel: c, opens, ..
-            } => {
+            Self::Opened { channel: c, opens, .. } => {
                 put("channel", channel(c));
                 let opens = match opens {
                     Opens::Any => None,
@@ -337,9 +281,7 @@ impl Filter {
                 put("opens", opens);
                 "opened"
             }
-            Self::Clicked {
-                channel: c, alias, ..
-            } => {
+            Self::Clicked { channel: c, alias, .. } => {
                 put("channel", channel(c));
                 put("alias", alias.as_deref());
                 "clicked"
@@ -372,9 +314,7 @@ impl Filter {
     /// Every source it names.
     pub fn sources(&self) -> BTreeSet<SourceId> {
         match self {
-            Self::All(filters) | Self::Any(filters) => {
-                filters.iter().flat_map(Self::sources).collect()
-            }
+            Self::All(filters) | Self::Any(filters) => filters.iter().flat_map(Self::sources).collect(),
             Self::Not(filter) => filter.sources(),
             leaf => leaf.source().into_iter().cloned().collect(),
         }
@@ -433,21 +373,12 @@ struct Atom {
 
 impl Atom {
     const fn of(ledger: usize, kind: Kind, channel: Option<Channel>) -> Self {
-        Self {
-            ledger,
-            kind,
-            channel,
-            machine: None,
-            variant: None,
-            alias: None,
-            primary: false,
-        }
+        Self { ledger, kind, channel, machine: None, variant: None, alias: None, primary: false }
     }
 
     fn matches(&self, facet: &Facet) -> bool {
-        let same = |want: &Option<String>, is: &Option<Box<str>>| {
-            want.is_none() || want.as_deref() == is.as_deref()
-        };
+        let same =
+            |want: &Option<String>, is: &Option<Box<str>>| want.is_none() || want.as_deref() == is.as_deref();
         facet.kind == self.kind
             && (self.channel.is_none() || self.channel == facet.channel)
             && self.machine.is_none_or(|m| m == facet.machine)
@@ -466,15 +397,8 @@ enum Node {
     Not(Box<Self>),
     Has(AtomId),
     HasNot(AtomId),
-    Converted {
-        conversion: AtomId,
-        received: AtomId,
-        control: AtomId,
-    },
-    Received {
-        received: AtomId,
-        and_not: AtomId,
-    },
+    Converted { conversion: AtomId, received: AtomId, control: AtomId },
+    Received { received: AtomId, and_not: AtomId },
     Unknown,
 }
 
@@ -499,11 +423,7 @@ pub struct FacetAtoms(Vec<Vec<u32>>);
 impl Program {
     /// Compiles a filter. Leaves over the sources in `unavailable` are unknown.
     pub fn compile(filter: &Filter, unavailable: &BTreeSet<SourceId>) -> Self {
-        let mut program = Self {
-            ledgers: Vec::new(),
-            atoms: Vec::new(),
-            root: Node::Unknown,
-        };
+        let mut program = Self { ledgers: Vec::new(), atoms: Vec::new(), root: Node::Unknown };
         program.root = program.node(filter, unavailable);
         if program.needs_universe() {
             program.ledger(LedgerId::Users);
@@ -523,81 +443,52 @@ impl Program {
     }
 
     fn ledger(&mut self, ledger: LedgerId) -> usize {
-        self.ledgers
-            .iter()
-            .position(|l| *l == ledger)
-            .unwrap_or_else(|| {
-                self.ledgers.push(ledger);
-                self.ledgers.len() - 1
-            })
+        self.ledgers.iter().position(|l| *l == ledger).unwrap_or_else(|| {
+            self.ledgers.push(ledger);
+            self.ledgers.len() - 1
+        })
     }
 
     fn atom(&mut self, atom: Atom) -> AtomId {
-        self.atoms
-            .iter()
-            .position(|a| *a == atom)
-            .unwrap_or_else(|| {
-                self.atoms.push(atom);
-                self.atoms.len() - 1
-            })
+        self.atoms.iter().position(|a| *a == atom).unwrap_or_else(|| {
+            self.atoms.push(atom);
+            self.atoms.len() - 1
+        })
     }
 
     fn node(&mut self, filter: &Filter, unavailable: &BTreeSet<SourceId>) -> Node {
         if filter.source().is_some_and(|s| unavailable.contains(s)) {
             return Node::Unknown;
         }
-        let mut nodes =
-            |filters: &[Filter]| filters.iter().map(|f| self.node(f, unavailable)).collect();
+        let mut nodes = |filters: &[Filter]| filters.iter().map(|f| self.node(f, unavailable)).collect();
         match filter {
             Filter::All(filters) => Node::All(nodes(filters)),
             Filter::Any(filters) => Node::Any(nodes(filters)),
             Filter::Not(filter) => Node::Not(Box::new(self.node(filter, unavailable))),
-            Filter::Received {
-                source,
-                variant,
-                channel,
-            } => {
+            Filter::Received { source, variant, channel } => {
                 let ledger = self.ledger(LedgerId::Source(source.clone()));
-                let atom = Atom {
-                    variant: variant.clone(),
-                    ..Atom::of(ledger, Kind::Received, *channel)
-                };
+                let atom = Atom { variant: variant.clone(), ..Atom::of(ledger, Kind::Received, *channel) };
                 Node::Has(self.atom(atom))
             }
-            Filter::Opened {
-                source,
-                channel,
-                opens,
-            } => {
+            Filter::Opened { source, channel, opens } => {
                 let ledger = self.ledger(LedgerId::Source(source.clone()));
                 let machine = match opens {
                     Opens::Any => None,
                     Opens::Machine => Some(true),
                     Opens::Human => Some(false),
                 };
-                Node::Has(self.atom(Atom {
-                    machine,
-                    ..Atom::of(ledger, Kind::Opened, *channel)
-                }))
+                Node::Has(self.atom(Atom { machine, ..Atom::of(ledger, Kind::Opened, *channel) }))
             }
-            Filter::Clicked {
-                source,
-                channel,
-                alias,
-            } => {
+            Filter::Clicked { source, channel, alias } => {
                 let ledger = self.ledger(LedgerId::Source(source.clone()));
-                Node::Has(self.atom(Atom {
-                    alias: alias.clone(),
-                    ..Atom::of(ledger, Kind::Clicked, *channel)
-                }))
+                Node::Has(
+                    self.atom(Atom { alias: alias.clone(), ..Atom::of(ledger, Kind::Clicked, *channel) }),
+                )
             }
             Filter::Converted { source } => {
                 let ledger = self.ledger(LedgerId::Source(source.clone()));
                 Node::Converted {
-                    conversion: self.atom(Atom {
-                        primary: true,
-                        ..Atom::of(ledger, Kind::Converted, None)
-                    }),
+                    conversion: self.atom(Atom { primary: true, ..Atom::of(ledger, Kind::Converted, None) }),
                     received: self.atom(Atom::of(ledger, Kind::Received, None)),
                     control: self.atom(Atom::of(ledger, Kind::Control, None)),
                 }
@@ -623,11 +514,7 @@ impl Program {
     /// Which atoms the facets of a batch of a ledger matter to. Once a batch, so that rows cost a look-up.
     pub fn facet_atoms(&self, ledger: usize, rows: &Rows) -> FacetAtoms {
         let of = |facet: &Facet| {
-            let atoms = self
-                .atoms
-                .iter()
-                .enumerate()
-                .filter(|(_, a)| a.ledger == ledger && a.matches(facet));
+            let atoms = self.atoms.iter().enumerate().filter(|(_, a)| a.ledger == ledger && a.matches(facet));
             atoms.map(|(i, _)| i as u32).collect()
         };
         FacetAtoms(rows.facets.iter().map(of).collect())
@@ -665,26 +552,14 @@ impl Node {
     fn answer(&self, facts: &[i64]) -> Truth {
         let has = |atom: &AtomId| facts[*atom] != NEVER;
         match self {
-            Self::All(nodes) => nodes
-                .iter()
-                .map(|n| n.answer(facts))
-                .min()
-                .unwrap_or(Truth::Yes),
-            Self::Any(nodes) => nodes
-                .iter()
-                .map(|n| n.answer(facts))
-                .max()
-                .unwrap_or(Truth::No),
+            Self::All(nodes) => nodes.iter().map(|n| n.answer(facts)).min().unwrap_or(Truth::Yes),
+            Self::Any(nodes) => nodes.iter().map(|n| n.answer(facts)).max().unwrap_or(Truth::No),
             Self::Not(node) => node.answer(facts).negate(),
             Self::Has(atom) => Truth::of(has(atom)),
             Self::HasNot(atom) => Truth::of(!has(atom)),
-            Self::Converted {
-                conversion,
-                received,
-                control,
-            } => Truth::of(
-                has(conversion) && !has(control) && facts[*conversion] >= facts[*received],
-            ),
+            Self::Converted { conversion, received, control } => {
+                Truth::of(has(conversion) && !has(control) && facts[*conversion] >= facts[*received])
+            }
             Self::Received { received, and_not } => Truth::of(has(received) && !has(and_not)),
             Self::Unknown => Truth::Unknown,
         }

@@ -35,19 +35,13 @@ pub const MAX_ID: usize = 128;
 
 /// Whether `id` is 1 to 128 characters of `A-Za-z0-9_.:-`.
 pub fn is_valid_id(id: &str) -> bool {
-    (1..=MAX_ID).contains(&id.len())
-        && id
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
+    (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
 }
 
 impl SourceId {
     /// A source by kind and id; `None` if the id is out of shape.
     pub fn new(kind: SourceKind, id: &str) -> Option<Self> {
-        is_valid_id(id).then(|| Self {
-            kind,
-            id: id.into(),
-        })
+        is_valid_id(id).then(|| Self { kind, id: id.into() })
     }
 
     /// Campaign or Canvas.
@@ -75,17 +69,11 @@ impl FromStr for SourceId {
             "campaign" => SourceKind::Campaign,
             "canvas" => SourceKind::Canvas,
             _ => {
-                return Err(format!(
-                    "`{}` is not a source; write campaign/ID",
-                    clip(text)
-                ));
+                return Err(format!("`{}` is not a source; write campaign/ID", clip(text)));
             }
         };
         Self::new(kind, id).ok_or_else(|| {
-            format!(
-                "`{}`: an id is 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : -",
-                clip(text)
-            )
+            format!("`{}`: an id is 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : -", clip(text))
         })
     }
 }
@@ -129,11 +117,7 @@ impl fmt::Display for LedgerId {
 impl FromStr for LedgerId {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "users" {
-            Ok(Self::Users)
-        } else {
-            text.parse().map(Self::Source)
-        }
+        if text == "users" { Ok(Self::Users) } else { text.parse().map(Self::Source) }
     }
 }
 
@@ -192,15 +176,7 @@ mod tests {
     fn sources_round_trip_and_bad_ones_say_what_is_wrong() {
         let source: SourceId = "campaign/spring-sale".parse().unwrap();
         assert_eq!(source.to_string(), "campaign/spring-sale");
-        for bad in [
-            "",
-            "campaign",
-            "campaign/",
-            "mail/x",
-            "campaign/a b",
-            "campaign/a/b",
-            "canvas/é",
-        ] {
+        for bad in ["", "campaign", "campaign/", "mail/x", "campaign/a b", "campaign/a/b", "canvas/é"] {
             assert!(bad.parse::<SourceId>().is_err(), "{bad}");
         }
         assert!(SourceId::new(SourceKind::Campaign, &"x".repeat(129)).is_none());

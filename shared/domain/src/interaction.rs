@@ -78,6 +78,39 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
+/// The items of a batch as text; no more of them than a request may hold, however long the body goes on.
+struct Items<'a>(Vec<&'a RawValue>);
+
+/// Marks the error of a batch with too many items among serde's other errors.
+const TOO_MANY: &str = "too many interactions";
+
+impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+    fn deserialize<D: de::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> de::Visitor<'de> for V {
+            type Value = Items<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an array of interactions")
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    if items.len() == MAX_ITEMS {
+                        return Err(de::Error::custom(TOO_MANY));
+                    }
+                    items.push(item);
+                }
+                Ok(Items(items))
+            }
+        }
+        d.deserialize_seq(V)
+    }
+}
+
+fn too_many() -> BatchError {
+    BatchError::TooMany(format!("a request holds at most {MAX_ITEMS} interactions; send several requests"))
+}
+
 /// One interaction as it stands in a request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,39 +148,24 @@ const TYPES: &str = "received, opened, clicked, converted, control, bounced, com
 impl Wire<'_> {
     /// The facet's canonical encoding goes to `facet`; returns the time.
     fn check(&self, now: Millis, facet: &mut Vec<u8>) -> Result<Millis, Refusal> {
-        check_user_id(&self.user_id.0)
-            .map_err(|d| ("invalid_user_id".into(), format!("user_id {d}")))?;
+        check_user_id(&self.user_id.0).map_err(|d| ("invalid_user_id".into(), format!("user_id {d}")))?;
         let id_rule = |field: &str, id: &str| {
-            format!(
-                "{field} `{}` must be 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : -",
-                clip(id)
-            )
+            format!("{field} `{}` must be 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : -", clip(id))
         };
         if !is_valid_id(&self.campaign_id.0) {
-            return refuse(
-                "invalid_campaign_id",
-                id_rule("campaign_id", &self.campaign_id.0),
-            );
+            return refuse("invalid_campaign_id", id_rule("campaign_id", &self.campaign_id.0));
         }
         let kind = self.kind()?;
         let channel = match &self.channel {
             Some(name) => match Channel::from_name(&name.0) {
                 Some(channel) => Some(channel),
                 None => {
-                    let detail = format!(
-                        "channel `{}` must be one of {}",
-                        clip(&name.0),
-                        Channel::names()
-                    );
+                    let detail = format!("channel `{}` must be one of {}", clip(&name.0), Channel::names());
                     return refuse("invalid_channel", detail);
                 }
             },
             None if matches!(kind, Kind::Received | Kind::Opened | Kind::Clicked) => {
-                let detail = format!(
-                    "{} needs a channel, one of {}",
-                    self.kind.0,
-                    Channel::names()
-                );
+                let detail = format!("{} needs a channel, one of {}", self.kind.0, Channel::names());
                 return refuse("missing_channel", detail);
             }
             None => None,
@@ -155,13 +173,8 @@ impl Wire<'_> {
         if let Some(id) = self.variant_id.as_ref().filter(|id| !is_valid_id(&id.0)) {
             return refuse("invalid_variant_id", id_rule("variant_id", &id.0));
         }
-        if self
-            .link_alias
-            .as_ref()
-            .is_some_and(|a| !is_valid_alias(&a.0))
-        {
-            let detail =
-                format!("link_alias must be 1 to {MAX_ALIAS} bytes without control characters");
+        if self.link_alias.as_ref().is_some_and(|a| !is_valid_alias(&a.0)) {
+            let detail = format!("link_alias must be 1 to {MAX_ALIAS} bytes without control characters");
             return refuse("invalid_link_alias", detail);
         }
         self.check_fields_fit(kind)?;
@@ -207,31 +220,16 @@ impl Wire<'_> {
                 }
             },
             other => {
-                return refuse(
-                    "invalid_type",
-                    format!("type `{}` must be one of {TYPES}", clip(other)),
-                );
+                return refuse("invalid_type", format!("type `{}` must be one of {TYPES}", clip(other)));
             }
         })
     }
 
     fn check_fields_fit(&self, kind: Kind) -> Result<(), Refusal> {
         let misfits = [
-            (
-                self.link_alias.is_some() && kind != Kind::Clicked,
-                "link_alias",
-                "clicked",
-            ),
-            (
-                self.machine.is_some() && kind != Kind::Opened,
-                "machine",
-                "opened",
-            ),
-            (
-                self.conversion.is_some() && kind != Kind::Converted,
-                "conversion",
-                "converted",
-            ),
+            (self.link_alias.is_some() && kind != Kind::Clicked, "link_alias", "clicked"),
+            (self.machine.is_some() && kind != Kind::Opened, "machine", "opened"),
+            (self.conversion.is_some() && kind != Kind::Converted, "conversion", "converted"),
             (
                 self.bounce.is_some() && !matches!(kind, Kind::HardBounced | Kind::SoftBounced),
                 "bounce",
@@ -241,10 +239,7 @@ impl Wire<'_> {
         match misfits.iter().find(|(misfit, ..)| *misfit) {
             Some((_, field, only)) => refuse(
                 "field_not_allowed",
-                format!(
-                    "{field} goes with type {only} only, not with {}",
-                    self.kind.0
-                ),
+                format!("{field} goes with type {only} only, not with {}", self.kind.0),
             ),
             None => Ok(()),
         }
@@ -270,17 +265,21 @@ pub fn is_valid_alias(alias: &str) -> bool {
     (1..=MAX_ALIAS).contains(&alias.len()) && !alias.chars().any(char::is_control)
 }
 
+/// Beyond what any interaction needs, even with every character escaped.
+const MAX_DIAGNOSED: usize = 16 << 10;
+
 /// What the fast path refused: finds out what to tell the sender.
 fn diagnose(text: &[u8]) -> Refusal {
+    if text.len() > MAX_DIAGNOSED {
+        let detail = format!("an interaction of {} bytes is not one; at most {MAX_DIAGNOSED}", text.len());
+        return ("invalid_item".into(), detail);
+    }
     let value: Value = match serde_json::from_slice(text) {
         Ok(value) => value,
         Err(e) => return ("invalid_json".into(), format!("not JSON: {e}")),
     };
     let Value::Object(fields) = &value else {
-        return (
-            "invalid_item".into(),
-            "an interaction is a JSON object".to_owned(),
-        );
+        return ("invalid_item".into(), "an interaction is a JSON object".to_owned());
     };
     const FIELDS: [(&str, &str); 10] = [
         ("user_id", "a string"),
@@ -292,10 +291,7 @@ fn diagnose(text: &[u8]) -> Refusal {
         ("bounce", "a string"),
         ("machine", "true or false"),
         ("conversion", "a whole number from 0 to 255"),
-        (
-            "time",
-            "an RFC 3339 time such as 2026-11-22T10:00:00Z, or epoch milliseconds",
-        ),
+        ("time", "an RFC 3339 time such as 2026-11-22T10:00:00Z, or epoch milliseconds"),
     ];
     if let Some(unknown) = fields.keys().find(|k| !FIELDS.iter().any(|(f, _)| f == k)) {
         let known = FIELDS.map(|(f, _)| f).join(", ");
@@ -317,16 +313,10 @@ fn diagnose(text: &[u8]) -> Refusal {
             (_, Some(v)) => v.is_string() || v.is_null(),
         };
         if !fits {
-            return (
-                format!("invalid_{field}").into(),
-                format!("{field} must be {what}"),
-            );
+            return (format!("invalid_{field}").into(), format!("{field} must be {what}"));
         }
     }
-    (
-        "invalid_item".into(),
-        "a field stands twice, or is out of shape".to_owned(),
-    )
+    ("invalid_item".into(), "a field stands twice, or is out of shape".to_owned())
 }
 
 #[derive(Clone, Copy)]
@@ -353,8 +343,7 @@ impl Pile {
             return Some(*n);
         }
         let n = self.facets.len() as u32;
-        self.facets
-            .push(Facet::decode(&mut crate::codec::Reader(encoded)).ok()?);
+        self.facets.push(Facet::decode(&mut crate::codec::Reader(encoded)).ok()?);
         self.numbers.insert(encoded.into(), n);
         Some(n)
     }
@@ -362,20 +351,13 @@ impl Pile {
     fn into_rows(mut self, ids: &[u8]) -> Rows {
         let id = |e: &Entry| &ids[e.id_start as usize..][..usize::from(e.id_len)];
         self.entries.sort_unstable_by(|a, b| {
-            a.id_len
-                .cmp(&b.id_len)
-                .then_with(|| id(a).cmp(id(b)))
-                .then(a.facet.cmp(&b.facet))
+            a.id_len.cmp(&b.id_len).then_with(|| id(a).cmp(id(b))).then(a.facet.cmp(&b.facet))
         });
         let mut out = Rows::with_facets(self.facets);
         let mut scratch: Vec<Row> = Vec::new();
         for user in self.entries.chunk_by(|a, b| id(a) == id(b)) {
             scratch.clear();
-            scratch.extend(user.iter().map(|e| Row {
-                facet: e.facet,
-                first_at: e.at,
-                last_at: e.at,
-            }));
+            scratch.extend(user.iter().map(|e| Row { facet: e.facet, first_at: e.at, last_at: e.at }));
             normalize(&mut scratch);
             out.push(user_hash(id(&user[0])), id(&user[0]), &scratch);
         }
@@ -431,32 +413,27 @@ impl Collector {
         #[serde(deny_unknown_fields)]
         struct Envelope<'a> {
             #[serde(borrow)]
-            interactions: Vec<&'a RawValue>,
+            interactions: Items<'a>,
         }
         let malformed = |e: serde_json::Error| {
-            let code = if e.is_data() {
-                "invalid_batch"
-            } else {
-                "invalid_json"
-            };
+            // At the start: further on there may be what the sender wrote.
+            if e.to_string().starts_with(TOO_MANY) {
+                return too_many();
+            }
+            let code = if e.is_data() { "invalid_batch" } else { "invalid_json" };
             // The error may repeat what was sent, at any length.
             let what = clip(&e.to_string());
-            let detail = format!(
-                "{what}; send {{\"interactions\":[…]}}, an array, or NDJSON as application/x-ndjson"
-            );
+            let detail =
+                format!("{what}; send {{\"interactions\":[…]}}, an array, or NDJSON as application/x-ndjson");
             BatchError::Malformed { code, detail }
         };
         let is_array = body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[');
         let items = if is_array {
-            serde_json::from_slice(body).map_err(malformed)?
+            serde_json::from_slice::<Items<'_>>(body).map_err(malformed)?
         } else {
-            serde_json::from_slice::<Envelope<'_>>(body)
-                .map_err(malformed)?
-                .interactions
+            serde_json::from_slice::<Envelope<'_>>(body).map_err(malformed)?.interactions
         };
-        items
-            .into_iter()
-            .try_for_each(|item| self.add(item.get().as_bytes()))
+        items.0.into_iter().try_for_each(|item| self.add(item.get().as_bytes()))
     }
 
     /// Takes newline-delimited JSON; blank lines do not count.
@@ -464,9 +441,7 @@ impl Collector {
     /// # Errors
     /// [`BatchError`] if there is too much of it.
     pub fn add_ndjson(&mut self, body: &[u8]) -> Result<(), BatchError> {
-        let lines = body
-            .split(|b| *b == b'\n')
-            .filter(|line| !line.trim_ascii().is_empty());
+        let lines = body.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty());
         lines.into_iter().try_for_each(|line| self.add(line))
     }
 
@@ -474,9 +449,7 @@ impl Collector {
         let index = self.items;
         self.items += 1;
         if self.items > MAX_ITEMS {
-            return Err(BatchError::TooMany(format!(
-                "a request holds at most {MAX_ITEMS} interactions; send several requests"
-            )));
+            return Err(too_many());
         }
         let outcome = match serde_json::from_slice::<Wire<'_>>(text) {
             // An array of the fields' values would do for serde, but is no interaction.
@@ -493,11 +466,7 @@ impl Collector {
             _ => Err(diagnose(text)),
         };
         if let Err((code, detail)) = outcome {
-            self.rejected.push(Rejection {
-                index,
-                code,
-                detail,
-            });
+            self.rejected.push(Rejection { index, code, detail });
         }
         Ok(())
     }
@@ -518,9 +487,7 @@ impl Collector {
         };
         if pile.in_users.len() <= number as usize {
             let mut encoded = Vec::new();
-            pile.facets[number as usize]
-                .for_users()
-                .encode(&mut encoded);
+            pile.facets[number as usize].for_users().encode(&mut encoded);
             let Some(in_users) = self.users.number(&encoded) else {
                 return Ok(refuse("invalid_item", "the interaction is out of shape"));
             };
@@ -536,10 +503,7 @@ impl Collector {
         };
         self.ids.extend_from_slice(id);
         pile.entries.push(entry);
-        self.users.entries.push(Entry {
-            facet: pile.in_users[number as usize],
-            ..entry
-        });
+        self.users.entries.push(Entry { facet: pile.in_users[number as usize], ..entry });
         Ok(Ok(()))
     }
 
@@ -571,10 +535,7 @@ impl Collector {
 
     /// The campaigns that interactions were taken for.
     pub fn sources(&self) -> impl Iterator<Item = &SourceId> {
-        self.piles
-            .iter()
-            .filter(|(_, p)| !p.entries.is_empty())
-            .map(|(s, _)| s)
+        self.piles.iter().filter(|(_, p)| !p.entries.is_empty()).map(|(s, _)| s)
     }
 
     /// Takes back what was taken for some campaigns, for the reason given.
@@ -598,12 +559,7 @@ impl Collector {
     }
 
     fn drop_items(&mut self, gone: impl Fn(u32) -> bool) {
-        for pile in self
-            .piles
-            .iter_mut()
-            .map(|(_, p)| p)
-            .chain([&mut self.users])
-        {
+        for pile in self.piles.iter_mut().map(|(_, p)| p).chain([&mut self.users]) {
             pile.entries.retain(|e| !gone(e.index));
         }
     }
@@ -618,9 +574,8 @@ impl Collector {
             }
             let mut seen: HashMap<&[u8], HashSet<u32>> = HashMap::new();
             for e in &pile.entries {
-                let facets = seen
-                    .entry(&self.ids[e.id_start as usize..][..usize::from(e.id_len)])
-                    .or_default();
+                let facets =
+                    seen.entry(&self.ids[e.id_start as usize..][..usize::from(e.id_len)]).or_default();
                 if facets.len() < MAX_FACETS_PER_USER {
                     facets.insert(e.facet);
                 } else if !facets.contains(&e.facet) {
@@ -655,10 +610,6 @@ impl Collector {
                 ledgers.push((LedgerId::Source(source), pile.into_rows(&ids)));
             }
         }
-        Collected {
-            ledgers,
-            accepted,
-            rejected: self.rejected,
-        }
+        Collected { ledgers, accepted, rejected: self.rejected }
     }
 }

@@ -117,13 +117,33 @@ pub struct Copy {
     pub bytes: u64,
 }
 
-/// Data that did not verify. Nothing of the ledger is deleted until a later check succeeds.
+impl Copy {
+    /// Whether it was ever verified; one that was not may be deleted even in quarantine. (A run without rows has a live
+    /// copy of no bytes, and nothing to delete.)
+    pub const fn was_live(&self) -> bool {
+        matches!(self.life, Life::Live | Life::Retired) || self.bytes > 0
+    }
+}
+
+/// Data that did not verify. No verified copy of the ledger is deleted until what is suspect has been checked again,
+/// successfully.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Quarantine {
     /// What did not match, and where.
     pub reason: String,
     /// Since when.
     pub since: Millis,
+    /// The runs whose rows were being read.
+    pub runs: Vec<RunId>,
+    /// Whether inbox blocks were, too.
+    #[serde(default)]
+    pub inbox: bool,
+}
+
+impl Quarantine {
+    fn is_of_anything(&self) -> bool {
+        self.inbox || !self.runs.is_empty()
+    }
 }
 
 /// The manifest of one ledger. A ledger that was never rewritten has none: `Manifest::default()`.
@@ -170,30 +190,22 @@ impl Manifest {
 
     /// The live copy of a run in a tier.
     pub fn live(&self, run: RunId, tier: Tier) -> Option<&Copy> {
-        self.copies
-            .iter()
-            .find(|c| c.run == run && c.tier == tier && c.life == Life::Live)
+        self.copies.iter().find(|c| c.run == run && c.tier == tier && c.life == Life::Live)
     }
 
     /// The rewrite under way; there is at most one.
     pub fn staged_rewrite(&self) -> Option<&Copy> {
-        self.copies
-            .iter()
-            .find(|c| c.life == Life::Staged && c.inputs.is_some())
+        self.copies.iter().find(|c| c.life == Life::Staged && c.inputs.is_some())
     }
 
     /// Further copies of listed runs that are under way.
     pub fn staged_copies(&self) -> impl Iterator<Item = &Copy> {
-        self.copies
-            .iter()
-            .filter(|c| c.life == Life::Staged && c.inputs.is_none())
+        self.copies.iter().filter(|c| c.life == Life::Staged && c.inputs.is_none())
     }
 
     /// Runs without a live copy in that tier.
     pub fn runs_without(&self, tier: Tier) -> impl Iterator<Item = &Run> {
-        self.runs
-            .iter()
-            .filter(move |r| self.live(r.id, tier).is_none())
+        self.runs.iter().filter(move |r| self.live(r.id, tier).is_none())
     }
 
     /// What all listed rows add up to; of users and kinds an upper bound where there are several runs.
@@ -201,17 +213,17 @@ impl Manifest {
         Tally::sum(self.runs.iter().map(|r| &r.tally))
     }
 
-    /// When the sweeper must look at the ledger's storage again: inbox blocks to clear, staged copies without
-    /// progress, retired copies past the grace, doomed bytes. Never while in quarantine: nothing is deleted then.
+    /// When the sweeper must look at the ledger's storage again: inbox blocks to clear, staged rewrites without
+    /// progress, retired copies past the grace, doomed bytes. A restore's staged copies are looked after with its source.
     pub fn wake_at(&self) -> Option<Millis> {
-        if self.quarantine.is_some() {
-            return None;
-        }
-        let copies = self.copies.iter().filter_map(|c| match c.life {
+        let is_kept = |c: &Copy| self.quarantine.is_some() && c.was_live();
+        let copies = self.copies.iter().filter(|c| !is_kept(c)).filter_map(|c| match c.life {
             Life::Live => None,
+            Life::Staged if c.inputs.is_none() => None,
             Life::Staged | Life::Retired | Life::Doomed => Some(c.since.plus(GRACE_MILLIS)),
         });
-        let clearing = self.clearing.and_then(|id| self.copy(id)).map(|c| c.since);
+        let clearing = self.clearing.filter(|_| self.quarantine.is_none());
+        let clearing = clearing.and_then(|id| self.copy(id)).map(|c| c.since);
         copies.chain(clearing).min()
     }
 
@@ -237,19 +249,9 @@ impl Manifest {
     ///
     /// # Errors
     /// The copy is no longer staged.
-    pub fn commit_rewrite(
-        &self,
-        id: CopyId,
-        tally: Tally,
-        bytes: u64,
-        now: Millis,
-    ) -> Result<Self, Illegal> {
+    pub fn commit_rewrite(&self, id: CopyId, tally: Tally, bytes: u64, now: Millis) -> Result<Self, Illegal> {
         let mut next = self.clone();
-        let Some(copy) = next
-            .copies
-            .iter_mut()
-            .find(|c| c.id == id && c.life == Life::Staged)
-        else {
+        let Some(copy) = next.copies.iter_mut().find(|c| c.id == id && c.life == Life::Staged) else {
             return illegal(format!("copy {id} is no longer staged"));
         };
         (copy.life, copy.since, copy.bytes) = (Life::Live, now, bytes);
@@ -259,13 +261,9 @@ impl Manifest {
             next.clearing = Some(id);
         }
         next.runs.retain(|r| !inputs.runs.contains(&r.id));
-        next.runs.push(Run {
-            id: run,
-            slots,
-            tally,
-        });
+        next.runs.push(Run { id: run, slots, tally });
         next.retire(now, |c| inputs.runs.contains(&c.run));
-        next.quarantine = None;
+        next.release(&inputs);
         Ok(next)
     }
 
@@ -275,50 +273,43 @@ impl Manifest {
     /// The copy is no longer staged.
     pub fn commit_copy(&self, id: CopyId, bytes: u64, now: Millis) -> Result<Self, Illegal> {
         let mut next = self.clone();
-        let Some(copy) = next
-            .copies
-            .iter_mut()
-            .find(|c| c.id == id && c.life == Life::Staged)
-        else {
+        let Some(copy) = next.copies.iter_mut().find(|c| c.id == id && c.life == Life::Staged) else {
             return illegal(format!("copy {id} is no longer staged"));
         };
         (copy.life, copy.since, copy.bytes) = (Life::Live, now, bytes);
-        next.quarantine = None;
+        let checked = Inputs { runs: vec![copy.run], inbox_blocks: 0 };
+        next.release(&checked);
         Ok(next)
+    }
+
+    /// What was read whole and compared is suspect no more.
+    fn release(&mut self, checked: &Inputs) {
+        if let Some(quarantine) = &mut self.quarantine {
+            quarantine.runs.retain(|r| !checked.runs.contains(r));
+            quarantine.inbox &= checked.inbox_blocks == 0;
+        }
+        self.quarantine = self.quarantine.take().filter(Quarantine::is_of_anything);
     }
 
     /// Makes the data available: every run has a live hot copy.
     pub fn available(&self) -> Self {
-        Self {
-            state: DataState::Available,
-            ..self.clone()
-        }
+        Self { state: DataState::Available, ..self.clone() }
     }
 
     /// Makes the data expired: hot copies retire.
     pub fn expired(&self, now: Millis) -> Self {
-        let mut next = Self {
-            state: DataState::Expired,
-            ..self.clone()
-        };
+        let mut next = Self { state: DataState::Expired, ..self.clone() };
         next.retire(now, |c| c.tier == Tier::Hot);
         next
     }
 
     /// Begins to restore.
     pub fn restoring(&self) -> Self {
-        Self {
-            state: DataState::Restoring,
-            ..self.clone()
-        }
+        Self { state: DataState::Restoring, ..self.clone() }
     }
 
     fn retire(&mut self, now: Millis, which: impl Fn(&Copy) -> bool) {
-        for copy in self
-            .copies
-            .iter_mut()
-            .filter(|c| c.life == Life::Live && which(c))
-        {
+        for copy in self.copies.iter_mut().filter(|c| c.life == Life::Live && which(c)) {
             (copy.life, copy.since) = (Life::Retired, now);
         }
     }
@@ -326,17 +317,13 @@ impl Manifest {
     /// Gives up staged copies that `which` picks.
     pub fn abandon(&self, now: Millis, which: impl Fn(&Copy) -> bool) -> Self {
         let mut next = self.clone();
-        for copy in next
-            .copies
-            .iter_mut()
-            .filter(|c| c.life == Life::Staged && which(c))
-        {
+        for copy in next.copies.iter_mut().filter(|c| c.life == Life::Staged && which(c)) {
             (copy.life, copy.since) = (Life::Doomed, now);
         }
         next
     }
 
-    /// Dooms what is past the grace: retired copies, and staged ones that `stalled` says make no progress. Not a copy
+    /// Dooms what is past the grace: retired copies, and staged rewrites that `stalled` says make no progress. Not a copy
     /// whose inputs are still to be cleared, since they are recorded with it; in quarantine no retired one.
     pub fn doom(&self, now: Millis, stalled: impl Fn(&Copy) -> bool) -> Self {
         let mut next = self.clone();
@@ -344,7 +331,7 @@ impl Manifest {
         let past = |c: &&mut Copy| now >= c.since.plus(GRACE_MILLIS) && Some(c.id) != clearing;
         for copy in next.copies.iter_mut().filter(past) {
             let is_unneeded = copy.life == Life::Retired && self.quarantine.is_none();
-            if is_unneeded || (copy.life == Life::Staged && stalled(copy)) {
+            if is_unneeded || (copy.life == Life::Staged && copy.inputs.is_some() && stalled(copy)) {
                 (copy.life, copy.since) = (Life::Doomed, now);
             }
         }
@@ -354,11 +341,7 @@ impl Manifest {
     /// Gives staged copies that `which` picks another grace: they make progress.
     pub fn renew(&self, now: Millis, which: impl Fn(&Copy) -> bool) -> Self {
         let mut next = self.clone();
-        for copy in next
-            .copies
-            .iter_mut()
-            .filter(|c| c.life == Life::Staged && which(c))
-        {
+        for copy in next.copies.iter_mut().filter(|c| c.life == Life::Staged && which(c)) {
             copy.since = now;
         }
         next
@@ -378,15 +361,18 @@ impl Manifest {
         next
     }
 
-    /// Puts the ledger in quarantine.
-    pub fn quarantined(&self, reason: &str, now: Millis) -> Self {
-        Self {
-            quarantine: Some(Quarantine {
-                reason: reason.to_owned(),
-                since: now,
-            }),
-            ..self.clone()
+    /// Puts the ledger in quarantine, for what went into `copy` or was to. Not for runs that were replaced meanwhile:
+    /// they were read whole for it, and will never be again.
+    pub fn quarantined(&self, reason: &str, copy: &Copy, now: Millis) -> Self {
+        let mut runs = copy.inputs.as_ref().map_or_else(|| vec![copy.run], |i| i.runs.clone());
+        let mut inbox = copy.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0);
+        if let Some(before) = &self.quarantine {
+            runs.extend(before.runs.iter().filter(|r| !runs.contains(r)).copied().collect::<Vec<_>>());
+            inbox |= before.inbox;
         }
+        runs.retain(|r| self.run(*r).is_some());
+        let quarantine = Quarantine { reason: reason.to_owned(), since: now, runs, inbox };
+        Self { quarantine: Some(quarantine).filter(Quarantine::is_of_anything), ..self.clone() }
     }
 }
 
@@ -399,16 +385,44 @@ pub fn check(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
         return illegal("a swap moves the version by one and keeps the epoch");
     }
     if new.runs.len() > MAX_RUNS || new.copies.len() > MAX_COPIES {
-        return illegal(format!(
-            "a manifest lists at most {MAX_RUNS} runs and {MAX_COPIES} copies"
-        ));
+        return illegal(format!("a manifest lists at most {MAX_RUNS} runs and {MAX_COPIES} copies"));
     }
     check_ids(new)?;
     check_state(new)?;
     check_lives(old, new)?;
     check_runs(old, new)?;
     check_retired(old, new)?;
-    check_rewrite(old, new)
+    check_rewrite(old, new)?;
+    check_quarantine(old, new)
+}
+
+/// Whether the swap makes a staged copy live that satisfies `which`.
+fn commits(old: &Manifest, new: &Manifest, which: impl Fn(&Copy) -> bool) -> bool {
+    let was_staged = |c: &Copy| old.copy(c.id).is_some_and(|b| b.life == Life::Staged);
+    new.copies.iter().any(|c| c.life == Life::Live && was_staged(c) && which(c))
+}
+
+/// What is suspect stays so until it was read whole and compared: as a rewrite's input, or for a further copy of it.
+fn check_quarantine(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
+    let Some(before) = &old.quarantine else { return Ok(()) };
+    if old.clearing.is_some() && new.clearing.is_none() {
+        return illegal("inbox blocks are not cleared in quarantine");
+    }
+    let after = new.quarantine.as_ref();
+    let reads = |c: &Copy, run: &RunId| c.inputs.as_ref().map_or(c.run == *run, |i| i.runs.contains(run));
+    for run in before.runs.iter().filter(|r| !after.is_some_and(|a| a.runs.contains(r))) {
+        if !commits(old, new, |c| reads(c, run)) {
+            return illegal(format!("run {run} is in quarantine until it is read whole"));
+        }
+    }
+    let reads_inbox = |c: &Copy| c.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0);
+    if before.inbox && !after.is_some_and(|a| a.inbox) && !commits(old, new, reads_inbox) {
+        return illegal("the inbox is in quarantine until it is read whole");
+    }
+    match old.copies.iter().find(|c| new.copy(c.id).is_none() && c.was_live()) {
+        Some(copy) => illegal(format!("copy {} is not deleted in quarantine", copy.id)),
+        None => Ok(()),
+    }
 }
 
 fn check_ids(new: &Manifest) -> Result<(), Illegal> {
@@ -423,17 +437,11 @@ fn check_ids(new: &Manifest) -> Result<(), Illegal> {
 }
 
 fn check_state(new: &Manifest) -> Result<(), Illegal> {
-    let needed = if new.state == DataState::Available {
-        Tier::Hot
-    } else {
-        Tier::Cold
-    };
+    let needed = if new.state == DataState::Available { Tier::Hot } else { Tier::Cold };
     match new.runs_without(needed).next() {
-        Some(run) => illegal(format!(
-            "{} needs a live {needed:?} copy of run {}",
-            new.state.as_str(),
-            run.id
-        )),
+        Some(run) => {
+            illegal(format!("{} needs a live {needed:?} copy of run {}", new.state.as_str(), run.id))
+        }
         None => Ok(()),
     }
 }
@@ -442,10 +450,7 @@ fn check_lives(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
     for copy in &new.copies {
         let Some(before) = old.copy(copy.id) else {
             if copy.life != Life::Staged {
-                return illegal(format!(
-                    "copy {} must be staged before it is {:?}",
-                    copy.id, copy.life
-                ));
+                return illegal(format!("copy {} must be staged before it is {:?}", copy.id, copy.life));
             }
             continue;
         };
@@ -459,30 +464,22 @@ fn check_lives(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
                     | (Life::Retired, Life::Doomed)
             );
         if !unchanged || !forward {
-            return illegal(format!(
-                "copy {} cannot go from {:?} to {:?}",
-                copy.id, before.life, copy.life
-            ));
+            return illegal(format!("copy {} cannot go from {:?} to {:?}", copy.id, before.life, copy.life));
         }
         if (before.life, copy.life) == (Life::Retired, Life::Doomed) {
-            check_doomed(new, before, copy)?;
+            check_doomed(old.quarantine.is_some(), new, before, copy)?;
         }
     }
-    match old
-        .copies
-        .iter()
-        .find(|c| new.copy(c.id).is_none() && c.life != Life::Doomed)
-    {
-        Some(copy) => illegal(format!(
-            "copy {} is {:?}, and only doomed copies are forgotten",
-            copy.id, copy.life
-        )),
+    match old.copies.iter().find(|c| new.copy(c.id).is_none() && c.life != Life::Doomed) {
+        Some(copy) => {
+            illegal(format!("copy {} is {:?}, and only doomed copies are forgotten", copy.id, copy.life))
+        }
         None => Ok(()),
     }
 }
 
-fn check_doomed(new: &Manifest, before: &Copy, copy: &Copy) -> Result<(), Illegal> {
-    let why = if new.quarantine.is_some() {
+fn check_doomed(is_quarantined: bool, new: &Manifest, before: &Copy, copy: &Copy) -> Result<(), Illegal> {
+    let why = if new.quarantine.is_some() || is_quarantined {
         "in quarantine"
     } else if new.clearing == Some(copy.id) {
         "while its inbox blocks are still to be cleared"
@@ -497,26 +494,19 @@ fn check_doomed(new: &Manifest, before: &Copy, copy: &Copy) -> Result<(), Illega
 /// The copy of a rewrite that this swap commits.
 fn committed<'a>(old: &Manifest, new: &'a Manifest) -> Option<&'a Copy> {
     new.copies.iter().find(|c| {
-        c.life == Life::Live
-            && c.inputs.is_some()
-            && old.copy(c.id).is_some_and(|b| b.life == Life::Staged)
+        c.life == Life::Live && c.inputs.is_some() && old.copy(c.id).is_some_and(|b| b.life == Life::Staged)
     })
 }
 
 fn check_runs(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
     let commit = committed(old, new);
-    let replaced: &[RunId] = commit
-        .and_then(|c| c.inputs.as_ref())
-        .map_or(&[], |i| &i.runs);
+    let replaced: &[RunId] = commit.and_then(|c| c.inputs.as_ref()).map_or(&[], |i| &i.runs);
     for run in &old.runs {
         match new.run(run.id) {
             Some(same) if same == run && !replaced.contains(&run.id) => {}
             None if replaced.contains(&run.id) => {}
             _ => {
-                return illegal(format!(
-                    "run {} may only be replaced by a rewrite of it",
-                    run.id
-                ));
+                return illegal(format!("run {} may only be replaced by a rewrite of it", run.id));
             }
         }
     }
@@ -530,15 +520,10 @@ fn check_runs(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
     }
     // This is also what makes a commit list its run. A live copy of no run would neither be read nor ever collected.
     let is_of_a_run = |c: &Copy| new.run(c.run).is_some_and(|r| r.slots == c.slots);
-    match new
-        .copies
-        .iter()
-        .find(|c| c.life == Life::Live && !is_of_a_run(c))
-    {
-        Some(copy) => illegal(format!(
-            "run {} of live copy {} is not listed, or in other slots",
-            copy.run, copy.id
-        )),
+    match new.copies.iter().find(|c| c.life == Life::Live && !is_of_a_run(c)) {
+        Some(copy) => {
+            illegal(format!("run {} of live copy {} is not listed, or in other slots", copy.run, copy.id))
+        }
         None => Ok(()),
     }
 }
@@ -546,10 +531,7 @@ fn check_runs(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
 fn check_retired(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
     for copy in old.copies.iter().filter(|c| c.life == Life::Live) {
         let is_live = new.copy(copy.id).is_some_and(|c| c.life == Life::Live);
-        let other = new
-            .copies
-            .iter()
-            .any(|c| c.run == copy.run && c.life == Life::Live);
+        let other = new.copies.iter().any(|c| c.run == copy.run && c.life == Life::Live);
         if !is_live && !other && new.run(copy.run).is_some() {
             return illegal(format!("copy {} is the last of run {}", copy.id, copy.run));
         }
@@ -558,20 +540,15 @@ fn check_retired(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
 }
 
 fn check_rewrite(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
-    let staged = |m: &Manifest| {
-        m.copies
-            .iter()
-            .filter(|c| c.life == Life::Staged && c.inputs.is_some())
-            .count()
-    };
+    let staged =
+        |m: &Manifest| m.copies.iter().filter(|c| c.life == Life::Staged && c.inputs.is_some()).count();
     if staged(new) > 1 {
         return illegal("a ledger has one rewrite at a time");
     }
     for copy in new.copies.iter().filter(|c| old.copy(c.id).is_none()) {
         match &copy.inputs {
             Some(inputs) => {
-                let is_new =
-                    old.run(copy.run).is_none() && old.copies.iter().all(|c| c.run != copy.run);
+                let is_new = old.run(copy.run).is_none() && old.copies.iter().all(|c| c.run != copy.run);
                 if !is_new || inputs.runs.iter().any(|r| old.run(*r).is_none()) {
                     return illegal(format!(
                         "copy {}: a rewrite makes a new run out of listed ones",
@@ -582,9 +559,7 @@ fn check_rewrite(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
                     return illegal("the inbox blocks of the rewrite before must be cleared first");
                 }
                 if inputs.inbox_blocks as usize > MAX_INBOX_KEYS {
-                    return illegal(format!(
-                        "a rewrite takes at most {MAX_INBOX_KEYS} inbox blocks"
-                    ));
+                    return illegal(format!("a rewrite takes at most {MAX_INBOX_KEYS} inbox blocks"));
                 }
             }
             None if old.run(copy.run).is_none_or(|r| r.slots != copy.slots) => {
@@ -593,14 +568,11 @@ fn check_rewrite(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
             None => {}
         }
     }
-    let expected = committed(old, new)
-        .filter(|c| c.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0))
-        .map(|c| c.id);
+    let expected =
+        committed(old, new).filter(|c| c.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0)).map(|c| c.id);
     match (old.clearing, new.clearing) {
         (None, now) if now == expected => Ok(()),
-        (Some(before), now) if expected.is_none() && (now.is_none() || now == Some(before)) => {
-            Ok(())
-        }
+        (Some(before), now) if expected.is_none() && (now.is_none() || now == Some(before)) => Ok(()),
         _ => illegal(
             "inbox blocks are cleared after the commit of the rewrite that took them, and before the next",
         ),

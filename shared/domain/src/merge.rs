@@ -42,20 +42,13 @@ impl<'a> Group<'a> {
 impl Merge {
     /// A merge of `streams` streams, none of which has been fed yet.
     pub fn new(streams: usize) -> Self {
-        let streams = std::iter::repeat_with(Stream::default)
-            .take(streams)
-            .collect();
-        Self {
-            streams,
-            members: Vec::new(),
-        }
+        let streams = std::iter::repeat_with(Stream::default).take(streams).collect();
+        Self { streams, members: Vec::new() }
     }
 
     /// A stream that must be fed or finished before the merge can go on.
     pub fn needs(&self) -> Option<usize> {
-        self.streams
-            .iter()
-            .position(|s| s.at == s.rows.len() && !s.finished)
+        self.streams.iter().position(|s| s.at == s.rows.len() && !s.finished)
     }
 
     /// Gives a stream its next batch.
@@ -107,10 +100,7 @@ impl Merge {
         for (stream, _) in &self.members {
             self.streams[*stream].at += 1;
         }
-        Some(Group {
-            streams: &self.streams,
-            members: &self.members,
-        })
+        Some(Group { streams: &self.streams, members: &self.members })
     }
 }
 
@@ -129,15 +119,7 @@ mod tests {
         ids.dedup();
         let mut rows = Rows::with_facets(vec![Facet::of(Kind::Received)]);
         for id in ids {
-            rows.push(
-                user_hash(&id),
-                &id,
-                &[Row {
-                    facet: 0,
-                    first_at: 1,
-                    last_at: 2,
-                }],
-            );
+            rows.push(user_hash(&id), &id, &[Row { facet: 0, first_at: 1, last_at: 2 }]);
         }
         rows
     }

@@ -9,10 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// How long a worker has for a part before others may try it, in production: somewhat more than a Lambda lives.
 pub const LEASE_MILLIS: i64 = 16 * 60 * 1000;
-/// After how many failures a part, and with it the work it belongs to, fails.
-pub const MAX_FAILURES: u32 = 5;
-/// After how many attempts it does, whether or not they lived to report a failure.
-pub const MAX_ATTEMPTS: u32 = 100;
+/// After how many attempts a part, and with it the work it belongs to, fails: some hours of leases.
+pub const MAX_ATTEMPTS: u32 = 25;
 
 /// What is known of a part. Its first claim makes it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -21,9 +19,9 @@ pub struct Part {
     pub attempt: u32,
     /// Until when nobody else may claim the part.
     pub lease_until: Millis,
-    /// How many attempts reported a failure.
+    /// Who claimed it last: tells one's own claim, whose answer was lost, from another's.
     #[serde(default)]
-    pub failures: u32,
+    pub claimed_by: String,
     /// The outcome: the first attempt that was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<PartDone>,
@@ -65,16 +63,13 @@ impl Part {
 
     /// Whether no attempt is left.
     pub fn is_exhausted(&self, now: Millis) -> bool {
-        self.is_free(now) && (self.failures >= MAX_FAILURES || self.attempt >= MAX_ATTEMPTS)
+        self.is_free(now) && self.attempt >= MAX_ATTEMPTS
     }
 }
 
 /// Adds up what the parts of a rewrite consumed of a run.
 pub fn consumed_of(parts: &[PartDone], run: RunId) -> (u64, Digest) {
-    let of_run = parts
-        .iter()
-        .flat_map(|p| &p.consumed)
-        .filter(|c| c.run == run);
+    let of_run = parts.iter().flat_map(|p| &p.consumed).filter(|c| c.run == run);
     of_run.fold((0, Digest::default()), |(rows, digest), c| {
         (rows + c.rows, Digest(digest.0.wrapping_add(c.digest.0)))
     })

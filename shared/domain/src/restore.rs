@@ -67,7 +67,7 @@ impl Request {
             };
         }
         match self {
-            _ if self.failed == self.items => RequestState::Failed,
+            _ if self.failed > 0 && self.failed == self.items => RequestState::Failed,
             _ if self.failed > 0 => RequestState::PartlyFailed,
             _ if self.is_cancelled && self.cancelled > 0 => RequestState::Cancelled,
             _ => RequestState::Completed,
@@ -120,24 +120,15 @@ pub struct Item {
 impl Item {
     /// An item that has not begun.
     pub const fn queued(source: SourceId) -> Self {
-        Self {
-            source,
-            state: ItemState::Queued,
-            users_total: 0,
-            expires_at: None,
-            error: None,
-        }
+        Self { source, state: ItemState::Queued, users_total: 0, expires_at: None, error: None }
     }
 
     /// This item after its source's restore ended so.
     pub fn ended(&self, outcome: &Outcome) -> Self {
         match outcome {
-            Outcome::Restored { expires_at } => Self {
-                state: ItemState::Restored,
-                expires_at: *expires_at,
-                error: None,
-                ..self.clone()
-            },
+            Outcome::Restored { expires_at } => {
+                Self { state: ItemState::Restored, expires_at: *expires_at, error: None, ..self.clone() }
+            }
             Outcome::Failed { error } => Self {
                 state: ItemState::Failed,
                 error: Some(error.clone()),
@@ -172,11 +163,11 @@ pub enum Subject {
         /// Which.
         request: RequestId,
     },
-    /// Data did not verify and is in quarantine.
-    Quarantine {
+    /// Work on a source's data failed and needs a person.
+    Trouble {
         /// Whose data.
         source: SourceId,
-        /// What is wrong.
+        /// What went wrong.
         reason: String,
     },
 }
@@ -211,30 +202,13 @@ pub const MAX_NOTICE_ATTEMPTS: u32 = 10;
 
 impl Notice {
     /// A notice that nobody tried to send yet; the sweeper looks at it at `look_at` if it is still there then.
-    pub fn new(
-        id: String,
-        to: String,
-        subject: Subject,
-        created_at: Millis,
-        look_at: Millis,
-    ) -> Self {
-        Self {
-            id,
-            to,
-            subject,
-            created_at,
-            attempts: 0,
-            sent_at: None,
-            failed: None,
-            lease_until: look_at,
-        }
+    pub fn new(id: String, to: String, subject: Subject, created_at: Millis, look_at: Millis) -> Self {
+        Self { id, to, subject, created_at, attempts: 0, sent_at: None, failed: None, lease_until: look_at }
     }
 
     /// Whether a notifier may try it.
     pub fn is_free(&self, now: Millis) -> bool {
-        self.sent_at.is_none()
-            && self.failed.is_none()
-            && (self.attempts == 0 || self.lease_until <= now)
+        self.sent_at.is_none() && self.failed.is_none() && (self.attempts == 0 || self.lease_until <= now)
     }
 
     /// When the sweeper must look at it.

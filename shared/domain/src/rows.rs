@@ -91,10 +91,7 @@ pub struct Rows {
 impl Rows {
     /// No users, and this dictionary.
     pub fn with_facets(facets: Vec<Facet>) -> Self {
-        Self {
-            facets,
-            ..Self::default()
-        }
+        Self { facets, ..Self::default() }
     }
 
     /// How many users.
@@ -124,8 +121,7 @@ impl Rows {
 
     /// The index of a user's first row.
     pub fn row_start(&self, user: usize) -> usize {
-        user.checked_sub(1)
-            .map_or(0, |before| self.users[before].row_end as usize)
+        user.checked_sub(1).map_or(0, |before| self.users[before].row_end as usize)
     }
 
     /// The user hash at that index.
@@ -173,11 +169,7 @@ impl Rows {
     }
 
     fn close_user(&mut self, hash: u64) {
-        self.users.push(UserEntry {
-            hash,
-            id_end: self.ids.len() as u32,
-            row_end: self.rows.len() as u32,
-        });
+        self.users.push(UserEntry { hash, id_end: self.ids.len() as u32, row_end: self.rows.len() as u32 });
     }
 
     pub(crate) fn set_row_end(&mut self, user: usize, end: u32) {
@@ -195,9 +187,7 @@ impl Rows {
         let Some(before) = n.checked_sub(1) else {
             return;
         };
-        let UserEntry {
-            id_end, row_end, ..
-        } = self.users[before];
+        let UserEntry { id_end, row_end, .. } = self.users[before];
         self.users.drain(..n);
         self.ids.drain(..id_end as usize);
         self.rows.drain(..row_end as usize);
@@ -211,9 +201,8 @@ impl Rows {
     pub fn restrict(&mut self, hashes: &std::ops::RangeInclusive<u64>) {
         let end = self.users.partition_point(|u| u.hash <= *hashes.end());
         if end < self.users.len() {
-            let (ids, rows) = end.checked_sub(1).map_or((0, 0), |last| {
-                (self.users[last].id_end, self.users[last].row_end)
-            });
+            let (ids, rows) =
+                end.checked_sub(1).map_or((0, 0), |last| (self.users[last].id_end, self.users[last].row_end));
             self.users.truncate(end);
             self.ids.truncate(ids as usize);
             self.rows.truncate(rows as usize);
@@ -236,11 +225,7 @@ impl Rows {
         let maps: Vec<Vec<u32>> = batches.iter().map(|b| dictionary.map(&b.facets)).collect();
         let mut order: Vec<(u64, u32, u32)> = Vec::new();
         for (b, batch) in batches.iter().enumerate() {
-            let users = batch
-                .users
-                .iter()
-                .enumerate()
-                .filter(|(_, u)| hashes.contains(&u.hash));
+            let users = batch.users.iter().enumerate().filter(|(_, u)| hashes.contains(&u.hash));
             order.extend(users.map(|(i, u)| (u.hash, b as u32, i as u32)));
         }
         let user = |&(_, b, i): &(u64, u32, u32)| batches[b as usize].user(i as usize);
@@ -254,10 +239,8 @@ impl Rows {
             scratch.clear();
             while to < order.len() && order[to].0 == first.hash && user(&order[to]).id == first.id {
                 let map = &maps[order[to].1 as usize];
-                scratch.extend(user(&order[to]).rows.iter().map(|r| Row {
-                    facet: map[r.facet as usize],
-                    ..*r
-                }));
+                scratch
+                    .extend(user(&order[to]).rows.iter().map(|r| Row { facet: map[r.facet as usize], ..*r }));
                 to += 1;
             }
             normalize(&mut scratch);

@@ -34,10 +34,7 @@ impl From<SlotBits> for u8 {
 impl SlotBits {
     /// Enough slots for that many rows and encoded bytes.
     pub fn for_size(rows: u64, bytes: u64) -> Self {
-        let slots = rows
-            .div_ceil(ROWS_PER_SLOT)
-            .max(bytes.div_ceil(BYTES_PER_SLOT))
-            .max(1);
+        let slots = rows.div_ceil(ROWS_PER_SLOT).max(bytes.div_ceil(BYTES_PER_SLOT)).max(1);
         Self((slots.next_power_of_two().trailing_zeros() as u8).min(MAX_BITS))
     }
 
@@ -58,11 +55,7 @@ impl SlotBits {
 
     /// The slot of a hash.
     pub const fn slot_of(self, hash: u64) -> u32 {
-        if self.0 == 0 {
-            0
-        } else {
-            (hash >> (64 - self.0 as u32)) as u32
-        }
+        if self.0 == 0 { 0 } else { (hash >> (64 - self.0 as u32)) as u32 }
     }
 }
 
@@ -78,10 +71,7 @@ mod tests {
             for slot in 0..bits.count() {
                 let hashes = bits.hashes(slot);
                 assert_eq!(Some(*hashes.start()), next);
-                assert_eq!(
-                    (bits.slot_of(*hashes.start()), bits.slot_of(*hashes.end())),
-                    (slot, slot)
-                );
+                assert_eq!((bits.slot_of(*hashes.start()), bits.slot_of(*hashes.end())), (slot, slot));
                 next = hashes.end().checked_add(1);
             }
             assert_eq!(next, None);
@@ -93,9 +83,6 @@ mod tests {
         assert_eq!(SlotBits::for_size(0, 0).count(), 1);
         assert_eq!(SlotBits::for_size(ROWS_PER_SLOT + 1, 0).count(), 2);
         assert_eq!(SlotBits::for_size(1, 3 * BYTES_PER_SLOT).count(), 4);
-        assert_eq!(
-            SlotBits::for_size(u64::MAX, u64::MAX).count(),
-            1 << MAX_BITS
-        );
+        assert_eq!(SlotBits::for_size(u64::MAX, u64::MAX).count(), 1 << MAX_BITS);
     }
 }

@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 pub const MAX_HOLDERS: usize = 500;
 /// The most requests that may wait for one restore.
 pub const MAX_WAITING: usize = 500;
+/// How often the sweeper drives a restore on before it fails: in production more than a day's worth.
+pub const MAX_REDRIVES: u32 = 100;
 /// How long late rows of an expired ledger stay in its inbox before they are archived.
 pub const LATE_SWEEP_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
@@ -139,6 +141,9 @@ pub struct Source {
     /// Requests that must be told how it ended.
     #[serde(default)]
     pub settling: Vec<Settlement>,
+    /// How often the restore that runs was driven on by the sweeper.
+    #[serde(default)]
+    pub redrives: u32,
     /// When the sweeper looks at work that is under way or failed, again.
     #[serde(default)]
     pub retry_at: Option<Millis>,
@@ -184,18 +189,14 @@ impl Source {
             holders: BTreeSet::new(),
             waiting: BTreeSet::new(),
             settling: Vec::new(),
+            redrives: 0,
             retry_at: None,
         }
     }
 
     /// A source that ingest saw before anybody registered it: active, with data.
     pub fn seen(source: SourceId, now: Millis) -> Self {
-        Self {
-            status: Status::Active,
-            started_at: Some(now),
-            has_data: true,
-            ..Self::draft(source, now)
-        }
+        Self { status: Status::Active, started_at: Some(now), has_data: true, ..Self::draft(source, now) }
     }
 
     /// When the data's time is over: the later of stop and restore plus the retention. `None` unless stopped.
@@ -203,9 +204,7 @@ impl Source {
         if self.status != Status::Stopped {
             return None;
         }
-        self.stopped_at
-            .max(self.restored_at)
-            .and_then(|from| retention.after(from))
+        self.stopped_at.max(self.restored_at).and_then(|from| retention.after(from))
     }
 
     /// Whether the data is kept, and why.
@@ -218,9 +217,7 @@ impl Source {
         }
         match self.due_at(retention) {
             None => Decision::NotStopped,
-            Some(_) if !self.holders.is_empty() => {
-                Decision::Held(self.holders.iter().cloned().collect())
-            }
+            Some(_) if !self.holders.is_empty() => Decision::Held(self.holders.iter().cloned().collect()),
             Some(due) if now < due => Decision::Until(due),
             Some(_) => Decision::Due,
         }
@@ -272,10 +269,7 @@ mod tests {
     fn the_clock_starts_at_the_later_of_stop_and_restore() {
         let at = |t| Millis::parse(t).unwrap();
         let mut s = source();
-        assert_eq!(
-            s.decide(&p3m(), at("2030-01-01T00:00:00Z")),
-            Decision::NotStopped
-        );
+        assert_eq!(s.decide(&p3m(), at("2030-01-01T00:00:00Z")), Decision::NotStopped);
         s.status = Status::Stopped;
         s.stopped_at = Some(at("2026-11-30T00:00:00Z"));
         assert_eq!(s.expires_at(&p3m()), Some(at("2027-02-28T00:00:00Z")));
@@ -293,10 +287,7 @@ mod tests {
         let mut s = source();
         s.status = Status::Stopped;
         s.stopped_at = Some(Millis(0));
-        let holder = Holder {
-            source: "campaign/b".parse().unwrap(),
-            via: vec![],
-        };
+        let holder = Holder { source: "campaign/b".parse().unwrap(), via: vec![] };
         s.holders.insert(holder.clone());
         let late = Millis::parse("2100-01-01T00:00:00Z").unwrap();
         assert_eq!(s.decide(&p3m(), late), Decision::Held(vec![holder]));

@@ -32,9 +32,7 @@ impl fmt::Debug for Digest {
 impl FromStr for Digest {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        u128::from_str_radix(text, 16)
-            .map(Self)
-            .map_err(|e| format!("not a digest: {e}"))
+        u128::from_str_radix(text, 16).map(Self).map_err(|e| format!("not a digest: {e}"))
     }
 }
 
@@ -46,9 +44,7 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -128,8 +124,7 @@ impl Tallier {
     pub fn add(&mut self, user: &UserRows<'_>) {
         let mut kinds = 0u16;
         self.buffer.clear();
-        self.buffer
-            .extend_from_slice(&(user.id.len() as u16).to_le_bytes());
+        self.buffer.extend_from_slice(&(user.id.len() as u16).to_le_bytes());
         self.buffer.extend_from_slice(user.id);
         let prefix = self.buffer.len();
         for row in user.rows {

@@ -14,9 +14,7 @@ pub struct Millis(pub i64);
 impl Millis {
     /// Reads RFC 3339 (any offset). `None` if it is not that.
     pub fn parse(text: &str) -> Option<Self> {
-        text.parse::<Timestamp>()
-            .ok()
-            .map(|t| Self(t.as_millisecond()))
+        text.parse::<Timestamp>().ok().map(|t| Self(t.as_millisecond()))
     }
 
     /// This time plus a number of milliseconds; saturates.
@@ -46,21 +44,18 @@ impl<'de> Deserialize<'de> for Millis {
         impl serde::de::Visitor<'_> for V {
             type Value = Millis;
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str(
-                    "an RFC 3339 time such as \"2026-11-22T10:00:00Z\", or epoch milliseconds",
-                )
+                f.write_str("an RFC 3339 time such as \"2026-11-22T10:00:00Z\", or epoch milliseconds")
             }
             fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<Millis, E> {
-                Millis::parse(v)
-                    .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(v), &self))
+                Millis::parse(v).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(v), &self))
             }
             fn visit_i64<E: serde::de::Error>(self, v: i64) -> Result<Millis, E> {
-                Ok(Millis(v))
+                let is_in_calendar = Timestamp::from_millisecond(v).is_ok();
+                let wrong = || E::invalid_value(serde::de::Unexpected::Signed(v), &self);
+                is_in_calendar.then_some(Millis(v)).ok_or_else(wrong)
             }
             fn visit_u64<E: serde::de::Error>(self, v: u64) -> Result<Millis, E> {
-                i64::try_from(v)
-                    .map(Millis)
-                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(v), &self))
+                self.visit_i64(i64::try_from(v).unwrap_or(i64::MAX))
             }
         }
         d.deserialize_any(V)
@@ -81,9 +76,7 @@ impl Period {
             .starts_with('P')
             .then(|| text.parse().ok())
             .flatten()
-            .ok_or_else(|| {
-                format!("`{text}` is not an ISO 8601 duration such as P3M, P30D or PT12H")
-            })?;
+            .ok_or_else(|| format!("`{text}` is not an ISO 8601 duration such as P3M, P30D or PT12H"))?;
         if !span.is_positive() {
             return Err(format!("`{text}` must be longer than zero"));
         }
@@ -97,9 +90,7 @@ impl Period {
     /// `at` plus this period by the UTC calendar: 30 November + P3M is 28 (29) February.
     /// `None` where the sum leaves the calendar.
     pub fn after(&self, at: Millis) -> Option<Millis> {
-        let start = Timestamp::from_millisecond(at.0)
-            .ok()?
-            .to_zoned(TimeZone::UTC);
+        let start = Timestamp::from_millisecond(at.0).ok()?.to_zoned(TimeZone::UTC);
         let end = start.checked_add(self.0).ok()?;
         Some(Millis(end.timestamp().as_millisecond()))
     }
@@ -134,18 +125,9 @@ mod tests {
     #[test]
     fn three_calendar_months_clamp_at_month_ends() {
         let p = Period::parse("P3M").unwrap();
-        assert_eq!(
-            p.after(at("2026-11-22T10:00:00Z")),
-            Some(at("2027-02-22T10:00:00Z"))
-        );
-        assert_eq!(
-            p.after(at("2026-11-30T10:00:00Z")),
-            Some(at("2027-02-28T10:00:00Z"))
-        );
-        assert_eq!(
-            p.after(at("2027-11-30T10:00:00Z")),
-            Some(at("2028-02-29T10:00:00Z"))
-        );
+        assert_eq!(p.after(at("2026-11-22T10:00:00Z")), Some(at("2027-02-22T10:00:00Z")));
+        assert_eq!(p.after(at("2026-11-30T10:00:00Z")), Some(at("2027-02-28T10:00:00Z")));
+        assert_eq!(p.after(at("2027-11-30T10:00:00Z")), Some(at("2028-02-29T10:00:00Z")));
     }
 
     #[test]
@@ -160,10 +142,7 @@ mod tests {
         let t = at("2026-11-22T10:00:00Z");
         assert_eq!(t.to_string(), "2026-11-22T10:00:00.000Z");
         assert_eq!(Millis::parse(&t.to_string()), Some(t));
-        assert_eq!(
-            serde_json::from_str::<Millis>("1000").unwrap(),
-            Millis(1000)
-        );
+        assert_eq!(serde_json::from_str::<Millis>("1000").unwrap(), Millis(1000));
         assert!(serde_json::from_str::<Millis>("1e30").is_err());
     }
 }

@@ -24,8 +24,8 @@ pub const DEFAULT_PAGE: usize = 100;
 pub async fn read_body(body: Body, most: usize) -> Result<Bytes, Problem> {
     axum::body::to_bytes(body, most).await.map_err(|error| {
         let source: &dyn std::error::Error = &error;
-        let is_limit = std::iter::successors(Some(source), |e| e.source())
-            .any(|e| e.to_string().contains("limit"));
+        let is_limit =
+            std::iter::successors(Some(source), |e| e.source()).any(|e| e.to_string().contains("limit"));
         if is_limit {
             let detail = format!("the body has more than {most} bytes");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
@@ -63,19 +63,12 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         } else {
             "invalid_field"
         };
-        let place = if path == "." {
-            "the body".to_owned()
-        } else {
-            path.clone()
-        };
+        let place = if path == "." { "the body".to_owned() } else { path.clone() };
         Problem::bad_request(code, format!("{place}: {text}")).with("path", path)
     })?;
-    reader.end().map_err(|e| {
-        Problem::bad_request(
-            "invalid_json",
-            format!("the body goes on after the JSON: {e}"),
-        )
-    })?;
+    reader
+        .end()
+        .map_err(|e| Problem::bad_request("invalid_json", format!("the body goes on after the JSON: {e}")))?;
     Ok(value)
 }
 
@@ -109,14 +102,8 @@ impl Query {
         let mut found = BTreeMap::new();
         for (name, value) in pairs {
             if !known.contains(&name.as_str()) {
-                let known = if known.is_empty() {
-                    "none".to_owned()
-                } else {
-                    known.join(", ")
-                };
-                return Err(invalid(format!(
-                    "unknown parameter `{name}`; known: {known}"
-                )));
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                return Err(invalid(format!("unknown parameter `{name}`; known: {known}")));
             }
             if found.insert(name.clone(), value).is_some() {
                 return Err(invalid(format!("`{name}` stands twice")));
@@ -153,15 +140,19 @@ impl Query {
             return Ok(DEFAULT_PAGE);
         };
         let limit = text.parse().ok().filter(|n| (1..=MAX_PAGE).contains(n));
-        limit.ok_or_else(|| {
-            Problem::bad_request("invalid_query", format!("limit must be 1 to {MAX_PAGE}"))
-        })
+        limit.ok_or_else(|| Problem::bad_request("invalid_query", format!("limit must be 1 to {MAX_PAGE}")))
     }
 }
 
 /// A header's text.
-pub fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+///
+/// # Errors
+/// 400 if it is not visible ASCII: a header that says something is never taken for one that is not there.
+pub fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
+    let text = headers.get(name).map(|value| value.to_str()).transpose();
+    text.map_err(|_| {
+        Problem::bad_request("invalid_header", format!("{name} must be visible ASCII characters"))
+    })
 }
 
 /// An answer in JSON with a status.
@@ -173,10 +164,7 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
 pub fn with_fallbacks(router: Router) -> Router {
     router
         .fallback(async |method: Method, uri: Uri| {
-            Problem::not_found(
-                "unknown_route",
-                format!("there is no {method} {}", uri.path()),
-            )
+            Problem::not_found("unknown_route", format!("there is no {method} {}", uri.path()))
         })
         .method_not_allowed_fallback(async |method: Method, uri: Uri| {
             let detail = format!("{} does not take {method}", uri.path());

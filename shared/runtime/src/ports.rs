@@ -10,10 +10,7 @@ use rekindle_domain::{
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the port that the rest takes as a parameter"
-    )]
+    #[allow(clippy::disallowed_methods, reason = "this is the port that the rest takes as a parameter")]
     fn now(&self) -> Millis {
         Millis(jiff::Timestamp::now().as_millisecond())
     }

@@ -6,6 +6,7 @@ use crate::{
     read::{LedgerView, Stream},
     sources::{decode_cursor, encode_cursor},
 };
+use futures::{StreamExt, TryStreamExt, stream};
 use rekindle_domain::{
     filter::{FacetAtoms, Filter, Program, Truth},
     id::{LedgerId, SourceId},
@@ -39,6 +40,8 @@ pub const MAX_MEMBERS: usize = 50_000;
 /// The most bytes of user ids one page has.
 const MAX_MEMBER_BYTES: usize = 5 << 20;
 const DEFAULT_MEMBERS: usize = 1_000;
+/// How many ledgers are opened at once.
+const CONCURRENT_LEDGERS: usize = 4;
 
 /// What to do where a filter needs data that is not available.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -163,12 +166,7 @@ impl Rekindle {
                     ControlFlow::Continue(())
                 })
                 .await?;
-            Ok(Count {
-                count,
-                unknown,
-                expired: prepared.unavailable.into_iter().collect(),
-                next,
-            })
+            Ok(Count { count, unknown, expired: prepared.unavailable.into_iter().collect(), next })
         })
     }
 
@@ -179,10 +177,7 @@ impl Rekindle {
     pub async fn members(&self, request: &MembersRequest) -> Result<Members, Problem> {
         let limit = request.limit.unwrap_or(DEFAULT_MEMBERS);
         if !(1..=MAX_MEMBERS).contains(&limit) {
-            return Err(Problem::unprocessable(
-                "invalid_limit",
-                format!("limit must be 1 to {MAX_MEMBERS}"),
-            ));
+            return Err(Problem::unprocessable("invalid_limit", format!("limit must be 1 to {MAX_MEMBERS}")));
         }
         retried!({
             let prepared = self.prepare(&request.filter, request.expired).await?;
@@ -191,22 +186,15 @@ impl Rekindle {
             let next = self
                 .walk(&prepared, from, |user, answer| {
                     if answer == Truth::Yes {
-                        bytes += user.id.len() + 3;
+                        let escaped = user.id.iter().filter(|b| matches!(b, b'"' | b'\\')).count();
+                        bytes += user.id.len() + escaped + 3;
                         items.push(String::from_utf8_lossy(user.id).into_owned());
                     }
                     let is_full = items.len() >= limit || bytes >= MAX_MEMBER_BYTES;
-                    if is_full {
-                        ControlFlow::Break(())
-                    } else {
-                        ControlFlow::Continue(())
-                    }
+                    if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
                 })
                 .await?;
-            Ok(Members {
-                items,
-                expired: prepared.unavailable.into_iter().collect(),
-                next,
-            })
+            Ok(Members { items, expired: prepared.unavailable.into_iter().collect(), next })
         })
     }
 
@@ -216,35 +204,30 @@ impl Rekindle {
     /// As [`Rekindle::count`].
     pub async fn matches(&self, request: &MatchRequest) -> Result<Match, Problem> {
         let id = &request.user_id;
-        check_user_id(id)
-            .map_err(|d| Problem::unprocessable("invalid_user_id", format!("user_id {d}")))?;
+        check_user_id(id).map_err(|d| Problem::unprocessable("invalid_user_id", format!("user_id {d}")))?;
         let hash = user_hash(id.as_bytes());
         retried!({
-            let Prepared {
-                program,
-                views,
-                unavailable,
-                ..
-            } = self.prepare(&request.filter, request.expired).await?;
+            let Prepared { program, views, unavailable, .. } =
+                self.prepare(&request.filter, request.expired).await?;
             let mut facts = program.blank();
+            let mut is_known = false;
             for (ledger, view) in views.iter().enumerate() {
                 for batch in view.look_up(hash).await? {
                     let atoms = program.facet_atoms(ledger, &batch);
-                    batch
-                        .iter()
-                        .filter(|u| u.id == id.as_bytes())
-                        .for_each(|u| facts.learn(u.rows, &atoms));
+                    for user in batch.iter().filter(|u| u.id == id.as_bytes()) {
+                        is_known = true;
+                        facts.learn(user.rows, &atoms);
+                    }
                 }
             }
+            // "Has not" is over users ever seen: one that no ledger knows is in no audience.
             let answer = match program.answer(&facts) {
+                _ if !is_known => "no",
                 Truth::Yes => "yes",
                 Truth::No => "no",
                 Truth::Unknown => "unknown",
             };
-            Ok(Match {
-                answer,
-                expired: unavailable.into_iter().collect(),
-            })
+            Ok(Match { answer, expired: unavailable.into_iter().collect() })
         })
     }
 
@@ -254,15 +237,18 @@ impl Rekindle {
         self.check_named(&parsed.sources(), "filter").await?;
         let mut seen: Vec<(LedgerId, LedgerView)> = Vec::new();
         let mut unavailable = BTreeSet::new();
-        for source in parsed.sources() {
+        let open = |source: SourceId| async move {
             let ledger = LedgerId::Source(source.clone());
-            // Cheap where the answer is a refusal anyway; where it is not, the manifest is read again after the inbox.
-            if self.store.catalog.manifest(&ledger).await?.state != DataState::Available {
-                unavailable.insert(source);
-                continue;
-            }
-            match LedgerView::open(&self.store, &ledger).await? {
-                Some(view) => seen.push((ledger, view)),
+            // A look that is cheap where the data is not available; where it is, the manifest is read after the inbox.
+            let is_available = self.store.catalog.manifest(&ledger).await?.state == DataState::Available;
+            let view = if is_available { LedgerView::open(&self.store, &ledger).await? } else { None };
+            Ok::<_, StoreError>((source, view))
+        };
+        let named: Vec<SourceId> = parsed.sources().into_iter().collect();
+        let opened: Vec<_> = stream::iter(named).map(open).buffered(CONCURRENT_LEDGERS).try_collect().await?;
+        for (source, view) in opened {
+            match view {
+                Some(view) => seen.push((LedgerId::Source(source), view)),
                 None => _ = unavailable.insert(source),
             }
         }
@@ -279,12 +265,7 @@ impl Rekindle {
             };
             views.push(view.ok_or_else(|| StoreError::missing(format!("the data of {ledger}")))?);
         }
-        Ok(Prepared {
-            program,
-            views,
-            unavailable,
-            question,
-        })
+        Ok(Prepared { program, views, unavailable, question })
     }
 
     fn start(&self, cursor: Option<&str>, prepared: &Prepared) -> Result<Cursor, Problem> {
@@ -297,12 +278,7 @@ impl Rekindle {
                 }
                 Ok(cursor)
             }
-            None => Ok(Cursor {
-                now: self.now(),
-                question: prepared.question,
-                hash: 0,
-                id: String::new(),
-            }),
+            None => Ok(Cursor { now: self.now(), question: prepared.question, hash: 0, id: String::new() }),
         }
     }
 
@@ -344,9 +320,7 @@ impl Rekindle {
                     continue;
                 }
                 facts.reset();
-                group
-                    .parts()
-                    .for_each(|(stream, _, user)| facts.learn(user.rows, &atoms[stream]));
+                group.parts().for_each(|(stream, _, user)| facts.learn(user.rows, &atoms[stream]));
                 if each(&user, program.answer(&facts)).is_break() {
                     return Ok(Some(self.go_on(&from, user.hash, user.id)));
                 }
@@ -371,37 +345,21 @@ impl Rekindle {
     }
 
     fn go_on(&self, from: &Cursor, hash: u64, id: &[u8]) -> String {
-        encode_cursor(&Cursor {
-            hash,
-            id: String::from_utf8_lossy(id).into_owned(),
-            ..from.clone()
-        })
+        encode_cursor(&Cursor { hash, id: String::from_utf8_lossy(id).into_owned(), ..from.clone() })
     }
 
     /// 422 unless every one of these sources is registered; `path` says who names them.
-    pub(crate) async fn check_named(
-        &self,
-        named: &BTreeSet<SourceId>,
-        path: &str,
-    ) -> Result<(), Problem> {
+    pub(crate) async fn check_named(&self, named: &BTreeSet<SourceId>, path: &str) -> Result<(), Problem> {
         let named: Vec<SourceId> = named.iter().cloned().collect();
         let known = self.store.catalog.sources(&named).await?;
         let known: BTreeSet<&SourceId> = known.iter().map(|(source, _)| &source.source).collect();
-        let unknown: Vec<String> = named
-            .iter()
-            .filter(|s| !known.contains(s))
-            .map(ToString::to_string)
-            .collect();
+        let unknown: Vec<String> =
+            named.iter().filter(|s| !known.contains(s)).map(ToString::to_string).collect();
         if unknown.is_empty() {
             return Ok(());
         }
-        let detail = format!(
-            "{path} names what is not registered: {}",
-            unknown.join(", ")
-        );
-        Err(Problem::unprocessable("unknown_source", detail)
-            .with("unknown", unknown)
-            .with("path", path))
+        let detail = format!("{path} names what is not registered: {}", unknown.join(", "));
+        Err(Problem::unprocessable("unknown_source", detail).with("unknown", unknown).with("path", path))
     }
 }
 

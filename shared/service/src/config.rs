@@ -12,11 +12,7 @@ pub struct ConfigError(pub Vec<String>);
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the configuration is not complete: {}",
-            self.0.join("; ")
-        )
+        write!(f, "the configuration is not complete: {}", self.0.join("; "))
     }
 }
 
@@ -53,31 +49,25 @@ impl Config {
             notices: required("NOTICES_QUEUE_URL"),
             sender: required("MAIL_SENDER"),
         };
-        let retention =
-            match Period::parse(&lookup("RETENTION").unwrap_or_else(|| "P3M".to_owned())) {
-                Ok(period) => Some(period),
-                Err(why) => {
-                    wrong.push(format!("RETENTION: {why}"));
-                    None
-                }
-            };
+        let retention = match Period::parse(&lookup("RETENTION").unwrap_or_else(|| "P3M".to_owned())) {
+            Ok(period) => Some(period),
+            Err(why) => {
+                wrong.push(format!("RETENTION: {why}"));
+                None
+            }
+        };
         let unknown_sources = match lookup("UNKNOWN_SOURCES").as_deref() {
             None | Some("register") => UnknownSources::Register,
             Some("reject") => UnknownSources::Reject,
             Some(other) => {
-                wrong.push(format!(
-                    "UNKNOWN_SOURCES: `{other}` must be register or reject"
-                ));
+                wrong.push(format!("UNKNOWN_SOURCES: `{other}` must be register or reject"));
                 UnknownSources::Register
             }
         };
         match retention {
             Some(retention) if wrong.is_empty() => Ok(Self {
                 names,
-                settings: Settings {
-                    unknown_sources,
-                    ..Settings::with_retention(retention)
-                },
+                settings: Settings { unknown_sources, ..Settings::with_retention(retention) },
             }),
             _ => Err(ConfigError(wrong)),
         }
@@ -90,12 +80,10 @@ mod tests {
 
     #[test]
     fn every_missing_variable_is_named() {
-        let error = Config::from_lookup(|name| (name == "RETENTION").then(|| "soon".to_owned()))
-            .unwrap_err();
+        let error = Config::from_lookup(|name| (name == "RETENTION").then(|| "soon".to_owned())).unwrap_err();
         assert_eq!(error.0.len(), 7);
         assert!(
-            error.to_string().contains("LEDGER_TABLE is not set")
-                && error.to_string().contains("`soon`")
+            error.to_string().contains("LEDGER_TABLE is not set") && error.to_string().contains("`soon`")
         );
     }
 }

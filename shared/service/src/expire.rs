@@ -9,9 +9,7 @@ use crate::{
 };
 use rekindle_domain::{
     id::{CopyId, LedgerId, RunId, SourceId},
-    manifest::{
-        Copy, DataState, Inputs, Life, MAX_INBOX_BYTES, MAX_INBOX_KEYS, Manifest, Run, Tier,
-    },
+    manifest::{Copy, DataState, Inputs, Life, MAX_INBOX_BYTES, MAX_INBOX_KEYS, Manifest, Run, Tier},
     part::{PartDone, consumed_of},
     restore::{Notice, Subject},
     slot::SlotBits,
@@ -57,15 +55,8 @@ impl Bite {
             bytes += e.bytes;
             bytes <= MAX_INBOX_BYTES
         };
-        let entries: Vec<InboxEntry> = listed
-            .into_iter()
-            .take(MAX_INBOX_KEYS)
-            .take_while(fits)
-            .collect();
-        Self {
-            is_all: entries.len() == count,
-            entries,
-        }
+        let entries: Vec<InboxEntry> = listed.into_iter().take(MAX_INBOX_KEYS).take_while(fits).collect();
+        Self { is_all: entries.len() == count, entries }
     }
 
     fn rows(&self) -> u64 {
@@ -83,17 +74,13 @@ impl Rekindle {
     /// # Errors
     /// [`StoreError`]: nothing is lost and the next sweep tries again. What does not verify is in quarantine before
     /// this returns `Ok`.
-    pub async fn expire_step(
-        &self,
-        id: &SourceId,
-        budget: &Budget,
-    ) -> Result<Progress, StoreError> {
+    pub async fn expire_step(&self, id: &SourceId, budget: &Budget) -> Result<Progress, StoreError> {
         let ledger = LedgerId::Source(id.clone());
         let Some(source) = self.store.catalog.source(id).await? else {
             return Ok(Progress::Rest);
         };
         let manifest = self.store.catalog.manifest(&ledger).await?;
-        if let Some(copy) = manifest.clearing {
+        if let Some(copy) = manifest.clearing.filter(|_| manifest.quarantine.is_none()) {
             self.clear(&ledger, copy).await?;
             return Ok(Progress::GoOn);
         }
@@ -114,9 +101,7 @@ impl Rekindle {
         let now = self.now();
         match source.state {
             DataState::Available => source.decide(&self.settings.retention, now) == Decision::Due,
-            DataState::Expired => source
-                .wake_at(&self.settings.retention)
-                .is_some_and(|at| at <= now),
+            DataState::Expired => source.wake_at(&self.settings.retention).is_some_and(|at| at <= now),
             DataState::Restoring => false,
         }
     }
@@ -127,12 +112,10 @@ impl Rekindle {
         self.store.ledger.delete_inbox(ledger, &inputs.keys).await?;
         until_won!({
             let manifest = self.store.catalog.manifest(ledger).await?;
-            if manifest.clearing != Some(copy) {
+            if manifest.clearing != Some(copy) || manifest.quarantine.is_some() {
                 return Ok(());
             }
-            self.swap(ledger, &manifest, manifest.cleared(copy))
-                .await
-                .map(drop)
+            self.swap(ledger, &manifest, manifest.cleared(copy)).await.map(drop)
         })
     }
 
@@ -162,55 +145,36 @@ impl Rekindle {
     /// Decides what to rewrite next, or that everything lies cold and the hot copies may go.
     async fn plan(&self, source: &Source, manifest: &Manifest) -> Result<Progress, StoreError> {
         let ledger = LedgerId::Source(source.source.clone());
-        let bite = Bite::of(
-            self.store
-                .ledger
-                .list_inbox(&ledger, MAX_INBOX_KEYS + 1)
-                .await?,
-        );
+        let bite =
+            Bite::of(self.store.ledger.list_inbox(&ledger, MAX_INBOX_KEYS + 1, MAX_INBOX_BYTES).await?);
         let hot_only: Vec<&Run> = manifest.runs_without(Tier::Cold).collect();
         if source.state == DataState::Expired {
             if bite.entries.is_empty() {
                 return self.rest_late(source).await;
             }
             let runs = if manifest.runs.len() >= MERGE_COLD_RUNS {
-                all_but_largest(manifest)
+                all_but_largest(&manifest.runs.iter().collect::<Vec<_>>())
             } else {
                 Vec::new()
             };
-            return self
-                .stage_rewrite(&ledger, manifest, Tier::Cold, &runs, &bite)
-                .await;
+            return self.stage_rewrite(&ledger, manifest, Tier::Cold, &runs, &bite).await;
         }
         if !bite.is_all {
             // More than one rewrite can take: fold a bite into a hot run, or merge those first.
             return if hot_only.len() >= MERGE_HOT_RUNS {
-                let none = Bite {
-                    entries: Vec::new(),
-                    is_all: false,
-                };
-                self.stage_rewrite(&ledger, manifest, Tier::Hot, &hot_only, &none)
-                    .await
+                let none = Bite { entries: Vec::new(), is_all: false };
+                self.stage_rewrite(&ledger, manifest, Tier::Hot, &all_but_largest(&hot_only), &none).await
             } else {
-                self.stage_rewrite(&ledger, manifest, Tier::Hot, &[], &bite)
-                    .await
+                self.stage_rewrite(&ledger, manifest, Tier::Hot, &[], &bite).await
             };
         }
         if !hot_only.is_empty() || !bite.entries.is_empty() {
-            return self
-                .stage_rewrite(&ledger, manifest, Tier::Cold, &hot_only, &bite)
-                .await;
+            return self.stage_rewrite(&ledger, manifest, Tier::Cold, &hot_only, &bite).await;
         }
         if manifest.runs.is_empty() {
             return self.rest_empty(source).await;
         }
-        self.commit_expiry(
-            source,
-            manifest,
-            manifest.clone(),
-            "nothing new was uploaded",
-        )
-        .await
+        self.commit_expiry(source, manifest, manifest.clone(), "nothing new was uploaded").await
     }
 
     /// An expired ledger has no late rows. Ingest marks the next ones; since it may be appending some this very moment,
@@ -218,14 +182,7 @@ impl Rekindle {
     async fn rest_late(&self, source: &Source) -> Result<Progress, StoreError> {
         let retry_at = source.late_since.map(|_| self.now().plus(RETRY_MILLIS));
         let mut transaction = Transaction::new();
-        self.put_source(
-            &mut transaction,
-            &Source {
-                late_since: None,
-                retry_at,
-                ..source.clone()
-            },
-        )?;
+        self.put_source(&mut transaction, &Source { late_since: None, retry_at, ..source.clone() })?;
         self.store.catalog.commit(transaction).await?;
         Ok(Progress::Rest)
     }
@@ -234,13 +191,7 @@ impl Rekindle {
     async fn rest_empty(&self, source: &Source) -> Result<Progress, StoreError> {
         let mut transaction = Transaction::new();
         let retry_at = Some(self.now().plus(RETRY_MILLIS));
-        self.put_source(
-            &mut transaction,
-            &Source {
-                retry_at,
-                ..source.clone()
-            },
-        )?;
+        self.put_source(&mut transaction, &Source { retry_at, ..source.clone() })?;
         self.store.catalog.commit(transaction).await?;
         Ok(Progress::Rest)
     }
@@ -257,32 +208,14 @@ impl Rekindle {
         let id = CopyId(self.new_id());
         if !bite.entries.is_empty() {
             let keys = bite.entries.iter().map(|e| e.key).collect();
-            self.store
-                .catalog
-                .put_inputs(
-                    id,
-                    &InboxInputs {
-                        keys,
-                        rows: bite.rows(),
-                    },
-                )
-                .await?;
+            self.store.catalog.put_inputs(id, &InboxInputs { keys, rows: bite.rows() }).await?;
         }
         let rows = bite.rows() + runs.iter().map(|r| r.tally.rows).sum::<u64>();
-        let lies = |r: &&Run| {
-            manifest
-                .copies
-                .iter()
-                .filter(|c| c.run == r.id)
-                .map(|c| c.bytes)
-                .max()
-                .unwrap_or(0)
-        };
+        let lies =
+            |r: &&Run| manifest.copies.iter().filter(|c| c.run == r.id).map(|c| c.bytes).max().unwrap_or(0);
         let bytes = bite.bytes() + runs.iter().map(lies).sum::<u64>();
-        let inputs = Inputs {
-            runs: runs.iter().map(|r| r.id).collect(),
-            inbox_blocks: bite.entries.len() as u32,
-        };
+        let inputs =
+            Inputs { runs: runs.iter().map(|r| r.id).collect(), inbox_blocks: bite.entries.len() as u32 };
         let copy = Copy {
             id,
             run: RunId(self.new_id()),
@@ -317,10 +250,10 @@ impl Rekindle {
                 Ok(Outcome::Leased(_)) => all_done = false,
                 Ok(Outcome::Exhausted) => {
                     let reason = format!("slot {slot} of copy {} failed too often", copy.id);
-                    return self.give_up(&source.source, &reason, false).await;
+                    return self.give_up(&source.source, copy, &reason, false).await;
                 }
                 Err(error @ StoreError::Damaged { .. }) => {
-                    return self.give_up(&source.source, &error.to_string(), true).await;
+                    return self.give_up(&source.source, copy, &error.to_string(), true).await;
                 }
                 Err(other) => return Err(other),
             }
@@ -330,12 +263,9 @@ impl Rekindle {
         }
         match self.finished(manifest, copy).await {
             Ok(None) => Ok(Progress::Rest),
-            Ok(Some((tally, bytes))) => {
-                self.commit_rewrite(source, manifest, copy, tally, bytes)
-                    .await
-            }
+            Ok(Some((tally, bytes))) => self.commit_rewrite(source, manifest, copy, tally, bytes).await,
             Err(error @ StoreError::Damaged { .. }) => {
-                self.give_up(&source.source, &error.to_string(), true).await
+                self.give_up(&source.source, copy, &error.to_string(), true).await
             }
             Err(other) => Err(other),
         }
@@ -359,33 +289,19 @@ impl Rekindle {
         let tally = Tally::sum(done.iter().map(|p| &p.tally));
         let what = || format!("copy {} of run {}", copy.id, copy.run);
         let expected = |run: &RunId| manifest.run(*run).map(|r| (r.tally.rows, r.tally.digest));
-        let runs = copy
-            .inputs
-            .as_ref()
-            .map_or_else(|| vec![copy.run], |i| i.runs.clone());
-        if let Some(run) = runs
-            .iter()
-            .find(|r| expected(r) != Some(consumed_of(&done, **r)))
-        {
-            return Err(StoreError::damaged(
-                what(),
-                format!("its input run {run} was not read whole"),
-            ));
+        let runs = copy.inputs.as_ref().map_or_else(|| vec![copy.run], |i| i.runs.clone());
+        if let Some(run) = runs.iter().find(|r| expected(r) != Some(consumed_of(&done, **r))) {
+            return Err(StoreError::damaged(what(), format!("its input run {run} was not read whole")));
         }
         match &copy.inputs {
             Some(inputs) if inputs.inbox_blocks > 0 => {
                 let rows = self.store.catalog.inputs(copy.id).await?.rows;
                 if rows != done.iter().map(|p| p.inbox_rows).sum::<u64>() {
-                    return Err(StoreError::damaged(
-                        what(),
-                        "its inbox blocks were not read whole",
-                    ));
+                    return Err(StoreError::damaged(what(), "its inbox blocks were not read whole"));
                 }
             }
             Some(_) => {}
-            None if manifest
-                .run(copy.run)
-                .is_some_and(|r| r.tally.same_rows(&tally)) => {}
+            None if manifest.run(copy.run).is_some_and(|r| r.tally.same_rows(&tally)) => {}
             None => return Err(StoreError::damaged(what(), "its digest is not the run's")),
         }
         Ok(Some((tally, done.iter().map(|p| p.bytes).sum())))
@@ -434,96 +350,64 @@ impl Rekindle {
             ..source.clone()
         };
         self.put_source(&mut transaction, &expired)?;
-        self.record(
-            &mut transaction,
-            &source.source,
-            "expired",
-            "sweeper",
-            Some(detail.to_owned()),
-        )?;
+        self.record(&mut transaction, &source.source, "expired", "sweeper", Some(detail.to_owned()))?;
         self.store.catalog.commit(transaction).await?;
         Ok(Progress::Expired)
     }
 
-    /// Archiving failed for good: keep everything as it is, tell people, try again in a day.
+    /// Archiving failed for good: keep everything as it is, tell people, try again in a day. Only who still finds the
+    /// copy staged does so: of several sweepers one, and never for a copy that was given up long ago.
     async fn give_up(
         &self,
         id: &SourceId,
+        copy: &Copy,
         reason: &str,
         is_damaged: bool,
     ) -> Result<Progress, StoreError> {
-        tracing::error!(source = %id, reason, "archiving failed; the data stays where it is");
         let ledger = LedgerId::Source(id.clone());
         let notices = until_won!({
             let now = self.now();
-            let Some(source) = self.store.catalog.source(id).await? else {
-                return Ok(Vec::new());
-            };
+            let Some(source) = self.store.catalog.source(id).await? else { return Ok(None) };
             let manifest = self.store.catalog.manifest(&ledger).await?;
-            let mut next = manifest.abandon(now, |c| c.inputs.is_some());
+            if manifest.copy(copy.id).is_none_or(|c| c.life != Life::Staged) {
+                return Ok(None);
+            }
+            let mut next = manifest.abandon(now, |c| c.id == copy.id);
             if is_damaged {
-                next = next.quarantined(reason, now);
+                next = next.quarantined(reason, copy, now);
             }
             let mut transaction = Transaction::new();
             transaction.swap(&ledger, &manifest, next)?;
-            let notices = self.quarantine_notices(&source, reason);
+            let notices = self.trouble_notices(&source, copy.id, reason);
             for notice in &notices {
                 transaction.add_notice(notice)?;
             }
             let retry_at = Some(now.plus(RETRY_MILLIS));
             self.put_source(&mut transaction, &Source { retry_at, ..source })?;
-            self.record(
-                &mut transaction,
-                id,
-                "archiving_failed",
-                "sweeper",
-                Some(reason.to_owned()),
-            )?;
+            self.record(&mut transaction, id, "archiving_failed", "sweeper", Some(reason.to_owned()))?;
             self.store.catalog.commit(transaction).await?;
-            Ok(notices)
+            Ok(Some(notices))
         })?;
-        self.announce(&notices).await;
+        if let Some(notices) = notices {
+            tracing::error!(source = %id, reason, "archiving failed; the data stays where it is");
+            self.announce(&notices).await;
+        }
         Ok(Progress::Rest)
     }
 
-    /// One notice for each address of the source.
-    pub(crate) fn quarantine_notices(&self, source: &Source, reason: &str) -> Vec<Notice> {
-        let now = self.now();
-        let about = self.new_id();
-        let subject = Subject::Quarantine {
-            source: source.source.clone(),
-            reason: reason.to_owned(),
-        };
+    /// One notice for each address of the source, about work on a copy that failed.
+    pub(crate) fn trouble_notices(&self, source: &Source, copy: CopyId, reason: &str) -> Vec<Notice> {
+        let subject = Subject::Trouble { source: source.source.clone(), reason: reason.to_owned() };
+        let to = source.notify.iter().collect::<BTreeSet<_>>().into_iter();
         let notice = |(i, to): (usize, &String)| {
-            Notice::new(
-                format!("{about}-{i}"),
-                to.clone(),
-                subject.clone(),
-                now,
-                self.notice_lease(),
-            )
+            Notice::new(format!("{copy}-{i}"), to.clone(), subject.clone(), self.now(), self.notice_lease())
         };
-        source
-            .notify
-            .iter()
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .enumerate()
-            .map(notice)
-            .collect()
+        to.enumerate().map(notice).collect()
     }
 }
 
-/// All runs but the largest: the small ones that late rows made.
-fn all_but_largest(manifest: &Manifest) -> Vec<&Run> {
-    let largest = manifest
-        .runs
-        .iter()
-        .max_by_key(|r| r.tally.rows)
-        .map(|r| r.id);
-    manifest
-        .runs
-        .iter()
-        .filter(|r| Some(r.id) != largest)
-        .collect()
+/// All but the largest: the small ones that bites and late rows made.
+fn all_but_largest<'a>(runs: &[&'a Run]) -> Vec<&'a Run> {
+    let largest = runs.iter().max_by_key(|r| r.tally.rows).map(|r| r.id);
+    runs.iter().filter(|r| Some(r.id) != largest).copied().collect()
 }

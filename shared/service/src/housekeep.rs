@@ -1,5 +1,5 @@
 //! Housekeeping of a ledger's storage: inbox blocks to clear, stalled and retired copies to doom, bytes of doomed copies
-//! to delete. Only what is doomed is deleted; in quarantine, nothing is.
+//! to delete. Only what is doomed is deleted; in quarantine, only what was never verified.
 
 use crate::{Rekindle, sweep::Budget};
 use rekindle_domain::{
@@ -17,16 +17,14 @@ impl Rekindle {
     /// [`StoreError`]: the next sweep goes on.
     pub async fn housekeep(&self, ledger: &LedgerId, budget: &Budget) -> Result<u32, StoreError> {
         let manifest = self.store.catalog.manifest(ledger).await?;
-        if manifest.quarantine.is_some() {
-            return Ok(0);
-        }
-        if let Some(copy) = manifest.clearing {
+        if let Some(copy) = manifest.clearing.filter(|_| manifest.quarantine.is_none()) {
             self.clear(ledger, copy).await?;
         }
         self.doom(ledger).await?;
         let manifest = self.store.catalog.manifest(ledger).await?;
+        let is_kept = |c: &Copy| manifest.quarantine.is_some() && c.was_live();
         let is_past =
-            |c: &&Copy| c.life == Life::Doomed && self.now() >= c.since.plus(GRACE_MILLIS);
+            |c: &&Copy| c.life == Life::Doomed && self.now() >= c.since.plus(GRACE_MILLIS) && !is_kept(c);
         let mut gone = 0;
         for copy in manifest.copies.iter().filter(is_past) {
             if !self.delete_bytes(ledger, copy, budget).await? {
@@ -34,12 +32,10 @@ impl Rekindle {
             }
             until_won!({
                 let manifest = self.store.catalog.manifest(ledger).await?;
-                if manifest.copy(copy.id).is_none() || manifest.quarantine.is_some() {
+                if manifest.copy(copy.id).is_none() {
                     return Ok(());
                 }
-                self.swap(ledger, &manifest, manifest.forget(copy.id))
-                    .await
-                    .map(drop)
+                self.swap(ledger, &manifest, manifest.forget(copy.id)).await.map(drop)
             })?;
             gone += 1;
         }
@@ -52,14 +48,11 @@ impl Rekindle {
             let manifest = self.store.catalog.manifest(ledger).await?;
             let now = self.now();
             let mut alive: BTreeSet<CopyId> = BTreeSet::new();
-            let is_old = |c: &&Copy| c.life == Life::Staged && now >= c.since.plus(GRACE_MILLIS);
+            let is_old =
+                |c: &&Copy| c.life == Life::Staged && c.inputs.is_some() && now >= c.since.plus(GRACE_MILLIS);
             for copy in manifest.copies.iter().filter(is_old) {
                 let parts = self.store.catalog.parts(copy.id).await?;
-                let last_lease = parts
-                    .iter()
-                    .map(|(_, p)| p.lease_until)
-                    .max()
-                    .unwrap_or(Millis(0));
+                let last_lease = parts.iter().map(|(_, p)| p.lease_until).max().unwrap_or(Millis(0));
                 if now < last_lease.plus(GRACE_MILLIS) {
                     alive.insert(copy.id);
                 }
@@ -90,20 +83,10 @@ impl Rekindle {
             }
             if copy.tier == Tier::Hot {
                 for attempt in 1..=part.attempt {
-                    self.store
-                        .ledger
-                        .delete_slot(SlotKey {
-                            copy: copy.id,
-                            attempt,
-                            slot,
-                        })
-                        .await?;
+                    self.store.ledger.delete_slot(SlotKey { copy: copy.id, attempt, slot }).await?;
                 }
             }
-            self.store
-                .catalog
-                .delete_copy_records(copy.id, &[slot])
-                .await?;
+            self.store.catalog.delete_copy_records(copy.id, &[slot]).await?;
         }
         self.store.catalog.delete_copy_records(copy.id, &[]).await?;
         Ok(true)

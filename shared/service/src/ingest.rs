@@ -40,20 +40,12 @@ pub struct KnownSources(Mutex<HashMap<SourceId, Millis>>);
 
 impl KnownSources {
     fn is_known(&self, source: &SourceId, now: Millis) -> bool {
-        let known = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        known
-            .get(source)
-            .is_some_and(|at| (at.0..at.0 + KNOWN_FOR_MILLIS).contains(&now.0))
+        let known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.get(source).is_some_and(|at| (at.0..at.0 + KNOWN_FOR_MILLIS).contains(&now.0))
     }
 
     fn remember(&self, source: &SourceId, now: Millis) {
-        let mut known = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if known.len() >= KNOWN_SOURCES {
             known.clear();
         }
@@ -99,21 +91,13 @@ fn too_large(detail: impl Into<String>) -> Problem {
 /// Undoes the compression, within bounds.
 fn decompress(body: &[u8], encoding: Encoding) -> Result<Cow<'_, [u8]>, Problem> {
     if body.len() > MAX_ENCODED {
-        return Err(too_large(format!(
-            "a request has at most {MAX_ENCODED} bytes as sent; send several"
-        )));
+        return Err(too_large(format!("a request has at most {MAX_ENCODED} bytes as sent; send several")));
     }
     let read = |reader: &mut dyn Read, name: &str| {
         let mut out = Vec::new();
-        reader
-            .take(MAX_DECODED as u64 + 1)
-            .read_to_end(&mut out)
-            .map_err(|e| {
-                Problem::bad_request(
-                    "invalid_encoding",
-                    format!("the body is not valid {name}: {e}"),
-                )
-            })?;
+        reader.take(MAX_DECODED as u64 + 1).read_to_end(&mut out).map_err(|e| {
+            Problem::bad_request("invalid_encoding", format!("the body is not valid {name}: {e}"))
+        })?;
         if out.len() > MAX_DECODED {
             return Err(too_large(format!(
                 "a request has at most {MAX_DECODED} bytes decompressed; send several"
@@ -126,8 +110,7 @@ fn decompress(body: &[u8], encoding: Encoding) -> Result<Cow<'_, [u8]>, Problem>
         Encoding::Gzip => read(&mut MultiGzDecoder::new(body), "gzip"),
         Encoding::Zstd => {
             let decoder = zstd::stream::read::Decoder::new(body);
-            let mut decoder =
-                decoder.map_err(|e| Problem::bad_request("invalid_encoding", e.to_string()))?;
+            let mut decoder = decoder.map_err(|e| Problem::bad_request("invalid_encoding", e.to_string()))?;
             // 8 MiB is what the zstd specification asks decoders to support, so senders keep within it.
             decoder
                 .window_log_max(23)
@@ -143,12 +126,7 @@ impl Rekindle {
     /// # Errors
     /// 400 malformed, 413 too large, 422 nothing acceptable (with the rejections), 503 store unavailable: sending the
     /// same batch again is always safe.
-    pub async fn ingest(
-        &self,
-        body: &[u8],
-        encoding: Encoding,
-        layout: Layout,
-    ) -> Result<Accepted, Problem> {
+    pub async fn ingest(&self, body: &[u8], encoding: Encoding, layout: Layout) -> Result<Accepted, Problem> {
         let body = decompress(body, encoding)?;
         let mut collector = Collector::new(self.now());
         match layout {
@@ -163,23 +141,13 @@ impl Rekindle {
         let unknown = self.prepare_sources(&sources).await?;
         if !unknown.is_empty() {
             collector.refuse_sources(&unknown, "unknown_source", |source| {
-                format!(
-                    "{source} is not registered; PUT /v1/campaigns/{} first",
-                    source.id()
-                )
+                format!("{source} is not registered; PUT /v1/campaigns/{} first", source.id())
             });
         }
-        let Collected {
-            ledgers,
-            accepted,
-            rejected,
-        } = collector.finish();
+        let Collected { ledgers, accepted, rejected } = collector.finish();
         if accepted == 0 {
-            let detail = if rejected.is_empty() {
-                "the batch is empty"
-            } else {
-                "no interaction was acceptable"
-            };
+            let detail =
+                if rejected.is_empty() { "the batch is empty" } else { "no interaction was acceptable" };
             let listed: Vec<_> = rejected.iter().take(LISTED_REJECTIONS).collect();
             return Err(Problem::unprocessable("nothing_accepted", detail)
                 .with("accepted", 0)
@@ -189,52 +157,32 @@ impl Rekindle {
         self.append(ledgers).await?;
         let rejected_count = rejected.len();
         let listed = rejected.into_iter().take(LISTED_REJECTIONS).collect();
-        Ok(Accepted {
-            accepted,
-            rejected_count,
-            rejected: listed,
-        })
+        Ok(Accepted { accepted, rejected_count, rejected: listed })
     }
 
     /// `users` first, so that the universe is never short of somebody that a source knows; then the sources.
-    async fn append(
-        &self,
-        ledgers: Vec<(LedgerId, rekindle_domain::rows::Rows)>,
-    ) -> Result<(), StoreError> {
+    async fn append(&self, ledgers: Vec<(LedgerId, rekindle_domain::rows::Rows)>) -> Result<(), StoreError> {
         let random = self.new_id().random();
         let append = |(ledger, rows): (LedgerId, rekindle_domain::rows::Rows)| async move {
             let shard = (random % u128::from(ledger.inbox_shards())) as u8;
             let blocks = encode_inbox(&rows, INBOX_BLOCK_BYTES);
-            let blocks = blocks
-                .into_iter()
-                .map(|(block, rows)| (InboxId(self.new_id()), block, rows))
-                .collect();
+            let blocks =
+                blocks.into_iter().map(|(block, rows)| (InboxId(self.new_id()), block, rows)).collect();
             self.store.ledger.append(&ledger, shard, blocks).await
         };
-        let (users, sources): (Vec<_>, Vec<_>) = ledgers
-            .into_iter()
-            .partition(|(l, _)| *l == LedgerId::Users);
+        let (users, sources): (Vec<_>, Vec<_>) =
+            ledgers.into_iter().partition(|(l, _)| *l == LedgerId::Users);
         for users in users {
             append(users).await?;
         }
-        stream::iter(sources)
-            .map(Ok)
-            .try_for_each_concurrent(CONCURRENT_SOURCES, append)
-            .await
+        stream::iter(sources).map(Ok).try_for_each_concurrent(CONCURRENT_SOURCES, append).await
     }
 
     /// Makes sure that each source is registered and marked as having data, before rows of it are stored. Returns those
     /// that are unknown and to be rejected.
-    async fn prepare_sources(
-        &self,
-        sources: &[SourceId],
-    ) -> Result<BTreeSet<SourceId>, StoreError> {
+    async fn prepare_sources(&self, sources: &[SourceId]) -> Result<BTreeSet<SourceId>, StoreError> {
         let now = self.now();
-        let new: Vec<SourceId> = sources
-            .iter()
-            .filter(|s| !self.known.is_known(s, now))
-            .cloned()
-            .collect();
+        let new: Vec<SourceId> = sources.iter().filter(|s| !self.known.is_known(s, now)).cloned().collect();
         let prepared: Vec<Option<SourceId>> = stream::iter(new)
             .map(|source| async move {
                 let is_known = until_won!(self.prepare_source(&source).await)?;
@@ -254,29 +202,15 @@ impl Rekindle {
             None => Some(Source::seen(id.clone(), now)),
             Some(source) => {
                 let is_late = source.state != DataState::Available && source.late_since.is_none();
-                let late_since = if is_late {
-                    Some(now)
-                } else {
-                    source.late_since
-                };
-                (is_late || !source.has_data).then_some(Source {
-                    has_data: true,
-                    late_since,
-                    ..source
-                })
+                let late_since = if is_late { Some(now) } else { source.late_since };
+                (is_late || !source.has_data).then_some(Source { has_data: true, late_since, ..source })
             }
         };
         if let Some(source) = changed {
             let mut transaction = Transaction::new();
             self.put_source(&mut transaction, &source)?;
             if source.version == 0 {
-                self.record(
-                    &mut transaction,
-                    id,
-                    "registered",
-                    "ingest",
-                    Some("on first sight".to_owned()),
-                )?;
+                self.record(&mut transaction, id, "registered", "ingest", Some("on first sight".to_owned()))?;
             }
             self.store.catalog.commit(transaction).await?;
         }

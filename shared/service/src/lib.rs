@@ -19,8 +19,10 @@ macro_rules! until_won {
             let outcome: Result<_, ::rekindle_store::StoreError> = async { $attempt }.await;
             match outcome {
                 Err(::rekindle_store::StoreError::Conflict) if races < 40 => {
+                    // The first races are lost at random; after that, make room.
+                    let pause = if races < 3 { 0 } else { 1 << races.min(7) };
                     races += 1;
-                    ::tokio::task::yield_now().await;
+                    ::tokio::time::sleep(::std::time::Duration::from_millis(pause)).await;
                 }
                 Err(::rekindle_store::StoreError::Conflict) => {
                     let reason = "lost forty races in a row".to_owned();
@@ -115,13 +117,7 @@ pub struct Rekindle {
 impl Rekindle {
     /// A deployment over those stores and ports.
     pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>, settings: Settings) -> Self {
-        Self {
-            store,
-            clock,
-            ids,
-            settings,
-            known: Arc::default(),
-        }
+        Self { store, clock, ids, settings, known: Arc::default() }
     }
 
     fn now(&self) -> Millis {
@@ -141,12 +137,7 @@ impl Rekindle {
         by: &str,
         detail: Option<String>,
     ) -> Result<(), StoreError> {
-        let entry = TimelineEntry {
-            at: self.now(),
-            event: event.to_owned(),
-            by: by.to_owned(),
-            detail,
-        };
+        let entry = TimelineEntry { at: self.now(), event: event.to_owned(), by: by.to_owned(), detail };
         transaction.add_timeline(source, self.new_id(), &entry)
     }
 

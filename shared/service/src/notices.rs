@@ -3,31 +3,25 @@
 use crate::Rekindle;
 use rekindle_domain::{
     id::RequestId,
-    restore::{
-        Item, ItemState, MAX_NOTICE_ATTEMPTS, NOTICE_LEASE_MILLIS, Notice, Request, Subject,
-    },
+    restore::{Item, ItemState, MAX_NOTICE_ATTEMPTS, NOTICE_LEASE_MILLIS, Notice, Request, Subject},
     time::Millis,
 };
 use rekindle_store::{StoreError, catalog::Versioned, mail::Letter, queues::NoticeWork};
 use std::fmt::Write;
 
+/// How long a mail waits after its first failure, halved; it doubles with each: ten tries take some 17 hours.
+const RETRY_MILLIS: i64 = 60_000;
 /// How many sources a mail lists.
 const LISTED: usize = 100;
 
 impl Rekindle {
     pub(crate) fn notice_lease(&self) -> Millis {
-        self.now()
-            .plus(self.settings.lease_millis.min(NOTICE_LEASE_MILLIS))
+        self.now().plus(self.settings.lease_millis.min(NOTICE_LEASE_MILLIS))
     }
 
     /// Queues notices that were recorded. If the queue does not take them the sweeper queues them again.
     pub(crate) async fn announce(&self, notices: &[Notice]) {
-        let work: Vec<NoticeWork> = notices
-            .iter()
-            .map(|n| NoticeWork {
-                notice: n.id.clone(),
-            })
-            .collect();
+        let work: Vec<NoticeWork> = notices.iter().map(|n| NoticeWork { notice: n.id.clone() }).collect();
         if let Err(error) = self.store.queues.send_notices(&work).await {
             tracing::warn!(error = %error, "notices were not queued; the sweeper will");
         }
@@ -38,22 +32,14 @@ impl Rekindle {
     /// # Errors
     /// [`StoreError`]: not sent, and to be tried again.
     pub async fn send_notice(&self, id: &str) -> Result<(), StoreError> {
-        let Some(Versioned {
-            value: notice,
-            version,
-        }) = self.store.catalog.notice(id).await?
-        else {
+        let Some(Versioned { value: notice, version }) = self.store.catalog.notice(id).await? else {
             tracing::warn!(notice = id, "a message names a notice that does not exist");
             return Ok(());
         };
         if !notice.is_free(self.now()) {
             return Ok(());
         }
-        let claimed = Notice {
-            attempts: notice.attempts + 1,
-            lease_until: self.notice_lease(),
-            ..notice
-        };
+        let claimed = Notice { attempts: notice.attempts + 1, lease_until: self.notice_lease(), ..notice };
         let version = match self.store.catalog.put_notice(&claimed, version).await {
             Err(StoreError::Conflict) => return Ok(()),
             other => other?,
@@ -65,34 +51,19 @@ impl Rekindle {
         let now = self.now();
         match sent {
             Ok(()) => {
-                let sent = Notice {
-                    sent_at: Some(now),
-                    ..claimed
-                };
-                self.store
-                    .catalog
-                    .put_notice(&sent, version)
-                    .await
-                    .map(drop)
+                let sent = Notice { sent_at: Some(now), ..claimed };
+                self.store.catalog.put_notice(&sent, version).await.map(drop)
             }
             Err(error) if claimed.attempts >= MAX_NOTICE_ATTEMPTS => {
                 tracing::error!(notice = id, error = %error, attempts = claimed.attempts, "a mail was given up");
-                let failed = Notice {
-                    failed: Some(error.to_string()),
-                    ..claimed
-                };
-                self.store
-                    .catalog
-                    .put_notice(&failed, version)
-                    .await
-                    .map(drop)
+                let failed = Notice { failed: Some(error.to_string()), ..claimed };
+                self.store.catalog.put_notice(&failed, version).await.map(drop)
             }
             Err(error) => {
-                let free = Notice {
-                    lease_until: now,
-                    ..claimed
-                };
-                self.store.catalog.put_notice(&free, version).await?;
+                // Not at once: trouble with mail lasts for hours. The sweeper queues it again when its time has come.
+                let pause = RETRY_MILLIS << claimed.attempts.min(9);
+                let later = Notice { lease_until: now.plus(pause), ..claimed };
+                self.store.catalog.put_notice(&later, version).await?;
                 Err(error)
             }
         }
@@ -101,29 +72,17 @@ impl Rekindle {
     /// Queues a notice again that should have been sent by now.
     pub(crate) async fn redrive_notice(&self, id: &str) -> Result<Option<String>, StoreError> {
         until_won!({
-            let Some(Versioned {
-                value: notice,
-                version,
-            }) = self.store.catalog.notice(id).await?
-            else {
+            let Some(Versioned { value: notice, version }) = self.store.catalog.notice(id).await? else {
                 return Ok(None);
             };
             if notice.wake_at().is_none_or(|at| at > self.now()) {
                 return Ok(None);
             }
             // Not tried, or tried and lapsed: either way free, and looked at again if this message is lost too.
-            self.store
-                .queues
-                .send_notices(&[NoticeWork {
-                    notice: id.to_owned(),
-                }])
-                .await?;
+            self.store.queues.send_notices(&[NoticeWork { notice: id.to_owned() }]).await?;
             let attempts = notice.attempts;
             if attempts == 0 {
-                let again = Notice {
-                    lease_until: self.notice_lease(),
-                    ..notice
-                };
+                let again = Notice { lease_until: self.notice_lease(), ..notice };
                 self.store.catalog.put_notice(&again, version).await?;
             }
             Ok(Some("mail queued again".to_owned()))
@@ -133,11 +92,14 @@ impl Rekindle {
     async fn compose(&self, notice: &Notice) -> Result<Letter, StoreError> {
         let (subject, lines) = match &notice.subject {
             Subject::Restore { request } => self.restore_lines(*request).await?,
-            Subject::Quarantine { source, reason } => (
+            Subject::Trouble { source, reason } => (
                 format!("Interaction data of {source} needs attention"),
                 vec![
-                    format!("Moving the interaction data of {source} to long-term storage did not verify: {reason}."),
-                    "Nothing was deleted, and the data stays where it is. It will be tried again in a day.".to_owned(),
+                    format!(
+                        "Moving the interaction data of {source} to long-term storage did not verify: {reason}."
+                    ),
+                    "Nothing was deleted: every copy that was ever verified is kept. Moving data to long-term storage is tried again in a day; a restore when somebody asks for it."
+                        .to_owned(),
                 ],
             ),
         };
@@ -147,24 +109,15 @@ impl Rekindle {
             html
         });
         let html = format!("<!doctype html><html><body>{paragraphs}</body></html>");
-        Ok(Letter {
-            to: notice.to.clone(),
-            subject,
-            text,
-            html,
-        })
+        Ok(Letter { to: notice.to.clone(), subject, text, html })
     }
 
     async fn restore_lines(&self, id: RequestId) -> Result<(String, Vec<String>), StoreError> {
         let request = self.store.catalog.request(id).await?;
-        let request =
-            request.ok_or_else(|| StoreError::missing(format!("restore request {id}")))?;
+        let request = request.ok_or_else(|| StoreError::missing(format!("restore request {id}")))?;
         let (items, _) = self.store.catalog.items(id, None, usize::MAX).await?;
         let items: Vec<Item> = items.into_iter().map(|i| i.value).collect();
-        Ok((
-            restore_subject(&request, &items),
-            restore_lines(&request, &items),
-        ))
+        Ok((restore_subject(&request, &items), restore_lines(&request, &items)))
     }
 }
 
@@ -183,10 +136,7 @@ fn restore_subject(request: &Request, items: &[Item]) -> String {
 }
 
 fn restore_lines(request: &Request, items: &[Item]) -> Vec<String> {
-    let mut lines = vec![format!(
-        "Restore request {}, made {}:",
-        request.id, request.created_at
-    )];
+    let mut lines = vec![format!("Restore request {}, made {}:", request.id, request.created_at)];
     // What failed comes first: it is what somebody must do something about.
     let (failed, fine): (Vec<_>, Vec<_>) = items.iter().partition(|i| i.state == ItemState::Failed);
     lines.extend(failed.into_iter().chain(fine).take(LISTED).map(item_line));
@@ -220,7 +170,5 @@ fn item_line(item: &Item) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -12,6 +12,7 @@ use rekindle_domain::{
     merge::Merge,
     part::{Consumed, Part, PartDone},
     rows::{Dictionary, Row, Rows, UserRows, normalize},
+    slot::SlotBits,
     tally::{Tallier, Tally},
     time::Millis,
 };
@@ -43,6 +44,10 @@ struct Inputs {
     runs: Vec<(RunId, CopyReader)>,
     /// Encoded inbox blocks.
     inbox: Vec<Vec<u8>>,
+    /// How the inbox is cut, so that what is decoded at a time is bounded and nothing is decoded once a slot.
+    inbox_slots: SlotBits,
+    /// The cut that was decoded last: each block's rows of it.
+    decoded: Option<(u32, Vec<Rows>)>,
 }
 
 /// Does parts of one ledger, and keeps what all of them read. Lives as long as one invocation.
@@ -55,71 +60,81 @@ pub struct Worker<'a> {
 impl<'a> Worker<'a> {
     /// A worker for one ledger.
     pub fn new(app: &'a Rekindle, ledger: &'a LedgerId) -> Self {
-        Self {
-            app,
-            ledger,
-            inputs: HashMap::new(),
-        }
+        Self { app, ledger, inputs: HashMap::new() }
     }
 
     /// Claims a part of a staged copy and does it.
     ///
     /// # Errors
     /// [`StoreError::Damaged`]: the inputs do not verify. Anything else: try again; the failure is counted.
-    pub async fn work(
-        &mut self,
-        manifest: &Manifest,
-        copy: &Copy,
-        slot: u32,
-    ) -> Result<Outcome, StoreError> {
-        let catalog = &self.app.store.catalog;
-        let found = catalog.part(copy.id, slot).await?;
-        let now = self.app.now();
-        if found.value.done.is_some() {
-            return Ok(Outcome::Done);
-        }
-        if !found.value.is_free(now) {
-            return Ok(Outcome::Leased(found.value.lease_until));
-        }
-        if found.value.is_exhausted(now) {
-            return Ok(Outcome::Exhausted);
-        }
-        let lease_until = now.plus(self.app.settings.lease_millis);
-        let claim = Part {
-            attempt: found.value.attempt + 1,
-            lease_until,
-            ..found.value
-        };
-        let version = match catalog.put_part(copy.id, slot, &claim, found.version).await {
-            Err(StoreError::Conflict) => return Ok(Outcome::Leased(lease_until)),
-            other => other?,
+    pub async fn work(&mut self, manifest: &Manifest, copy: &Copy, slot: u32) -> Result<Outcome, StoreError> {
+        let claim = match self.claim(copy.id, slot).await? {
+            Ok(claim) => claim,
+            Err(outcome) => return Ok(outcome),
         };
         match self.attempt(manifest, copy, slot, claim.attempt).await {
-            Ok(done) => {
-                let part = Part {
-                    done: Some(done),
-                    ..claim
-                };
-                match catalog.put_part(copy.id, slot, &part, version).await {
-                    // Ours with the answer lost, or another's: either way the record says which attempt counts.
-                    Err(StoreError::Conflict) => match catalog.part(copy.id, slot).await?.value {
-                        Part { done: Some(_), .. } => Ok(Outcome::Done),
-                        part => Ok(Outcome::Leased(part.lease_until)),
-                    },
-                    other => other.map(|_| Outcome::Done),
-                }
-            }
+            Ok(done) => self.record(copy.id, slot, done).await,
             Err(error) => {
-                let part = Part {
-                    failures: claim.failures + 1,
-                    lease_until: now,
-                    ..claim
-                };
-                // If this is not recorded, the lease lapses by itself.
-                let _ = catalog.put_part(copy.id, slot, &part, version).await;
+                // Free for the next attempt at once. If this is not recorded, the lease lapses by itself.
+                let _ = self.release(copy.id, slot, &claim).await;
                 Err(error)
             }
         }
+    }
+
+    /// Begins an attempt, unless the part is done, leased or has failed too often.
+    async fn claim(&self, copy: CopyId, slot: u32) -> Result<Result<Part, Outcome>, StoreError> {
+        let catalog = &self.app.store.catalog;
+        let found = catalog.part(copy, slot).await?;
+        let now = self.app.now();
+        if found.value.done.is_some() {
+            return Ok(Err(Outcome::Done));
+        }
+        if !found.value.is_free(now) {
+            return Ok(Err(Outcome::Leased(found.value.lease_until)));
+        }
+        if found.value.is_exhausted(now) {
+            return Ok(Err(Outcome::Exhausted));
+        }
+        let claim = Part {
+            attempt: found.value.attempt + 1,
+            lease_until: now.plus(self.app.settings.lease_millis),
+            claimed_by: self.app.new_id().to_string(),
+            done: None,
+        };
+        match catalog.put_part(copy, slot, &claim, found.version).await {
+            Ok(_) => Ok(Ok(claim)),
+            Err(StoreError::Conflict) => {
+                // Another's claim, or ours with the answer lost.
+                let stored = catalog.part(copy, slot).await?.value;
+                Ok(if stored == claim { Ok(claim) } else { Err(Outcome::Leased(stored.lease_until)) })
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Records an attempt as the one that counts, unless one is recorded already: the first wins, whatever its lease.
+    async fn record(&self, copy: CopyId, slot: u32, done: PartDone) -> Result<Outcome, StoreError> {
+        let catalog = &self.app.store.catalog;
+        until_won!({
+            let found = catalog.part(copy, slot).await?;
+            if found.value.done.is_some() {
+                return Ok(Outcome::Done);
+            }
+            let part = Part { done: Some(done.clone()), ..found.value };
+            catalog.put_part(copy, slot, &part, found.version).await?;
+            Ok(Outcome::Done)
+        })
+    }
+
+    async fn release(&self, copy: CopyId, slot: u32, claim: &Part) -> Result<(), StoreError> {
+        let catalog = &self.app.store.catalog;
+        let found = catalog.part(copy, slot).await?;
+        if found.value == *claim {
+            let free = Part { lease_until: self.app.now(), ..found.value };
+            catalog.put_part(copy, slot, &free, found.version).await?;
+        }
+        Ok(())
     }
 
     async fn attempt(
@@ -134,86 +149,57 @@ impl<'a> Worker<'a> {
         let hashes = copy.slots.hashes(slot);
         let mut done = match copy.tier {
             Tier::Hot => {
-                let key = SlotKey {
-                    copy: copy.id,
-                    attempt,
-                    slot,
-                };
+                let key = SlotKey { copy: copy.id, attempt, slot };
                 let sink = HotSink::new(&app.store, key, *hashes.start());
-                inputs
-                    .merge_into(&hashes, Sink::Hot(Box::new(sink)))
-                    .await?
+                inputs.merge_into(&hashes, Sink::Hot(Box::new(sink))).await?
             }
             Tier::Cold => {
-                let key = ArchiveKey {
-                    ledger: ledger.clone(),
-                    copy: copy.id,
-                    slot,
-                    attempt,
-                };
-                inputs
-                    .merge_into(
-                        &hashes,
-                        Sink::Cold(Box::new(ColdSink::new(&app.store, key)?)),
-                    )
-                    .await?
+                let key = ArchiveKey { ledger: ledger.clone(), copy: copy.id, slot, attempt };
+                inputs.merge_into(&hashes, Sink::Cold(Box::new(ColdSink::new(&app.store, key)?))).await?
             }
         };
         done.attempt = attempt;
         let what = || format!("slot {slot} of copy {} of {ledger}", copy.id);
         let read = read_back(&app.store, ledger, copy, slot, attempt, done.tally.rows).await?;
         if read != done.tally {
-            return Err(StoreError::damaged(
-                what(),
-                "what was read back is not what was written",
-            ));
+            return Err(StoreError::damaged(what(), "what was read back is not what was written"));
         }
         if let (None, Some((_, source))) = (&copy.inputs, inputs.runs.first())
             && !source.tally(slot).same_rows(&done.tally)
         {
-            return Err(StoreError::damaged(
-                what(),
-                "its rows are not those of the copy it was made from",
-            ));
+            return Err(StoreError::damaged(what(), "its rows are not those of the copy it was made from"));
         }
         Ok(done)
     }
 
     /// What the copy is made from. Read once; fixed when it was staged.
-    async fn inputs(&mut self, manifest: &Manifest, copy: &Copy) -> Result<&Inputs, StoreError> {
+    async fn inputs(&mut self, manifest: &Manifest, copy: &Copy) -> Result<&mut Inputs, StoreError> {
         if !self.inputs.contains_key(&copy.id) {
             let inputs = self.open_inputs(manifest, copy).await?;
             self.inputs.insert(copy.id, inputs);
         }
         self.inputs
-            .get(&copy.id)
+            .get_mut(&copy.id)
             .ok_or_else(|| StoreError::missing(format!("the inputs of copy {}", copy.id)))
     }
 
     async fn open_inputs(&self, manifest: &Manifest, copy: &Copy) -> Result<Inputs, StoreError> {
         let store = &self.app.store;
-        let runs = copy
-            .inputs
-            .as_ref()
-            .map_or_else(|| vec![copy.run], |i| i.runs.clone());
+        let runs = copy.inputs.as_ref().map_or_else(|| vec![copy.run], |i| i.runs.clone());
         let mut opened = Vec::with_capacity(runs.len());
         for run in runs {
-            let live = manifest
-                .live(run, Tier::Hot)
-                .or_else(|| manifest.live(run, Tier::Cold));
-            let live =
-                live.ok_or_else(|| StoreError::missing(format!("a live copy of run {run}")))?;
+            let live = manifest.live(run, Tier::Hot).or_else(|| manifest.live(run, Tier::Cold));
+            let live = live.ok_or_else(|| StoreError::missing(format!("a live copy of run {run}")))?;
             opened.push((run, CopyReader::open(store, self.ledger, live).await?));
         }
-        let mut inbox = Vec::new();
+        let (mut inbox, mut rows) = (Vec::new(), 0);
         if copy.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0) {
-            let keys = store.catalog.inputs(copy.id).await?.keys;
-            inbox = store.ledger.get_inbox(self.ledger, &keys).await?;
+            let taken = store.catalog.inputs(copy.id).await?;
+            rows = taken.rows;
+            inbox = store.ledger.get_inbox(self.ledger, &taken.keys).await?;
         }
-        Ok(Inputs {
-            runs: opened,
-            inbox,
-        })
+        let inbox_slots = SlotBits::for_size(rows, 0);
+        Ok(Inputs { runs: opened, inbox, inbox_slots, decoded: None })
     }
 }
 
@@ -225,28 +211,46 @@ struct Count {
 }
 
 impl Inputs {
+    /// The rows of each inbox block within `hashes`.
+    fn inbox_rows(&mut self, hashes: &RangeInclusive<u64>) -> Result<Vec<Rows>, StoreError> {
+        let (first, last) =
+            (self.inbox_slots.slot_of(*hashes.start()), self.inbox_slots.slot_of(*hashes.end()));
+        if first != last || self.inbox.is_empty() {
+            return self.decode_inbox(hashes);
+        }
+        let decoded = match self.decoded.take() {
+            Some((slot, rows)) if slot == first => rows,
+            _ => self.decode_inbox(&self.inbox_slots.hashes(first))?,
+        };
+        let within = decoded.iter().map(|rows| {
+            let mut rows = rows.clone();
+            rows.restrict(hashes);
+            rows
+        });
+        let within = within.collect();
+        self.decoded = Some((first, decoded));
+        Ok(within)
+    }
+
+    fn decode_inbox(&self, hashes: &RangeInclusive<u64>) -> Result<Vec<Rows>, StoreError> {
+        let decode = |block: &Vec<u8>| {
+            let block = decode(block).map_err(|e| StoreError::damaged("an inbox block", e))?;
+            Ok(Rows::gather(&[block.rows], hashes.clone()))
+        };
+        self.inbox.iter().map(decode).collect()
+    }
+
     /// Merges all rows within `hashes` into the sink. Memory holds a block of each run, and the slot's share of the
     /// inbox.
     async fn merge_into(
-        &self,
+        &mut self,
         hashes: &RangeInclusive<u64>,
         mut sink: Sink<'_>,
     ) -> Result<PartDone, StoreError> {
-        let mut late = Vec::new();
-        let mut inbox_rows = 0;
-        for block in &self.inbox {
-            let rows = decode(block)
-                .map_err(|e| StoreError::damaged("an inbox block", e))?
-                .rows;
-            let rows = Rows::gather(&[rows], hashes.clone());
-            inbox_rows += rows.row_count() as u64;
-            late.push(rows);
-        }
-        let mut streams: Vec<Stream> = self
-            .runs
-            .iter()
-            .map(|(_, copy)| Stream::Copy(Box::new(copy.stream(hashes.clone()))))
-            .collect();
+        let late = self.inbox_rows(hashes)?;
+        let inbox_rows = late.iter().map(|rows| rows.row_count() as u64).sum();
+        let mut streams: Vec<Stream> =
+            self.runs.iter().map(|(_, copy)| Stream::Copy(Box::new(copy.stream(hashes.clone())))).collect();
         streams.push(Stream::Memory(Some(Rows::gather(&late, 0..=u64::MAX))));
         drop(late);
         let mut counts: Vec<Count> = streams.iter().map(|_| Count::default()).collect();
@@ -273,16 +277,10 @@ impl Inputs {
                 for (i, _, user) in group.parts() {
                     counts[i].tallier.add(&user);
                     let facets = &counts[i].facets;
-                    merged.extend(user.rows.iter().map(|r| Row {
-                        facet: facets[r.facet as usize],
-                        ..*r
-                    }));
+                    merged.extend(user.rows.iter().map(|r| Row { facet: facets[r.facet as usize], ..*r }));
                 }
                 normalize(&mut merged);
-                let user = UserRows {
-                    rows: &merged,
-                    ..group.user()
-                };
+                let user = UserRows { rows: &merged, ..group.user() };
                 tallier.add(&user);
                 sink.push(&user, &dictionary)?;
             }
@@ -295,19 +293,9 @@ impl Inputs {
         let bytes = sink.finish(tally.rows == 0).await?;
         let consumed = self.runs.iter().zip(&counts).map(|((run, _), count)| {
             let tally = count.tallier.tally();
-            Consumed {
-                run: *run,
-                rows: tally.rows,
-                digest: tally.digest,
-            }
+            Consumed { run: *run, rows: tally.rows, digest: tally.digest }
         });
-        Ok(PartDone {
-            attempt: 0,
-            tally,
-            bytes,
-            consumed: consumed.collect(),
-            inbox_rows,
-        })
+        Ok(PartDone { attempt: 0, tally, bytes, consumed: consumed.collect(), inbox_rows })
     }
 }
 
@@ -321,19 +309,12 @@ impl Sink<'_> {
     fn push(&mut self, user: &UserRows<'_>, dictionary: &Dictionary) -> Result<(), StoreError> {
         match self {
             Self::Hot(sink) => {
-                sink.packer.push(
-                    user.hash,
-                    user.id,
-                    user.rows,
-                    dictionary.facets(),
-                    &mut sink.packed,
-                );
+                sink.packer.push(user.hash, user.id, user.rows, dictionary.facets(), &mut sink.packed);
                 Ok(())
             }
-            Self::Cold(sink) => sink
-                .writer
-                .push(user.id, user.rows, dictionary.facets())
-                .map_err(|e| sink.failed(e)),
+            Self::Cold(sink) => {
+                sink.writer.push(user.id, user.rows, dictionary.facets()).map_err(|e| sink.failed(e))
+            }
         }
     }
 
@@ -356,9 +337,7 @@ impl Sink<'_> {
             }
             Self::Cold(sink) => {
                 let ColdSink { store, key, writer } = *sink;
-                let bytes = writer
-                    .finish()
-                    .map_err(|e| StoreError::damaged(key.to_string(), e))?;
+                let bytes = writer.finish().map_err(|e| StoreError::damaged(key.to_string(), e))?;
                 let size = bytes.len() as u64;
                 store.archive.put(&key, bytes).await?;
                 Ok(size)
@@ -377,25 +356,12 @@ struct HotSink<'a> {
 
 impl<'a> HotSink<'a> {
     fn new(store: &'a Store, key: SlotKey, first_hash: u64) -> Self {
-        Self {
-            store,
-            key,
-            packer: Packer::new(first_hash, HOT_BLOCK_BYTES),
-            packed: Vec::new(),
-            bytes: 0,
-        }
+        Self { store, key, packer: Packer::new(first_hash, HOT_BLOCK_BYTES), packed: Vec::new(), bytes: 0 }
     }
 
     async fn write(&mut self) -> Result<(), StoreError> {
-        self.bytes += self
-            .packed
-            .iter()
-            .map(|p| p.bytes.len() as u64)
-            .sum::<u64>();
-        self.store
-            .ledger
-            .write_blocks(self.key, std::mem::take(&mut self.packed))
-            .await
+        self.bytes += self.packed.iter().map(|p| p.bytes.len() as u64).sum::<u64>();
+        self.store.ledger.write_blocks(self.key, std::mem::take(&mut self.packed)).await
     }
 }
 

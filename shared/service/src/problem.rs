@@ -28,12 +28,7 @@ pub struct Problem {
 impl Problem {
     /// A problem of that status and code.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            detail: detail.into(),
-            more: Map::new(),
-        }
+        Self { status, code, detail: detail.into(), more: Map::new() }
     }
 
     /// 400: the request is out of shape.
@@ -90,7 +85,12 @@ impl From<StoreError> for Problem {
                     "the store did not answer in time; sending the same request again is safe",
                 )
             }
-            StoreError::Damaged { .. } | StoreError::Illegal(_) => {
+            StoreError::Refused { .. } | StoreError::Illegal(_) => {
+                tracing::error!(error = %error, "a request to a store was not legal");
+                let detail = "this cannot be done; nothing was changed. The log says why";
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
+            }
+            StoreError::Damaged { .. } => {
                 tracing::error!(error = %error, "stored data did not verify");
                 Self::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
@@ -113,10 +113,7 @@ impl IntoResponse for Problem {
         let mut response = Response::new(Body::from(self.to_json().to_string()));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -31,23 +31,13 @@ impl CopyReader {
     /// [`StoreError::Damaged`] if one is not recorded: the copy is going away, or something is wrong.
     pub async fn open(store: &Store, ledger: &LedgerId, copy: &Copy) -> Result<Self, StoreError> {
         let parts = store.catalog.parts(copy.id).await?;
-        let done: Vec<(u32, PartDone)> = parts
-            .into_iter()
-            .filter_map(|(slot, p)| Some((slot, p.done?)))
-            .collect();
+        let done: Vec<(u32, PartDone)> =
+            parts.into_iter().filter_map(|(slot, p)| Some((slot, p.done?))).collect();
         if !done.iter().map(|(slot, _)| *slot).eq(0..copy.slots.count()) {
-            return Err(StoreError::missing(format!(
-                "the record of a part of copy {}",
-                copy.id
-            )));
+            return Err(StoreError::missing(format!("the record of a part of copy {}", copy.id)));
         }
         let parts = Arc::new(done.into_iter().map(|(_, p)| p).collect());
-        Ok(Self {
-            store: store.clone(),
-            ledger: ledger.clone(),
-            copy: copy.clone(),
-            parts,
-        })
+        Ok(Self { store: store.clone(), ledger: ledger.clone(), copy: copy.clone(), parts })
     }
 
     /// What a slot's rows add up to.
@@ -56,11 +46,7 @@ impl CopyReader {
     }
 
     fn slot_key(&self, slot: u32) -> SlotKey {
-        SlotKey {
-            copy: self.copy.id,
-            attempt: self.parts[slot as usize].attempt,
-            slot,
-        }
+        SlotKey { copy: self.copy.id, attempt: self.parts[slot as usize].attempt, slot }
     }
 
     /// The rows whose hash is within `hashes`, in order.
@@ -68,13 +54,7 @@ impl CopyReader {
         let slots = self.copy.slots;
         let next_slot = slots.slot_of(*hashes.start());
         let last_slot = slots.slot_of(*hashes.end());
-        CopyStream {
-            reader: self.clone(),
-            hashes,
-            next_slot,
-            last_slot,
-            part: None,
-        }
+        CopyStream { reader: self.clone(), hashes, next_slot, last_slot, part: None }
     }
 
     /// The rows of users with that hash.
@@ -97,9 +77,7 @@ impl Part {
     async fn next(&mut self) -> Result<Option<Rows>, StoreError> {
         match self {
             Self::Hot(reader) => reader.next().await,
-            Self::Cold(reader, what) => reader
-                .next()
-                .map_err(|e| StoreError::damaged(what.clone(), e)),
+            Self::Cold(reader, what) => reader.next().map_err(|e| StoreError::damaged(what.clone(), e)),
         }
     }
 }
@@ -114,30 +92,14 @@ async fn open_part(
 ) -> Result<Part, StoreError> {
     match copy.tier {
         Tier::Hot => {
-            let key = SlotKey {
-                copy: copy.id,
-                attempt,
-                slot,
-            };
-            Ok(Part::Hot(store.ledger.read_slot(
-                key,
-                from,
-                *copy.slots.hashes(slot).start(),
-            )))
+            let key = SlotKey { copy: copy.id, attempt, slot };
+            Ok(Part::Hot(store.ledger.read_slot(key, from, *copy.slots.hashes(slot).start())))
         }
         Tier::Cold => {
-            let key = ArchiveKey {
-                ledger: ledger.clone(),
-                copy: copy.id,
-                slot,
-                attempt,
-            };
+            let key = ArchiveKey { ledger: ledger.clone(), copy: copy.id, slot, attempt };
             let what = format!("archive part {key}");
             let reader = PartReader::new(store.archive.get(&key).await?);
-            Ok(Part::Cold(
-                reader.map_err(|e| StoreError::damaged(what.clone(), e))?,
-                what,
-            ))
+            Ok(Part::Cold(reader.map_err(|e| StoreError::damaged(what.clone(), e))?, what))
         }
     }
 }
@@ -200,13 +162,7 @@ impl CopyStream {
             let done = &reader.parts[slot as usize];
             if done.tally.rows > 0 {
                 let from = (*self.hashes.start()).max(*reader.copy.slots.hashes(slot).start());
-                let part = open_part(
-                    &reader.store,
-                    &reader.ledger,
-                    &reader.copy,
-                    (slot, done.attempt),
-                    from,
-                );
+                let part = open_part(&reader.store, &reader.ledger, &reader.copy, (slot, done.attempt), from);
                 self.part = Some(part.await?);
             }
         }
@@ -258,10 +214,7 @@ impl LedgerView {
     /// All rows whose hash is within `hashes`: the inbox's, then each run's.
     pub fn streams(&self, hashes: &RangeInclusive<u64>) -> Vec<Stream> {
         let inbox = Stream::Memory(Some(Rows::gather(&self.inbox, hashes.clone())));
-        let copies = self
-            .copies
-            .iter()
-            .map(|c| Stream::Copy(Box::new(c.stream(hashes.clone()))));
+        let copies = self.copies.iter().map(|c| Stream::Copy(Box::new(c.stream(hashes.clone()))));
         std::iter::once(inbox).chain(copies).collect()
     }
 
@@ -288,8 +241,7 @@ pub async fn live_copies(
     let mut out = Vec::with_capacity(manifest.runs.len());
     for run in &manifest.runs {
         let copy = manifest.live(run.id, tier);
-        let copy = copy
-            .ok_or_else(|| StoreError::missing(format!("the {tier:?} copy of run {}", run.id)))?;
+        let copy = copy.ok_or_else(|| StoreError::missing(format!("the {tier:?} copy of run {}", run.id)))?;
         out.push(CopyReader::open(store, ledger, copy).await?);
     }
     Ok(out)

@@ -5,9 +5,11 @@ use crate::{
     sources::{Listing, decode_cursor, encode_cursor},
     sweep::Budget,
 };
+use futures::{StreamExt, TryStreamExt, stream};
 use rekindle_domain::{
     id::{LedgerId, RequestId, SourceId, clip},
     restore::{Item, ItemState, MAX_NOTIFY, MAX_SOURCES, Request, RequestState},
+    rows::user_hash,
     time::Millis,
 };
 use rekindle_store::{
@@ -20,6 +22,8 @@ use std::collections::BTreeSet;
 
 /// How long an idempotency key is remembered.
 const IDEMPOTENCY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+/// How many items are looked at at once.
+const CONCURRENT_ITEMS: usize = 16;
 /// The longest idempotency key.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
 /// What is assumed of a restore's speed until its first part is done, in users a second.
@@ -49,7 +53,9 @@ pub struct RequestView {
     pub eta_seconds: Option<u64>,
     pub requested_by: Option<String>,
     pub notify: Vec<String>,
-    pub items: Vec<ItemView>,
+    /// Left out of lists: `GET /v1/restores/{id}` shows them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<Vec<ItemView>>,
 }
 
 /// An item as the API shows it.
@@ -64,6 +70,20 @@ pub struct ItemView {
     pub error: Option<String>,
 }
 
+/// A request without its items.
+fn summary(request: Request) -> RequestView {
+    RequestView {
+        id: request.id,
+        state: request.state(),
+        created_at: request.created_at,
+        completed_at: request.completed_at,
+        eta_seconds: None,
+        requested_by: request.requested_by,
+        notify: request.notify,
+        items: None,
+    }
+}
+
 /// Whether these may be mailed: a plain check of shape, since only the mail itself can tell.
 ///
 /// # Errors
@@ -76,22 +96,16 @@ pub fn check_addresses(addresses: &[String]) -> Result<(), Problem> {
         ));
     }
     let is_address = |a: &str| {
-        let parts = a
-            .split_once('@')
-            .is_some_and(|(name, host)| !name.is_empty() && host.contains('.'));
+        let parts = a.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.'));
         parts
             && a.len() <= 254
             && a.is_ascii()
-            && !a
-                .bytes()
-                .any(|b| b <= b' ' || b"<>,;\"()\\\x7f".contains(&b))
+            && !a.bytes().any(|b| b <= b' ' || b"<>,;\"()\\\x7f".contains(&b))
     };
     match addresses.iter().enumerate().find(|(_, a)| !is_address(a)) {
         Some((i, address)) => {
-            let detail = format!(
-                "notify[{i}]: `{}` is not an e-mail address such as me@example.com",
-                clip(address)
-            );
+            let detail =
+                format!("notify[{i}]: `{}` is not an e-mail address such as me@example.com", clip(address));
             Err(Problem::unprocessable("invalid_notify", detail))
         }
         None => Ok(()),
@@ -121,28 +135,23 @@ impl Rekindle {
                     );
                     return Err(Problem::unprocessable("invalid_idempotency_key", detail));
                 }
-                let body = serde_json::to_string(input).unwrap_or_default();
+                let body = serde_json::to_vec(input).unwrap_or_default();
+                let body = format!("{:016x}-{}", user_hash(&body), body.len());
                 let made = until_won!({
                     let found = self.store.catalog.idempotency(key).await?;
-                    let fresh = |v: &Versioned<Idempotency>| {
-                        self.now() < v.value.created_at.plus(IDEMPOTENCY_MILLIS)
-                    };
+                    let fresh =
+                        |v: &Versioned<Idempotency>| self.now() < v.value.created_at.plus(IDEMPOTENCY_MILLIS);
                     match found {
-                        Some(v) if fresh(&v) => {
-                            Ok((v.value.body == body).then_some(v.value.request))
-                        }
+                        Some(v) if fresh(&v) => Ok((v.value.body == body).then_some(v.value.request)),
                         other => {
                             let version = other.map_or(0, |v| v.version);
                             let under = Some((key, body.as_str(), version));
-                            self.record_request(&sources, input, by.clone(), under)
-                                .await
-                                .map(Some)
+                            self.record_request(&sources, input, by.clone(), under).await.map(Some)
                         }
                     }
                 })?;
                 made.ok_or_else(|| {
-                    let detail =
-                        "this Idempotency-Key was used for another request; choose a new one";
+                    let detail = "this Idempotency-Key was used for another request; choose a new one";
                     Problem::conflict("idempotency_key_reused", detail)
                 })?
             }
@@ -152,14 +161,9 @@ impl Rekindle {
 
     async fn check_restore(&self, input: &RestoreInput) -> Result<BTreeSet<SourceId>, Problem> {
         check_addresses(&input.notify)?;
-        let invalid = |i: usize, why: String| {
-            Problem::unprocessable("invalid_source", format!("sources[{i}]: {why}"))
-        };
-        let parsed = input
-            .sources
-            .iter()
-            .enumerate()
-            .map(|(i, s)| s.parse().map_err(|why| invalid(i, why)));
+        let invalid =
+            |i: usize, why: String| Problem::unprocessable("invalid_source", format!("sources[{i}]: {why}"));
+        let parsed = input.sources.iter().enumerate().map(|(i, s)| s.parse().map_err(|why| invalid(i, why)));
         let sources: BTreeSet<SourceId> = parsed.collect::<Result<_, _>>()?;
         if sources.is_empty() || input.sources.len() > MAX_SOURCES {
             let detail = format!("sources must name 1 to {MAX_SOURCES} sources");
@@ -202,18 +206,11 @@ impl Rekindle {
         let mut transaction = Transaction::new();
         transaction.put_request(&request)?;
         if let Some((key, body, version)) = under {
-            let record = Idempotency {
-                body: body.to_owned(),
-                request: id,
-                created_at: now,
-            };
+            let record = Idempotency { body: body.to_owned(), request: id, created_at: now };
             transaction.put_idempotency(key, &record, version, now.plus(IDEMPOTENCY_MILLIS))?;
         }
         self.store.catalog.commit(transaction).await?;
-        let work = [RestoreWork::Begin {
-            request: id,
-            after: None,
-        }];
+        let work = [RestoreWork::Begin { request: id, after: None }];
         if let Err(error) = self.store.queues.send_restores(&work).await {
             tracing::warn!(request = %id, error = %error, "a restore was not queued; the sweeper will");
         }
@@ -226,53 +223,37 @@ impl Rekindle {
     /// 404.
     pub async fn get_request(&self, id: RequestId) -> Result<RequestView, Problem> {
         let request = self.store.catalog.request(id).await?;
-        let request = request.ok_or_else(|| {
-            Problem::not_found("unknown_restore", format!("no restore request {id}"))
-        })?;
+        let request = request
+            .ok_or_else(|| Problem::not_found("unknown_restore", format!("no restore request {id}")))?;
         let (items, _) = self.store.catalog.items(id, None, usize::MAX).await?;
-        let mut views = Vec::with_capacity(items.len());
-        for Versioned { value: item, .. } in items {
-            let users_done = match item.state {
-                ItemState::Restored => item.users_total,
-                ItemState::Restoring => self.users_done(&item.source).await?.min(item.users_total),
-                _ => 0,
-            };
-            views.push(ItemView {
-                source: item.source,
-                state: item.state,
-                users_done,
-                users_total: item.users_total,
-                expires_at: item.expires_at,
-                error: item.error,
-            });
-        }
-        Ok(RequestView {
-            id,
-            state: request.state(),
-            created_at: request.created_at,
-            completed_at: request.completed_at,
-            eta_seconds: self.eta(&request, &views),
-            requested_by: request.requested_by,
-            notify: request.notify,
-            items: views,
+        let views = stream::iter(items).map(|item| self.item_view(item.value)).buffered(CONCURRENT_ITEMS);
+        let views: Vec<ItemView> = views.try_collect().await?;
+        Ok(RequestView { eta_seconds: self.eta(&request, &views), items: Some(views), ..summary(request) })
+    }
+
+    async fn item_view(&self, item: Item) -> Result<ItemView, StoreError> {
+        let users_done = match item.state {
+            ItemState::Restored => item.users_total,
+            ItemState::Restoring => self.users_done(&item.source).await?.min(item.users_total),
+            _ => 0,
+        };
+        Ok(ItemView {
+            source: item.source,
+            state: item.state,
+            users_done,
+            users_total: item.users_total,
+            expires_at: item.expires_at,
+            error: item.error,
         })
     }
 
     /// How many users of a source are back already, in parts that are done.
     async fn users_done(&self, source: &SourceId) -> Result<u64, StoreError> {
-        let manifest = self
-            .store
-            .catalog
-            .manifest(&LedgerId::Source(source.clone()))
-            .await?;
+        let manifest = self.store.catalog.manifest(&LedgerId::Source(source.clone())).await?;
         let mut users = 0;
         for copy in manifest.staged_copies() {
             let parts = self.store.catalog.parts(copy.id).await?;
-            users += parts
-                .iter()
-                .filter_map(|(_, p)| p.done.as_ref())
-                .map(|d| d.tally.users)
-                .sum::<u64>();
+            users += parts.iter().filter_map(|(_, p)| p.done.as_ref()).map(|d| d.tally.users).sum::<u64>();
         }
         Ok(users)
     }
@@ -283,11 +264,8 @@ impl Rekindle {
             return None;
         }
         let done: u64 = items.iter().map(|i| i.users_done).sum();
-        let left = items
-            .iter()
-            .filter(|i| !i.state.is_final())
-            .map(|i| i.users_total - i.users_done)
-            .sum::<u64>();
+        let left =
+            items.iter().filter(|i| !i.state.is_final()).map(|i| i.users_total - i.users_done).sum::<u64>();
         let elapsed = (self.now().0 - request.created_at.0).max(0) as u64;
         let millis = if done > 0 {
             (u128::from(elapsed) * u128::from(left) / u128::from(done)) as u64
@@ -297,7 +275,7 @@ impl Rekindle {
         Some(millis.div_ceil(1000).max(1))
     }
 
-    /// A page of requests, newest first.
+    /// A page of requests without their items, newest first.
     ///
     /// # Errors
     /// 400 a cursor that is not ours.
@@ -310,12 +288,11 @@ impl Rekindle {
         let (ids, more) = self.store.catalog.list_requests(after, limit).await?;
         let mut items = Vec::with_capacity(ids.len());
         for id in ids {
-            items.push(self.get_request(id).await?);
+            if let Some(request) = self.store.catalog.request(id).await? {
+                items.push(summary(request));
+            }
         }
-        let next = items
-            .last()
-            .filter(|_| more)
-            .map(|last| encode_cursor(&(last.id, last.created_at)));
+        let next = items.last().filter(|_| more).map(|last| encode_cursor(&(last.id, last.created_at)));
         Ok(Listing { items, next })
     }
 
@@ -334,20 +311,13 @@ impl Rekindle {
             }
             let look_at = Some(self.now().plus(self.settings.lease_millis));
             let mut transaction = Transaction::new();
-            transaction.put_request(&Request {
-                is_cancelled: true,
-                look_at,
-                ..request
-            })?;
+            transaction.put_request(&Request { is_cancelled: true, look_at, ..request })?;
             self.store.catalog.commit(transaction).await?;
             self.begin(id, None, &budget).await?;
             Ok(Some(true))
         })?;
         match outcome {
-            None => Err(Problem::not_found(
-                "unknown_restore",
-                format!("no restore request {id}"),
-            )),
+            None => Err(Problem::not_found("unknown_restore", format!("no restore request {id}"))),
             Some(false) => Err(Problem::conflict(
                 "restore_has_ended",
                 "this restore has ended; nothing is left to cancel",

@@ -8,15 +8,16 @@ use crate::{
 use rekindle_domain::{
     id::{CopyId, LedgerId, RequestId, SourceId},
     manifest::{Copy, DataState, Life, Manifest, Tier},
+    part::Part,
     restore::{Item, ItemState, Notice, Request, Subject},
-    source::{MAX_WAITING, Outcome, Settlement, Source},
+    source::{MAX_REDRIVES, MAX_WAITING, Outcome, Settlement, Source},
 };
 use rekindle_store::{
     StoreError,
     catalog::{Transaction, Versioned},
     queues::RestoreWork,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many items of a request are looked at at once.
 const ITEMS_PER_PAGE: usize = 50;
@@ -26,18 +27,10 @@ impl Rekindle {
     ///
     /// # Errors
     /// [`StoreError`]: not done, and to be delivered again.
-    pub async fn restore_work(
-        &self,
-        work: &RestoreWork,
-        budget: &Budget,
-    ) -> Result<(), StoreError> {
+    pub async fn restore_work(&self, work: &RestoreWork, budget: &Budget) -> Result<(), StoreError> {
         match work {
-            RestoreWork::Begin { request, after } => {
-                self.begin(*request, after.clone(), budget).await
-            }
-            RestoreWork::Part { source, copy, slot } => {
-                self.restore_part(source, *copy, *slot).await
-            }
+            RestoreWork::Begin { request, after } => self.begin(*request, after.clone(), budget).await,
+            RestoreWork::Part { source, copy, slot } => self.restore_part(source, *copy, *slot).await,
         }
     }
 
@@ -48,15 +41,11 @@ impl Rekindle {
         mut after: Option<SourceId>,
         budget: &Budget,
     ) -> Result<(), StoreError> {
+        let is_whole = after.is_none();
+        let Some(request) = self.store.catalog.request(id).await? else { return Ok(()) };
+        let mut first_error = None;
         loop {
-            let Some(request) = self.store.catalog.request(id).await? else {
-                return Ok(());
-            };
-            let (items, more) = self
-                .store
-                .catalog
-                .items(id, after.as_ref(), ITEMS_PER_PAGE)
-                .await?;
+            let (items, more) = self.store.catalog.items(id, after.as_ref(), ITEMS_PER_PAGE).await?;
             for Versioned { value: item, .. } in &items {
                 if budget.is_spent(self.now()) {
                     return self
@@ -65,31 +54,35 @@ impl Rekindle {
                         .send_restores(&[RestoreWork::Begin { request: id, after }])
                         .await;
                 }
-                if !item.state.is_final() {
-                    self.begin_item(&request, &item.source).await?;
+                if !item.state.is_final()
+                    && let Err(error) = self.begin_item(&request, &item.source).await
+                {
+                    tracing::warn!(request = %id, source = %item.source, error = %error, "an item did not begin");
+                    first_error.get_or_insert(error);
                 }
                 after = Some(item.source.clone());
             }
             if !more {
-                return self.all_begun(id).await;
+                break;
             }
+        }
+        match first_error {
+            Some(error) => Err(error),
+            None if is_whole => self.all_begun(id, request.is_cancelled).await,
+            // The sweeper queues the request again, and a walk over all of it says that nothing was left out.
+            None => Ok(()),
         }
     }
 
-    async fn all_begun(&self, id: RequestId) -> Result<(), StoreError> {
+    /// Every item was begun, or, if it was cancelled when the walk over them began, given up.
+    async fn all_begun(&self, id: RequestId, is_cancelled: bool) -> Result<(), StoreError> {
         until_won!({
-            let Some(request) = self.store.catalog.request(id).await? else {
-                return Ok(());
-            };
-            if request.begun && request.look_at.is_none() {
+            let Some(request) = self.store.catalog.request(id).await? else { return Ok(()) };
+            if request.is_cancelled != is_cancelled || (request.begun && request.look_at.is_none()) {
                 return Ok(());
             }
             let mut transaction = Transaction::new();
-            transaction.put_request(&Request {
-                begun: true,
-                look_at: None,
-                ..request
-            })?;
+            transaction.put_request(&Request { begun: true, look_at: None, ..request })?;
             self.store.catalog.commit(transaction).await
         })
     }
@@ -104,17 +97,14 @@ impl Rekindle {
         });
         match begun {
             // One that cannot be read must not hold up its neighbours.
-            Err(error @ (StoreError::Damaged { .. } | StoreError::Illegal(_))) => {
+            Err(error) if !error.is_transient() => {
                 tracing::error!(request = %request.id, source = %source, error = %error, "a restore could not begin");
                 until_won!({
                     let Some(item) = self.store.catalog.item(request.id, source).await? else {
                         return Ok(());
                     };
-                    let failed = item.value.ended(&Outcome::Failed {
-                        error: error.to_string(),
-                    });
-                    self.end_item(Transaction::new(), request.id, item, failed)
-                        .await
+                    let failed = item.value.ended(&Outcome::Failed { error: error.to_string() });
+                    self.end_item(Transaction::new(), request.id, item, failed).await
                 })
             }
             other => other,
@@ -132,24 +122,21 @@ impl Rekindle {
         if item.value.state.is_final() {
             return Ok(());
         }
+        if source.settling.iter().any(|s| s.request == request) {
+            // Its restore has ended, and this request is about to be told how.
+            return self.settle(id).await;
+        }
         let ledger = LedgerId::Source(id.clone());
         let manifest = self.store.catalog.manifest(&ledger).await?;
         let mut transaction = Transaction::new();
         match source.state {
             DataState::Available if !source.has_data => {
-                let ended = Item {
-                    state: ItemState::NothingToRestore,
-                    ..item.value.clone()
-                };
+                let ended = Item { state: ItemState::NothingToRestore, ..item.value.clone() };
                 self.end_item(transaction, request, item, ended).await
             }
             DataState::Available => {
                 let now = self.now();
-                let renewed = Source {
-                    restored_at: Some(now),
-                    updated_at: now,
-                    ..source
-                };
+                let renewed = Source { restored_at: Some(now), updated_at: now, ..source };
                 let ended = Item {
                     state: ItemState::AlreadyAvailable,
                     expires_at: renewed.expires_at(&self.settings.retention),
@@ -181,6 +168,7 @@ impl Rekindle {
                 let restoring = Source {
                     state: DataState::Restoring,
                     waiting: BTreeSet::from([request]),
+                    redrives: 0,
                     retry_at: Some(now.plus(self.settings.lease_millis)),
                     updated_at: now,
                     ..source
@@ -197,26 +185,21 @@ impl Rekindle {
 
     /// A hot copy for each run that has none.
     fn stage_restore(&self, manifest: &Manifest) -> Manifest {
-        let missing: Vec<_> = manifest
-            .runs_without(Tier::Hot)
-            .map(|r| (r.id, r.slots))
-            .collect();
+        let missing: Vec<_> = manifest.runs_without(Tier::Hot).map(|r| (r.id, r.slots)).collect();
         let since = self.now();
-        missing
-            .into_iter()
-            .fold(manifest.restoring(), |next, (run, slots)| {
-                let id = CopyId(self.new_id());
-                next.stage(Copy {
-                    id,
-                    run,
-                    tier: Tier::Hot,
-                    slots,
-                    life: Life::Staged,
-                    since,
-                    inputs: None,
-                    bytes: 0,
-                })
+        missing.into_iter().fold(manifest.restoring(), |next, (run, slots)| {
+            let id = CopyId(self.new_id());
+            next.stage(Copy {
+                id,
+                run,
+                tier: Tier::Hot,
+                slots,
+                life: Life::Staged,
+                since,
+                inputs: None,
+                bytes: 0,
             })
+        })
     }
 
     fn put_restoring(
@@ -227,11 +210,7 @@ impl Rekindle {
         manifest: &Manifest,
     ) -> Result<(), StoreError> {
         let users_total = manifest.tally().users;
-        let restoring = Item {
-            state: ItemState::Restoring,
-            users_total,
-            ..item.value.clone()
-        };
+        let restoring = Item { state: ItemState::Restoring, users_total, ..item.value.clone() };
         transaction.put_item(request, &restoring, item.version)
     }
 
@@ -248,17 +227,10 @@ impl Rekindle {
         let Some(before) = self.store.catalog.request(request).await? else {
             return Ok(());
         };
-        if item.value.state.is_final() {
-            return Ok(());
-        }
         let after = before.item_ended(ended.state, now);
         transaction.put_item(request, &ended, item.version)?;
         transaction.put_request(&after)?;
-        let notices = if after.remaining == 0 {
-            self.restore_notices(&after)
-        } else {
-            Vec::new()
-        };
+        let notices = if after.remaining == 0 { self.restore_notices(&after) } else { Vec::new() };
         for notice in &notices {
             transaction.add_notice(notice)?;
         }
@@ -272,16 +244,8 @@ impl Rekindle {
             return Vec::new();
         }
         let notice = |(i, to): (usize, &String)| {
-            let subject = Subject::Restore {
-                request: request.id,
-            };
-            Notice::new(
-                format!("{}-{i}", request.id),
-                to.clone(),
-                subject,
-                self.now(),
-                self.notice_lease(),
-            )
+            let subject = Subject::Restore { request: request.id };
+            Notice::new(format!("{}-{i}", request.id), to.clone(), subject, self.now(), self.notice_lease())
         };
         request.notify.iter().enumerate().map(notice).collect()
     }
@@ -302,70 +266,57 @@ impl Rekindle {
             let mut left = source;
             left.waiting.remove(&request);
             if left.waiting.is_empty() {
-                self.stop_restore(&mut transaction, &mut left, "restore_cancelled", None)
-                    .await?;
+                self.stop_restore(&mut transaction, &mut left, "restore_cancelled", None, None).await?;
             }
             self.put_source(&mut transaction, &left)?;
         } else if item.value.state == ItemState::Restoring {
             // It has just ended; the source tells this request how.
             return self.settle(id).await;
         }
-        let ended = Item {
-            state: ItemState::Cancelled,
-            ..item.value.clone()
-        };
+        let ended = Item { state: ItemState::Cancelled, ..item.value.clone() };
         self.end_item(transaction, request, item, ended).await
     }
 
-    /// Takes a restoring source back to expired, as before.
+    /// Takes a restoring source back to expired, as before; with a copy whose input did not verify, into quarantine.
     async fn stop_restore(
         &self,
         transaction: &mut Transaction,
         source: &mut Source,
         event: &str,
-        damage: Option<&str>,
+        reason: Option<&str>,
+        damaged: Option<&Copy>,
     ) -> Result<(), StoreError> {
         let ledger = LedgerId::Source(source.source.clone());
         let manifest = self.store.catalog.manifest(&ledger).await?;
         let now = self.now();
         let mut next = manifest.abandon(now, |c| c.inputs.is_none());
         next.state = DataState::Expired;
-        if let Some(reason) = damage {
-            next = next.quarantined(reason, now);
+        if let (Some(copy), Some(reason)) = (damaged, reason) {
+            next = next.quarantined(reason, copy, now);
         }
         transaction.swap(&ledger, &manifest, next)?;
+        // Rows may have come late while it was restoring.
+        source.late_since = Some(now);
         (source.state, source.retry_at, source.updated_at) = (DataState::Expired, None, now);
-        self.record(
-            transaction,
-            &source.source,
-            event,
-            "restorer",
-            damage.map(str::to_owned),
-        )
+        self.record(transaction, &source.source, event, "restorer", reason.map(str::to_owned))
     }
 
     /// Brings one slot back; who does the last one makes the data available.
     async fn restore_part(&self, id: &SourceId, copy: CopyId, slot: u32) -> Result<(), StoreError> {
         let ledger = LedgerId::Source(id.clone());
         let manifest = self.store.catalog.manifest(&ledger).await?;
-        let staged = manifest
-            .copy(copy)
-            .filter(|c| c.life == Life::Staged && slot < c.slots.count());
+        let staged = manifest.copy(copy).filter(|c| c.life == Life::Staged && slot < c.slots.count());
         if let Some(staged) = staged {
-            match Worker::new(self, &ledger)
-                .work(&manifest, staged, slot)
-                .await
-            {
+            match Worker::new(self, &ledger).work(&manifest, staged, slot).await {
                 Ok(PartOutcome::Done) => {}
                 // Whoever has it finishes it, or its lease lapses and the sweeper sends it again.
                 Ok(PartOutcome::Leased(_)) => return Ok(()),
                 Ok(PartOutcome::Exhausted) => {
-                    return self
-                        .fail_restore(id, &format!("slot {slot} failed too often"), false)
-                        .await;
+                    let reason = format!("slot {slot} failed too often");
+                    return self.fail_restore(id, staged, &reason, false).await;
                 }
                 Err(error @ StoreError::Damaged { .. }) => {
-                    return self.fail_restore(id, &error.to_string(), true).await;
+                    return self.fail_restore(id, staged, &error.to_string(), true).await;
                 }
                 Err(other) => return Err(other),
             }
@@ -376,19 +327,17 @@ impl Rekindle {
     /// Makes the data available if every part is done. A worker that finds its part done still tries.
     async fn finish_restore(&self, id: &SourceId) -> Result<(), StoreError> {
         let ledger = LedgerId::Source(id.clone());
-        let finished = until_won!({
-            let Some(source) = self.store.catalog.source(id).await? else {
-                return Ok(());
-            };
+        let finished: Result<Option<(Copy, StoreError)>, StoreError> = until_won!({
+            let Some(source) = self.store.catalog.source(id).await? else { return Ok(None) };
             let manifest = self.store.catalog.manifest(&ledger).await?;
             if source.state != DataState::Restoring {
-                return Ok(());
+                return Ok(None);
             }
             let now = self.now();
             let mut next = manifest.clone();
             for copy in manifest.staged_copies() {
                 let Some((_, bytes)) = self.finished(&manifest, copy).await? else {
-                    return Ok(());
+                    return Ok(None);
                 };
                 next = next.commit_copy(copy.id, bytes, now)?;
             }
@@ -402,51 +351,55 @@ impl Rekindle {
             };
             let expires_at = restored.expires_at(&self.settings.retention);
             let outcome = Outcome::Restored { expires_at };
-            restored
-                .settling
-                .extend(settlements(std::mem::take(&mut restored.waiting), &outcome));
+            restored.settling.extend(settlements(std::mem::take(&mut restored.waiting), &outcome));
             let mut transaction = Transaction::new();
             transaction.swap(&ledger, &manifest, next.available())?;
             self.put_source(&mut transaction, &restored)?;
             self.record(&mut transaction, id, "restored", "restorer", None)?;
-            self.store.catalog.commit(transaction).await
+            self.store.catalog.commit(transaction).await?;
+            Ok(None)
         });
-        match finished {
-            Err(error @ StoreError::Damaged { .. }) => {
-                self.fail_restore(id, &error.to_string(), true).await
-            }
-            Ok(()) => self.settle(id).await,
-            Err(other) => Err(other),
+        match finished? {
+            Some((copy, error)) => self.fail_restore(id, &copy, &error.to_string(), true).await,
+            None => self.settle(id).await,
         }
     }
 
-    /// Ends a restore that cannot succeed: expired as before, nothing deleted, the requests are told why.
+    /// Ends a restore that cannot succeed: expired as before, nothing deleted, the requests are told why. Only while the
+    /// copy that failed is still staged: stale work must not fail a later restore.
     async fn fail_restore(
         &self,
         id: &SourceId,
+        copy: &Copy,
         reason: &str,
         is_damaged: bool,
     ) -> Result<(), StoreError> {
-        tracing::error!(source = %id, reason, "a restore failed; the data is expired as before");
-        until_won!({
-            let Some(mut source) = self.store.catalog.source(id).await? else {
-                return Ok(());
-            };
-            if source.state != DataState::Restoring {
-                return Ok(());
+        let ledger = LedgerId::Source(id.clone());
+        let notices = until_won!({
+            let Some(mut source) = self.store.catalog.source(id).await? else { return Ok(None) };
+            let manifest = self.store.catalog.manifest(&ledger).await?;
+            let is_staged = manifest.copy(copy.id).is_some_and(|c| c.life == Life::Staged);
+            if source.state != DataState::Restoring || !is_staged {
+                return Ok(None);
             }
-            let outcome = Outcome::Failed {
-                error: reason.to_owned(),
-            };
+            let outcome = Outcome::Failed { error: reason.to_owned() };
             let waiting = std::mem::take(&mut source.waiting);
             source.settling.extend(settlements(waiting, &outcome));
+            let notices = self.trouble_notices(&source, copy.id, reason);
             let mut transaction = Transaction::new();
-            let damage = is_damaged.then_some(reason);
-            self.stop_restore(&mut transaction, &mut source, "restore_failed", damage)
-                .await?;
+            for notice in &notices {
+                transaction.add_notice(notice)?;
+            }
+            let damaged = is_damaged.then_some(copy);
+            self.stop_restore(&mut transaction, &mut source, "restore_failed", Some(reason), damaged).await?;
             self.put_source(&mut transaction, &source)?;
-            self.store.catalog.commit(transaction).await
+            self.store.catalog.commit(transaction).await?;
+            Ok(Some(notices))
         })?;
+        if let Some(notices) = notices {
+            tracing::error!(source = %id, reason, "a restore failed; the data is expired as before");
+            self.announce(&notices).await;
+        }
         self.settle(id).await
     }
 
@@ -480,67 +433,49 @@ impl Rekindle {
 
     /// Drives a restore on: parts that nobody has are queued again, one that cannot succeed fails, one that is done is
     /// finished.
-    pub(crate) async fn redrive_restore(
-        &self,
-        id: &SourceId,
-    ) -> Result<Option<String>, StoreError> {
-        let ledger = LedgerId::Source(id.clone());
-        let manifest = self.store.catalog.manifest(&ledger).await?;
+    pub(crate) async fn redrive_restore(&self, source: &Source) -> Result<Option<String>, StoreError> {
+        let id = &source.source;
+        let manifest = self.store.catalog.manifest(&LedgerId::Source(id.clone())).await?;
         let now = self.now();
         let mut work = Vec::new();
         for copy in manifest.staged_copies() {
-            let parts = self.store.catalog.parts(copy.id).await?;
-            let of = |slot: u32| parts.iter().find(|(s, _)| *s == slot).map(|(_, p)| p);
-            if let Some((slot, _)) = parts.iter().find(|(_, p)| p.is_exhausted(now)) {
-                self.fail_restore(id, &format!("slot {slot} failed too often"), false)
-                    .await?;
+            let parts: BTreeMap<u32, Part> = self.store.catalog.parts(copy.id).await?.into_iter().collect();
+            let exhausted = parts.iter().find(|(_, p)| p.is_exhausted(now)).map(|(slot, _)| *slot);
+            let reason = match exhausted {
+                Some(slot) => Some(format!("slot {slot} failed too often")),
+                None if source.redrives >= MAX_REDRIVES => {
+                    Some("it was not done in more than a day".to_owned())
+                }
+                None => None,
+            };
+            if let Some(reason) = reason {
+                self.fail_restore(id, copy, &reason, false).await?;
                 return Ok(Some("restore failed".to_owned()));
             }
-            let free =
-                (0..copy.slots.count()).filter(|slot| of(*slot).is_none_or(|p| p.is_free(now)));
-            work.extend(free.map(|slot| RestoreWork::Part {
-                source: id.clone(),
-                copy: copy.id,
-                slot,
-            }));
-        }
-        if manifest.state == DataState::Restoring
-            && manifest.staged_copies().next().is_none()
-            && manifest.runs_without(Tier::Hot).next().is_some()
-        {
-            self.fail_restore(id, "it made no progress for too long", false)
-                .await?;
-            return Ok(Some("restore failed".to_owned()));
+            let is_free = |slot: &u32| parts.get(slot).is_none_or(|p| p.is_free(now));
+            let free = (0..copy.slots.count()).filter(is_free);
+            work.extend(free.map(|slot| RestoreWork::Part { source: id.clone(), copy: copy.id, slot }));
         }
         if work.is_empty() {
             self.finish_restore(id).await?;
         }
         self.store.queues.send_restores(&work).await?;
-        let looked = until_won!({
-            let Some(source) = self.store.catalog.source(id).await? else {
-                return Ok(false);
-            };
+        until_won!({
+            let Some(source) = self.store.catalog.source(id).await? else { return Ok(None) };
             if source.state != DataState::Restoring {
-                return Ok(true);
+                return Ok(Some("restore finished".to_owned()));
             }
             let retry_at = Some(self.now().plus(self.settings.lease_millis));
             let mut transaction = Transaction::new();
-            self.put_source(&mut transaction, &Source { retry_at, ..source })?;
-            self.store.catalog.commit(transaction).await.map(|()| false)
-        });
-        let is_done = looked?;
-        Ok(Some(if is_done {
-            "restore finished".to_owned()
-        } else {
-            format!("{} parts queued again", work.len())
-        }))
+            let redrives = source.redrives + 1;
+            self.put_source(&mut transaction, &Source { retry_at, redrives, ..source })?;
+            self.store.catalog.commit(transaction).await?;
+            Ok(Some(format!("{} parts queued again", work.len())))
+        })
     }
 
     /// Queues a request again whose items were not all begun.
-    pub(crate) async fn redrive_request(
-        &self,
-        id: RequestId,
-    ) -> Result<Option<String>, StoreError> {
+    pub(crate) async fn redrive_request(&self, id: RequestId) -> Result<Option<String>, StoreError> {
         until_won!({
             let Some(request) = self.store.catalog.request(id).await? else {
                 return Ok(None);
@@ -548,13 +483,7 @@ impl Rekindle {
             if request.look_at.is_none_or(|at| at > self.now()) {
                 return Ok(None);
             }
-            self.store
-                .queues
-                .send_restores(&[RestoreWork::Begin {
-                    request: id,
-                    after: None,
-                }])
-                .await?;
+            self.store.queues.send_restores(&[RestoreWork::Begin { request: id, after: None }]).await?;
             let look_at = Some(self.now().plus(self.settings.lease_millis));
             let mut transaction = Transaction::new();
             transaction.put_request(&Request { look_at, ..request })?;
@@ -564,25 +493,15 @@ impl Rekindle {
     }
 }
 
-fn settlements(
-    waiting: BTreeSet<RequestId>,
-    outcome: &Outcome,
-) -> impl Iterator<Item = Settlement> {
-    waiting.into_iter().map(|request| Settlement {
-        request,
-        outcome: outcome.clone(),
-    })
+fn settlements(waiting: BTreeSet<RequestId>, outcome: &Outcome) -> impl Iterator<Item = Settlement> {
+    waiting.into_iter().map(|request| Settlement { request, outcome: outcome.clone() })
 }
 
 /// A message for each part of each staged copy.
 fn restore_parts(source: &SourceId, manifest: &Manifest) -> Vec<RestoreWork> {
     let parts = |copy: &Copy| {
         let id = copy.id;
-        (0..copy.slots.count()).map(move |slot| RestoreWork::Part {
-            source: source.clone(),
-            copy: id,
-            slot,
-        })
+        (0..copy.slots.count()).map(move |slot| RestoreWork::Part { source: source.clone(), copy: id, slot })
     };
     manifest.staged_copies().flat_map(parts).collect()
 }

@@ -3,6 +3,7 @@
 use crate::{Problem, Rekindle, audience::expired_data, requests::check_addresses};
 use http::StatusCode;
 use rekindle_domain::{
+    Ulid,
     filter::Filter,
     id::{LedgerId, SourceId, SourceKind, is_valid_id},
     manifest::{DataState, Manifest, Tier},
@@ -47,10 +48,7 @@ pub struct CampaignInput {
 
 /// A source as the API shows it.
 #[derive(Clone, Debug, Serialize)]
-#[allow(
-    missing_docs,
-    reason = "the fields are the API's; see `Source` and `Manifest`"
-)]
+#[allow(missing_docs, reason = "the fields are the API's; see `Source` and `Manifest`")]
 pub struct SourceView {
     pub source: SourceId,
     pub name: String,
@@ -71,10 +69,7 @@ pub struct SourceView {
 
 /// Its data as the API shows it.
 #[derive(Clone, Debug, Serialize)]
-#[allow(
-    missing_docs,
-    reason = "the fields are the API's; see `Source` and `Manifest`"
-)]
+#[allow(missing_docs, reason = "the fields are the API's; see `Source` and `Manifest`")]
 pub struct DataView {
     pub state: &'static str,
     pub expires_at: Option<Millis>,
@@ -119,16 +114,10 @@ impl Rekindle {
     /// A source as the API shows it.
     pub fn view(&self, source: Source, manifest: &Manifest) -> SourceView {
         let is_expiring = source.state == DataState::Available
-            && manifest
-                .staged_rewrite()
-                .is_some_and(|c| c.tier == Tier::Cold);
+            && manifest.staged_rewrite().is_some_and(|c| c.tier == Tier::Cold);
         let tally = (!manifest.runs.is_empty()).then(|| manifest.tally());
         let data = DataView {
-            state: if is_expiring {
-                EXPIRING
-            } else {
-                source.state.as_str()
-            },
+            state: if is_expiring { EXPIRING } else { source.state.as_str() },
             expires_at: source.expires_at(&self.settings.retention),
             held_by: source.holders.iter().cloned().collect(),
             archived_at: source.archived_at,
@@ -159,17 +148,8 @@ impl Rekindle {
     /// # Errors
     /// 404 if nobody registered it.
     pub async fn get_source(&self, id: &SourceId) -> Result<SourceView, Problem> {
-        let source = self
-            .store
-            .catalog
-            .source(id)
-            .await?
-            .ok_or_else(|| unknown(id))?;
-        let manifest = self
-            .store
-            .catalog
-            .manifest(&LedgerId::Source(id.clone()))
-            .await?;
+        let source = self.store.catalog.source(id).await?.ok_or_else(|| unknown(id))?;
+        let manifest = self.store.catalog.manifest(&LedgerId::Source(id.clone())).await?;
         Ok(self.view(source, &manifest))
     }
 
@@ -187,13 +167,7 @@ impl Rekindle {
         let outcome = until_won!(self.try_put(id, input, audience.as_ref(), if_match).await)?;
         let (is_new, now_due) = outcome?;
         let view = self.get_source(id).await?;
-        Ok((
-            SourceView {
-                now_due: Some(now_due).filter(|_| !is_new),
-                ..view
-            },
-            is_new,
-        ))
+        Ok((SourceView { now_due: Some(now_due).filter(|_| !is_new), ..view }, is_new))
     }
 
     async fn try_put(
@@ -207,11 +181,7 @@ impl Rekindle {
         let found = self.store.catalog.source(id).await?;
         if if_match.is_some_and(|version| found.as_ref().map(|s| s.version) != Some(version)) {
             let detail = "the source has changed since; read it again and decide again";
-            return Ok(Err(Problem::new(
-                StatusCode::PRECONDITION_FAILED,
-                "precondition_failed",
-                detail,
-            )));
+            return Ok(Err(Problem::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)));
         }
         let is_new = found.is_none();
         let before = found.unwrap_or_else(|| Source::draft(id.clone(), now));
@@ -237,13 +207,8 @@ impl Rekindle {
     }
 
     /// 422 unless the fields fit; returns the audience's filter.
-    async fn check_input(
-        &self,
-        id: &SourceId,
-        input: &CampaignInput,
-    ) -> Result<Option<Filter>, Problem> {
-        let name_is_fine =
-            |n: &String| (1..=MAX_NAME).contains(&n.len()) && !n.chars().any(char::is_control);
+    async fn check_input(&self, id: &SourceId, input: &CampaignInput) -> Result<Option<Filter>, Problem> {
+        let name_is_fine = |n: &String| (1..=MAX_NAME).contains(&n.len()) && !n.chars().any(char::is_control);
         if input.name.as_ref().is_some_and(|n| !name_is_fine(n)) {
             let detail = format!("name must be 1 to {MAX_NAME} bytes without control characters");
             return Err(Problem::unprocessable("invalid_name", detail));
@@ -273,13 +238,9 @@ impl Rekindle {
         let mut named = filter.sources();
         named.remove(id);
         if named.len() > MAX_TARGETS {
-            let detail = format!(
-                "an audience names at most {MAX_TARGETS} sources; this one names {}",
-                named.len()
-            );
-            return Err(
-                Problem::unprocessable("audience_too_wide", detail).with("path", "audience")
-            );
+            let detail =
+                format!("an audience names at most {MAX_TARGETS} sources; this one names {}", named.len());
+            return Err(Problem::unprocessable("audience_too_wide", detail).with("path", "audience"));
         }
         // One that names itself may do so before it is registered.
         self.check_named(&named, "audience").await?;
@@ -292,12 +253,8 @@ impl Rekindle {
     /// 404; 409 if its own data, or data its audience needs, is expired: nothing changes then.
     pub async fn start_source(&self, id: &SourceId, by: &str) -> Result<SourceView, Problem> {
         self.change_status(id, by, "started", |source, now| {
-            let started = Source {
-                status: Status::Active,
-                started_at: Some(now),
-                stopped_at: None,
-                ..source.clone()
-            };
+            let started =
+                Source { status: Status::Active, started_at: Some(now), stopped_at: None, ..source.clone() };
             (source.status != Status::Active).then_some(started)
         })
         .await
@@ -308,12 +265,7 @@ impl Rekindle {
     /// # Errors
     /// 404; 409 if it was never started.
     pub async fn stop_source(&self, id: &SourceId, by: &str) -> Result<SourceView, Problem> {
-        let source = self
-            .store
-            .catalog
-            .source(id)
-            .await?
-            .ok_or_else(|| unknown(id))?;
+        let source = self.store.catalog.source(id).await?.ok_or_else(|| unknown(id))?;
         if source.status == Status::Draft {
             return Err(Problem::conflict(
                 "not_started",
@@ -321,11 +273,7 @@ impl Rekindle {
             ));
         }
         self.change_status(id, by, "stopped", |source, now| {
-            let stopped = Source {
-                status: Status::Stopped,
-                stopped_at: Some(now),
-                ..source.clone()
-            };
+            let stopped = Source { status: Status::Stopped, stopped_at: Some(now), ..source.clone() };
             (source.status == Status::Active).then_some(stopped)
         })
         .await
@@ -349,10 +297,7 @@ impl Rekindle {
             if after.status == Status::Active && before.state != DataState::Available {
                 return Ok(Err(expired_data(&BTreeSet::from([id.clone()]))));
             }
-            let after = Source {
-                updated_at: now,
-                ..after
-            };
+            let after = Source { updated_at: now, ..after };
             let mut transaction = Transaction::new();
             let now_due = match self.move_holders(&mut transaction, &before, &after).await? {
                 Ok(now_due) => now_due,
@@ -365,10 +310,7 @@ impl Rekindle {
         })?;
         let now_due = outcome?;
         let view = self.get_source(id).await?;
-        Ok(SourceView {
-            now_due: (event == "stopped").then_some(now_due),
-            ..view
-        })
+        Ok(SourceView { now_due: (event == "stopped").then_some(now_due), ..view })
     }
 
     /// Adds to the transaction what makes the source a holder of what it retargets from now on, and no longer of what
@@ -383,10 +325,7 @@ impl Rekindle {
         let (old, new) = (held_by(before), held_by(after));
         let mut expired = BTreeSet::new();
         let mut now_due = Vec::new();
-        let holder = Holder {
-            source: after.source.clone(),
-            via: Vec::new(),
-        };
+        let holder = Holder { source: after.source.clone(), via: Vec::new() };
         for target in old.symmetric_difference(&new) {
             let Some(mut source) = self.store.catalog.source(target).await? else {
                 continue;
@@ -396,8 +335,7 @@ impl Rekindle {
                     expired.insert(target.clone());
                 }
                 if source.holders.len() >= MAX_HOLDERS {
-                    let detail =
-                        format!("{target} is retargeted by {MAX_HOLDERS} active sources already");
+                    let detail = format!("{target} is retargeted by {MAX_HOLDERS} active sources already");
                     return Ok(Err(Problem::conflict("too_many_holders", detail)));
                 }
                 source.holders.insert(holder.clone());
@@ -409,11 +347,7 @@ impl Rekindle {
             }
             self.put_source(transaction, &source)?;
         }
-        Ok(if expired.is_empty() {
-            Ok(now_due)
-        } else {
-            Err(expired_data(&expired))
-        })
+        Ok(if expired.is_empty() { Ok(now_due) } else { Err(expired_data(&expired)) })
     }
 
     /// A page of sources.
@@ -428,38 +362,18 @@ impl Rekindle {
         let is_expiring = request.state.as_deref() == Some(EXPIRING);
         let query = SourceQuery {
             status: request.status.clone(),
-            state: if is_expiring {
-                Some("available".to_owned())
-            } else {
-                request.state.clone()
-            },
+            state: if is_expiring { Some("available".to_owned()) } else { request.state.clone() },
             prefix: request.q.clone().filter(|q| !q.is_empty()),
             by_expiry: request.sort.as_deref() == Some("expires_at"),
         };
         let catalog = &self.store.catalog;
-        let (ids, next) = catalog
-            .list_sources(kind, &query, request.cursor.clone(), request.limit)
-            .await?;
+        let (ids, next) = catalog.list_sources(kind, &query, request.cursor.clone(), request.limit).await?;
         let sources = catalog.sources(&ids).await?;
-        let mut items: Vec<SourceView> =
-            sources.into_iter().map(|(s, m)| self.view(s, &m)).collect();
+        let mut items: Vec<SourceView> = sources.into_iter().map(|(s, m)| self.view(s, &m)).collect();
         // The index lags by a moment, and knows nothing of `expiring`: what is shown is what is.
-        items.retain(|view| {
-            request
-                .state
-                .as_ref()
-                .is_none_or(|state| *state == view.interaction_data.state)
-        });
-        items.retain(|view| {
-            request
-                .status
-                .as_ref()
-                .is_none_or(|status| *status == view.status.as_str())
-        });
-        Ok(Listing {
-            items,
-            next: next.map(|c| encode_cursor(&c)),
-        })
+        items.retain(|view| request.state.as_ref().is_none_or(|state| *state == view.interaction_data.state));
+        items.retain(|view| request.status.as_ref().is_none_or(|status| *status == view.status.as_str()));
+        Ok(Listing { items, next: next.map(|c| encode_cursor(&c)) })
     }
 
     /// A page of a source's timeline, newest first.
@@ -472,17 +386,13 @@ impl Rekindle {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Listing<TimelineEntry>, Problem> {
-        self.store
-            .catalog
-            .source(id)
-            .await?
-            .ok_or_else(|| unknown(id))?;
+        if after.is_some_and(|after| Ulid::from_string(after).is_err()) {
+            return Err(Problem::bad_request("invalid_cursor", NOT_OURS));
+        }
+        self.store.catalog.source(id).await?.ok_or_else(|| unknown(id))?;
         let (entries, more) = self.store.catalog.timeline(id, after, limit).await?;
         let next = entries.last().filter(|_| more).map(|(id, _)| id.clone());
-        Ok(Listing {
-            items: entries.into_iter().map(|(_, e)| e).collect(),
-            next,
-        })
+        Ok(Listing { items: entries.into_iter().map(|(_, e)| e).collect(), next })
     }
 }
 
@@ -491,11 +401,7 @@ fn held_by(source: &Source) -> BTreeSet<SourceId> {
     if source.status != Status::Active {
         return BTreeSet::new();
     }
-    let mut named = source
-        .audience
-        .as_ref()
-        .map(Filter::sources)
-        .unwrap_or_default();
+    let mut named = source.audience.as_ref().map(Filter::sources).unwrap_or_default();
     named.remove(&source.source);
     named
 }
@@ -504,6 +410,9 @@ fn held_by(source: &Source) -> BTreeSet<SourceId> {
 pub(crate) fn unknown(id: &SourceId) -> Problem {
     Problem::not_found("unknown_source", format!("{id} is not registered"))
 }
+
+/// What a cursor is told that is not one.
+const NOT_OURS: &str = "cursor is not one of ours; take it from `next`";
 
 /// An opaque cursor.
 pub fn encode_cursor(cursor: &impl Serialize) -> String {
@@ -519,10 +428,5 @@ pub fn decode_cursor<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Prob
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     let bytes = URL_SAFE_NO_PAD.decode(text).ok();
     let cursor = bytes.and_then(|b| serde_json::from_slice(&b).ok());
-    cursor.ok_or_else(|| {
-        Problem::bad_request(
-            "invalid_cursor",
-            "cursor is not one of ours; take it from `next`",
-        )
-    })
+    cursor.ok_or_else(|| Problem::bad_request("invalid_cursor", NOT_OURS))
 }

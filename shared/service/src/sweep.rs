@@ -4,7 +4,7 @@ use crate::{Rekindle, expire::Progress};
 use rekindle_domain::{id::SourceId, manifest::DataState, time::Millis};
 use rekindle_store::{
     StoreError,
-    catalog::{Key, sources::Named},
+    catalog::{Key, Transaction, sources::Named},
 };
 use serde::Serialize;
 use std::collections::HashSet;
@@ -28,7 +28,7 @@ impl Budget {
 }
 
 /// How many due things are asked for at once.
-const PAGE: usize = 100;
+const PAGE: usize = 500;
 
 /// What one thing came to.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -61,18 +61,13 @@ impl Rekindle {
         let mut report = SweepReport::default();
         let mut seen: HashSet<Key> = HashSet::new();
         loop {
-            let due = self
-                .store
-                .catalog
-                .due(self.now(), PAGE + seen.len())
-                .await?;
-            let new: Vec<Key> = due
-                .into_iter()
-                .filter(|key| seen.insert(key.clone()))
-                .collect();
+            let due = self.store.catalog.due(self.now(), PAGE + seen.len()).await?;
+            let mut new: Vec<Key> = due.into_iter().filter(|key| seen.insert(key.clone())).collect();
             if new.is_empty() {
                 return Ok(report);
             }
+            // People wait for requests and mails; sources to expire may come in waves.
+            new.sort_by_key(|key| !matches!(key.sk.as_str(), "request" | "notice"));
             for key in new {
                 if budget.is_spent(self.now()) {
                     report.is_partial = true;
@@ -98,36 +93,32 @@ impl Rekindle {
             Ok(None) => {}
             Ok(Some(outcome)) => {
                 report.expired += u32::from(outcome == EXPIRED);
-                report.items.push(Swept {
-                    what: key.pk.clone(),
-                    outcome,
-                });
+                report.items.push(Swept { what: key.pk.clone(), outcome });
             }
             Err(StoreError::Conflict) => {}
             Err(error) => {
                 tracing::error!(what = key.pk, error = %error, "the sweep could not bring this further");
                 report.failed += 1;
-                report.items.push(Swept {
-                    what: key.pk.clone(),
-                    outcome: error.to_string(),
-                });
+                report.items.push(Swept { what: key.pk.clone(), outcome: error.to_string() });
             }
         }
     }
 
-    async fn sweep_source(
-        &self,
-        id: &SourceId,
-        budget: &Budget,
-    ) -> Result<Option<String>, StoreError> {
+    async fn sweep_source(&self, id: &SourceId, budget: &Budget) -> Result<Option<String>, StoreError> {
         let Some(source) = self.store.catalog.source(id).await? else {
             return Ok(None);
         };
         if !source.settling.is_empty() {
             self.settle(id).await?;
         }
+        if source.wake_at(&self.settings.retention).is_none_or(|at| at > self.now()) {
+            // Written under another retention, or changed since it was found: let the index say what holds now.
+            let mut transaction = Transaction::new();
+            self.put_source(&mut transaction, &source)?;
+            return self.store.catalog.commit(transaction).await.map(|()| None);
+        }
         if source.state == DataState::Restoring {
-            return self.redrive_restore(id).await;
+            return self.redrive_restore(&source).await;
         }
         let mut outcome = None;
         loop {

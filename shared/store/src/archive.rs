@@ -33,13 +33,7 @@ pub struct ArchiveKey {
 
 impl std::fmt::Display for ArchiveKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{}{:05}/{:05}.parquet",
-            prefix(&self.ledger, self.copy),
-            self.slot,
-            self.attempt
-        )
+        write!(f, "{}{:05}/{:05}.parquet", prefix(&self.ledger, self.copy), self.slot, self.attempt)
     }
 }
 
@@ -49,19 +43,12 @@ fn prefix(ledger: &LedgerId, copy: CopyId) -> String {
 
 impl Archive {
     pub(crate) fn new(client: Client, bucket: &str) -> Self {
-        Self {
-            client,
-            bucket: bucket.to_owned(),
-        }
+        Self { client, bucket: bucket.to_owned() }
     }
 
     /// Writes a part.
     pub async fn put(&self, key: &ArchiveKey, bytes: Vec<u8>) -> Result<(), StoreError> {
-        let put = self
-            .client
-            .put_object()
-            .bucket(&self.bucket)
-            .key(key.to_string());
+        let put = self.client.put_object().bucket(&self.bucket).key(key.to_string());
         put.checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
             .content_type("application/vnd.apache.parquet")
             .body(ByteStream::from(bytes))
@@ -73,42 +60,26 @@ impl Archive {
 
     /// Reads a part whole; parts are small. A missing one, or one whose checksum does not match, is damage.
     pub async fn get(&self, key: &ArchiveKey) -> Result<Bytes, StoreError> {
-        let get = self
-            .client
-            .get_object()
-            .bucket(&self.bucket)
-            .key(key.to_string());
-        let answer = get
-            .checksum_mode(ChecksumMode::Enabled)
-            .send()
-            .await
-            .map_err(|e| {
-                if e.as_service_error().is_some_and(|e| e.is_no_such_key()) {
-                    return StoreError::missing(format!("archive part {key}"));
-                }
-                failed("GetObject")(e)
-            })?;
+        let get = self.client.get_object().bucket(&self.bucket).key(key.to_string());
+        let answer = get.checksum_mode(ChecksumMode::Enabled).send().await.map_err(|e| {
+            if e.as_service_error().is_some_and(|e| e.is_no_such_key()) {
+                return StoreError::missing(format!("archive part {key}"));
+            }
+            failed("GetObject")(e)
+        })?;
         match answer.body.collect().await {
             Ok(body) => Ok(body.into_bytes()),
-            Err(e) if format!("{e:?}").contains("ChecksumMismatch") => Err(StoreError::damaged(
-                format!("archive part {key}"),
-                "its checksum does not match",
-            )),
-            Err(e) => Err(StoreError::Unavailable {
-                call: "GetObject",
-                reason: e.to_string(),
-            }),
+            Err(e) if format!("{e:?}").contains("ChecksumMismatch") => {
+                Err(StoreError::damaged(format!("archive part {key}"), "its checksum does not match"))
+            }
+            Err(e) => Err(StoreError::Unavailable { call: "GetObject", reason: e.to_string() }),
         }
     }
 
     /// Deletes every object of a copy.
     pub async fn delete_copy(&self, ledger: &LedgerId, copy: CopyId) -> Result<(), StoreError> {
         loop {
-            let list = self
-                .client
-                .list_objects_v2()
-                .bucket(&self.bucket)
-                .prefix(prefix(ledger, copy));
+            let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix(ledger, copy));
             let page = list.send().await.map_err(failed("ListObjectsV2"))?;
             let objects: Vec<ObjectIdentifier> = page
                 .contents()
@@ -118,26 +89,13 @@ impl Archive {
             if objects.is_empty() {
                 return Ok(());
             }
-            let delete = Delete::builder()
-                .set_objects(Some(objects))
-                .quiet(true)
-                .build();
+            let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build();
             let delete = delete.map_err(crate::dynamo::unbuildable)?;
-            let request = self
-                .client
-                .delete_objects()
-                .bucket(&self.bucket)
-                .delete(delete);
+            let request = self.client.delete_objects().bucket(&self.bucket).delete(delete);
             let answer = request.send().await.map_err(failed("DeleteObjects"))?;
             if let Some(error) = answer.errors().first() {
-                let reason = error
-                    .message()
-                    .unwrap_or("some objects were not deleted")
-                    .to_owned();
-                return Err(StoreError::Unavailable {
-                    call: "DeleteObjects",
-                    reason,
-                });
+                let reason = error.message().unwrap_or("some objects were not deleted").to_owned();
+                return Err(StoreError::Unavailable { call: "DeleteObjects", reason });
             }
         }
     }

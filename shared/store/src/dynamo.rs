@@ -13,7 +13,7 @@ pub(crate) type Attributes = HashMap<String, AttributeValue>;
 
 /// How many batch calls one job has under way at once.
 const CONCURRENT_BATCHES: usize = 4;
-/// Rounds of `UnprocessedItems` before the caller is told that the table is throttled. The SDK backs off within each.
+/// Rounds of `UnprocessedItems` without progress before the caller is told that the table is throttled. The SDK backs off within each.
 const MAX_ROUNDS: usize = 12;
 
 pub(crate) fn s(text: impl Into<String>) -> AttributeValue {
@@ -50,24 +50,17 @@ pub(crate) fn take_binary(item: &mut Attributes, name: &str) -> Option<Vec<u8>> 
 
 pub(crate) fn put(item: Attributes) -> Result<WriteRequest, StoreError> {
     let put = PutRequest::builder().set_item(Some(item)).build();
-    Ok(WriteRequest::builder()
-        .put_request(put.map_err(unbuildable)?)
-        .build())
+    Ok(WriteRequest::builder().put_request(put.map_err(unbuildable)?).build())
 }
 
 pub(crate) fn delete(key: Attributes) -> Result<WriteRequest, StoreError> {
     let delete = DeleteRequest::builder().set_key(Some(key)).build();
-    Ok(WriteRequest::builder()
-        .delete_request(delete.map_err(unbuildable)?)
-        .build())
+    Ok(WriteRequest::builder().delete_request(delete.map_err(unbuildable)?).build())
 }
 
 /// A request the SDK would not build: a bug of ours.
 pub(crate) fn unbuildable(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Unavailable {
-        call: "building a request",
-        reason: error.to_string(),
-    }
+    StoreError::Refused { call: "building a request", reason: error.to_string() }
 }
 
 /// Writes all requests, in batches of 25, until none is left unprocessed.
@@ -79,33 +72,27 @@ pub(crate) async fn write_all(
     let batches: Vec<Vec<WriteRequest>> = requests.chunks(25).map(<[_]>::to_vec).collect();
     stream::iter(batches)
         .map(Ok)
-        .try_for_each_concurrent(CONCURRENT_BATCHES, |batch| {
-            write_batch(client, table, batch)
-        })
+        .try_for_each_concurrent(CONCURRENT_BATCHES, |batch| write_batch(client, table, batch))
         .await
 }
 
-async fn write_batch(
-    client: &Client,
-    table: &str,
-    mut batch: Vec<WriteRequest>,
-) -> Result<(), StoreError> {
-    for round in 0..MAX_ROUNDS {
+async fn write_batch(client: &Client, table: &str, mut batch: Vec<WriteRequest>) -> Result<(), StoreError> {
+    let mut round = 0;
+    while round < MAX_ROUNDS {
         back_off(round).await;
+        let before = batch.len();
         let answer = client
             .batch_write_item()
             .request_items(table, batch)
             .send()
             .await
             .map_err(failed("BatchWriteItem"))?;
-        batch = answer
-            .unprocessed_items
-            .unwrap_or_default()
-            .remove(table)
-            .unwrap_or_default();
+        batch = answer.unprocessed_items.unwrap_or_default().remove(table).unwrap_or_default();
         if batch.is_empty() {
             return Ok(());
         }
+        // Only rounds without progress count.
+        round = if batch.len() < before { 1 } else { round + 1 };
     }
     Err(throttled("BatchWriteItem"))
 }
@@ -119,8 +106,5 @@ pub(crate) async fn back_off(round: usize) {
 }
 
 pub(crate) fn throttled(call: &'static str) -> StoreError {
-    StoreError::Unavailable {
-        call,
-        reason: "the table is throttled; items were left unprocessed".to_owned(),
-    }
+    StoreError::Unavailable { call, reason: "the table is throttled; items were left unprocessed".to_owned() }
 }

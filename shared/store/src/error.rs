@@ -27,6 +27,14 @@ pub enum StoreError {
         /// What it answered.
         reason: String,
     },
+    /// A service will never do this: a bug, or something grew beyond its bounds.
+    #[error("{call} was refused: {reason}")]
+    Refused {
+        /// The call.
+        call: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// A swap that no rule allows: a bug, and nothing was written.
     #[error("refused to write an illegal manifest: {0}")]
     Illegal(#[from] Illegal),
@@ -35,18 +43,12 @@ pub enum StoreError {
 impl StoreError {
     /// Bytes that are not there.
     pub fn missing(what: impl Into<String>) -> Self {
-        Self::Damaged {
-            what: what.into(),
-            problem: "is missing".to_owned(),
-        }
+        Self::Damaged { what: what.into(), problem: "is missing".to_owned() }
     }
 
     /// Bytes that do not verify.
     pub fn damaged(what: impl Into<String>, problem: impl std::fmt::Display) -> Self {
-        Self::Damaged {
-            what: what.into(),
-            problem: format!("is damaged: {problem}"),
-        }
+        Self::Damaged { what: what.into(), problem: format!("is damaged: {problem}") }
     }
 
     /// Whether asking again may help.
@@ -67,10 +69,10 @@ where
             | "TransactionCanceledException"
             | "TransactionConflictException",
         ) if is_conflict(error.message()) => StoreError::Conflict,
-        _ => StoreError::Unavailable {
-            call,
-            reason: DisplayErrorContext(&error).to_string(),
-        },
+        Some("ValidationException") => {
+            StoreError::Refused { call, reason: DisplayErrorContext(&error).to_string() }
+        }
+        _ => StoreError::Unavailable { call, reason: DisplayErrorContext(&error).to_string() },
     }
 }
 

@@ -9,8 +9,8 @@
 
 use crate::{
     dynamo::{
-        Attributes, b, back_off, binary, delete, n, number, put, s, take_binary, throttled,
-        unbuildable, write_all,
+        Attributes, b, back_off, binary, delete, n, number, put, s, take_binary, throttled, unbuildable,
+        write_all,
     },
     error::{StoreError, failed},
 };
@@ -87,10 +87,7 @@ fn key(partition: String, sort: impl Into<Vec<u8>>) -> Attributes {
 
 impl Ledger {
     pub(crate) fn new(client: Client, table: &str) -> Self {
-        Self {
-            client,
-            table: table.to_owned(),
-        }
+        Self { client, table: table.to_owned() }
     }
 
     /// Appends blocks to a shard of an inbox. They are durable when this returns; on an error some may be, and
@@ -108,19 +105,16 @@ impl Ledger {
             item.insert("d".to_owned(), b(block));
             put(item)
         });
-        write_all(
-            &self.client,
-            &self.table,
-            requests.collect::<Result<_, _>>()?,
-        )
-        .await
+        write_all(&self.client, &self.table, requests.collect::<Result<_, _>>()?).await
     }
 
-    /// The blocks of an inbox, without their bytes, in order of key within each shard; stops after `most` of them.
+    /// The blocks of an inbox, without their bytes, in order of key within each shard; stops once it has `most` of them,
+    /// or more than `most_bytes`.
     pub async fn list_inbox(
         &self,
         ledger: &LedgerId,
         most: usize,
+        most_bytes: u64,
     ) -> Result<Vec<InboxEntry>, StoreError> {
         let mut out = Vec::new();
         for shard in 0..ledger.inbox_shards() {
@@ -142,7 +136,7 @@ impl Ledger {
                     out.push(inbox_entry(shard, item)?);
                 }
                 from = page.last_evaluated_key;
-                if out.len() >= most {
+                if out.len() >= most || out.iter().map(|e| e.bytes).sum::<u64>() > most_bytes {
                     out.truncate(most);
                     return Ok(out);
                 }
@@ -156,8 +150,7 @@ impl Ledger {
 
     /// Everything in an inbox, decoded, a batch a block.
     pub async fn read_inbox(&self, ledger: &LedgerId) -> Result<Vec<Rows>, StoreError> {
-        let shards =
-            stream::iter(0..ledger.inbox_shards()).map(|shard| self.read_shard(ledger, shard));
+        let shards = stream::iter(0..ledger.inbox_shards()).map(|shard| self.read_shard(ledger, shard));
         let blocks: Vec<Vec<Rows>> = shards.buffered(8).try_collect().await?;
         Ok(blocks.into_iter().flatten().collect())
     }
@@ -191,44 +184,23 @@ impl Ledger {
     }
 
     /// The encoded bytes of exactly these inbox blocks, in any order. A missing one is an error.
-    pub async fn get_inbox(
-        &self,
-        ledger: &LedgerId,
-        keys: &[InboxKey],
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
+    pub async fn get_inbox(&self, ledger: &LedgerId, keys: &[InboxKey]) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut out = Vec::with_capacity(keys.len());
         for chunk in keys.chunks(100) {
-            let mut left: Vec<Attributes> = chunk
-                .iter()
-                .map(|k| key(inbox_partition(ledger, k.shard), k.id.0.to_bytes()))
-                .collect();
+            let mut left: Vec<Attributes> =
+                chunk.iter().map(|k| key(inbox_partition(ledger, k.shard), k.id.0.to_bytes())).collect();
             let before = out.len();
             let mut round = 0;
             while !left.is_empty() {
                 back_off(round).await;
                 round += 1;
                 let got = out.len();
-                let request = KeysAndAttributes::builder()
-                    .set_keys(Some(left))
-                    .consistent_read(true);
+                let request = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true);
                 let request = request.build().map_err(unbuildable)?;
-                let answer = self
-                    .client
-                    .batch_get_item()
-                    .request_items(&self.table, request)
-                    .send()
-                    .await;
+                let answer = self.client.batch_get_item().request_items(&self.table, request).send().await;
                 let answer = answer.map_err(failed("BatchGetItem"))?;
-                let items = answer
-                    .responses
-                    .unwrap_or_default()
-                    .remove(&self.table)
-                    .unwrap_or_default();
-                out.extend(
-                    items
-                        .into_iter()
-                        .filter_map(|mut item| take_binary(&mut item, "d")),
-                );
+                let items = answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default();
+                out.extend(items.into_iter().filter_map(|mut item| take_binary(&mut item, "d")));
                 left = answer
                     .unprocessed_keys
                     .unwrap_or_default()
@@ -244,29 +216,16 @@ impl Ledger {
             }
             if out.len() - before != chunk.len() {
                 let missing = chunk.len() - (out.len() - before);
-                return Err(StoreError::missing(format!(
-                    "{missing} inbox block(s) of {ledger}"
-                )));
+                return Err(StoreError::missing(format!("{missing} inbox block(s) of {ledger}")));
             }
         }
         Ok(out)
     }
 
     /// Deletes exactly these inbox blocks.
-    pub async fn delete_inbox(
-        &self,
-        ledger: &LedgerId,
-        keys: &[InboxKey],
-    ) -> Result<(), StoreError> {
-        let requests = keys
-            .iter()
-            .map(|k| delete(key(inbox_partition(ledger, k.shard), k.id.0.to_bytes())));
-        write_all(
-            &self.client,
-            &self.table,
-            requests.collect::<Result<_, _>>()?,
-        )
-        .await
+    pub async fn delete_inbox(&self, ledger: &LedgerId, keys: &[InboxKey]) -> Result<(), StoreError> {
+        let requests = keys.iter().map(|k| delete(key(inbox_partition(ledger, k.shard), k.id.0.to_bytes())));
+        write_all(&self.client, &self.table, requests.collect::<Result<_, _>>()?).await
     }
 
     /// Writes blocks of a slot of a hot copy.
@@ -276,12 +235,7 @@ impl Ledger {
             item.insert("d".to_owned(), b(block.bytes));
             put(item)
         });
-        write_all(
-            &self.client,
-            &self.table,
-            requests.collect::<Result<_, _>>()?,
-        )
-        .await
+        write_all(&self.client, &self.table, requests.collect::<Result<_, _>>()?).await
     }
 
     /// Reads a slot of a hot copy from the block that covers `from` on.
@@ -301,14 +255,8 @@ impl Ledger {
     /// The rows of the users with that hash, if there are any.
     pub async fn look_up(&self, slot: SlotKey, hash: u64) -> Result<Rows, StoreError> {
         let what = || format!("block for hash {hash:016x} of {}", slot.partition());
-        let block = self
-            .block_at(slot, hash)
-            .await?
-            .ok_or_else(|| StoreError::missing(what()))?;
-        let cover = block
-            .cover
-            .filter(|c| c.covers(hash))
-            .ok_or_else(|| StoreError::missing(what()))?;
+        let block = self.block_at(slot, hash).await?.ok_or_else(|| StoreError::missing(what()))?;
+        let cover = block.cover.filter(|c| c.covers(hash)).ok_or_else(|| StoreError::missing(what()))?;
         if cover.start.ordinal == 0 && !cover.is_continued() {
             return Ok(block.rows);
         }
@@ -325,25 +273,14 @@ impl Ledger {
             .table_name(&self.table)
             .key_condition_expression("pk = :pk AND sk <= :sk")
             .expression_attribute_values(":pk", s(slot.partition()))
-            .expression_attribute_values(
-                ":sk",
-                b(Position {
-                    hash,
-                    ordinal: u32::MAX,
-                }
-                .to_key()),
-            )
+            .expression_attribute_values(":sk", b(Position { hash, ordinal: u32::MAX }.to_key()))
             .scan_index_forward(false)
             .limit(1)
             .consistent_read(true)
             .send()
             .await
             .map_err(failed("Query"))?;
-        answer
-            .items()
-            .first()
-            .map(|item| read_block(slot, item))
-            .transpose()
+        answer.items().first().map(|item| read_block(slot, item)).transpose()
     }
 
     /// Deletes every block of a slot of a copy.
@@ -363,12 +300,7 @@ impl Ledger {
                 .await
                 .map_err(failed("Query"))?;
             let requests = page.items.unwrap_or_default().into_iter().map(delete);
-            write_all(
-                &self.client,
-                &self.table,
-                requests.collect::<Result<_, _>>()?,
-            )
-            .await?;
+            write_all(&self.client, &self.table, requests.collect::<Result<_, _>>()?).await?;
             from = page.last_evaluated_key;
             if from.is_none() {
                 return Ok(());
@@ -380,27 +312,16 @@ impl Ledger {
 fn inbox_entry(shard: u8, item: &Attributes) -> Result<InboxEntry, StoreError> {
     let entry = || {
         let id: [u8; 16] = binary(item, "sk")?.try_into().ok()?;
-        let key = InboxKey {
-            shard,
-            id: InboxId(Ulid::from_bytes(id)),
-        };
-        Some(InboxEntry {
-            key,
-            rows: number(item, "n")?,
-            bytes: number(item, "z")?,
-        })
+        let key = InboxKey { shard, id: InboxId(Ulid::from_bytes(id)) };
+        Some(InboxEntry { key, rows: number(item, "n")?, bytes: number(item, "z")? })
     };
     entry().ok_or_else(|| StoreError::damaged("an inbox item", "its attributes are out of shape"))
 }
 
 fn read_block(slot: SlotKey, item: &Attributes) -> Result<Block, StoreError> {
     let what = || format!("a block of {}", slot.partition());
-    let block = decode(binary(item, "d").unwrap_or_default())
-        .map_err(|e| StoreError::damaged(what(), e))?;
-    if block
-        .cover
-        .is_some_and(|c| Some(&c.start.to_key()[..]) == binary(item, "sk"))
-    {
+    let block = decode(binary(item, "d").unwrap_or_default()).map_err(|e| StoreError::damaged(what(), e))?;
+    if block.cover.is_some_and(|c| Some(&c.start.to_key()[..]) == binary(item, "sk")) {
         return Ok(block);
     }
     Err(StoreError::damaged(what(), "it stands under another key"))
@@ -433,8 +354,7 @@ impl SlotReader {
             for item in page.items() {
                 let block = read_block(self.slot, item)?;
                 let check = self.check.as_mut().ok_or_else(|| self.slot.gap())?;
-                self.ready
-                    .extend(check.take(block).map_err(|()| self.slot.gap())?);
+                self.ready.extend(check.take(block).map_err(|()| self.slot.gap())?);
             }
             self.next_key = page.last_evaluated_key;
             self.is_done = self.next_key.is_none();

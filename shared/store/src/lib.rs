@@ -62,11 +62,7 @@ impl Store {
             catalog: catalog::Catalog::new(dynamodb.clone(), &names.catalog),
             ledger: ledger::Ledger::new(dynamodb, &names.ledger),
             archive: archive::Archive::new(aws_sdk_s3::Client::from_conf(s3), &names.archive),
-            queues: queues::Queues::new(
-                aws_sdk_sqs::Client::new(config),
-                &names.restores,
-                &names.notices,
-            ),
+            queues: queues::Queues::new(aws_sdk_sqs::Client::new(config), &names.restores, &names.notices),
             mail: mail::Mail::new(aws_sdk_ses::Client::new(config), &names.sender),
         }
     }

@@ -28,10 +28,7 @@ pub struct Letter {
 
 impl Mail {
     pub(crate) fn new(client: Client, sender: &str) -> Self {
-        Self {
-            client,
-            sender: sender.to_owned(),
-        }
+        Self { client, sender: sender.to_owned() }
     }
 
     /// Sends one mail.

@@ -66,12 +66,7 @@ impl PartWriter {
             .set_column_dictionary_enabled(ColumnPath::from("last_at"), false)
             .build();
         let file = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties))?;
-        Ok(Self {
-            file,
-            user_ids: Vec::new(),
-            rows: Vec::new(),
-            facets: Vec::new(),
-        })
+        Ok(Self { file, user_ids: Vec::new(), rows: Vec::new(), facets: Vec::new() })
     }
 
     /// Appends a user; `facets` is the dictionary of its rows, which may only grow from call to call.
@@ -80,11 +75,7 @@ impl PartWriter {
         let id = ByteArray::from(id.to_vec());
         self.user_ids.extend(std::iter::repeat_n(id, rows.len()));
         self.rows.extend_from_slice(rows);
-        if self.rows.len() >= ROW_GROUP_ROWS {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        if self.rows.len() >= ROW_GROUP_ROWS { self.flush() } else { Ok(()) }
     }
 
     /// Ends the file and returns its bytes.
@@ -97,28 +88,18 @@ impl PartWriter {
 
     fn flush(&mut self) -> Result<(), ArchiveError> {
         let rows = std::mem::take(&mut self.rows);
-        let facets: Vec<&Facet> = rows
-            .iter()
-            .map(|r| &self.facets[r.facet as usize])
-            .collect();
+        let facets: Vec<&Facet> = rows.iter().map(|r| &self.facets[r.facet as usize]).collect();
         let mut group = self.file.next_row_group()?;
         write::<ByteArrayType>(&mut group, &std::mem::take(&mut self.user_ids), None)?;
         let kinds: Vec<ByteArray> = facets.iter().map(|f| f.kind.as_str().into()).collect();
         write::<ByteArrayType>(&mut group, &kinds, None)?;
-        write_texts(
-            &mut group,
-            facets.iter().map(|f| f.channel.map(Channel::as_str)),
-        )?;
+        write_texts(&mut group, facets.iter().map(|f| f.channel.map(Channel::as_str)))?;
         write_texts(&mut group, facets.iter().map(|f| f.variant.as_deref()))?;
         write_texts(&mut group, facets.iter().map(|f| f.step.as_deref()))?;
         write_texts(&mut group, facets.iter().map(|f| f.alias.as_deref()))?;
         let is_conversion = |f: &&Facet| f.kind == Kind::Converted;
-        let conversions: Vec<i32> = facets
-            .iter()
-            .copied()
-            .filter(is_conversion)
-            .map(|f| i32::from(f.conversion))
-            .collect();
+        let conversions: Vec<i32> =
+            facets.iter().copied().filter(is_conversion).map(|f| i32::from(f.conversion)).collect();
         let levels: Vec<i16> = facets.iter().map(|f| i16::from(is_conversion(f))).collect();
         write::<Int32Type>(&mut group, &conversions, Some(&levels))?;
         let machine: Vec<bool> = facets.iter().map(|f| f.machine).collect();
@@ -140,8 +121,8 @@ fn write<T: DataType>(
     levels: Option<&[i16]>,
 ) -> Result<(), ArchiveError> {
     let column = group.next_column()?;
-    let mut column = column
-        .ok_or_else(|| ArchiveError::Content("the schema has no further column".to_owned()))?;
+    let mut column =
+        column.ok_or_else(|| ArchiveError::Content("the schema has no further column".to_owned()))?;
     column.typed::<T>().write_batch(values, levels, None)?;
     Ok(column.close()?)
 }
@@ -165,10 +146,8 @@ pub struct PartReader {
 impl PartReader {
     /// Opens a file.
     pub fn new(bytes: bytes::Bytes) -> Result<Self, ArchiveError> {
-        Ok(Self {
-            file: SerializedFileReader::new(bytes)?,
-            next: 0,
-        })
+        let file = guarded(|| Ok(SerializedFileReader::new(bytes)?))?;
+        Ok(Self { file, next: 0 })
     }
 
     /// The next rows, each user whole; `None` at the end.
@@ -176,11 +155,16 @@ impl PartReader {
         if self.next == self.file.num_row_groups() {
             return Ok(None);
         }
-        let group = self.file.get_row_group(self.next)?;
+        let next = self.next;
         self.next += 1;
-        let rows = read_group(group.as_ref())?;
-        Ok(Some(rows))
+        guarded(|| read_group(self.file.get_row_group(next)?.as_ref()).map(Some))
     }
+}
+
+/// The `parquet` crate panics on some corrupt files instead of saying so (apache/arrow-rs#9742); to us both are damage.
+fn guarded<T>(read: impl FnOnce() -> Result<T, ArchiveError>) -> Result<T, ArchiveError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(ArchiveError::Content("its content makes no sense".to_owned())))
 }
 
 /// A column of a row group: its values, and for an optional one whether each row has one.
@@ -191,15 +175,12 @@ fn read<T: DataType>(
     let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
     let reader: ColumnReader = group.get_column_reader(column)?;
     let mut reader = parquet::column::reader::get_typed_column_reader::<T>(reader);
-    let (mut values, mut levels) = (Vec::with_capacity(rows), Vec::new());
+    let (mut values, mut levels) = (Vec::with_capacity(rows.min(2 * ROW_GROUP_ROWS)), Vec::new());
     let mut done = 0;
     while done < rows {
-        let (records, ..) =
-            reader.read_records(rows - done, Some(&mut levels), None, &mut values)?;
+        let (records, ..) = reader.read_records(rows - done, Some(&mut levels), None, &mut values)?;
         if records == 0 {
-            return Err(ArchiveError::Content(format!(
-                "column {column} is shorter than its row group"
-            )));
+            return Err(ArchiveError::Content(format!("column {column} is shorter than its row group")));
         }
         done += records;
     }
@@ -207,22 +188,14 @@ fn read<T: DataType>(
 }
 
 fn text(bytes: &ByteArray) -> Result<&str, ArchiveError> {
-    bytes
-        .as_utf8()
-        .map_err(|_| ArchiveError::Content("a text is not UTF-8".to_owned()))
+    bytes.as_utf8().map_err(|_| ArchiveError::Content("a text is not UTF-8".to_owned()))
 }
 
 /// An optional text column, an entry a row.
-fn read_texts(
-    group: &dyn RowGroupReader,
-    column: usize,
-) -> Result<Vec<Option<ByteArray>>, ArchiveError> {
+fn read_texts(group: &dyn RowGroupReader, column: usize) -> Result<Vec<Option<ByteArray>>, ArchiveError> {
     let (values, levels) = read::<ByteArrayType>(group, column)?;
     let mut values = values.into_iter();
-    Ok(levels
-        .iter()
-        .map(|l| if *l > 0 { values.next() } else { None })
-        .collect())
+    Ok(levels.iter().map(|l| if *l > 0 { values.next() } else { None }).collect())
 }
 
 fn read_group(group: &dyn RowGroupReader) -> Result<Rows, ArchiveError> {
@@ -230,13 +203,9 @@ fn read_group(group: &dyn RowGroupReader) -> Result<Rows, ArchiveError> {
     let schema = parse_message_type(SCHEMA)?;
     let columns = group.metadata().columns();
     for (field, column) in schema.get_fields().iter().zip(columns) {
-        if column.column_path().string() != field.name()
-            || column.column_type() != field.get_physical_type()
+        if column.column_path().string() != field.name() || column.column_type() != field.get_physical_type()
         {
-            return Err(content(format!(
-                "column `{}` is not where it should be",
-                field.name()
-            )));
+            return Err(content(format!("column `{}` is not where it should be", field.name())));
         }
     }
     if columns.len() < schema.get_fields().len() {
@@ -257,19 +226,13 @@ fn read_group(group: &dyn RowGroupReader) -> Result<Rows, ArchiveError> {
     let mut pending: Vec<Row> = Vec::new();
     for i in 0..ids.len() {
         let kind = text(&kinds[i])?;
-        let kind =
-            Kind::from_name(kind).ok_or_else(|| content(format!("unknown kind `{kind}`")))?;
+        let kind = Kind::from_name(kind).ok_or_else(|| content(format!("unknown kind `{kind}`")))?;
         let channel = channels[i].as_ref().map(text).transpose()?;
         let channel = channel
             .map(|c| Channel::from_name(c).ok_or_else(|| content(format!("unknown channel `{c}`"))))
             .transpose()?;
-        let boxed =
-            |t: &Option<ByteArray>| t.as_ref().map(text).transpose().map(|t| t.map(Box::from));
-        let conversion = if conversion_levels[i] > 0 {
-            conversions.next().unwrap_or(0)
-        } else {
-            0
-        };
+        let boxed = |t: &Option<ByteArray>| t.as_ref().map(text).transpose().map(|t| t.map(Box::from));
+        let conversion = if conversion_levels[i] > 0 { conversions.next().unwrap_or(0) } else { 0 };
         let facet = Facet {
             kind,
             channel,
@@ -280,15 +243,8 @@ fn read_group(group: &dyn RowGroupReader) -> Result<Rows, ArchiveError> {
             step: boxed(&steps[i])?,
             alias: boxed(&aliases[i])?,
         };
-        pending.push(Row {
-            facet: dictionary.number(&facet),
-            first_at: first[i],
-            last_at: last[i],
-        });
-        if ids
-            .get(i + 1)
-            .is_none_or(|next| next.data() != ids[i].data())
-        {
+        pending.push(Row { facet: dictionary.number(&facet), first_at: first[i], last_at: last[i] });
+        if ids.get(i + 1).is_none_or(|next| next.data() != ids[i].data()) {
             out.push(user_hash(ids[i].data()), ids[i].data(), &pending);
             pending.clear();
         }

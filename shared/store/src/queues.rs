@@ -46,11 +46,7 @@ pub struct NoticeWork {
 
 impl Queues {
     pub(crate) fn new(client: Client, restores: &str, notices: &str) -> Self {
-        Self {
-            client,
-            restores: restores.to_owned(),
-            notices: notices.to_owned(),
-        }
+        Self { client, restores: restores.to_owned(), notices: notices.to_owned() }
     }
 
     /// Queues restore work.
@@ -70,28 +66,15 @@ impl Queues {
             let mut entries = Vec::with_capacity(chunk.len());
             for (i, message) in chunk.iter().enumerate() {
                 let body = serde_json::to_string(message).map_err(crate::dynamo::unbuildable)?;
-                let entry = SendMessageBatchRequestEntry::builder()
-                    .id(i.to_string())
-                    .message_body(body)
-                    .build();
+                let entry =
+                    SendMessageBatchRequestEntry::builder().id(i.to_string()).message_body(body).build();
                 entries.push(entry.map_err(crate::dynamo::unbuildable)?);
             }
-            let request = self
-                .client
-                .send_message_batch()
-                .queue_url(queue)
-                .set_entries(Some(entries));
+            let request = self.client.send_message_batch().queue_url(queue).set_entries(Some(entries));
             let answer = request.send().await.map_err(failed("SendMessageBatch"))?;
             if let Some(refused) = answer.failed().first() {
-                let reason = format!(
-                    "{}: {}",
-                    refused.code(),
-                    refused.message().unwrap_or("refused")
-                );
-                return Err(StoreError::Unavailable {
-                    call: "SendMessageBatch",
-                    reason,
-                });
+                let reason = format!("{}: {}", refused.code(), refused.message().unwrap_or("refused"));
+                return Err(StoreError::Unavailable { call: "SendMessageBatch", reason });
             }
         }
         Ok(())

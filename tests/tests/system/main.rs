@@ -9,4 +9,13 @@ mod fixture {
     pub mod world;
 }
 
+mod crashes;
+mod cycles;
+mod damage;
+mod holders;
+mod joins;
+mod late;
+mod poison;
+mod races;
+mod repeats;
 mod story;

@@ -24,9 +24,7 @@ pub(super) fn check(
     let mut checked = BTreeMap::new();
     for algorithm in ALGORITHMS {
         let name = header_name(algorithm);
-        let said = trailers
-            .and_then(|trailers| trailers.get(&name))
-            .or_else(|| headers.get(&name));
+        let said = trailers.and_then(|trailers| trailers.get(&name)).or_else(|| headers.get(&name));
         if said.is_none() && algorithm != "crc64nvme" {
             continue;
         }
@@ -34,10 +32,7 @@ pub(super) fn check(
         if let Some(said) = said
             && said.as_bytes() != found.as_bytes()
         {
-            return Err(s3_error!(
-                BadDigest,
-                "{algorithm} is {found}, not {said:?} as the request says"
-            ));
+            return Err(s3_error!(BadDigest, "{algorithm} is {found}, not {said:?} as the request says"));
         }
         checked.insert(algorithm.to_owned(), found);
     }
@@ -48,9 +43,7 @@ pub(super) fn check(
 pub(super) fn headers(checksums: &BTreeMap<String, String>) -> HeaderMap {
     checksums
         .iter()
-        .filter_map(|(algorithm, value)| {
-            Some((header_name(algorithm), HeaderValue::from_str(value).ok()?))
-        })
+        .filter_map(|(algorithm, value)| Some((header_name(algorithm), HeaderValue::from_str(value).ok()?)))
         .collect()
 }
 

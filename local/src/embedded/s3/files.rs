@@ -18,13 +18,9 @@ pub(super) fn plain_path(bucket: &str, key: &str) -> Option<String> {
         !segment.is_empty()
             && segment.len() <= MAX_SEGMENT
             && !segment.starts_with('.')
-            && segment
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"_.:=-".contains(&b))
+            && segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:=-".contains(&b))
     };
-    key.split('/')
-        .all(decent)
-        .then(|| format!("{bucket}/{key}"))
+    key.split('/').all(decent).then(|| format!("{bucket}/{key}"))
 }
 
 /// As `create_dir_all`, with every new name synced.
@@ -49,9 +45,6 @@ pub(super) fn read_range(mut file: File, range: &Range<u64>) -> io::Result<Bytes
     if bytes.len() as u64 == len {
         Ok(bytes.into())
     } else {
-        Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "an object's file is shorter than its index says",
-        ))
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "an object's file is shorter than its index says"))
     }
 }

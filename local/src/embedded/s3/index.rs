@@ -81,9 +81,7 @@ impl Index {
         }
         let snapshot = index.snapshot();
         if lines > 2 * snapshot.len() + SLACK {
-            journal
-                .rewrite(&snapshot)
-                .map_err(EmbeddedError::io("rewrite", path))?;
+            journal.rewrite(&snapshot).map_err(EmbeddedError::io("rewrite", path))?;
         }
         index.journal = Some(journal);
         Ok(index)
@@ -125,13 +123,7 @@ impl Index {
                 self.remove(&about.bucket, &about.key);
                 self.used.insert(about.file.to_lowercase());
                 let objects = self.buckets.entry(about.bucket.clone()).or_default();
-                objects.insert(
-                    about.key.clone(),
-                    Object {
-                        about: about.into(),
-                        memory,
-                    },
-                );
+                objects.insert(about.key.clone(), Object { about: about.into(), memory });
             }
             Change::Delete { bucket, key } => self.remove(&bucket, &key),
         }
@@ -148,9 +140,7 @@ impl Index {
     fn snapshot(&self) -> Vec<Change> {
         let buckets = self.buckets.keys().cloned().map(Change::Bucket);
         let objects = self.buckets.values().flat_map(BTreeMap::values);
-        buckets
-            .chain(objects.map(|object| Change::Put(Box::new(About::clone(&object.about)))))
-            .collect()
+        buckets.chain(objects.map(|object| Change::Put(Box::new(About::clone(&object.about))))).collect()
     }
 }
 

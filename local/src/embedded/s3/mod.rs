@@ -58,19 +58,12 @@ impl S3 {
         let mut config = S3Config::default();
         // The SDK may sign by a test's clock.
         config.presigned_url_max_skew_time_secs = u32::MAX;
-        let store = Store(Arc::new(Shared {
-            objects,
-            uploads: Uploads::default(),
-            worker,
-            now,
-        }));
+        let store = Store(Arc::new(Shared { objects, uploads: Uploads::default(), worker, now }));
         let mut builder = S3ServiceBuilder::new(store);
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
         builder.set_host(AwsHost);
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
-        Self {
-            service: builder.build(),
-        }
+        Self { service: builder.build() }
     }
 
     pub(super) async fn answer(
@@ -78,24 +71,14 @@ impl S3 {
         mut request: Request<Bytes>,
     ) -> Result<Response<SdkBody>, EmbeddedError> {
         // The signature covers the host, which HTTP libraries add on the wire.
-        if let Some(host) = request
-            .uri()
-            .host()
-            .and_then(|host| HeaderValue::from_str(host).ok())
-        {
+        if let Some(host) = request.uri().host().and_then(|host| HeaderValue::from_str(host).ok()) {
             request.headers_mut().insert(header::HOST, host);
         }
         let head = request.method() == Method::HEAD;
         let answer = self.service.call(request.map(Body::from)).await;
-        let answer =
-            answer.map_err(|error| EmbeddedError::Request(format!("S3 failed: {error:?}")))?;
+        let answer = answer.map_err(|error| EmbeddedError::Request(format!("S3 failed: {error:?}")))?;
         // `s3s` leaves it to the HTTP library that the answer to HEAD has no body.
-        wire::into_sdk(if head {
-            answer.map(|_| Body::empty())
-        } else {
-            answer
-        })
-        .await
+        wire::into_sdk(if head { answer.map(|_| Body::empty()) } else { answer }).await
     }
 }
 
@@ -195,10 +178,6 @@ impl Arrived {
             let found = base64(&md5);
             return Err(s3_error!(BadDigest, "Content-MD5 is {found}, not {said:?}"));
         }
-        Ok(Checked {
-            bytes: self.bytes,
-            md5,
-            checksums,
-        })
+        Ok(Checked { bytes: self.bytes, md5, checksums })
     }
 }

@@ -57,10 +57,7 @@ pub(super) struct Objects {
 
 impl Objects {
     pub(super) fn in_memory() -> Self {
-        Self {
-            root: None,
-            index: Mutex::default(),
-        }
+        Self { root: None, index: Mutex::default() }
     }
 
     pub(super) fn open(dir: &Path) -> Result<Self, EmbeddedError> {
@@ -70,10 +67,7 @@ impl Objects {
         }
         fs::create_dir_all(&temporary).map_err(EmbeddedError::io("create", &temporary))?;
         let index = Mutex::new(Index::open(&dir.join("index.jsonl"))?);
-        Ok(Self {
-            root: Some(dir.to_owned()),
-            index,
-        })
+        Ok(Self { root: Some(dir.to_owned()), index })
     }
 
     /// Creates the bucket unless it is there.
@@ -89,11 +83,7 @@ impl Objects {
     /// [`ObjectError::NoSuchBucket`].
     pub(super) fn check_bucket(&self, bucket: &str) -> Result<(), ObjectError> {
         let index = self.lock();
-        index
-            .buckets
-            .get(bucket)
-            .map(drop)
-            .ok_or(ObjectError::NoSuchBucket)
+        index.buckets.get(bucket).map(drop).ok_or(ObjectError::NoSuchBucket)
     }
 
     /// Puts bytes where a later [`Self::put`] takes them from. `parts` follow one another.
@@ -120,13 +110,8 @@ impl Objects {
         condition: &Condition,
     ) -> Result<(), ObjectError> {
         let mut index = self.lock();
-        let objects = index
-            .buckets
-            .get(&about.bucket)
-            .ok_or(ObjectError::NoSuchBucket)?;
-        let old = objects
-            .get(&about.key)
-            .map(|object| Arc::clone(&object.about));
+        let objects = index.buckets.get(&about.bucket).ok_or(ObjectError::NoSuchBucket)?;
+        let old = objects.get(&about.key).map(|object| Arc::clone(&object.about));
         match (condition, &old) {
             (Condition::None, _) | (Condition::Absent, None) | (Condition::Present, Some(_)) => {}
             (Condition::Etag(etag), Some(old)) if old.etag == *etag => {}
@@ -211,15 +196,10 @@ impl Objects {
     pub(super) fn delete(&self, bucket: &str, keys: &[String]) -> Result<(), ObjectError> {
         let mut index = self.lock();
         let objects = index.buckets.get(bucket).ok_or(ObjectError::NoSuchBucket)?;
-        let gone: Vec<Arc<About>> = keys
-            .iter()
-            .filter_map(|key| objects.get(key))
-            .map(|object| Arc::clone(&object.about))
-            .collect();
-        let changes = gone.iter().map(|about| Change::Delete {
-            bucket: about.bucket.clone(),
-            key: about.key.clone(),
-        });
+        let gone: Vec<Arc<About>> =
+            keys.iter().filter_map(|key| objects.get(key)).map(|object| Arc::clone(&object.about)).collect();
+        let changes =
+            gone.iter().map(|about| Change::Delete { bucket: about.bucket.clone(), key: about.key.clone() });
         index.commit_deletions(changes.collect())?;
         for about in gone {
             self.remove_file(&about);

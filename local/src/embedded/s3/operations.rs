@@ -20,35 +20,23 @@ impl S3 for Store {
         req: S3Request<CreateBucketInput>,
     ) -> S3Result<S3Response<CreateBucketOutput>> {
         let bucket = req.input.bucket;
-        self.run(move |shared| Ok(shared.objects.create_bucket(&bucket)?))
-            .await?;
+        self.run(move |shared| Ok(shared.objects.create_bucket(&bucket)?)).await?;
         Ok(S3Response::new(CreateBucketOutput::default()))
     }
 
-    async fn head_bucket(
-        &self,
-        req: S3Request<HeadBucketInput>,
-    ) -> S3Result<S3Response<HeadBucketOutput>> {
+    async fn head_bucket(&self, req: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
         let bucket = req.input.bucket;
-        self.run(move |shared| Ok(shared.objects.check_bucket(&bucket)?))
-            .await?;
+        self.run(move |shared| Ok(shared.objects.check_bucket(&bucket)?)).await?;
         Ok(S3Response::new(HeadBucketOutput::default()))
     }
 
-    async fn put_object(
-        &self,
-        mut req: S3Request<PutObjectInput>,
-    ) -> S3Result<S3Response<PutObjectOutput>> {
+    async fn put_object(&self, mut req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         let body = req.input.body.take();
         let arrived = Arrived::read(&mut req, body).await?;
         let input = req.input;
         let condition = condition(input.if_match, input.if_none_match)?;
-        let attributes = attributes(
-            input.content_type,
-            input.content_encoding,
-            input.storage_class,
-            input.metadata,
-        );
+        let attributes =
+            attributes(input.content_type, input.content_encoding, input.storage_class, input.metadata);
         let put = self.run(move |shared| {
             let checked = arrived.check()?;
             let about = About {
@@ -62,32 +50,17 @@ impl S3 for Store {
                 file: String::new(),
             };
             let said = (about.etag.clone(), checksum::headers(&about.checksums));
-            let staged = shared
-                .objects
-                .stage(vec![checked.bytes])
-                .map_err(ObjectError::from)?;
+            let staged = shared.objects.stage(vec![checked.bytes]).map_err(ObjectError::from)?;
             shared.objects.put(about, staged, &condition)?;
             Ok(said)
         });
         let (etag, headers) = put.await?;
-        let output = PutObjectOutput {
-            e_tag: Some(ETag::Strong(etag)),
-            ..Default::default()
-        };
+        let output = PutObjectOutput { e_tag: Some(ETag::Strong(etag)), ..Default::default() };
         Ok(S3Response::with_headers(output, headers))
     }
 
-    async fn get_object(
-        &self,
-        req: S3Request<GetObjectInput>,
-    ) -> S3Result<S3Response<GetObjectOutput>> {
-        let GetObjectInput {
-            bucket,
-            key,
-            range: asked,
-            checksum_mode,
-            ..
-        } = req.input;
+    async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let GetObjectInput { bucket, key, range: asked, checksum_mode, .. } = req.input;
         let read = self.run(move |shared| {
             let pick = |size| match asked {
                 Some(range) => range.check(size).map_err(S3Error::from),
@@ -103,19 +76,9 @@ impl S3 for Store {
         Ok(S3Response::with_headers(output, headers))
     }
 
-    async fn head_object(
-        &self,
-        req: S3Request<HeadObjectInput>,
-    ) -> S3Result<S3Response<HeadObjectOutput>> {
-        let HeadObjectInput {
-            bucket,
-            key,
-            checksum_mode,
-            ..
-        } = req.input;
-        let about = self
-            .run(move |shared| Ok(shared.objects.head(&bucket, &key)?))
-            .await?;
+    async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        let HeadObjectInput { bucket, key, checksum_mode, .. } = req.input;
+        let about = self.run(move |shared| Ok(shared.objects.head(&bucket, &key)?)).await?;
         let headers = checksum_headers(&about, checksum_mode.as_ref());
         Ok(S3Response::with_headers(head(&about), headers))
     }
@@ -125,8 +88,7 @@ impl S3 for Store {
         req: S3Request<DeleteObjectInput>,
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
         let DeleteObjectInput { bucket, key, .. } = req.input;
-        self.run(move |shared| Ok(shared.objects.delete(&bucket, &[key])?))
-            .await?;
+        self.run(move |shared| Ok(shared.objects.delete(&bucket, &[key])?)).await?;
         Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 
@@ -135,26 +97,13 @@ impl S3 for Store {
         req: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
         let DeleteObjectsInput { bucket, delete, .. } = req.input;
-        let keys: Vec<String> = delete
-            .objects
-            .into_iter()
-            .map(|object| object.key)
-            .collect();
-        let deleted = keys
-            .iter()
-            .map(|key| DeletedObject {
-                key: Some(key.clone()),
-                ..Default::default()
-            })
-            .collect();
-        self.run(move |shared| Ok(shared.objects.delete(&bucket, &keys)?))
-            .await?;
+        let keys: Vec<String> = delete.objects.into_iter().map(|object| object.key).collect();
+        let deleted =
+            keys.iter().map(|key| DeletedObject { key: Some(key.clone()), ..Default::default() }).collect();
+        self.run(move |shared| Ok(shared.objects.delete(&bucket, &keys)?)).await?;
         let quiet = delete.quiet.unwrap_or(false);
         let deleted = if quiet { None } else { Some(deleted) };
-        Ok(S3Response::new(DeleteObjectsOutput {
-            deleted,
-            ..Default::default()
-        }))
+        Ok(S3Response::new(DeleteObjectsOutput { deleted, ..Default::default() }))
     }
 
     async fn list_objects_v2(
@@ -163,24 +112,15 @@ impl S3 for Store {
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let input = req.input;
         if input.delimiter.is_some() {
-            return Err(s3_error!(
-                NotImplemented,
-                "the embedded S3 lists without a delimiter only"
-            ));
+            return Err(s3_error!(NotImplemented, "the embedded S3 lists without a delimiter only"));
         }
-        let limit = input
-            .max_keys
-            .map_or(MAX_KEYS, |n| usize::try_from(n).unwrap_or(0).min(MAX_KEYS));
+        let limit = input.max_keys.map_or(MAX_KEYS, |n| usize::try_from(n).unwrap_or(0).min(MAX_KEYS));
         let bucket = input.bucket.clone();
         let prefix = input.prefix.clone().unwrap_or_default();
         // The token of a page is its last key, which is what the next page starts after.
-        let after = input
-            .continuation_token
-            .clone()
-            .or_else(|| input.start_after.clone())
-            .unwrap_or_default();
-        let list =
-            self.run(move |shared| Ok(shared.objects.list(&bucket, &prefix, &after, limit + 1)?));
+        let after =
+            input.continuation_token.clone().or_else(|| input.start_after.clone()).unwrap_or_default();
+        let list = self.run(move |shared| Ok(shared.objects.list(&bucket, &prefix, &after, limit + 1)?));
         let mut found = list.await?;
         let more = found.len() > limit;
         found.truncate(limit);
@@ -205,12 +145,8 @@ impl S3 for Store {
         req: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let input = req.input;
-        let attributes = attributes(
-            input.content_type,
-            input.content_encoding,
-            input.storage_class,
-            input.metadata,
-        );
+        let attributes =
+            attributes(input.content_type, input.content_encoding, input.storage_class, input.metadata);
         let mut output = CreateMultipartUploadOutput {
             bucket: Some(input.bucket.clone()),
             key: Some(input.key.clone()),
@@ -230,23 +166,14 @@ impl S3 for Store {
     ) -> S3Result<S3Response<UploadPartOutput>> {
         let body = req.input.body.take();
         let arrived = Arrived::read(&mut req, body).await?;
-        let UploadPartInput {
-            upload_id,
-            part_number,
-            ..
-        } = req.input;
+        let UploadPartInput { upload_id, part_number, .. } = req.input;
         let add = self.run(move |shared| {
             let checked = arrived.check()?;
-            shared
-                .uploads
-                .add_part(&upload_id, part_number, checked.bytes)?;
+            shared.uploads.add_part(&upload_id, part_number, checked.bytes)?;
             Ok((hex(&checked.md5), checksum::headers(&checked.checksums)))
         });
         let (etag, headers) = add.await?;
-        let output = UploadPartOutput {
-            e_tag: Some(ETag::Strong(etag)),
-            ..Default::default()
-        };
+        let output = UploadPartOutput { e_tag: Some(ETag::Strong(etag)), ..Default::default() };
         Ok(S3Response::with_headers(output, headers))
     }
 
@@ -255,10 +182,7 @@ impl S3 for Store {
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         let input = req.input;
-        let parts = input
-            .multipart_upload
-            .and_then(|upload| upload.parts)
-            .unwrap_or_default();
+        let parts = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
         let completion = Completion {
             upload: input.upload_id,
             parts: parts
@@ -272,8 +196,7 @@ impl S3 for Store {
             condition: condition(input.if_match, input.if_none_match)?,
             now: (self.0.now)(),
         };
-        let complete =
-            self.run(move |shared| shared.uploads.complete(&shared.objects, &completion));
+        let complete = self.run(move |shared| shared.uploads.complete(&shared.objects, &completion));
         let completed = complete.await?;
         Ok(S3Response::new(CompleteMultipartUploadOutput {
             bucket: Some(input.bucket),

@@ -23,10 +23,7 @@ pub(super) fn condition(
         (Some(ETagCondition::Any), None) => Ok(Condition::Present),
         (Some(ETagCondition::ETag(etag)), None) => Ok(Condition::Etag(etag.into_value())),
         (None, Some(ETagCondition::Any)) => Ok(Condition::Absent),
-        _ => Err(s3_error!(
-            NotImplemented,
-            "a put takes If-Match or If-None-Match: *"
-        )),
+        _ => Err(s3_error!(NotImplemented, "a put takes If-Match or If-None-Match: *")),
     }
 }
 
@@ -92,11 +89,7 @@ pub(super) fn got(about: &About, bytes: Bytes, range: Option<Range<u64>>) -> Get
 
 /// The object as a listing shows it.
 pub(super) fn listed(about: &About) -> Object {
-    let class = about
-        .attributes
-        .storage_class
-        .as_deref()
-        .unwrap_or("STANDARD");
+    let class = about.attributes.storage_class.as_deref().unwrap_or("STANDARD");
     Object {
         key: Some(about.key.clone()),
         size: Some(length(about.size)),

@@ -54,13 +54,7 @@ pub(super) struct Completion {
 impl Uploads {
     pub(super) fn begin(&self, bucket: String, key: String, attributes: Attributes) -> String {
         let id = ulid::Ulid::generate().to_string();
-        let upload = Upload {
-            bucket,
-            key,
-            attributes,
-            parts: BTreeMap::new(),
-            done: None,
-        };
+        let upload = Upload { bucket, key, attributes, parts: BTreeMap::new(), done: None };
         self.lock().insert(id.clone(), upload);
         id
     }
@@ -68,10 +62,7 @@ impl Uploads {
     /// Adds or replaces a part.
     pub(super) fn add_part(&self, id: &str, number: i32, bytes: Bytes) -> S3Result<()> {
         let mut open = self.lock();
-        let upload = open
-            .get_mut(id)
-            .filter(|upload| upload.done.is_none())
-            .ok_or_else(no_such_upload)?;
+        let upload = open.get_mut(id).filter(|upload| upload.done.is_none()).ok_or_else(no_such_upload)?;
         upload.parts.insert(number, bytes);
         Ok(())
     }
@@ -98,16 +89,8 @@ impl Uploads {
             etag: format!("{}-{}", hex(&md5s.finalize()), parts.len()),
             crc64nvme: base64(&crc.finalize()),
         };
-        if ask
-            .crc64nvme
-            .as_ref()
-            .is_some_and(|asked| *asked != completed.crc64nvme)
-        {
-            return Err(s3_error!(
-                BadDigest,
-                "the object's crc64nvme is {}",
-                completed.crc64nvme
-            ));
+        if ask.crc64nvme.as_ref().is_some_and(|asked| *asked != completed.crc64nvme) {
+            return Err(s3_error!(BadDigest, "the object's crc64nvme is {}", completed.crc64nvme));
         }
         let about = About {
             bucket: upload.bucket.clone(),
@@ -142,17 +125,11 @@ impl Upload {
         }
         let mut picked = Vec::with_capacity(asked.len());
         for (i, (number, etag)) in asked.iter().enumerate() {
-            let part = self
-                .parts
-                .get(number)
-                .filter(|part| hex(&Md5::checksum(part)) == *etag);
-            let part = part
-                .ok_or_else(|| s3_error!(InvalidPart, "part {number} is not what was uploaded"))?;
+            let part = self.parts.get(number).filter(|part| hex(&Md5::checksum(part)) == *etag);
+            let part =
+                part.ok_or_else(|| s3_error!(InvalidPart, "part {number} is not what was uploaded"))?;
             if part.len() < MIN_PART && i + 1 < asked.len() {
-                return Err(s3_error!(
-                    EntityTooSmall,
-                    "part {number} is smaller than {MIN_PART} bytes"
-                ));
+                return Err(s3_error!(EntityTooSmall, "part {number} is smaller than {MIN_PART} bytes"));
             }
             picked.push(part.clone());
         }

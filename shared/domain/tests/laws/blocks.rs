@@ -1,14 +1,12 @@
 //! The block codec: what goes in comes out, and nothing else is ever read.
 
 use crate::support::{
-    Model, assert_well_formed, cases, facet, model, rows_of, rows_over, sort_by_hash, sort_by_id,
-    users,
+    Model, assert_well_formed, cases, facet, model, rows_of, rows_over, sort_by_hash, sort_by_id, users,
 };
 use proptest::{collection::vec, prelude::*};
 use rekindle_domain::{
     block::{
-        Block, BlockError, Cover, MAX_BLOCK_ID_BYTES, MAX_BLOCK_ROWS, Position, decode, encode,
-        encode_inbox,
+        Block, BlockError, Cover, MAX_BLOCK_ID_BYTES, MAX_BLOCK_ROWS, Position, decode, encode, encode_inbox,
     },
     facet::{Channel, Facet, Kind},
     rows::{Row, Rows, user_hash},
@@ -35,11 +33,7 @@ fn cover() -> impl Strategy<Value = Cover> {
     (position(), prop::option::of(position())).prop_map(|(start, next)| Cover { start, next })
 }
 
-fn assert_reads_back(
-    bytes: &[u8],
-    expected: &[(Vec<u8>, crate::support::UserModel)],
-    cover: Option<Cover>,
-) {
+fn assert_reads_back(bytes: &[u8], expected: &[(Vec<u8>, crate::support::UserModel)], cover: Option<Cover>) {
     let block = decode(bytes).unwrap();
     assert_eq!(block.cover, cover);
     assert_well_formed(&block.rows);
@@ -91,19 +85,9 @@ proptest! {
 
 fn samples() -> Vec<(&'static str, Vec<u8>)> {
     let facets = |i: usize| {
-        let opened = Facet {
-            channel: Some(Channel::Email),
-            machine: i.is_multiple_of(3),
-            ..Facet::of(Kind::Opened)
-        };
-        let alias = Some(
-            [
-                "header",
-                "call-to-action-in-the-middle-of-the-page",
-                "footer",
-            ][i % 3]
-                .into(),
-        );
+        let opened =
+            Facet { channel: Some(Channel::Email), machine: i.is_multiple_of(3), ..Facet::of(Kind::Opened) };
+        let alias = Some(["header", "call-to-action-in-the-middle-of-the-page", "footer"][i % 3].into());
         let clicked = Facet {
             channel: Some(Channel::Email),
             alias,
@@ -111,21 +95,12 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
             ..Facet::of(Kind::Clicked)
         };
         let at = 1_763_000_000_000 + i as i64 * 977;
-        BTreeMap::from([
-            (opened, (at, at)),
-            (clicked, (at + 5, at + 1_000 * i as i64)),
-        ])
+        BTreeMap::from([(opened, (at, at)), (clicked, (at + 5, at + 1_000 * i as i64))])
     };
     let users = |id: &dyn Fn(usize) -> String| -> Model {
         (0..12).map(|i| (id(i).into_bytes(), facets(i))).collect()
     };
-    let cover = Cover {
-        start: Position::at(0),
-        next: Some(Position {
-            hash: u64::MAX,
-            ordinal: 3,
-        }),
-    };
+    let cover = Cover { start: Position::at(0), next: Some(Position { hash: u64::MAX, ordinal: 3 }) };
     let mut out = vec![];
     let mut add = |name, mut users: Model, cover: Option<Cover>| {
         if cover.is_some() {
@@ -137,26 +112,10 @@ fn samples() -> Vec<(&'static str, Vec<u8>)> {
         out.push((name, encode(&rows, 0..rows.len(), cover)));
     };
     add("numbered", users(&|i| format!("user-{}", i * 7919)), None);
-    add(
-        "numbered run",
-        users(&|i| format!("user-{:05}", i * 7919)),
-        Some(cover),
-    );
-    add(
-        "uuids",
-        users(&|i| format!("0f8fad5b-d9cb-469f-a165-{:012x}", i * 7919)),
-        None,
-    );
-    add(
-        "mails",
-        users(&|i| format!("somebody.{i}@example.com")),
-        None,
-    );
-    add(
-        "mails run",
-        users(&|i| format!("somebody.{i}@example.com")),
-        Some(cover),
-    );
+    add("numbered run", users(&|i| format!("user-{:05}", i * 7919)), Some(cover));
+    add("uuids", users(&|i| format!("0f8fad5b-d9cb-469f-a165-{:012x}", i * 7919)), None);
+    add("mails", users(&|i| format!("somebody.{i}@example.com")), None);
+    add("mails run", users(&|i| format!("somebody.{i}@example.com")), Some(cover));
     out
 }
 
@@ -199,10 +158,7 @@ fn l5_truncated_and_lengthened_blocks_are_errors() {
         for more in 0..=255 {
             let longer = [&good[..], &[more]].concat();
             assert_eq!(decode(&longer), Err(BlockError::Checksum));
-            assert_eq!(
-                decode(&sealed(&longer[HEADER..])),
-                Err(BlockError::Malformed)
-            );
+            assert_eq!(decode(&sealed(&longer[HEADER..])), Err(BlockError::Malformed));
         }
         assert_eq!(decode(&sealed(&good[HEADER..])), decode(&good), "{name}");
     }
@@ -217,11 +173,7 @@ fn assert_bounded(block: &Block) {
     for user in rows.iter() {
         assert_eq!(user.hash, user_hash(user.id));
         assert!(!user.rows.is_empty());
-        assert!(
-            user.rows
-                .iter()
-                .all(|r| r.first_at <= r.last_at && (r.facet as usize) < rows.facets.len())
-        );
+        assert!(user.rows.iter().all(|r| r.first_at <= r.last_at && (r.facet as usize) < rows.facets.len()));
     }
     // It can be written again, and then reads as it did.
     let again = decode(&encode(rows, 0..rows.len(), block.cover)).map(|b| model(&b.rows).len());
@@ -279,6 +231,7 @@ fn opening(users: u64, rows: u64) -> Vec<u8> {
 /// Small blocks that claim to be huge.
 #[test]
 fn bombs_are_refused_before_they_go_off() {
+    assert_eq!((MAX_BLOCK_ROWS, MAX_BLOCK_ID_BYTES), (131_072, 8 << 20));
     let mut bombs: Vec<(&str, Vec<u8>)> = vec![];
     for n in [MAX_BLOCK_ROWS as u64 + 1, u64::from(u32::MAX), u64::MAX] {
         bombs.push(("users", opening(n, 1)));
@@ -293,12 +246,7 @@ fn bombs_are_refused_before_they_go_off() {
     numbered.extend(vec![0; MAX_BLOCK_ROWS / 64]);
     bombs.push(("numbered ids", numbered));
     // Ids, and facets, as a long run of zeros that zstd makes tiny.
-    for len in [
-        MAX_BLOCK_ID_BYTES as u64,
-        MAX_BLOCK_ID_BYTES as u64 + 1,
-        1 << 40,
-        u64::MAX,
-    ] {
+    for len in [MAX_BLOCK_ID_BYTES as u64, MAX_BLOCK_ID_BYTES as u64 + 1, 1 << 40, u64::MAX] {
         let packed = zstd::bulk::compress(&vec![0; len.min(64 << 20) as usize], 3).unwrap();
         let mut raw = opening(1, 1);
         raw.extend([0, 2, 0]);
@@ -320,11 +268,145 @@ fn bombs_are_refused_before_they_go_off() {
     liar.extend(&packed);
     bombs.push(("a lying frame", liar));
     for (name, content) in bombs {
-        assert_eq!(
-            decode(&sealed(&content)),
-            Err(BlockError::Malformed),
-            "{name}"
-        );
+        assert_eq!(decode(&sealed(&content)), Err(BlockError::Malformed), "{name}");
+    }
+}
+
+/// The content of a block, field by field, so that each can be wrong.
+#[derive(Clone)]
+struct Content {
+    order: Vec<u8>,
+    users: u64,
+    rows: u64,
+    ids: Vec<u8>,
+    rows_of_users: Vec<u8>,
+    facets: u64,
+    facet_text: Vec<u8>,
+    columns: [Vec<u8>; 3],
+}
+
+/// A column of two values: the lesser (zigzag), a width, and the bits.
+fn two(least: i64, width: u8, bits: &[u8]) -> Vec<u8> {
+    let mut out = vec![];
+    varint(&mut out, ((least << 1) ^ (least >> 63)) as u64);
+    out.push(width);
+    out.extend_from_slice(bits);
+    out
+}
+
+impl Content {
+    /// Users `u1` and `u2`, one row each.
+    fn fine() -> Self {
+        Self {
+            order: vec![0],
+            users: 2,
+            rows: 2,
+            ids: [&[2, 1, b'u', 0][..], &two(1, 0, &[])].concat(),
+            rows_of_users: two(1, 0, &[]),
+            facets: 2,
+            facet_text: [&Content::facet(1)[..], &Content::facet(2)].concat(),
+            columns: [two(0, 1, &[0b10]), two(1_000, 0, &[]), two(0, 0, &[])],
+        }
+    }
+
+    /// A facet of that kind and no more.
+    const fn facet(kind: u8) -> [u8; 7] {
+        [kind, 0, 0, 0, 0, 0, 0]
+    }
+
+    fn read(self) -> Result<Block, BlockError> {
+        let mut out = self.order;
+        varint(&mut out, self.users);
+        varint(&mut out, self.rows);
+        out.extend(self.ids);
+        out.extend(self.rows_of_users);
+        varint(&mut out, self.facets);
+        varint(&mut out, self.facet_text.len() as u64);
+        out.push(0);
+        out.extend(self.facet_text);
+        out.extend(self.columns.concat());
+        decode(&sealed(&out))
+    }
+}
+
+/// What the format could hold, and no encoder writes: each field out of its bounds, one at a time.
+#[test]
+fn l5_content_out_of_bounds_is_malformed() {
+    let fine = Content::fine().read().unwrap();
+    let ids: Vec<&[u8]> = fine.rows.iter().map(|u| u.id).collect();
+    assert_eq!(ids, [b"u1", b"u2"]);
+    let largest = 999_999_999_999_999_999i64;
+    let numbered = |least: i64| [&[2, 1, b'u', 0][..], &two(least, 0, &[])].concat();
+    let raw = |lengths: &[u8], bytes: &[u8]| {
+        let mut out = vec![0];
+        out.extend_from_slice(lengths);
+        varint(&mut out, bytes.len() as u64);
+        out.push(0);
+        out.extend_from_slice(bytes);
+        out
+    };
+    type Change = fn(&mut Content);
+    let wrong: Vec<(&str, Change)> = vec![
+        ("an unknown order", |c| c.order = vec![2]),
+        ("an unknown flag", |c| c.order = [&[1][..], &[0; 9], &[2]].concat()),
+        ("a large ordinal", |c| {
+            c.order = [&[1][..], &[0; 8], &[255, 255, 255, 255, 31, 0]].concat();
+        }),
+        ("a user more", |c| c.users = 3),
+        ("a user less", |c| c.users = 1),
+        ("a row more", |c| c.rows = 3),
+        ("a row less", |c| c.rows = 1),
+        ("a user without rows", |c| c.rows_of_users = two(0, 2, &[0b1000])),
+        ("less than no rows", |c| c.rows_of_users = two(-1, 3, &[0b100_000])),
+        ("many rows", |c| c.rows_of_users = two(i64::MAX, 0, &[])),
+        ("a width of 65 bits", |c| c.rows_of_users = two(1, 65, &[0; 17])),
+        ("unknown ids", |c| c.ids[0] = 3),
+        ("19 digits", |c| c.ids[3] = 19),
+        ("no facets", |c| c.facets = 0),
+        ("a facet more", |c| c.facets = 3),
+        ("a facet less", |c| c.facets = 1),
+        ("an unknown kind", |c| c.facet_text[0] = 0),
+        ("another unknown kind", |c| c.facet_text[0] = 10),
+        ("an unknown channel", |c| c.facet_text[1] = 9),
+        ("an unknown flag of a facet", |c| c.facet_text[2] = 2),
+        ("a text that is cut", |c| c.facet_text[6] = 9),
+        ("a text that is none", |c| {
+            c.facet_text = [&[1, 0, 0, 0, 2, 0xff, 0, 0][..], &Content::facet(2)].concat();
+        }),
+        ("an unknown facet", |c| c.columns[0] = two(1, 1, &[0b10])),
+        ("a facet below the first", |c| c.columns[0] = two(-1, 1, &[0b10])),
+        ("a last time before the first", |c| c.columns[2] = two(-1, 0, &[])),
+        ("a last time past all time", |c| {
+            (c.columns[1], c.columns[2]) = (two(i64::MAX, 0, &[]), two(1, 0, &[]));
+        }),
+        ("a number that overflows", |c| {
+            c.columns[2] = [&[0xff; 9][..], &[0x7f, 0]].concat();
+        }),
+        ("more than is said", |c| c.columns[2].push(0)),
+    ];
+    for (what, change) in wrong {
+        let mut content = Content::fine();
+        change(&mut content);
+        assert_eq!(content.read(), Err(BlockError::Malformed), "{what}");
+    }
+    let with_ids = |ids: Vec<u8>| Content { ids, ..Content::fine() }.read().map(|_| ());
+    // Numbers: 1 and 2 by their difference, then below zero and beyond 18 digits.
+    assert_eq!(with_ids(numbered(largest / 2)), Ok(()));
+    assert_eq!(with_ids(numbered(-1)), Err(BlockError::Malformed));
+    assert_eq!(with_ids(numbered(largest)), Err(BlockError::Malformed));
+    assert_eq!(with_ids(numbered(i64::MAX)), Err(BlockError::Malformed));
+    assert_eq!(with_ids(numbered(i64::MIN)), Err(BlockError::Malformed));
+    // Ids as they are: lengths that do not add up, are negative, or beyond what an id may have.
+    assert_eq!(with_ids(raw(&two(1, 0, &[]), b"ab")), Ok(()));
+    assert_eq!(with_ids(raw(&two(1, 0, &[]), b"abc")), Err(BlockError::Malformed));
+    assert_eq!(with_ids(raw(&two(2, 0, &[]), b"abc")), Err(BlockError::Malformed));
+    assert_eq!(with_ids(raw(&two(-1, 0, &[]), b"")), Err(BlockError::Malformed));
+    assert_eq!(with_ids(raw(&two(512, 0, &[]), &[b'x'; 1_024])), Ok(()));
+    assert_eq!(with_ids(raw(&two(513, 0, &[]), &[b'x'; 1_026])), Err(BlockError::Malformed));
+    // UUIDs: not 16 bytes each.
+    for bytes in [31, 33, 16, 48] {
+        let ids = [&[1, bytes, 0][..], &vec![7; usize::from(bytes)]].concat();
+        assert_eq!(with_ids(ids), Err(BlockError::Malformed), "{bytes} bytes of UUIDs");
     }
 }
 
@@ -333,10 +415,7 @@ fn what_is_no_block_is_told_from_what_is_newer() {
     assert_eq!(decode(b""), Err(BlockError::NotABlock));
     assert_eq!(decode(b"PAR1...."), Err(BlockError::NotABlock));
     assert_eq!(decode(b"RKB"), Err(BlockError::Malformed));
-    assert_eq!(
-        decode(b"RKB\x02 whatever follows"),
-        Err(BlockError::UnknownVersion(2))
-    );
+    assert_eq!(decode(b"RKB\x02 whatever follows"), Err(BlockError::UnknownVersion(2)));
 }
 
 /// Ids that look alike, two by two, and must not be taken for each other.
@@ -348,39 +427,23 @@ fn look_alike_ids_stay_apart() {
         vec!["user-", "user-0", "user-00"],
         vec!["user-9", "user-10", "user-010"],
         vec!["999999999999999999", "1000000000000000000"],
-        vec![
-            "9223372036854775807",
-            "9223372036854775808",
-            "18446744073709551616",
-        ],
+        vec!["9223372036854775807", "9223372036854775808", "18446744073709551616"],
         vec!["000000000000000000", "0000000000000000000"],
-        vec![
-            "0f8fad5b-d9cb-469f-a165-70867728950e",
-            "0F8FAD5B-D9CB-469F-A165-70867728950E",
-        ],
-        vec![
-            "0f8fad5b-d9cb-469f-a165-70867728950e",
-            "0f8fad5bd9cb469fa16570867728950e",
-        ],
+        vec!["0f8fad5b-d9cb-469f-a165-70867728950e", "0F8FAD5B-D9CB-469F-A165-70867728950E"],
+        vec!["0f8fad5b-d9cb-469f-a165-70867728950e", "0f8fad5bd9cb469fa16570867728950e"],
         vec!["a1", "b1"],
         vec!["1", "x"],
         vec!["-1", "1", "+1"],
     ];
     for ids in ids {
         let row = BTreeMap::from([(Facet::of(Kind::Received), (1, 2))]);
-        let mut users: Model = ids
-            .iter()
-            .map(|id| (id.as_bytes().to_vec(), row.clone()))
-            .collect();
+        let mut users: Model = ids.iter().map(|id| (id.as_bytes().to_vec(), row.clone())).collect();
         sort_by_id(&mut users);
         let rows = rows_of(&users);
         assert_reads_back(&encode(&rows, 0..rows.len(), None), &users, None);
         sort_by_hash(&mut users);
         let rows = rows_of(&users);
-        let cover = Some(Cover {
-            start: Position::at(0),
-            next: None,
-        });
+        let cover = Some(Cover { start: Position::at(0), next: None });
         assert_reads_back(&encode(&rows, 0..rows.len(), cover), &users, cover);
     }
 }
@@ -390,11 +453,7 @@ fn read_inbox(blocks: &[(Vec<u8>, u64)], limit: usize) -> Model {
     let mut back = Model::new();
     for (bytes, row_count) in blocks {
         let rows = decode(bytes).unwrap().rows;
-        assert!(
-            bytes.len() <= limit || rows.len() == 1,
-            "{} bytes of {limit}",
-            bytes.len()
-        );
+        assert!(bytes.len() <= limit || rows.len() == 1, "{} bytes of {limit}", bytes.len());
         assert_eq!(rows.row_count() as u64, *row_count);
         back.extend(model(&rows));
     }
@@ -424,22 +483,9 @@ fn l1_inbox_blocks_hold_no_more_facets_than_can_be_read() {
     for i in 0..60_000u32 {
         let alias = Some(format!("{}{i:06}", "a".repeat(250)).into());
         let variant = Some("v".repeat(128).into());
-        rows.facets.push(Facet {
-            channel: Some(Channel::Email),
-            alias,
-            variant,
-            ..Facet::of(Kind::Clicked)
-        });
+        rows.facets.push(Facet { channel: Some(Channel::Email), alias, variant, ..Facet::of(Kind::Clicked) });
         let id = format!("user-{i:07}");
-        rows.push(
-            user_hash(id.as_bytes()),
-            id.as_bytes(),
-            &[Row {
-                facet: i,
-                first_at: 1,
-                last_at: 1,
-            }],
-        );
+        rows.push(user_hash(id.as_bytes()), id.as_bytes(), &[Row { facet: i, first_at: 1, last_at: 1 }]);
     }
     let expected = model(&rows);
     assert_eq!(read_inbox(&encode_inbox(&rows, limit), limit), expected);
@@ -453,15 +499,7 @@ fn l1_inbox_blocks_hold_no_more_id_bytes_than_can_be_read() {
         let mut rows = Rows::with_facets(vec![Facet::of(Kind::Control)]);
         for i in 0..40_000u32 {
             let id = format!("{}{i:06}{suffix}", "p".repeat(500));
-            rows.push(
-                user_hash(id.as_bytes()),
-                id.as_bytes(),
-                &[Row {
-                    facet: 0,
-                    first_at: 1,
-                    last_at: 1,
-                }],
-            );
+            rows.push(user_hash(id.as_bytes()), id.as_bytes(), &[Row { facet: 0, first_at: 1, last_at: 1 }]);
         }
         let expected = model(&rows);
         assert_eq!(read_inbox(&encode_inbox(&rows, limit), limit), expected);

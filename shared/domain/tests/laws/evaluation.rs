@@ -29,63 +29,32 @@ struct Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let kind = prop_oneof![3 => Just(Kind::Received), 2 => Just(Kind::Converted), 5 => select(Kind::ALL.to_vec())];
-    let channel = select(vec![
-        None,
-        Some(Channel::Email),
-        Some(Channel::Push),
-        Some(Channel::Sms),
-    ]);
+    let kind =
+        prop_oneof![3 => Just(Kind::Received), 2 => Just(Kind::Converted), 5 => select(Kind::ALL.to_vec())];
+    let channel = select(vec![None, Some(Channel::Email), Some(Channel::Push), Some(Channel::Sms)]);
     let name = || select(vec![None, Some("A"), Some("B"), Some("C")]);
-    let what = (
-        kind,
-        channel,
-        any::<bool>(),
-        select(vec![0u8, 0, 1]),
-        name(),
-        name(),
-    );
+    let what = (kind, channel, any::<bool>(), select(vec![0u8, 0, 1]), name(), name());
     // Few distinct times, so that "at the same time" happens.
-    (
-        0usize..4,
-        select(SOURCES.to_vec()),
-        what,
-        0i64..6,
-        0usize..4,
+    (0usize..4, select(SOURCES.to_vec()), what, 0i64..6, 0usize..4).prop_map(
+        |(user, source, (kind, channel, machine, conversion, variant, alias), at, batch)| {
+            let facet = Facet {
+                kind,
+                channel,
+                machine: machine && kind == Kind::Opened,
+                conversion: if kind == Kind::Converted { conversion } else { 0 },
+                variant: variant.map(Into::into),
+                step: None,
+                alias: alias.filter(|_| kind == Kind::Clicked).map(Into::into),
+            };
+            Event { user, source: source.parse().unwrap(), facet, at, batch }
+        },
     )
-        .prop_map(
-            |(user, source, (kind, channel, machine, conversion, variant, alias), at, batch)| {
-                let facet = Facet {
-                    kind,
-                    channel,
-                    machine: machine && kind == Kind::Opened,
-                    conversion: if kind == Kind::Converted {
-                        conversion
-                    } else {
-                        0
-                    },
-                    variant: variant.map(Into::into),
-                    step: None,
-                    alias: alias.filter(|_| kind == Kind::Clicked).map(Into::into),
-                };
-                Event {
-                    user,
-                    source: source.parse().unwrap(),
-                    facet,
-                    at,
-                    batch,
-                }
-            },
-        )
 }
 
 /// Some events, a few of them several times over and in other batches.
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    (
-        vec(event(), 0..25),
-        vec((any::<prop::sample::Index>(), 0usize..4), 0..8),
-    )
-        .prop_map(|(mut events, again)| {
+    (vec(event(), 0..25), vec((any::<prop::sample::Index>(), 0usize..4), 0..8)).prop_map(
+        |(mut events, again)| {
             for (at, batch) in again {
                 if !events.is_empty() {
                     let event = events[at.index(events.len())].clone();
@@ -93,29 +62,22 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
                 }
             }
             events
-        })
+        },
+    )
 }
 
 fn unavailable() -> impl Strategy<Value = BTreeSet<SourceId>> {
-    btree_set(
-        select(SOURCES.to_vec()).prop_map(|s| s.parse().unwrap()),
-        0..=3,
-    )
+    btree_set(select(SOURCES.to_vec()).prop_map(|s| s.parse().unwrap()), 0..=3)
 }
 
 /// What a filter means, read off a list of events. `None`: unknown.
 fn naive(filter: &Filter, events: &[&Event], unavailable: &BTreeSet<SourceId>) -> Option<bool> {
     let latest = |source: &SourceId, kind: Kind, fits: &dyn Fn(&Facet) -> bool| -> Option<i64> {
-        let of = events
-            .iter()
-            .filter(|e| e.source == *source && e.facet.kind == kind && fits(&e.facet));
+        let of = events.iter().filter(|e| e.source == *source && e.facet.kind == kind && fits(&e.facet));
         of.map(|e| e.at).max()
     };
     let each = |filters: &[Filter]| -> Vec<Option<bool>> {
-        filters
-            .iter()
-            .map(|f| naive(f, events, unavailable))
-            .collect()
+        filters.iter().map(|f| naive(f, events, unavailable)).collect()
     };
     let known = |source: &SourceId| !unavailable.contains(source);
     let on = |want: &Option<Channel>, facet: &Facet| want.is_none() || *want == facet.channel;
@@ -142,21 +104,10 @@ fn naive(filter: &Filter, events: &[&Event], unavailable: &BTreeSet<SourceId>) -
             }
         }
         Filter::Not(filter) => naive(filter, events, unavailable).map(|yes| !yes),
-        Filter::Received {
-            source,
-            variant,
-            channel,
-        } => known(source).then(|| {
-            latest(source, Kind::Received, &|f| {
-                named(variant, &f.variant) && on(channel, f)
-            })
-            .is_some()
+        Filter::Received { source, variant, channel } => known(source).then(|| {
+            latest(source, Kind::Received, &|f| named(variant, &f.variant) && on(channel, f)).is_some()
         }),
-        Filter::Opened {
-            source,
-            channel,
-            opens,
-        } => known(source).then(|| {
+        Filter::Opened { source, channel, opens } => known(source).then(|| {
             let counts = |f: &Facet| match opens {
                 Opens::Any => true,
                 Opens::Machine => f.machine,
@@ -164,16 +115,8 @@ fn naive(filter: &Filter, events: &[&Event], unavailable: &BTreeSet<SourceId>) -
             };
             latest(source, Kind::Opened, &|f| on(channel, f) && counts(f)).is_some()
         }),
-        Filter::Clicked {
-            source,
-            channel,
-            alias,
-        } => known(source).then(|| {
-            latest(source, Kind::Clicked, &|f| {
-                on(channel, f) && named(alias, &f.alias)
-            })
-            .is_some()
-        }),
+        Filter::Clicked { source, channel, alias } => known(source)
+            .then(|| latest(source, Kind::Clicked, &|f| on(channel, f) && named(alias, &f.alias)).is_some()),
         Filter::Converted { source } => known(source).then(|| {
             let converted = latest(source, Kind::Converted, &|f| f.conversion == 0);
             let received = latest(source, Kind::Received, &|_| true);
@@ -188,28 +131,18 @@ fn naive(filter: &Filter, events: &[&Event], unavailable: &BTreeSet<SourceId>) -
         Filter::InControl { source, is } => known(source).then(|| {
             let is_control = latest(source, Kind::Control, &|_| true).is_some();
             let received = latest(source, Kind::Received, &|_| true).is_some();
-            if *is {
-                is_control
-            } else {
-                received && !is_control
-            }
+            if *is { is_control } else { received && !is_control }
         }),
-        Filter::NeverReceived { channel } => Some(
-            !events
-                .iter()
-                .any(|e| e.facet.kind == Kind::Received && on(channel, &e.facet)),
-        ),
+        Filter::NeverReceived { channel } => {
+            Some(!events.iter().any(|e| e.facet.kind == Kind::Received && on(channel, &e.facet)))
+        }
     }
 }
 
 /// The rows of a ledger, as batches: those that events were stored in, each with its own dictionary.
 fn batches(ledger: &LedgerId, events: &[Event]) -> Vec<Rows> {
     let facet = |e: &Event| {
-        if *ledger == LedgerId::Users {
-            e.facet.for_users()
-        } else {
-            e.facet.clone()
-        }
+        if *ledger == LedgerId::Users { e.facet.for_users() } else { e.facet.clone() }
     };
     let batch = |number: usize| {
         let of: Vec<&Event> = events
@@ -261,10 +194,7 @@ fn answers(program: &Program, events: &[Event]) -> Vec<Truth> {
 }
 
 fn truth(answer: Option<bool>) -> Truth {
-    answer.map_or(
-        Truth::Unknown,
-        |yes| if yes { Truth::Yes } else { Truth::No },
-    )
+    answer.map_or(Truth::Unknown, |yes| if yes { Truth::Yes } else { Truth::No })
 }
 
 proptest! {
@@ -332,26 +262,13 @@ fn leaf(of: Truth) -> Filter {
         Truth::No => "campaign/b",
         Truth::Unknown => "canvas/c",
     };
-    Filter::Received {
-        source: source.parse().unwrap(),
-        variant: None,
-        channel: None,
-    }
+    Filter::Received { source: source.parse().unwrap(), variant: None, channel: None }
 }
 
 fn answer(filter: &Filter) -> Truth {
     let source: SourceId = "campaign/a".parse().unwrap();
-    let event = Event {
-        user: 0,
-        source,
-        facet: Facet::of(Kind::Received),
-        at: 1,
-        batch: 0,
-    };
-    answers(
-        &Program::compile(filter, &BTreeSet::from(["canvas/c".parse().unwrap()])),
-        &[event],
-    )[0]
+    let event = Event { user: 0, source, facet: Facet::of(Kind::Received), at: 1, batch: 0 };
+    answers(&Program::compile(filter, &BTreeSet::from(["canvas/c".parse().unwrap()])), &[event])[0]
 }
 
 /// Kleene's tables, and the laws that hold in his logic.
@@ -359,10 +276,7 @@ fn answer(filter: &Filter) -> Truth {
 fn l7_connectives_follow_kleene() {
     use Truth::{No, Unknown, Yes};
     let not = |f: Filter| Filter::Not(Box::new(f));
-    assert_eq!(
-        [Yes, No, Unknown].map(|t| answer(&not(leaf(t)))),
-        [No, Yes, Unknown]
-    );
+    assert_eq!([Yes, No, Unknown].map(|t| answer(&not(leaf(t)))), [No, Yes, Unknown]);
     let table = [
         (Yes, Yes, Yes, Yes),
         (Yes, No, No, Yes),
@@ -374,22 +288,11 @@ fn l7_connectives_follow_kleene() {
     for (a, b, all, any) in table {
         for (a, b) in [(a, b), (b, a)] {
             let (fa, fb) = (leaf(a), leaf(b));
-            assert_eq!(
-                answer(&Filter::All(vec![fa.clone(), fb.clone()])),
-                all,
-                "{a:?} and {b:?}"
-            );
-            assert_eq!(
-                answer(&Filter::Any(vec![fa.clone(), fb.clone()])),
-                any,
-                "{a:?} or {b:?}"
-            );
+            assert_eq!(answer(&Filter::All(vec![fa.clone(), fb.clone()])), all, "{a:?} and {b:?}");
+            assert_eq!(answer(&Filter::Any(vec![fa.clone(), fb.clone()])), any, "{a:?} or {b:?}");
             // De Morgan, and double negation.
             let neither = not(Filter::Any(vec![fa.clone(), fb.clone()]));
-            assert_eq!(
-                answer(&neither),
-                answer(&Filter::All(vec![not(fa.clone()), not(fb.clone())]))
-            );
+            assert_eq!(answer(&neither), answer(&Filter::All(vec![not(fa.clone()), not(fb.clone())])));
             assert_eq!(answer(&not(not(fa.clone()))), a);
             // Absorption.
             let inner = Filter::Any(vec![fa.clone(), fb]);
@@ -398,31 +301,20 @@ fn l7_connectives_follow_kleene() {
         assert_eq!(a.negate().negate(), a);
     }
     // "Received or not received" of expired data is not a certain yes.
-    assert_eq!(
-        answer(&Filter::Any(vec![leaf(Unknown), not(leaf(Unknown))])),
-        Unknown
-    );
+    assert_eq!(answer(&Filter::Any(vec![leaf(Unknown), not(leaf(Unknown))])), Unknown);
 }
 
 /// The traps in `semantics.md`, one by one.
 #[test]
 fn conversions_count_on_the_last_message_and_never_in_control() {
     let source: SourceId = "campaign/a".parse().unwrap();
-    let converted = Filter::Converted {
-        source: source.clone(),
-    };
-    let control = |is| Filter::InControl {
-        source: source.clone(),
-        is,
-    };
+    let converted = Filter::Converted { source: source.clone() };
+    let control = |is| Filter::InControl { source: source.clone(), is };
     let ask = |filter: &Filter, of: &[(Kind, u8, i64)]| {
         let event = |&(kind, conversion, at): &(Kind, u8, i64)| Event {
             user: 0,
             source: source.clone(),
-            facet: Facet {
-                conversion,
-                ..Facet::of(kind)
-            },
+            facet: Facet { conversion, ..Facet::of(kind) },
             at,
             batch: 0,
         };
@@ -430,30 +322,12 @@ fn conversions_count_on_the_last_message_and_never_in_control() {
         answers(&Program::compile(filter, &BTreeSet::new()), &events)[0]
     };
     use Kind::{Control, Converted, Opened, Received};
-    assert_eq!(
-        ask(&converted, &[(Received, 0, 1), (Converted, 0, 2)]),
-        Truth::Yes
-    );
-    assert_eq!(
-        ask(&converted, &[(Received, 0, 2), (Converted, 0, 2)]),
-        Truth::Yes
-    );
+    assert_eq!(ask(&converted, &[(Received, 0, 1), (Converted, 0, 2)]), Truth::Yes);
+    assert_eq!(ask(&converted, &[(Received, 0, 2), (Converted, 0, 2)]), Truth::Yes);
     assert_eq!(ask(&converted, &[(Converted, 0, 2)]), Truth::Yes);
-    assert_eq!(
-        ask(&converted, &[(Received, 0, 3), (Converted, 0, 2)]),
-        Truth::No
-    );
-    assert_eq!(
-        ask(&converted, &[(Received, 0, 1), (Converted, 1, 2)]),
-        Truth::No
-    );
-    assert_eq!(
-        ask(
-            &converted,
-            &[(Received, 0, 1), (Converted, 0, 2), (Control, 0, 9)]
-        ),
-        Truth::No
-    );
+    assert_eq!(ask(&converted, &[(Received, 0, 3), (Converted, 0, 2)]), Truth::No);
+    assert_eq!(ask(&converted, &[(Received, 0, 1), (Converted, 1, 2)]), Truth::No);
+    assert_eq!(ask(&converted, &[(Received, 0, 1), (Converted, 0, 2), (Control, 0, 9)]), Truth::No);
     assert_eq!(ask(&control(true), &[(Control, 0, 1)]), Truth::Yes);
     assert_eq!(ask(&control(false), &[(Control, 0, 1)]), Truth::No);
     assert_eq!(ask(&control(false), &[(Received, 0, 1)]), Truth::Yes);

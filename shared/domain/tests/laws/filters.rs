@@ -22,16 +22,8 @@ fn leaf() -> impl Strategy<Value = Filter> {
             variant,
             channel
         }),
-        (
-            source(),
-            channel(),
-            select(vec![Opens::Any, Opens::Machine, Opens::Human])
-        )
-            .prop_map(|(source, channel, opens)| Filter::Opened {
-                source,
-                channel,
-                opens
-            }),
+        (source(), channel(), select(vec![Opens::Any, Opens::Machine, Opens::Human]))
+            .prop_map(|(source, channel, opens)| Filter::Opened { source, channel, opens }),
         (source(), channel(), name()).prop_map(|(source, channel, alias)| Filter::Clicked {
             source,
             channel,
@@ -107,15 +99,8 @@ fn junk() -> impl Strategy<Value = Value> {
 /// A JSON pointer to every place within a value.
 fn pointers(value: &Value, at: String) -> Vec<String> {
     let mut out = match value {
-        Value::Object(o) => o
-            .iter()
-            .flat_map(|(k, v)| pointers(v, format!("{at}/{k}")))
-            .collect(),
-        Value::Array(a) => a
-            .iter()
-            .enumerate()
-            .flat_map(|(i, v)| pointers(v, format!("{at}/{i}")))
-            .collect(),
+        Value::Object(o) => o.iter().flat_map(|(k, v)| pointers(v, format!("{at}/{k}"))).collect(),
+        Value::Array(a) => a.iter().enumerate().flat_map(|(i, v)| pointers(v, format!("{at}/{i}"))).collect(),
         _ => vec![],
     };
     out.push(at);
@@ -131,21 +116,9 @@ fn errors_name_the_exact_place() {
         (json!("received"), "filter", "exactly one key"),
         (json!([ok]), "filter", "exactly one key"),
         (json!({}), "filter", "exactly one key"),
-        (
-            json!({"received": {"source": "campaign/a"}, "not": ok}),
-            "filter",
-            "exactly one key",
-        ),
-        (
-            json!({"segment": "vip"}),
-            "filter.segment",
-            "unknown filter",
-        ),
-        (
-            json!({"has_received": {}}),
-            "filter.has_received",
-            "unknown filter",
-        ),
+        (json!({"received": {"source": "campaign/a"}, "not": ok}), "filter", "exactly one key"),
+        (json!({"segment": "vip"}), "filter.segment", "unknown filter"),
+        (json!({"has_received": {}}), "filter.has_received", "unknown filter"),
         (json!({"": {}}), "filter.", "unknown filter"),
         (json!({"all": {}}), "filter.all", "array"),
         (json!({"any": null}), "filter.any", "array"),
@@ -159,48 +132,16 @@ fn errors_name_the_exact_place() {
             "filter.all[1].any[2].not.any",
             "empty",
         ),
-        (
-            json!({"received": "campaign/a"}),
-            "filter.received",
-            "object",
-        ),
+        (json!({"received": "campaign/a"}), "filter.received", "object"),
         (json!({"received": null}), "filter.received", "object"),
         (json!({"received": {}}), "filter.received.source", "missing"),
-        (
-            json!({"received": {"source": null}}),
-            "filter.received.source",
-            "missing",
-        ),
-        (
-            json!({"received": {"source": 5}}),
-            "filter.received.source",
-            "string",
-        ),
-        (
-            json!({"received": {"source": "a"}}),
-            "filter.received.source",
-            "campaign/ID",
-        ),
-        (
-            json!({"received": {"source": "campaign/"}}),
-            "filter.received.source",
-            "1 to 128",
-        ),
-        (
-            json!({"received": {"source": "campaign/a b"}}),
-            "filter.received.source",
-            "1 to 128",
-        ),
-        (
-            json!({"received": {"source": "segment/a"}}),
-            "filter.received.source",
-            "not a source",
-        ),
-        (
-            json!({"received": {"source": "campaign/a", "variant": ""}}),
-            "filter.received.variant",
-            "1 to 128",
-        ),
+        (json!({"received": {"source": null}}), "filter.received.source", "missing"),
+        (json!({"received": {"source": 5}}), "filter.received.source", "string"),
+        (json!({"received": {"source": "a"}}), "filter.received.source", "campaign/ID"),
+        (json!({"received": {"source": "campaign/"}}), "filter.received.source", "1 to 128"),
+        (json!({"received": {"source": "campaign/a b"}}), "filter.received.source", "1 to 128"),
+        (json!({"received": {"source": "segment/a"}}), "filter.received.source", "not a source"),
+        (json!({"received": {"source": "campaign/a", "variant": ""}}), "filter.received.variant", "1 to 128"),
         (
             json!({"received": {"source": "campaign/a", "variant": "é"}}),
             "filter.received.variant",
@@ -236,31 +177,15 @@ fn errors_name_the_exact_place() {
             "filter.opened.opens",
             "machine or human",
         ),
-        (
-            json!({"opened": {"source": "campaign/a", "opens": true}}),
-            "filter.opened.opens",
-            "string",
-        ),
+        (json!({"opened": {"source": "campaign/a", "opens": true}}), "filter.opened.opens", "string"),
         (
             json!({"opened": {"source": "campaign/a", "variant": "A"}}),
             "filter.opened.variant",
             "unknown field",
         ),
-        (
-            json!({"clicked": {"source": "campaign/a", "alias": ""}}),
-            "filter.clicked.alias",
-            "256 bytes",
-        ),
-        (
-            json!({"clicked": {"source": "campaign/a", "alias": "a\u{0}"}}),
-            "filter.clicked.alias",
-            "control",
-        ),
-        (
-            json!({"clicked": {"source": "campaign/a", "alias": long}}),
-            "filter.clicked.alias",
-            "256 bytes",
-        ),
+        (json!({"clicked": {"source": "campaign/a", "alias": ""}}), "filter.clicked.alias", "256 bytes"),
+        (json!({"clicked": {"source": "campaign/a", "alias": "a\u{0}"}}), "filter.clicked.alias", "control"),
+        (json!({"clicked": {"source": "campaign/a", "alias": long}}), "filter.clicked.alias", "256 bytes"),
         (
             json!({"converted": {"source": "campaign/a", "conversion": 1}}),
             "filter.converted.conversion",
@@ -276,21 +201,13 @@ fn errors_name_the_exact_place() {
             "filter.in_control.is",
             "true or false",
         ),
-        (
-            json!({"in_control": {"is": true}}),
-            "filter.in_control.source",
-            "missing",
-        ),
+        (json!({"in_control": {"is": true}}), "filter.in_control.source", "missing"),
         (
             json!({"never_received": {"source": "campaign/a"}}),
             "filter.never_received.source",
             "unknown field",
         ),
-        (
-            json!({"not": {"never_received": {"channel": 1}}}),
-            "filter.not.never_received.channel",
-            "string",
-        ),
+        (json!({"not": {"never_received": {"channel": 1}}}), "filter.not.never_received.channel", "string"),
     ];
     for (value, path, detail) in cases {
         let e = Filter::parse(&value, "filter").expect_err(&value.to_string());
@@ -323,10 +240,7 @@ fn what_may_be_left_out_may_be_null() {
 }
 
 fn nested(depth: usize) -> Value {
-    (1..depth).fold(
-        json!({"never_received": {}}),
-        |inner, _| json!({ "not": inner }),
-    )
+    (1..depth).fold(json!({"never_received": {}}), |inner, _| json!({ "not": inner }))
 }
 
 #[test]

@@ -26,9 +26,7 @@ use serde_json::json;
 use std::{collections::BTreeSet, fmt::Debug, fs, path::PathBuf};
 
 fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
 /// One of each sort of facet there is.
@@ -36,50 +34,19 @@ fn facets() -> UserModel {
     let email = Some(Channel::Email);
     let text = |t: &str| Some(t.into());
     let facets = [
-        Facet {
-            channel: email,
-            variant: text("A"),
-            ..Facet::of(Kind::Received)
-        },
-        Facet {
-            channel: email,
-            machine: true,
-            ..Facet::of(Kind::Opened)
-        },
-        Facet {
-            channel: Some(Channel::Push),
-            step: text("step-1"),
-            ..Facet::of(Kind::Opened)
-        },
-        Facet {
-            channel: email,
-            alias: text("Größe"),
-            ..Facet::of(Kind::Clicked)
-        },
-        Facet {
-            conversion: 7,
-            ..Facet::of(Kind::Converted)
-        },
+        Facet { channel: email, variant: text("A"), ..Facet::of(Kind::Received) },
+        Facet { channel: email, machine: true, ..Facet::of(Kind::Opened) },
+        Facet { channel: Some(Channel::Push), step: text("step-1"), ..Facet::of(Kind::Opened) },
+        Facet { channel: email, alias: text("Größe"), ..Facet::of(Kind::Clicked) },
+        Facet { conversion: 7, ..Facet::of(Kind::Converted) },
         Facet::of(Kind::Entered),
         Facet::of(Kind::Control),
         Facet::of(Kind::HardBounced),
         Facet::of(Kind::SoftBounced),
-        Facet {
-            channel: Some(Channel::Banner),
-            ..Facet::of(Kind::Complained)
-        },
+        Facet { channel: Some(Channel::Banner), ..Facet::of(Kind::Complained) },
     ];
-    let times = |i: i64| {
-        (
-            1_763_000_000_000 + i * 7_919,
-            1_763_000_000_000 + i * 10_007,
-        )
-    };
-    facets
-        .into_iter()
-        .zip(0..)
-        .map(|(facet, i)| (facet, times(i)))
-        .collect()
+    let times = |i: i64| (1_763_000_000_000 + i * 7_919, 1_763_000_000_000 + i * 10_007);
+    facets.into_iter().zip(0..).map(|(facet, i)| (facet, times(i))).collect()
 }
 
 /// Users of whom the first has every facet, and the others one each.
@@ -87,12 +54,7 @@ fn users(id: impl Fn(u64) -> String) -> Model {
     let all = facets();
     let some = |i: u64| match i {
         0 => all.clone(),
-        _ => all
-            .clone()
-            .into_iter()
-            .skip(i as usize % all.len())
-            .take(1)
-            .collect(),
+        _ => all.clone().into_iter().skip(i as usize % all.len()).take(1).collect(),
     };
     (0..12).map(|i| (id(i).into_bytes(), some(i))).collect()
 }
@@ -102,12 +64,7 @@ fn mails() -> Model {
 }
 
 fn uuids() -> Model {
-    users(|i| {
-        format!(
-            "0f8fad5b-d9cb-469f-a165-{:012x}",
-            i.wrapping_mul(0x9e37_79b9) & 0xffff_ffff_ffff
-        )
-    })
+    users(|i| format!("0f8fad5b-d9cb-469f-a165-{:012x}", i.wrapping_mul(0x9e37_79b9) & 0xffff_ffff_ffff))
 }
 
 fn numbered() -> Model {
@@ -121,10 +78,7 @@ fn padded() -> Model {
 fn cover() -> Cover {
     Cover {
         start: Position::at(0x0123_4567_89ab_cdef),
-        next: Some(Position {
-            hash: 0xfedc_ba98_7654_3210,
-            ordinal: 300,
-        }),
+        next: Some(Position { hash: 0xfedc_ba98_7654_3210, ordinal: 300 }),
     }
 }
 
@@ -135,14 +89,7 @@ fn blocks() -> Vec<(&'static str, Model, Option<Cover>)> {
         ("inbox-block-v1-uuids.bin", uuids(), None),
         ("inbox-block-v1-numbered.bin", numbered(), None),
         ("run-block-v1.bin", padded(), Some(cover())),
-        (
-            "run-block-v1-last.bin",
-            mails(),
-            Some(Cover {
-                next: None,
-                ..cover()
-            }),
-        ),
+        ("run-block-v1-last.bin", mails(), Some(Cover { next: None, ..cover() })),
     ];
     for (_, users, cover) in &mut blocks {
         if cover.is_some() {
@@ -195,28 +142,16 @@ fn manifest() -> Manifest {
         id: copy(3),
         run: run(3),
         life: Life::Staged,
-        inputs: Some(Inputs {
-            runs: vec![run(1), run(2)],
-            inbox_blocks: 17,
-        }),
+        inputs: Some(Inputs { runs: vec![run(1), run(2)], inbox_blocks: 17 }),
         bytes: 0,
         ..plain.clone()
     };
-    let life = |n, life, tier| Copy {
-        id: copy(n),
-        life,
-        tier,
-        ..plain.clone()
-    };
+    let life = |n, life, tier| Copy { id: copy(n), life, tier, ..plain.clone() };
     Manifest {
         version: 42,
         epoch: 1,
         state: DataState::Restoring,
-        runs: vec![Run {
-            id: run(1),
-            slots,
-            tally: tally(),
-        }],
+        runs: vec![Run { id: run(1), slots, tally: tally() }],
         copies: vec![
             plain.clone(),
             life(2, Life::Live, Tier::Cold),
@@ -228,6 +163,8 @@ fn manifest() -> Manifest {
         quarantine: Some(Quarantine {
             reason: "slot 3 of run X has 7 rows of 8".to_owned(),
             since: AT,
+            runs: vec![run(1)],
+            inbox: true,
         }),
     }
 }
@@ -247,18 +184,12 @@ fn source() -> Source {
         source: source.parse().unwrap(),
         via: via.iter().map(|v| (*v).to_owned()).collect(),
     };
-    let settlement = |outcome| Settlement {
-        request: REQUEST,
-        outcome,
-    };
+    let settlement = |outcome| Settlement { request: REQUEST, outcome };
     Source {
         source: "campaign/spring-sale".parse().unwrap(),
         version: 7,
         name: "Spring sale 🌱".to_owned(),
-        variants: vec![Variant {
-            id: "A".to_owned(),
-            name: "Green".to_owned(),
-        }],
+        variants: vec![Variant { id: "A".to_owned(), name: "Green".to_owned() }],
         audience: Some(Filter::parse(&audience, "audience").unwrap()),
         notify: vec!["me@example.com".to_owned()],
         status: Status::Stopped,
@@ -271,19 +202,13 @@ fn source() -> Source {
         archived_at: Some(AT.plus(5)),
         has_data: true,
         late_since: Some(AT.plus(6)),
-        holders: BTreeSet::from([
-            holder("canvas/welcome", &[]),
-            holder("campaign/x", &["vip", "new"]),
-        ]),
+        holders: BTreeSet::from([holder("canvas/welcome", &[]), holder("campaign/x", &["vip", "new"])]),
         waiting: BTreeSet::from([REQUEST]),
         settling: vec![
-            settlement(Outcome::Restored {
-                expires_at: Some(AT.plus(7)),
-            }),
-            settlement(Outcome::Failed {
-                error: "slot 3 did not verify".to_owned(),
-            }),
+            settlement(Outcome::Restored { expires_at: Some(AT.plus(7)) }),
+            settlement(Outcome::Failed { error: "slot 3 did not verify".to_owned() }),
         ],
+        redrives: 3,
         retry_at: Some(AT.plus(8)),
     }
 }
@@ -292,16 +217,12 @@ fn part() -> Part {
     Part {
         attempt: 3,
         lease_until: AT,
-        failures: 2,
+        claimed_by: "worker-1".to_owned(),
         done: Some(PartDone {
             attempt: 2,
             tally: tally(),
             bytes: 4_567,
-            consumed: vec![Consumed {
-                run: run(1),
-                rows: 8,
-                digest: tally().digest,
-            }],
+            consumed: vec![Consumed { run: run(1), rows: 8, digest: tally().digest }],
             inbox_rows: 9,
         }),
     }
@@ -348,17 +269,12 @@ fn notice() -> Notice {
     }
 }
 
-fn quarantine_notice() -> Notice {
-    let subject = Subject::Quarantine {
+fn trouble_notice() -> Notice {
+    let subject = Subject::Trouble {
         source: "campaign/a".parse().unwrap(),
         reason: "slot 3 did not verify".to_owned(),
     };
-    Notice {
-        sent_at: None,
-        failed: None,
-        subject,
-        ..notice()
-    }
+    Notice { sent_at: None, failed: None, subject, ..notice() }
 }
 
 fn json_bytes(value: &impl Serialize) -> Vec<u8> {
@@ -367,10 +283,8 @@ fn json_bytes(value: &impl Serialize) -> Vec<u8> {
 
 /// Every golden file with what today's code writes.
 fn written() -> Vec<(&'static str, Vec<u8>)> {
-    let mut files: Vec<(&str, Vec<u8>)> = blocks()
-        .into_iter()
-        .map(|(name, users, cover)| (name, block_bytes(&users, cover)))
-        .collect();
+    let mut files: Vec<(&str, Vec<u8>)> =
+        blocks().into_iter().map(|(name, users, cover)| (name, block_bytes(&users, cover))).collect();
     files.extend([
         ("manifest-v1.json", json_bytes(&manifest())),
         ("source-v1.json", json_bytes(&source())),
@@ -378,10 +292,7 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("request-v1.json", json_bytes(&request())),
         ("item-v1.json", json_bytes(&item())),
         ("notice-v1.json", json_bytes(&notice())),
-        (
-            "notice-v1-quarantine.json",
-            json_bytes(&quarantine_notice()),
-        ),
+        ("notice-v1-trouble.json", json_bytes(&trouble_notice())),
     ]);
     files
 }
@@ -409,11 +320,7 @@ fn blocks_of_every_version_are_read() {
 
 fn assert_read<T: DeserializeOwned + PartialEq + Debug>(name: &str, expected: &T) {
     let text = stored(name);
-    assert_eq!(
-        &serde_json::from_slice::<T>(&text).unwrap(),
-        expected,
-        "{name}"
-    );
+    assert_eq!(&serde_json::from_slice::<T>(&text).unwrap(), expected, "{name}");
 }
 
 #[test]
@@ -424,7 +331,7 @@ fn items_of_every_version_are_read() {
     assert_read("request-v1.json", &request());
     assert_read("item-v1.json", &item());
     assert_read("notice-v1.json", &notice());
-    assert_read("notice-v1-quarantine.json", &quarantine_notice());
+    assert_read("notice-v1-trouble.json", &trouble_notice());
 }
 
 /// The encodings are deterministic, and today's are those of the files. Of the compressed ones this holds for one
@@ -437,21 +344,12 @@ fn today_writes_the_same_bytes() {
         let stored = stored(name);
         if bytes != stored {
             let show = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
-            panic!(
-                "{name}\nstored: {}\nnow:    {}",
-                show(&stored),
-                show(&bytes)
-            );
+            panic!("{name}\nstored: {}\nnow:    {}", show(&stored), show(&bytes));
         }
     }
-    let on_disk: BTreeSet<String> = fs::read_dir(file(""))
-        .unwrap()
-        .map(|f| f.unwrap().file_name().into_string().unwrap())
-        .collect();
-    assert_eq!(
-        on_disk, names,
-        "a file is never deleted; its reading stays tested"
-    );
+    let on_disk: BTreeSet<String> =
+        fs::read_dir(file("")).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(on_disk, names, "a file is never deleted; its reading stays tested");
 }
 
 /// Hashes and keys are part of the format, though no file shows them.
@@ -465,10 +363,7 @@ fn hashes_and_keys_stay_what_they_are() {
     facets().keys().nth(3).unwrap().encode(&mut facet);
     assert_eq!(facet, b"\x03\x01\x00\x00\x00\x00\x08Gr\xc3\xb6\xc3\x9fe");
     let key = cover().next.unwrap().to_key();
-    assert_eq!(
-        key,
-        [0xfe, 0xdc, 0xba, 0x98, 0x76, 0x54, 0x32, 0x10, 0, 0, 1, 44]
-    );
+    assert_eq!(key, [0xfe, 0xdc, 0xba, 0x98, 0x76, 0x54, 0x32, 0x10, 0, 0, 1, 44]);
     let slots = SlotBits::for_size(ROWS_PER_SLOT * 3, 0);
     assert_eq!((slots.count(), slots.slot_of(0x7fff << 48)), (4, 1));
 }
@@ -481,22 +376,11 @@ fn fields_that_came_later_may_lack() {
     assert_eq!(read(manifest), Manifest::default());
     let part = json!({"attempt": 1, "lease_until": "2026-11-22T10:00:00.000Z"});
     let part = serde_json::from_value::<Part>(part).unwrap();
-    assert_eq!((part.attempt, part.failures, part.done), (1, 0, None));
+    assert_eq!((part.attempt, part.claimed_by, part.done), (1, String::new(), None));
     let draft = Source::draft("campaign/a".parse().unwrap(), AT);
     let mut least = serde_json::to_value(&draft).unwrap();
-    let needed = [
-        "source",
-        "version",
-        "name",
-        "status",
-        "created_at",
-        "updated_at",
-        "state",
-    ];
-    least
-        .as_object_mut()
-        .unwrap()
-        .retain(|field, _| needed.contains(&field.as_str()));
+    let needed = ["source", "version", "name", "status", "created_at", "updated_at", "state"];
+    least.as_object_mut().unwrap().retain(|field, _| needed.contains(&field.as_str()));
     assert_eq!(serde_json::from_value::<Source>(least).unwrap(), draft);
 }
 
@@ -511,9 +395,7 @@ fn l5_items_out_of_shape_are_errors() {
         let read = serde_json::from_value::<SlotBits>(json!(bits)).unwrap();
         assert_eq!((read.count(), json!(read)), (1 << bits, json!(bits)));
     }
-    assert!(
-        serde_json::from_value::<Tally>(json!({"users": 1, "rows": 1, "digest": "xyz"})).is_err()
-    );
+    assert!(serde_json::from_value::<Tally>(json!({"users": 1, "rows": 1, "digest": "xyz"})).is_err());
     assert!(serde_json::from_value::<RunId>(json!("campaign/a")).is_err());
     assert!(serde_json::from_value::<Life>(json!("lively")).is_err());
     assert!(serde_json::from_value::<Millis>(json!("yesterday")).is_err());

@@ -49,53 +49,29 @@ fn sent() -> impl Strategy<Value = Sent> {
         4 => (0u8..12).prop_map(|n| format!("user-{n}")),
         1 => select(vec!["é@example.com", "a \"quoted\" \\ user", "日本", "u", "0f8fad5b-d9cb-469f-a165-70867728950e"]).prop_map(str::to_owned),
     ];
-    let kinds: Vec<Kind> = Kind::ALL
-        .into_iter()
-        .filter(|k| *k != Kind::Entered)
-        .collect();
+    let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|k| *k != Kind::Entered).collect();
     let variant = || select(vec![None, None, Some("A"), Some("b.2:x_y-z")]);
     let alias = select(vec![None, Some("cta"), Some("Größe / €"), Some("\"")]);
-    let what = (
-        select(kinds),
-        select(Channel::ALL.to_vec()),
-        any::<bool>(),
-        0u8..3,
-        variant(),
-        alias,
-    );
+    let what = (select(kinds), select(Channel::ALL.to_vec()), any::<bool>(), 0u8..3, variant(), alias);
     let time = prop::option::of(NOW.0 - 1_000_000..NOW.0 + 86_400_000);
-    (
-        user,
-        select(vec!["c1", "c2", "spring-sale"]),
-        what,
-        time,
-        0u8..4,
-    )
-        .prop_map(
-            |(user, campaign, (kind, channel, flag, conversion, variant, alias), time, style)| {
-                Sent {
-                    user,
-                    campaign: campaign.to_owned(),
-                    facet: Facet {
-                        kind,
-                        channel: (flag
-                            || matches!(kind, Kind::Received | Kind::Opened | Kind::Clicked))
-                        .then_some(channel),
-                        machine: flag && kind == Kind::Opened,
-                        conversion: if kind == Kind::Converted {
-                            conversion
-                        } else {
-                            0
-                        },
-                        variant: variant.map(Into::into),
-                        step: None,
-                        alias: alias.filter(|_| kind == Kind::Clicked).map(Into::into),
-                    },
-                    time,
-                    style,
-                }
+    (user, select(vec!["c1", "c2", "spring-sale"]), what, time, 0u8..4).prop_map(
+        |(user, campaign, (kind, channel, flag, conversion, variant, alias), time, style)| Sent {
+            user,
+            campaign: campaign.to_owned(),
+            facet: Facet {
+                kind,
+                channel: (flag || matches!(kind, Kind::Received | Kind::Opened | Kind::Clicked))
+                    .then_some(channel),
+                machine: flag && kind == Kind::Opened,
+                conversion: if kind == Kind::Converted { conversion } else { 0 },
+                variant: variant.map(Into::into),
+                step: None,
+                alias: alias.filter(|_| kind == Kind::Clicked).map(Into::into),
             },
-        )
+            time,
+            style,
+        },
+    )
 }
 
 impl Sent {
@@ -123,20 +99,8 @@ impl Sent {
         put("link_alias", self.facet.alias.as_deref().map(Into::into));
         put("bounce", bounce.map(Into::into));
         put("machine", self.facet.machine.then_some(true.into()));
-        put(
-            "conversion",
-            (self.facet.conversion > 0).then(|| self.facet.conversion.into()),
-        );
-        put(
-            "time",
-            self.time.map(|t| {
-                if self.style > 1 {
-                    Millis(t).to_string().into()
-                } else {
-                    t.into()
-                }
-            }),
-        );
+        put("conversion", (self.facet.conversion > 0).then(|| self.facet.conversion.into()));
+        put("time", self.time.map(|t| if self.style > 1 { Millis(t).to_string().into() } else { t.into() }));
         Value::Object(item)
     }
 }
@@ -146,49 +110,30 @@ fn expected(sent: &[&Sent]) -> BTreeMap<LedgerId, Model> {
     let mut out: BTreeMap<LedgerId, Vec<Model>> = BTreeMap::new();
     for s in sent {
         let at = s.time.unwrap_or(NOW.0);
-        let row = |facet: Facet| {
-            vec![(
-                s.user.clone().into_bytes(),
-                UserModel::from([(facet, (at, at))]),
-            )]
-        };
+        let row = |facet: Facet| vec![(s.user.clone().into_bytes(), UserModel::from([(facet, (at, at))]))];
         let source = SourceId::new(SourceKind::Campaign, &s.campaign).unwrap();
-        out.entry(LedgerId::Source(source))
-            .or_default()
-            .push(row(s.facet.clone()));
-        out.entry(LedgerId::Users)
-            .or_default()
-            .push(row(s.facet.for_users()));
+        out.entry(LedgerId::Source(source)).or_default().push(row(s.facet.clone()));
+        out.entry(LedgerId::Users).or_default().push(row(s.facet.for_users()));
     }
     let in_order = |models| {
         let mut model = merged(models);
         sort_by_id(&mut model);
         model
     };
-    out.into_iter()
-        .map(|(ledger, models)| (ledger, in_order(models)))
-        .collect()
+    out.into_iter().map(|(ledger, models)| (ledger, in_order(models))).collect()
 }
 
 /// What was collected, by ledger; asserts the order of ledgers and users, and that inbox blocks hold it.
 fn stored(ledgers: &[(LedgerId, Rows)]) -> BTreeMap<LedgerId, Model> {
-    assert_eq!(
-        ledgers.iter().position(|(l, _)| *l == LedgerId::Users),
-        (!ledgers.is_empty()).then_some(0)
-    );
+    assert_eq!(ledgers.iter().position(|(l, _)| *l == LedgerId::Users), (!ledgers.is_empty()).then_some(0));
     let of = |rows: &Rows| {
         assert_well_formed(rows);
-        let read: Model = encode_inbox(rows, 2_000)
-            .iter()
-            .flat_map(|(b, _)| model(&decode(b).unwrap().rows))
-            .collect();
+        let read: Model =
+            encode_inbox(rows, 2_000).iter().flat_map(|(b, _)| model(&decode(b).unwrap().rows)).collect();
         assert_eq!(read, model(rows));
         read
     };
-    let out: BTreeMap<LedgerId, Model> = ledgers
-        .iter()
-        .map(|(l, rows)| (l.clone(), of(rows)))
-        .collect();
+    let out: BTreeMap<LedgerId, Model> = ledgers.iter().map(|(l, rows)| (l.clone(), of(rows))).collect();
     assert_eq!(out.len(), ledgers.len());
     out
 }
@@ -198,14 +143,8 @@ fn bad() -> impl Strategy<Value = (&'static str, &'static str)> {
     select(vec![
         ("5", "invalid_item"),
         ("{}", "missing_field"),
-        (
-            r#"{"user_id":"","campaign_id":"c1","type":"received","channel":"email"}"#,
-            "invalid_user_id",
-        ),
-        (
-            r#"{"user_id":"user-1","campaign_id":"c1","type":"recieved","channel":"email"}"#,
-            "invalid_type",
-        ),
+        (r#"{"user_id":"","campaign_id":"c1","type":"received","channel":"email"}"#, "invalid_user_id"),
+        (r#"{"user_id":"user-1","campaign_id":"c1","type":"recieved","channel":"email"}"#, "invalid_type"),
         (
             r#"{"user_id":"user-1","campaign_id":"c 1","type":"received","channel":"email"}"#,
             "invalid_campaign_id",
@@ -214,10 +153,7 @@ fn bad() -> impl Strategy<Value = (&'static str, &'static str)> {
             r#"{"user_id":"user-1","campaign_id":"c1","type":"received","channel":"email","time":1e400}"#,
             "invalid_json",
         ),
-        (
-            r#"{"user_id":"user-1","user_id":"user-2","campaign_id":"c1","type":"control"}"#,
-            "invalid_item",
-        ),
+        (r#"{"user_id":"user-1","user_id":"user-2","campaign_id":"c1","type":"control"}"#, "invalid_item"),
     ])
 }
 
@@ -301,35 +237,15 @@ fn defaults_are_as_documented() {
     let of = |item: Value| {
         let collected = collect(json!([item]).to_string().as_bytes());
         assert_eq!(collected.rejected, vec![]);
-        model(&collected.ledgers[1].1)[0]
-            .1
-            .first_key_value()
-            .map(|(f, t)| (f.clone(), *t))
-            .unwrap()
+        model(&collected.ledgers[1].1)[0].1.first_key_value().map(|(f, t)| (f.clone(), *t)).unwrap()
     };
     let at = (NOW.0, NOW.0);
     let bounced = json!({"user_id": "u", "campaign_id": "c", "type": "bounced"});
     assert_eq!(of(bounced), (Facet::of(Kind::HardBounced), at));
-    let converted =
-        json!({"user_id": "u", "campaign_id": "c", "type": "converted", "conversion": 255});
-    assert_eq!(
-        of(converted),
-        (
-            Facet {
-                conversion: 255,
-                ..Facet::of(Kind::Converted)
-            },
-            at
-        )
-    );
+    let converted = json!({"user_id": "u", "campaign_id": "c", "type": "converted", "conversion": 255});
+    assert_eq!(of(converted), (Facet { conversion: 255, ..Facet::of(Kind::Converted) }, at));
     let mut zoned = good();
     zoned.insert("time".into(), "2025-11-13T03:13:20+01:00".into());
-    let received = Facet {
-        channel: Some(Channel::Email),
-        ..Facet::of(Kind::Received)
-    };
-    assert_eq!(
-        of(zoned.into()),
-        (received, (1_762_999_999_000 + 1_000, 1_763_000_000_000))
-    );
+    let received = Facet { channel: Some(Channel::Email), ..Facet::of(Kind::Received) };
+    assert_eq!(of(zoned.into()), (received, (1_762_999_999_000 + 1_000, 1_763_000_000_000)));
 }

@@ -8,6 +8,7 @@ mod filters;
 mod golden;
 mod ingest;
 mod ingest_limits;
+mod lifecycle;
 mod manifest;
 mod manifest_illegal;
 mod packing;

@@ -6,9 +6,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use rekindle_domain::{
     Ulid,
     id::{CopyId, RunId},
-    manifest::{
-        Copy, DataState, GRACE_MILLIS, Illegal, Inputs, Life, MAX_COPIES, MAX_RUNS, Manifest, Tier,
-    },
+    manifest::{Copy, DataState, GRACE_MILLIS, Illegal, Inputs, Life, MAX_COPIES, MAX_RUNS, Manifest, Tier},
     slot::{ROWS_PER_SLOT, SlotBits},
     tally::Tally,
     time::Millis,
@@ -24,11 +22,7 @@ pub fn run_id(n: u64) -> RunId {
 }
 
 pub fn tally(rows: u64) -> Tally {
-    Tally {
-        users: rows,
-        rows,
-        ..Tally::default()
-    }
+    Tally { users: rows, rows, ..Tally::default() }
 }
 
 /// One slot.
@@ -42,18 +36,8 @@ pub fn four_slots() -> SlotBits {
 }
 
 /// A rewrite of `runs` and of that many inbox blocks into run `run`.
-pub fn rewrite(
-    copy: u64,
-    run: u64,
-    tier: Tier,
-    runs: &[RunId],
-    inbox_blocks: u32,
-    now: Millis,
-) -> Copy {
-    let inputs = Some(Inputs {
-        runs: runs.to_vec(),
-        inbox_blocks,
-    });
+pub fn rewrite(copy: u64, run: u64, tier: Tier, runs: &[RunId], inbox_blocks: u32, now: Millis) -> Copy {
+    let inputs = Some(Inputs { runs: runs.to_vec(), inbox_blocks });
     Copy {
         id: copy_id(copy),
         run: run_id(run),
@@ -110,7 +94,11 @@ enum Step {
         copy: Index,
     },
     Clear,
-    Quarantine,
+    /// A worker finds that what it reads does not verify.
+    Quarantine {
+        copy: Index,
+        abandon: bool,
+    },
     /// Something no well-meaning caller does, with any of the copies.
     Wild {
         copy: Index,
@@ -123,11 +111,7 @@ fn tier() -> impl Strategy<Value = Tier> {
 }
 
 fn state() -> impl Strategy<Value = DataState> {
-    prop_oneof![
-        Just(DataState::Available),
-        Just(DataState::Expired),
-        Just(DataState::Restoring)
-    ]
+    prop_oneof![Just(DataState::Available), Just(DataState::Expired), Just(DataState::Restoring)]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -143,7 +127,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<bool>().prop_map(|stalled| Step::Doom { stalled }),
         3 => any::<Index>().prop_map(|copy| Step::Forget { copy }),
         4 => Just(Step::Clear),
-        1 => Just(Step::Quarantine),
+        1 => (any::<Index>(), any::<bool>()).prop_map(|(copy, abandon)| Step::Quarantine { copy, abandon }),
     ]
 }
 
@@ -164,15 +148,14 @@ struct Ledger {
     taken: BTreeMap<CopyId, BTreeSet<u32>>,
     rows: BTreeMap<RunId, BTreeSet<u32>>,
     doomed: BTreeSet<CopyId>,
+    /// What did not verify and was not read whole since: listed runs, and the inbox.
+    suspects: BTreeSet<RunId>,
+    inbox_is_suspect: bool,
 }
 
 fn has(manifest: &Manifest, tier: Tier) -> bool {
-    let lives = |run: RunId| {
-        manifest
-            .copies
-            .iter()
-            .any(|c| (c.run, c.tier, c.life) == (run, tier, Life::Live))
-    };
+    let lives =
+        |run: RunId| manifest.copies.iter().any(|c| (c.run, c.tier, c.life) == (run, tier, Life::Live));
     manifest.runs.iter().all(|r| lives(r.id))
 }
 
@@ -191,28 +174,15 @@ impl Ledger {
     }
 
     fn staged(&self) -> Vec<Copy> {
-        self.manifest
-            .copies
-            .iter()
-            .filter(|c| c.life == Life::Staged)
-            .cloned()
-            .collect()
+        self.manifest.copies.iter().filter(|c| c.life == Life::Staged).cloned().collect()
     }
 
     /// The manifest a step leads to, and whether it is legal by the book. `None`: there is nothing to do.
     fn candidate(&mut self, step: &Step) -> Option<(Manifest, bool)> {
         let m = self.manifest.clone();
         let now = self.now;
-        let fits = |m: &Manifest| {
-            has(
-                m,
-                if m.state == DataState::Available {
-                    Tier::Hot
-                } else {
-                    Tier::Cold
-                },
-            )
-        };
+        let fits =
+            |m: &Manifest| has(m, if m.state == DataState::Available { Tier::Hot } else { Tier::Cold });
         match step {
             Step::Append => {
                 let row = self.next() as u32;
@@ -267,17 +237,30 @@ impl Ledger {
             Step::Renew => Some((m.renew(now, |_| true), true)),
             Step::Doom { stalled } => Some((m.doom(now, |_| *stalled), true)),
             Step::Forget { copy } => {
-                let copy = m.copies.get(copy.index(m.copies.len().max(1)))?.id;
-                Some((m.forget(copy), true))
+                let copy = m.copies.get(copy.index(m.copies.len().max(1)))?;
+                // In quarantine, no copy that was ever verified.
+                let is_kept = m.quarantine.is_some() && copy.life == Life::Doomed && copy.bytes > 0;
+                Some((m.forget(copy.id), !is_kept))
             }
             Step::Clear => {
                 let id = m.clearing?;
+                if m.quarantine.is_some() {
+                    return Some((m.cleared(id), false));
+                }
                 // The blocks go first, exactly those; then the manifest says so.
                 let gone = self.taken.get(&id).cloned().unwrap_or_default();
                 self.inbox.retain(|row| !gone.contains(row));
                 Some((m.cleared(id), true))
             }
-            Step::Quarantine => Some((m.quarantined("a slot did not verify", now), true)),
+            Step::Quarantine { copy, abandon } => {
+                let staged = self.staged();
+                let copy = staged.get(copy.index(staged.len().max(1)))?;
+                let inputs = copy.inputs.clone().unwrap_or(Inputs { runs: vec![copy.run], inbox_blocks: 0 });
+                self.suspects.extend(inputs.runs.iter().filter(|r| m.run(**r).is_some()));
+                self.inbox_is_suspect |= inputs.inbox_blocks > 0;
+                let next = m.quarantined("a slot did not verify", copy, now);
+                Some((next.abandon(now, |c| *abandon && c.id == copy.id), true))
+            }
             Step::Wild { copy, what } => {
                 let copy = m.copies.get(copy.index(m.copies.len().max(1)))?.clone();
                 Some((self.wild(copy, *what)?, false))
@@ -293,33 +276,15 @@ impl Ledger {
         match what {
             0 => next = m.commit_rewrite(copy.id, tally(7), 1, now).ok()?,
             1 => next = m.commit_copy(copy.id, 1, now).ok()?,
-            2 => {
-                next = m.stage(Copy {
-                    life: Life::Staged,
-                    ..copy
-                })
-            }
-            3 => {
-                next = m.stage(Copy {
-                    id: copy_id(self.next()),
-                    life: Life::Staged,
-                    since: now,
-                    ..copy
-                })
-            }
+            2 => next = m.stage(Copy { life: Life::Staged, ..copy }),
+            3 => next = m.stage(Copy { id: copy_id(self.next()), life: Life::Staged, since: now, ..copy }),
             4 => next = m.stage(further(self.next(), run_id(self.ids), Tier::Hot, now)),
             5 => next.copies[at].life = Life::Live,
             6 => next.copies[at].life = Life::Retired,
             7 => next.copies[at].life = Life::Doomed,
             8 => drop(next.copies.remove(at)),
             9 => next.runs.retain(|r| r.id != copy.run),
-            10 => {
-                next.copies[at].tier = if copy.tier == Tier::Hot {
-                    Tier::Cold
-                } else {
-                    Tier::Hot
-                }
-            }
+            10 => next.copies[at].tier = if copy.tier == Tier::Hot { Tier::Cold } else { Tier::Hot },
             _ => {
                 next = m.commit_rewrite(copy.id, tally(1), 1, now).ok()?;
                 next.runs.pop();
@@ -336,20 +301,18 @@ impl Ledger {
             let before = old.copy(copy.id).map(|c| c.life);
             if copy.life == Life::Doomed && before != Some(Life::Doomed) {
                 self.doomed.insert(copy.id);
-                assert!(
-                    before != Some(Life::Retired) || self.manifest.quarantine.is_none(),
-                    "l4: doomed in quarantine"
-                );
+                let in_quarantine = old.quarantine.is_some() || self.manifest.quarantine.is_some();
+                assert!(before != Some(Life::Retired) || !in_quarantine, "l4: doomed in quarantine");
             }
-            if let (Life::Live, Some(Life::Staged), Some(inputs)) =
-                (copy.life, before, &copy.inputs)
-            {
+            if (copy.life, before) == (Life::Live, Some(Life::Staged)) {
+                let inputs = copy.inputs.clone().unwrap_or(Inputs { runs: vec![copy.run], inbox_blocks: 0 });
+                self.suspects.retain(|r| !inputs.runs.contains(r));
+                self.inbox_is_suspect &= inputs.inbox_blocks == 0;
+            }
+            if let (Life::Live, Some(Life::Staged), Some(inputs)) = (copy.life, before, &copy.inputs) {
                 let of_runs = inputs.runs.iter().flat_map(|r| self.rows[r].clone());
-                let of_inbox = if inputs.inbox_blocks > 0 {
-                    self.taken[&copy.id].clone()
-                } else {
-                    BTreeSet::new()
-                };
+                let of_inbox =
+                    if inputs.inbox_blocks > 0 { self.taken[&copy.id].clone() } else { BTreeSet::new() };
                 let rows = of_runs.chain(of_inbox).collect();
                 self.rows.insert(copy.run, rows);
             }
@@ -362,14 +325,7 @@ impl Ledger {
         let found: BTreeSet<u32> = in_runs.chain(self.inbox.iter().copied()).collect();
         assert_eq!(found, self.appended, "l1: rows are lost");
         assert!(
-            has(
-                m,
-                if m.state == DataState::Available {
-                    Tier::Hot
-                } else {
-                    Tier::Cold
-                }
-            ),
+            has(m, if m.state == DataState::Available { Tier::Hot } else { Tier::Cold }),
             "l5: {:?}",
             m.state
         );
@@ -379,32 +335,18 @@ impl Ledger {
         let ids: BTreeSet<RunId> = m.runs.iter().map(|r| r.id).collect();
         assert_eq!(ids.len(), m.runs.len(), "l2: a run is listed twice");
         for copy in &m.copies {
-            assert!(
-                copy.life == Life::Doomed || !self.doomed.contains(&copy.id),
-                "l2: back from the dead"
-            );
+            assert!(copy.life == Life::Doomed || !self.doomed.contains(&copy.id), "l2: back from the dead");
             if copy.life == Life::Live {
-                let run = m
-                    .run(copy.run)
-                    .expect("l2: a live copy of no run is never collected");
-                assert_eq!(
-                    run.slots, copy.slots,
-                    "l5: slots are looked for where they are not"
-                );
+                let run = m.run(copy.run).expect("l2: a live copy of no run is never collected");
+                assert_eq!(run.slots, copy.slots, "l5: slots are looked for where they are not");
             }
         }
-        let rewrites: Vec<&Copy> = m
-            .copies
-            .iter()
-            .filter(|c| c.life == Life::Staged && c.inputs.is_some())
-            .collect();
+        let rewrites: Vec<&Copy> =
+            m.copies.iter().filter(|c| c.life == Life::Staged && c.inputs.is_some()).collect();
         assert!(rewrites.len() <= 1, "l2: two rewrites at once");
         for copy in rewrites {
             let inputs = copy.inputs.as_ref().unwrap();
-            assert!(
-                inputs.runs.iter().all(|r| m.run(*r).is_some()),
-                "l2: an input is gone"
-            );
+            assert!(inputs.runs.iter().all(|r| m.run(*r).is_some()), "l2: an input is gone");
             // The blocks it is to read are still there.
             assert!(
                 inputs.inbox_blocks == 0 || self.taken[&copy.id].is_subset(&self.inbox),
@@ -418,22 +360,58 @@ impl Ledger {
                 "l9: what to clear is forgotten: {life:?}"
             );
         }
-        let half_done = m.clearing.is_some() || m.copies.iter().any(|c| c.life != Life::Live);
-        assert_eq!(
-            m.wake_at().is_some(),
-            half_done && m.quarantine.is_none(),
-            "l9"
-        );
+        // L9: whatever is half-done is looked at again, but for what quarantine keeps, and a restore's copies, which
+        // are looked after with its source.
+        let is_kept = m.quarantine.is_some();
+        let half_done = (m.clearing.is_some() && !is_kept)
+            || m.copies.iter().any(|c| match c.life {
+                Life::Live => false,
+                Life::Staged => c.inputs.is_some(),
+                Life::Retired => !is_kept,
+                Life::Doomed => !is_kept || c.bytes == 0,
+            });
+        assert_eq!(m.wake_at().is_some(), half_done, "l9");
+        // What is suspect stays so until it is read; and it is there, so that it can be.
+        let (suspects, inbox) = m.quarantine.as_ref().map_or((&[][..], false), |q| (&q.runs, q.inbox));
+        assert!(self.suspects.iter().all(|r| suspects.contains(r)), "l4: a suspect run was let go");
+        assert!(inbox || !self.inbox_is_suspect, "l4: the suspect inbox was let go");
+        assert!(suspects.iter().all(|r| m.run(*r).is_some()), "l9: a quarantine that nothing can end");
+        assert!(m.quarantine.is_none() || inbox || !suspects.is_empty(), "l9: a quarantine of nothing");
         let stored = serde_json::to_string(m).unwrap();
         assert_eq!(&serde_json::from_str::<Manifest>(&stored).unwrap(), m);
     }
 }
 
+impl Ledger {
+    fn swap(&mut self, candidate: Manifest) {
+        let next = candidate.succeed(&self.manifest).unwrap();
+        self.accept(next);
+        self.assert_invariants();
+    }
+
+    /// Gives up what is under way, and reads again all that is suspect.
+    fn end_quarantine(&mut self) {
+        self.swap(self.manifest.abandon(self.now, |_| true));
+        for run in self.manifest.quarantine.clone().map(|q| q.runs).unwrap_or_default() {
+            assert!(self.manifest.quarantine.is_some());
+            let copy = further(self.next(), run, Tier::Hot, self.now);
+            self.swap(self.manifest.stage(copy.clone()));
+            self.swap(self.manifest.commit_copy(copy.id, 10, self.now).unwrap());
+        }
+        if self.manifest.quarantine.is_some() {
+            let tier = if self.manifest.state == DataState::Available { Tier::Hot } else { Tier::Cold };
+            let (staged, legal) = self.candidate(&Step::Rewrite { runs: 0, inbox: true, tier }).unwrap();
+            assert!(legal, "l9: the inbox is suspect and cannot be read");
+            self.swap(staged);
+            let id = self.staged()[0].id;
+            self.swap(self.manifest.commit_rewrite(id, tally(1), 10, self.now).unwrap());
+        }
+        assert_eq!(self.manifest.quarantine, None, "l9: a quarantine that does not end");
+    }
+}
+
 fn walk(steps: &[Step], mut judge: impl FnMut(&Step, bool, &Result<Manifest, Illegal>)) -> Ledger {
-    let mut ledger = Ledger {
-        now: Millis(1_763_000_000_000),
-        ..Ledger::default()
-    };
+    let mut ledger = Ledger { now: Millis(1_763_000_000_000), ..Ledger::default() };
     for step in steps {
         if let Some((candidate, legal)) = ledger.candidate(step) {
             let outcome = candidate.succeed(&ledger.manifest);
@@ -468,7 +446,7 @@ proptest! {
     #[test]
     fn l9_the_sweeper_gets_done(steps in vec(step(), 1..80)) {
         let mut ledger = walk(&steps, |_, _, _| {});
-        ledger.manifest.quarantine = None;
+        ledger.end_quarantine();
         for _ in 0..4 {
             ledger.now = ledger.now.plus(GRACE_MILLIS);
             let sweep = [Step::Clear, Step::Doom { stalled: true }];
@@ -497,27 +475,13 @@ fn l1_a_whole_life_is_legal() {
     let step = |old: &Manifest, new: Manifest| new.succeed(old).unwrap();
     let m = Manifest::default();
     let m = step(&m, m.stage(rewrite(1, 1, Tier::Hot, &[], 3, now)));
-    let m = step(
-        &m,
-        m.commit_rewrite(copy_id(1), tally(5), 100, now).unwrap(),
-    );
-    assert_eq!(
-        (m.clearing, m.runs.len(), m.tally().rows),
-        (Some(copy_id(1)), 1, 5)
-    );
+    let m = step(&m, m.commit_rewrite(copy_id(1), tally(5), 100, now).unwrap());
+    assert_eq!((m.clearing, m.runs.len(), m.tally().rows), (Some(copy_id(1)), 1, 5));
     let m = step(&m, m.cleared(copy_id(1)));
     // Archived: one cold run takes the place of the hot one, in one swap.
     let m = step(&m, m.stage(rewrite(2, 2, Tier::Cold, &[run_id(1)], 0, now)));
-    let m = step(
-        &m,
-        m.commit_rewrite(copy_id(2), tally(5), 90, now)
-            .unwrap()
-            .expired(now),
-    );
-    assert_eq!(
-        (m.state, m.copy(copy_id(1)).unwrap().life),
-        (DataState::Expired, Life::Retired)
-    );
+    let m = step(&m, m.commit_rewrite(copy_id(2), tally(5), 90, now).unwrap().expired(now));
+    assert_eq!((m.state, m.copy(copy_id(1)).unwrap().life), (DataState::Expired, Life::Retired));
     // A late click becomes a further cold run.
     let m = step(&m, m.stage(rewrite(3, 3, Tier::Cold, &[], 1, now)));
     let m = step(&m, m.commit_rewrite(copy_id(3), tally(1), 10, now).unwrap());
@@ -525,17 +489,11 @@ fn l1_a_whole_life_is_legal() {
     assert_eq!((m.runs.len(), m.tally().rows), (2, 6));
     // Restored: a further copy of each, then available at once.
     let m = step(&m, m.restoring());
-    let m = step(
-        &m,
-        m.stage(further(4, run_id(2), Tier::Hot, now))
-            .stage(further(5, run_id(3), Tier::Hot, now)),
-    );
+    let m =
+        step(&m, m.stage(further(4, run_id(2), Tier::Hot, now)).stage(further(5, run_id(3), Tier::Hot, now)));
     let m = step(&m, m.commit_copy(copy_id(4), 100, now).unwrap());
     let m = step(&m, m.commit_copy(copy_id(5), 100, now).unwrap().available());
-    assert_eq!(
-        m.runs_without(Tier::Hot).count() + m.runs_without(Tier::Cold).count(),
-        0
-    );
+    assert_eq!(m.runs_without(Tier::Hot).count() + m.runs_without(Tier::Cold).count(), 0);
     // Nothing new came: expiring again writes nothing.
     let before = m.copies.len();
     let m = step(&m, m.expired(now));
@@ -543,11 +501,6 @@ fn l1_a_whole_life_is_legal() {
     assert_eq!(m.runs_without(Tier::Cold).count(), 0);
     let later = now.plus(GRACE_MILLIS);
     let m = step(&m, m.doom(later, |_| false));
-    let doomed: Vec<CopyId> = m
-        .copies
-        .iter()
-        .filter(|c| c.life == Life::Doomed)
-        .map(|c| c.id)
-        .collect();
+    let doomed: Vec<CopyId> = m.copies.iter().filter(|c| c.life == Life::Doomed).map(|c| c.id).collect();
     assert_eq!(doomed, [copy_id(1), copy_id(4), copy_id(5)]);
 }

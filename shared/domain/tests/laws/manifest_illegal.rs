@@ -4,8 +4,8 @@ use crate::manifest::{copy_id, four_slots, further, one_slot, rewrite, run_id, t
 use rekindle_domain::{
     id::RunId,
     manifest::{
-        Copy, DataState, GRACE_MILLIS, Inputs, Life, MAX_COPIES, MAX_INBOX_KEYS, MAX_RUNS,
-        Manifest, Run, Tier, check,
+        Copy, DataState, GRACE_MILLIS, Inputs, Life, MAX_COPIES, MAX_INBOX_KEYS, MAX_RUNS, Manifest, Run,
+        Tier, check,
     },
     time::Millis,
 };
@@ -33,28 +33,17 @@ fn edit(m: &Manifest, how: impl FnOnce(&mut Manifest)) -> Manifest {
 }
 
 fn life_of(m: &mut Manifest, copy: u64) -> &mut Life {
-    &mut m
-        .copies
-        .iter_mut()
-        .find(|c| c.id == copy_id(copy))
-        .unwrap()
-        .life
+    &mut m.copies.iter_mut().find(|c| c.id == copy_id(copy)).unwrap().life
 }
 
 /// Two runs. Run 1: hot copy 1 and cold copy 3. Run 2: hot copy 2 only.
 fn two_runs() -> Manifest {
     let m = Manifest::default();
     let m = swap(&m, m.stage(rewrite(1, 1, Tier::Hot, &[], 1, NOW)));
-    let m = swap(
-        &m,
-        m.commit_rewrite(copy_id(1), tally(10), 100, NOW).unwrap(),
-    );
+    let m = swap(&m, m.commit_rewrite(copy_id(1), tally(10), 100, NOW).unwrap());
     let m = swap(&m, m.cleared(copy_id(1)));
     let m = swap(&m, m.stage(rewrite(2, 2, Tier::Hot, &[], 1, NOW)));
-    let m = swap(
-        &m,
-        m.commit_rewrite(copy_id(2), tally(20), 200, NOW).unwrap(),
-    );
+    let m = swap(&m, m.commit_rewrite(copy_id(2), tally(20), 200, NOW).unwrap());
     let m = swap(&m, m.cleared(copy_id(2)));
     let m = swap(&m, m.stage(further(3, run_id(1), Tier::Cold, NOW)));
     swap(&m, m.commit_copy(copy_id(3), 90, NOW).unwrap())
@@ -70,19 +59,13 @@ fn expired() -> Manifest {
 /// As `two_runs`, with rewrite 5 of both into run 5 and of two inbox blocks staged.
 fn rewriting() -> Manifest {
     let m = two_runs();
-    swap(
-        &m,
-        m.stage(rewrite(5, 5, Tier::Hot, &[run_id(1), run_id(2)], 2, NOW)),
-    )
+    swap(&m, m.stage(rewrite(5, 5, Tier::Hot, &[run_id(1), run_id(2)], 2, NOW)))
 }
 
 /// As `rewriting`, committed, with its inbox blocks still to be cleared.
 fn clearing() -> Manifest {
     let m = rewriting();
-    swap(
-        &m,
-        m.commit_rewrite(copy_id(5), tally(30), 300, NOW).unwrap(),
-    )
+    swap(&m, m.commit_rewrite(copy_id(5), tally(30), 300, NOW).unwrap())
 }
 
 // What may be deleted.
@@ -93,20 +76,14 @@ fn l2_only_doomed_copies_are_forgotten() {
     for copy in [1, 3, 5] {
         let why = refused(&m, edit(&m, |m| m.copies.retain(|c| c.id != copy_id(copy))));
         assert!(
-            why.contains("only doomed copies are forgotten")
-                || copy == 1 && why.contains("available needs"),
+            why.contains("only doomed copies are forgotten") || copy == 1 && why.contains("available needs"),
             "{why}"
         );
         // The function meant for it does not even try.
         assert_eq!(m.forget(copy_id(copy)).copies, m.copies);
     }
     let m = expired();
-    let retired = m
-        .copies
-        .iter()
-        .find(|c| c.life == Life::Retired)
-        .unwrap()
-        .id;
+    let retired = m.copies.iter().find(|c| c.life == Life::Retired).unwrap().id;
     assert_refused(
         &m,
         edit(&m, |m| m.copies.retain(|c| c.id != retired)),
@@ -129,15 +106,9 @@ fn l2_lives_only_go_forward() {
     ] {
         // Cold copy 3 keeps run 1 alive; hot copy 6 keeps it available.
         let base = edit(&m, |m| {
-            m.copies.push(Copy {
-                life: Live,
-                ..further(6, run_id(1), Tier::Hot, NOW)
-            });
+            m.copies.push(Copy { life: Live, ..further(6, run_id(1), Tier::Hot, NOW) });
             *life_of(m, 3) = Live;
-            m.copies.push(Copy {
-                life: from,
-                ..further(7, run_id(1), Tier::Hot, NOW)
-            });
+            m.copies.push(Copy { life: from, ..further(7, run_id(1), Tier::Hot, NOW) });
         });
         for to in [Staged, Live, Retired, Doomed] {
             let next = edit(&base, |m| {
@@ -147,10 +118,7 @@ fn l2_lives_only_go_forward() {
             let legal = legal.contains(&to) || (from, to) == (Staged, Live);
             match next.succeed(&base) {
                 Ok(_) => assert!(legal, "{from:?} to {to:?} passed"),
-                Err(e) => assert!(
-                    !legal && e.0.contains("cannot go from"),
-                    "{from:?} to {to:?}: {e}"
-                ),
+                Err(e) => assert!(!legal && e.0.contains("cannot go from"), "{from:?} to {to:?}: {e}"),
             }
         }
     }
@@ -162,11 +130,7 @@ fn l2_retired_copies_are_readable_for_the_grace() {
     let early = NOW.plus(GRACE_MILLIS - 1);
     assert_eq!(m.doom(early, |_| true), m);
     let by_hand = edit(&m, |m| {
-        let copy = m
-            .copies
-            .iter_mut()
-            .find(|c| c.life == Life::Retired)
-            .unwrap();
+        let copy = m.copies.iter_mut().find(|c| c.life == Life::Retired).unwrap();
         (copy.life, copy.since) = (Life::Doomed, early);
     });
     assert_refused(&m, by_hand, "grace");
@@ -185,17 +149,10 @@ fn l2_inputs_are_fixed_when_staged() {
         |c| c.slots = four_slots(),
     ];
     for change in changes {
-        assert_refused(
-            &m,
-            edit(&m, |m| change(m.copies.last_mut().unwrap())),
-            "copy",
-        );
+        assert_refused(&m, edit(&m, |m| change(m.copies.last_mut().unwrap())), "copy");
         // Nor in the swap that commits it.
         let committed = m.commit_rewrite(copy_id(5), tally(30), 300, NOW).unwrap();
-        refused(
-            &m,
-            edit(&committed, |m| change(m.copies.last_mut().unwrap())),
-        );
+        refused(&m, edit(&committed, |m| change(m.copies.last_mut().unwrap())));
     }
 }
 
@@ -216,40 +173,30 @@ fn l2_a_live_copy_stays_what_it_is() {
 #[test]
 fn l2_a_ledger_has_one_rewrite_at_a_time() {
     let m = rewriting();
-    assert_refused(
-        &m,
-        m.stage(rewrite(6, 6, Tier::Hot, &[], 0, NOW)),
-        "one rewrite at a time",
-    );
+    assert_refused(&m, m.stage(rewrite(6, 6, Tier::Hot, &[], 0, NOW)), "one rewrite at a time");
     let m = two_runs();
-    let two = m
-        .stage(rewrite(6, 6, Tier::Hot, &[run_id(1)], 0, NOW))
-        .stage(rewrite(7, 7, Tier::Hot, &[run_id(2)], 0, NOW));
+    let two = m.stage(rewrite(6, 6, Tier::Hot, &[run_id(1)], 0, NOW)).stage(rewrite(
+        7,
+        7,
+        Tier::Hot,
+        &[run_id(2)],
+        0,
+        NOW,
+    ));
     assert_refused(&m, two, "one rewrite at a time");
 }
 
 #[test]
 fn l2_inputs_are_listed_runs() {
     let m = two_runs();
-    assert_refused(
-        &m,
-        m.stage(rewrite(6, 6, Tier::Hot, &[run_id(9)], 0, NOW)),
-        "out of listed ones",
-    );
+    assert_refused(&m, m.stage(rewrite(6, 6, Tier::Hot, &[run_id(9)], 0, NOW)), "out of listed ones");
     assert_refused(
         &m,
         m.stage(rewrite(6, 6, Tier::Hot, &[run_id(1), run_id(9)], 0, NOW)),
         "out of listed ones",
     );
-    assert_refused(
-        &m,
-        m.stage(further(6, run_id(9), Tier::Cold, NOW)),
-        "is not listed",
-    );
-    let other_slots = Copy {
-        slots: four_slots(),
-        ..further(6, run_id(1), Tier::Cold, NOW)
-    };
+    assert_refused(&m, m.stage(further(6, run_id(9), Tier::Cold, NOW)), "is not listed");
+    let other_slots = Copy { slots: four_slots(), ..further(6, run_id(1), Tier::Cold, NOW) };
     assert_refused(&m, m.stage(other_slots), "is not listed");
 }
 
@@ -257,20 +204,10 @@ fn l2_inputs_are_listed_runs() {
 fn l2_a_rewrite_takes_at_most_2_000_inbox_blocks() {
     let m = two_runs();
     assert_eq!(MAX_INBOX_KEYS, 2_000);
-    swap(
-        &m,
-        m.stage(rewrite(6, 6, Tier::Hot, &[], MAX_INBOX_KEYS as u32, NOW)),
-    );
+    swap(&m, m.stage(rewrite(6, 6, Tier::Hot, &[], MAX_INBOX_KEYS as u32, NOW)));
     assert_refused(
         &m,
-        m.stage(rewrite(
-            6,
-            6,
-            Tier::Hot,
-            &[],
-            MAX_INBOX_KEYS as u32 + 1,
-            NOW,
-        )),
+        m.stage(rewrite(6, 6, Tier::Hot, &[], MAX_INBOX_KEYS as u32 + 1, NOW)),
         "2000 inbox blocks",
     );
 }
@@ -282,24 +219,12 @@ fn l2_ids_are_never_reused() {
     assert_refused(&m, m.stage(rewrite(1, 6, Tier::Hot, &[], 0, NOW)), "copy");
     assert_refused(&m, m.stage(further(3, run_id(1), Tier::Cold, NOW)), "copy");
     let staged = swap(&m, m.stage(further(6, run_id(2), Tier::Cold, NOW)));
-    assert_refused(
-        &staged,
-        staged.stage(further(6, run_id(2), Tier::Cold, NOW)),
-        "twice",
-    );
+    assert_refused(&staged, staged.stage(further(6, run_id(2), Tier::Cold, NOW)), "twice");
     // The id of a run that is listed, and of one that is replaced but whose copies are still there.
-    assert_refused(
-        &m,
-        m.stage(rewrite(6, 1, Tier::Hot, &[], 0, NOW)),
-        "a new run",
-    );
+    assert_refused(&m, m.stage(rewrite(6, 1, Tier::Hot, &[], 0, NOW)), "a new run");
     let m = swap(&clearing(), clearing().cleared(copy_id(5)));
     assert!(m.run(run_id(1)).is_none() && m.copy(copy_id(1)).is_some());
-    assert_refused(
-        &m,
-        m.stage(rewrite(6, 1, Tier::Hot, &[], 0, NOW)),
-        "a new run",
-    );
+    assert_refused(&m, m.stage(rewrite(6, 1, Tier::Hot, &[], 0, NOW)), "a new run");
     // A run stands in the list once.
     assert_refused(&m, edit(&m, |m| m.runs.push(m.runs[0].clone())), "twice");
 }
@@ -308,67 +233,34 @@ fn l2_ids_are_never_reused() {
 fn l2_only_the_blocks_of_the_committed_rewrite_are_cleared() {
     let m = rewriting();
     // Nothing to clear before the commit, nor another's.
-    assert_refused(
-        &m,
-        edit(&m, |m| m.clearing = Some(copy_id(5))),
-        "after the commit",
-    );
-    assert_refused(
-        &m,
-        edit(&m, |m| m.clearing = Some(copy_id(1))),
-        "after the commit",
-    );
+    assert_refused(&m, edit(&m, |m| m.clearing = Some(copy_id(5))), "after the commit");
+    assert_refused(&m, edit(&m, |m| m.clearing = Some(copy_id(1))), "after the commit");
     let committed = m.commit_rewrite(copy_id(5), tally(30), 300, NOW).unwrap();
-    assert_refused(
-        &m,
-        edit(&committed, |m| m.clearing = None),
-        "after the commit",
-    );
-    assert_refused(
-        &m,
-        edit(&committed, |m| m.clearing = Some(copy_id(1))),
-        "after the commit",
-    );
+    assert_refused(&m, edit(&committed, |m| m.clearing = None), "after the commit");
+    assert_refused(&m, edit(&committed, |m| m.clearing = Some(copy_id(1))), "after the commit");
     let m = clearing();
-    assert_refused(
-        &m,
-        edit(&m, |m| m.clearing = Some(copy_id(1))),
-        "after the commit",
-    );
+    assert_refused(&m, edit(&m, |m| m.clearing = Some(copy_id(1))), "after the commit");
     assert_eq!(m.cleared(copy_id(1)), m);
     // A rewrite that took no block leaves nothing to clear.
     let m = two_runs();
     let m = swap(&m, m.stage(rewrite(6, 6, Tier::Hot, &[run_id(1)], 0, NOW)));
     let committed = m.commit_rewrite(copy_id(6), tally(10), 100, NOW).unwrap();
-    assert_refused(
-        &m,
-        edit(&committed, |m| m.clearing = Some(copy_id(6))),
-        "after the commit",
-    );
+    assert_refused(&m, edit(&committed, |m| m.clearing = Some(copy_id(6))), "after the commit");
 }
 
 #[test]
 fn l2_no_rewrite_takes_inbox_blocks_that_are_being_cleared() {
     let m = clearing();
+    assert_refused(&m, m.stage(rewrite(6, 6, Tier::Hot, &[], 1, NOW)), "must be cleared first");
     assert_refused(
         &m,
-        m.stage(rewrite(6, 6, Tier::Hot, &[], 1, NOW)),
-        "must be cleared first",
-    );
-    assert_refused(
-        &m,
-        m.cleared(copy_id(5))
-            .stage(rewrite(6, 6, Tier::Hot, &[], 1, NOW)),
+        m.cleared(copy_id(5)).stage(rewrite(6, 6, Tier::Hot, &[], 1, NOW)),
         "must be cleared first",
     );
     // Nor in the very swap that commits the rewrite before.
     let m = rewriting();
     let committed = m.commit_rewrite(copy_id(5), tally(30), 300, NOW).unwrap();
-    assert_refused(
-        &m,
-        committed.stage(rewrite(6, 6, Tier::Hot, &[], 1, NOW)),
-        "must be cleared first",
-    );
+    assert_refused(&m, committed.stage(rewrite(6, 6, Tier::Hot, &[], 1, NOW)), "must be cleared first");
     // Runs only, or once it is cleared: fine.
     let m = clearing();
     swap(&m, m.stage(rewrite(6, 6, Tier::Hot, &[run_id(5)], 0, NOW)));
@@ -381,19 +273,10 @@ fn l2_no_rewrite_takes_inbox_blocks_that_are_being_cleared() {
 fn l9_what_is_being_cleared_is_not_forgotten() {
     let m = clearing();
     let m = swap(&m, m.stage(rewrite(6, 6, Tier::Hot, &[run_id(5)], 0, NOW)));
-    let m = swap(
-        &m,
-        m.commit_rewrite(copy_id(6), tally(30), 300, NOW).unwrap(),
-    );
-    assert_eq!(
-        (m.clearing, m.copy(copy_id(5)).unwrap().life),
-        (Some(copy_id(5)), Life::Retired)
-    );
+    let m = swap(&m, m.commit_rewrite(copy_id(6), tally(30), 300, NOW).unwrap());
+    assert_eq!((m.clearing, m.copy(copy_id(5)).unwrap().life), (Some(copy_id(5)), Life::Retired));
     let later = NOW.plus(2 * GRACE_MILLIS);
-    assert_eq!(
-        m.doom(later, |_| true).copy(copy_id(5)).unwrap().life,
-        Life::Retired
-    );
+    assert_eq!(m.doom(later, |_| true).copy(copy_id(5)).unwrap().life, Life::Retired);
     let by_hand = edit(&m, |m| {
         let copy = m.copies.iter_mut().find(|c| c.id == copy_id(5)).unwrap();
         (copy.life, copy.since) = (Life::Doomed, later);
@@ -401,10 +284,7 @@ fn l9_what_is_being_cleared_is_not_forgotten() {
     assert_refused(&m, by_hand, "cleared");
     assert!(m.wake_at().unwrap() <= NOW);
     let m = swap(&m, m.cleared(copy_id(5)));
-    assert_eq!(
-        m.doom(later, |_| true).copy(copy_id(5)).unwrap().life,
-        Life::Doomed
-    );
+    assert_eq!(m.doom(later, |_| true).copy(copy_id(5)).unwrap().life, Life::Doomed);
 }
 
 // What may be relied on.
@@ -413,15 +293,9 @@ fn l9_what_is_being_cleared_is_not_forgotten() {
 fn l4_nothing_is_live_that_was_not_staged() {
     let m = two_runs();
     for life in [Life::Live, Life::Retired, Life::Doomed] {
-        let copy = Copy {
-            life,
-            ..further(6, run_id(1), Tier::Hot, NOW)
-        };
+        let copy = Copy { life, ..further(6, run_id(1), Tier::Hot, NOW) };
         assert_refused(&m, m.stage(copy), "must be staged before");
-        let copy = Copy {
-            life,
-            ..rewrite(6, 6, Tier::Hot, &[], 0, NOW)
-        };
+        let copy = Copy { life, ..rewrite(6, 6, Tier::Hot, &[], 0, NOW) };
         assert_refused(&m, m.stage(copy), "must be staged before");
     }
     assert!(m.commit_copy(copy_id(6), 1, NOW).is_err());
@@ -433,27 +307,13 @@ fn l4_a_swept_writer_cannot_commit() {
     let m = rewriting();
     let m = swap(&m, m.doom(NOW.plus(GRACE_MILLIS), |_| true));
     assert_eq!(m.copy(copy_id(5)).unwrap().life, Life::Doomed);
-    assert!(
-        m.commit_rewrite(copy_id(5), tally(30), 300, NOW)
-            .unwrap_err()
-            .0
-            .contains("no longer staged")
-    );
+    assert!(m.commit_rewrite(copy_id(5), tally(30), 300, NOW).unwrap_err().0.contains("no longer staged"));
     let m = two_runs();
     let m = swap(&m, m.stage(further(6, run_id(2), Tier::Cold, NOW)));
     let m = swap(&m, m.abandon(NOW, |c| c.tier == Tier::Cold));
-    assert!(
-        m.commit_copy(copy_id(6), 1, NOW)
-            .unwrap_err()
-            .0
-            .contains("no longer staged")
-    );
+    assert!(m.commit_copy(copy_id(6), 1, NOW).unwrap_err().0.contains("no longer staged"));
     // Nor by hand, nor once it is forgotten.
-    assert_refused(
-        &m,
-        edit(&m, |m| *life_of(m, 6) = Life::Live),
-        "cannot go from Doomed to Live",
-    );
+    assert_refused(&m, edit(&m, |m| *life_of(m, 6) = Life::Live), "cannot go from Doomed to Live");
     let m = swap(&m, m.forget(copy_id(6)));
     assert!(m.commit_copy(copy_id(6), 1, NOW).is_err());
 }
@@ -500,30 +360,105 @@ fn l4_a_staged_copy_does_not_stand_in_for_a_live_one() {
 #[test]
 fn l4_nothing_is_doomed_in_quarantine() {
     let m = expired();
-    let m = swap(&m, m.quarantined("slot 3 of run 2 has 7 rows of 8", NOW));
+    let m = swap(&m, m.stage(further(6, run_id(2), Tier::Hot, NOW)));
+    let suspect = m.copy(copy_id(6)).unwrap().clone();
+    let m = swap(&m, m.quarantined("slot 3 of run 2 has 7 rows of 8", &suspect, NOW).abandon(NOW, |_| true));
+    assert_eq!(m.wake_at(), Some(NOW.plus(GRACE_MILLIS)));
+    // What was never verified may go.
+    let m = swap(&m, m.forget(copy_id(6)));
     assert_eq!(m.wake_at(), None);
     let later = NOW.plus(2 * GRACE_MILLIS);
-    let doomed = |m: &Manifest| {
-        m.doom(later, |_| true)
-            .copies
-            .iter()
-            .filter(|c| c.life == Life::Doomed)
-            .count()
-    };
+    let doomed =
+        |m: &Manifest| m.doom(later, |_| true).copies.iter().filter(|c| c.life == Life::Doomed).count();
     assert_eq!(doomed(&m), 0);
     let by_hand = edit(&m, |m| {
-        let copy = m
-            .copies
-            .iter_mut()
-            .find(|c| c.life == Life::Retired)
-            .unwrap();
+        let copy = m.copies.iter_mut().find(|c| c.life == Life::Retired).unwrap();
         (copy.life, copy.since) = (Life::Doomed, later);
     });
     assert_refused(&m, by_hand, "quarantine");
-    // A later successful check ends it.
-    let m = swap(&m, m.stage(further(6, run_id(2), Tier::Cold, later)));
-    let m = swap(&m, m.commit_copy(copy_id(6), 1, later).unwrap());
+    // Nor by the very swap that ends it; only from then on.
+    let m = swap(&m, m.stage(further(7, run_id(2), Tier::Cold, later)));
+    let ended = m.commit_copy(copy_id(7), 1, later).unwrap();
+    assert_refused(&m, ended.doom(later, |_| true), "quarantine");
+    let m = swap(&m, ended);
     assert_eq!((m.quarantine.as_ref(), doomed(&m)), (None, 2));
+}
+
+/// Both runs and the inbox are suspect; each until it is read whole.
+#[test]
+fn l4_what_is_suspect_stays_so_until_it_is_read() {
+    let m = rewriting();
+    let suspect = m.staged_rewrite().unwrap().clone();
+    let m = swap(&m, m.quarantined("the digests differ", &suspect, NOW).abandon(NOW, |_| true));
+    let quarantine = m.quarantine.clone().unwrap();
+    assert_eq!((quarantine.runs, quarantine.inbox), (vec![run_id(1), run_id(2)], true));
+    let suspects = |m: &Manifest| m.quarantine.as_ref().map(|q| (q.runs.clone(), q.inbox));
+    // Nobody just ends it, in whole or in part.
+    assert_refused(&m, edit(&m, |m| m.quarantine = None), "in quarantine until it is read whole");
+    for run in [1, 2] {
+        let less = edit(&m, |m| m.quarantine.as_mut().unwrap().runs.retain(|r| *r != run_id(run)));
+        assert_refused(&m, less, "in quarantine until it is read whole");
+    }
+    let less = edit(&m, |m| m.quarantine.as_mut().unwrap().inbox = false);
+    assert_refused(&m, less, "inbox is in quarantine until it is read whole");
+    // A further copy of run 1 shows that run 1 is whole, and says nothing of run 2.
+    let m = swap(&m, m.stage(further(6, run_id(1), Tier::Cold, NOW)));
+    let committed = m.commit_copy(copy_id(6), 1, NOW).unwrap();
+    assert_refused(&m, edit(&committed, |m| m.quarantine = None), "run");
+    let m = swap(&m, committed);
+    assert_eq!(suspects(&m), Some((vec![run_id(2)], true)));
+    // A rewrite that takes run 2 only says nothing of the inbox.
+    let runs_only = swap(&m, m.stage(rewrite(7, 7, Tier::Hot, &[run_id(2)], 0, NOW)));
+    let runs_only = swap(&runs_only, runs_only.commit_rewrite(copy_id(7), tally(20), 1, NOW).unwrap());
+    assert_eq!(suspects(&runs_only), Some((vec![], true)));
+    let m = swap(&m, m.stage(rewrite(7, 7, Tier::Hot, &[run_id(2)], 2, NOW)));
+    let m = swap(&m, m.commit_rewrite(copy_id(7), tally(20), 1, NOW).unwrap());
+    assert_eq!((suspects(&m), m.clearing), (None, Some(copy_id(7))));
+}
+
+/// What another worker finds meanwhile adds to it.
+#[test]
+fn l4_suspicions_add_up() {
+    let m = two_runs();
+    let m = swap(&m, m.stage(further(6, run_id(1), Tier::Hot, NOW)));
+    let m = swap(&m, m.quarantined("run 1", &m.copy(copy_id(6)).unwrap().clone(), NOW));
+    let m = swap(&m, m.stage(rewrite(7, 7, Tier::Hot, &[run_id(1), run_id(2)], 1, NOW)));
+    let m = swap(&m, m.quarantined("all", &m.copy(copy_id(7)).unwrap().clone(), NOW));
+    let mut quarantine = m.quarantine.unwrap();
+    quarantine.runs.sort();
+    assert_eq!((quarantine.runs, quarantine.inbox), (vec![run_id(1), run_id(2)], true));
+}
+
+#[test]
+fn l4_quarantine_keeps_inbox_blocks_and_verified_copies() {
+    // Blocks to clear, and a copy that was doomed before.
+    let m = expired();
+    let m = swap(&m, m.doom(NOW.plus(GRACE_MILLIS), |_| false));
+    let doomed = m.copies.iter().find(|c| c.life == Life::Doomed).unwrap().id;
+    let m = swap(&m, m.stage(rewrite(6, 6, Tier::Cold, &[], 1, NOW)));
+    let m = swap(&m, m.commit_rewrite(copy_id(6), tally(1), 1, NOW).unwrap());
+    let m = swap(&m, m.stage(further(7, run_id(1), Tier::Hot, NOW)));
+    let suspect = m.copy(copy_id(7)).unwrap().clone();
+    let m = swap(&m, m.quarantined("run 1", &suspect, NOW));
+    assert_refused(&m, m.cleared(copy_id(6)), "quarantine");
+    assert_refused(&m, m.forget(doomed), "not deleted in quarantine");
+    let m = swap(&m, m.commit_copy(copy_id(7), 1, NOW).unwrap());
+    assert_eq!(m.quarantine, None);
+    let m = swap(&m, m.cleared(copy_id(6)));
+    swap(&m, m.forget(doomed));
+}
+
+/// Damage in a run that was merged away meanwhile, after it was read whole: nothing is suspect, and above all nothing
+/// that is never read again.
+#[test]
+fn l9_a_replaced_run_is_not_suspect() {
+    let m = two_runs();
+    let m = swap(&m, m.stage(further(6, run_id(2), Tier::Cold, NOW)));
+    let suspect = m.copy(copy_id(6)).unwrap().clone();
+    let m = swap(&m, m.stage(rewrite(5, 5, Tier::Hot, &[run_id(2)], 0, NOW)));
+    let m = swap(&m, m.commit_rewrite(copy_id(5), tally(20), 1, NOW).unwrap());
+    let m = swap(&m, m.quarantined("a slot of run 2", &suspect, NOW));
+    assert_eq!(m.quarantine, None);
 }
 
 // What readers see.
@@ -533,20 +468,14 @@ fn l5_available_needs_a_live_hot_copy_of_every_run() {
     let m = expired();
     assert_refused(&m, m.available(), "available needs a live Hot copy");
     let m = swap(&m, m.restoring());
-    let m = swap(
-        &m,
-        m.stage(further(6, run_id(1), Tier::Hot, NOW))
-            .stage(further(7, run_id(2), Tier::Hot, NOW)),
-    );
+    let m =
+        swap(&m, m.stage(further(6, run_id(1), Tier::Hot, NOW)).stage(further(7, run_id(2), Tier::Hot, NOW)));
     assert_refused(&m, m.available(), "available needs a live Hot copy");
     let m = swap(&m, m.commit_copy(copy_id(6), 1, NOW).unwrap());
     assert_refused(&m, m.available(), "available needs a live Hot copy of run");
     assert_refused(
         &m,
-        m.commit_copy(copy_id(7), 1, NOW)
-            .unwrap()
-            .available()
-            .stage(further(8, run_id(9), Tier::Hot, NOW)),
+        m.commit_copy(copy_id(7), 1, NOW).unwrap().available().stage(further(8, run_id(9), Tier::Hot, NOW)),
         "not listed",
     );
     swap(&m, m.commit_copy(copy_id(7), 1, NOW).unwrap().available());
@@ -579,16 +508,8 @@ fn l5_archiving_one_run_does_not_expire_the_others() {
 #[test]
 fn l5_runs_only_go_when_a_rewrite_takes_their_place() {
     let m = two_runs();
-    assert_refused(
-        &m,
-        edit(&m, |m| drop(m.runs.remove(0))),
-        "may only be replaced by a rewrite",
-    );
-    assert_refused(
-        &m,
-        edit(&m, |m| m.runs.clear()),
-        "may only be replaced by a rewrite",
-    );
+    assert_refused(&m, edit(&m, |m| drop(m.runs.remove(0))), "may only be replaced by a rewrite");
+    assert_refused(&m, edit(&m, |m| m.runs.clear()), "may only be replaced by a rewrite");
     // A rewrite of one drops the other as well.
     let m = swap(&m, m.stage(rewrite(6, 6, Tier::Hot, &[run_id(1)], 0, NOW)));
     let committed = m.commit_rewrite(copy_id(6), tally(10), 1, NOW).unwrap();
@@ -598,9 +519,7 @@ fn l5_runs_only_go_when_a_rewrite_takes_their_place() {
         "may only be replaced by a rewrite",
     );
     // It keeps its input beside the new run.
-    let both = edit(&committed, |new| {
-        new.runs.push(m.run(run_id(1)).unwrap().clone())
-    });
+    let both = edit(&committed, |new| new.runs.push(m.run(run_id(1)).unwrap().clone()));
     refused(&m, both);
     let with_copies = edit(&committed, |new| {
         new.runs.push(m.run(run_id(1)).unwrap().clone());
@@ -609,11 +528,7 @@ fn l5_runs_only_go_when_a_rewrite_takes_their_place() {
     });
     assert_refused(&m, with_copies, "may only be replaced by a rewrite");
     // It drops its input, and lists nothing in its place.
-    assert_refused(
-        &m,
-        edit(&committed, |m| m.runs.retain(|r| r.id != run_id(6))),
-        "is not listed",
-    );
+    assert_refused(&m, edit(&committed, |m| m.runs.retain(|r| r.id != run_id(6))), "is not listed");
     swap(&m, committed);
 }
 
@@ -627,22 +542,14 @@ fn l5_runs_do_not_change() {
         |r| r.tally.users += 1,
     ];
     for change in changes {
-        assert_refused(
-            &m,
-            edit(&m, |m| change(&mut m.runs[0])),
-            "may only be replaced by a rewrite",
-        );
+        assert_refused(&m, edit(&m, |m| change(&mut m.runs[0])), "may only be replaced by a rewrite");
     }
 }
 
 #[test]
 fn l5_new_runs_come_with_their_committed_copy() {
     let m = two_runs();
-    let run = |id| Run {
-        id: run_id(id),
-        slots: one_slot(),
-        tally: tally(1),
-    };
+    let run = |id| Run { id: run_id(id), slots: one_slot(), tally: tally(1) };
     refused(&m, edit(&m, |m| m.runs.push(run(6))));
     // Also where a copy of that run is there, but was not committed now.
     let m = rewriting();
@@ -651,9 +558,7 @@ fn l5_new_runs_come_with_their_committed_copy() {
     let committed = m.commit_rewrite(copy_id(5), tally(30), 300, NOW).unwrap();
     refused(&m, edit(&committed, |m| m.runs.push(run(6))));
     // Its slots are those it was written in.
-    let other = edit(&committed, |m| {
-        m.runs.last_mut().unwrap().slots = four_slots()
-    });
+    let other = edit(&committed, |m| m.runs.last_mut().unwrap().slots = four_slots());
     assert_refused(&m, other, "slots");
     swap(&m, committed);
 }
@@ -663,18 +568,11 @@ fn l5_new_runs_come_with_their_committed_copy() {
 fn l5_copies_are_committed_as_what_they_were_staged_as() {
     let m = two_runs();
     let m = swap(&m, m.stage(further(6, run_id(2), Tier::Cold, NOW)));
-    assert_refused(
-        &m,
-        m.commit_rewrite(copy_id(6), tally(99), 1, NOW).unwrap(),
-        "twice",
-    );
+    assert_refused(&m, m.commit_rewrite(copy_id(6), tally(99), 1, NOW).unwrap(), "twice");
     for inputs in [vec![], vec![run_id(1)]] {
         for inbox_blocks in [0, 1] {
             let m = two_runs();
-            let m = swap(
-                &m,
-                m.stage(rewrite(6, 6, Tier::Hot, &inputs, inbox_blocks, NOW)),
-            );
+            let m = swap(&m, m.stage(rewrite(6, 6, Tier::Hot, &inputs, inbox_blocks, NOW)));
             refused(&m, m.commit_copy(copy_id(6), 1, NOW).unwrap());
         }
     }
@@ -686,29 +584,17 @@ fn l5_copies_of_replaced_runs_do_not_become_live() {
     let m = two_runs();
     let m = swap(
         &m,
-        m.stage(further(6, run_id(2), Tier::Cold, NOW))
-            .stage(rewrite(5, 5, Tier::Hot, &[run_id(2)], 0, NOW)),
+        m.stage(further(6, run_id(2), Tier::Cold, NOW)).stage(rewrite(5, 5, Tier::Hot, &[run_id(2)], 0, NOW)),
     );
     let m = swap(&m, m.commit_rewrite(copy_id(5), tally(20), 1, NOW).unwrap());
-    assert_refused(
-        &m,
-        m.commit_copy(copy_id(6), 1, NOW).unwrap(),
-        "is not listed",
-    );
+    assert_refused(&m, m.commit_copy(copy_id(6), 1, NOW).unwrap(), "is not listed");
     // It can only be given up.
     let m = swap(&m, m.abandon(NOW, |c| c.id == copy_id(6)));
     // And copies of an input that are still live must retire with it.
     let old = two_runs();
-    let old = swap(
-        &old,
-        old.stage(rewrite(5, 5, Tier::Hot, &[run_id(1)], 0, NOW)),
-    );
+    let old = swap(&old, old.stage(rewrite(5, 5, Tier::Hot, &[run_id(1)], 0, NOW)));
     let committed = old.commit_rewrite(copy_id(5), tally(10), 1, NOW).unwrap();
-    assert_refused(
-        &old,
-        edit(&committed, |m| *life_of(m, 3) = Life::Live),
-        "is not listed",
-    );
+    assert_refused(&old, edit(&committed, |m| *life_of(m, 3) = Life::Live), "is not listed");
     assert_eq!(m.copy(copy_id(6)).unwrap().life, Life::Doomed);
 }
 
@@ -716,27 +602,12 @@ fn l5_copies_of_replaced_runs_do_not_become_live() {
 fn l5_swaps_are_of_the_manifest_that_was_read() {
     let old = two_runs();
     for version in [0, old.version, old.version + 2] {
-        let new = Manifest {
-            version,
-            ..old.clone()
-        };
-        assert!(
-            check(&old, &new)
-                .unwrap_err()
-                .0
-                .contains("moves the version by one")
-        );
+        let new = Manifest { version, ..old.clone() };
+        assert!(check(&old, &new).unwrap_err().0.contains("moves the version by one"));
     }
-    let new = Manifest {
-        version: old.version + 1,
-        epoch: old.epoch + 1,
-        ..old.clone()
-    };
+    let new = Manifest { version: old.version + 1, epoch: old.epoch + 1, ..old.clone() };
     assert!(check(&old, &new).unwrap_err().0.contains("keeps the epoch"));
-    let new = Manifest {
-        version: old.version + 1,
-        ..old.clone()
-    };
+    let new = Manifest { version: old.version + 1, ..old.clone() };
     assert_eq!(check(&old, &new), Ok(()));
     assert_eq!(old.state, DataState::Available);
 }
@@ -749,34 +620,16 @@ fn a_manifest_is_bounded() {
         m = swap(&m, m.commit_rewrite(copy_id(i), tally(1), 1, NOW).unwrap());
     }
     let full = swap(&m, m.stage(rewrite(100, 100, Tier::Hot, &[], 0, NOW)));
-    assert_refused(
-        &full,
-        full.commit_rewrite(copy_id(100), tally(1), 1, NOW).unwrap(),
-        "64 runs",
-    );
+    assert_refused(&full, full.commit_rewrite(copy_id(100), tally(1), 1, NOW).unwrap(), "64 runs");
     // Merging makes room.
     let inputs: Vec<RunId> = m.runs.iter().map(|r| r.id).collect();
     let merging = swap(&m, m.stage(rewrite(100, 100, Tier::Hot, &inputs, 0, NOW)));
     assert_eq!(
-        swap(
-            &merging,
-            merging
-                .commit_rewrite(copy_id(100), tally(64), 1, NOW)
-                .unwrap()
-        )
-        .runs
-        .len(),
+        swap(&merging, merging.commit_rewrite(copy_id(100), tally(64), 1, NOW).unwrap()).runs.len(),
         1
     );
     for i in MAX_RUNS..MAX_COPIES {
-        m = swap(
-            &m,
-            m.stage(further(1_000 + i as u64, run_id(0), Tier::Cold, NOW)),
-        );
+        m = swap(&m, m.stage(further(1_000 + i as u64, run_id(0), Tier::Cold, NOW)));
     }
-    assert_refused(
-        &m,
-        m.stage(further(9_999, run_id(0), Tier::Cold, NOW)),
-        "256 copies",
-    );
+    assert_refused(&m, m.stage(further(9_999, run_id(0), Tier::Cold, NOW)), "256 copies");
 }

@@ -1,7 +1,7 @@
 //! Packing runs: blocks tile their slot, and nothing is missing from it unnoticed.
 
 use crate::support::{
-    Random, assert_well_formed, cases, ids, merged, model, pack, read_slot, rows_of, sort_by_hash,
+    Random, TWINS, assert_well_formed, cases, ids, merged, model, pack, read_slot, rows_of, sort_by_hash,
     users,
 };
 use proptest::prelude::*;
@@ -16,30 +16,18 @@ use std::ops::RangeInclusive;
 /// Asserts that blocks tile a slot, hold `rows` and nothing else, and that each user is found where its hash says.
 fn assert_tiles(hashes: &RangeInclusive<u64>, limit: usize, blocks: &[Packed], rows: &Rows) {
     let start = Position::at(*hashes.start());
-    assert_eq!(
-        blocks.first().map(|b| b.cover.start),
-        (!rows.is_empty()).then_some(start)
-    );
+    assert_eq!(blocks.first().map(|b| b.cover.start), (!rows.is_empty()).then_some(start));
     assert_eq!(blocks.last().and_then(|b| b.cover.next), None);
     for pair in blocks.windows(2) {
         assert_eq!(pair[0].cover.next, Some(pair[1].cover.start));
         assert!(pair[0].cover.start.to_key() < pair[1].cover.start.to_key());
     }
     for packed in blocks {
-        assert!(
-            packed.bytes.len() <= limit,
-            "{} bytes of {limit}",
-            packed.bytes.len()
-        );
+        assert!(packed.bytes.len() <= limit, "{} bytes of {limit}", packed.bytes.len());
         let block = decode(&packed.bytes).unwrap();
         assert_eq!(block.cover, Some(packed.cover));
         assert_well_formed(&block.rows);
-        assert!(
-            block
-                .rows
-                .iter()
-                .all(|u| packed.cover.covers(u.hash) && hashes.contains(&u.hash))
-        );
+        assert!(block.rows.iter().all(|u| packed.cover.covers(u.hash) && hashes.contains(&u.hash)));
     }
     if !rows.is_empty() {
         assert_eq!(read_slot(start, blocks).as_ref(), Some(&model(rows)));
@@ -49,18 +37,9 @@ fn assert_tiles(hashes: &RangeInclusive<u64>, limit: usize, blocks: &[Packed], r
 /// What a reader of one user sees: the last block that starts at or before the user's hash, with its whole chain.
 fn look_up(blocks: &[Packed], id: &[u8]) -> Option<(Vec<u8>, crate::support::UserModel)> {
     let hash = user_hash(id);
-    let key = Position {
-        hash,
-        ordinal: u32::MAX,
-    }
-    .to_key();
-    let at = blocks
-        .partition_point(|b| b.cover.start.to_key() <= key)
-        .checked_sub(1)?;
-    let chain = Position {
-        ordinal: 0,
-        ..blocks[at].cover.start
-    };
+    let key = Position { hash, ordinal: u32::MAX }.to_key();
+    let at = blocks.partition_point(|b| b.cover.start.to_key() <= key).checked_sub(1)?;
+    let chain = Position { ordinal: 0, ..blocks[at].cover.start };
     let first = blocks.iter().position(|b| b.cover.start == chain)?;
     let mut check = CoverCheck::from(chain);
     for packed in &blocks[first..] {
@@ -100,11 +79,7 @@ proptest! {
 }
 
 fn received(at: i64) -> [Row; 1] {
-    [Row {
-        facet: 0,
-        first_at: at,
-        last_at: at,
-    }]
+    [Row { facet: 0, first_at: at, last_at: at }]
 }
 
 /// `n` users in ledger order, one row each.
@@ -113,16 +88,10 @@ fn many(n: u64, id: impl Fn(u64) -> Vec<u8>) -> Rows {
     ids.sort_by_cached_key(|id| (user_hash(id), id.clone()));
     ids.dedup();
     let mut random = Random(3);
-    let mut rows = Rows::with_facets(vec![Facet {
-        channel: Some(Channel::Email),
-        ..Facet::of(Kind::Received)
-    }]);
+    let mut rows =
+        Rows::with_facets(vec![Facet { channel: Some(Channel::Email), ..Facet::of(Kind::Received) }]);
     for id in ids {
-        rows.push(
-            user_hash(&id),
-            &id,
-            &received(1_763_000_000_000 + random.below(86_400_000) as i64),
-        );
+        rows.push(user_hash(&id), &id, &received(1_763_000_000_000 + random.below(86_400_000) as i64));
     }
     rows
 }
@@ -132,29 +101,10 @@ fn blocks_are_dense() {
     let mut random = Random(1);
     let seeds: Vec<u64> = (0..60_000).map(|_| random.bits()).collect();
     let shapes: [(&str, Rows); 4] = [
-        (
-            "numbers",
-            many(60_000, |i| {
-                format!("user-{}", seeds[i as usize] % 9_000_000).into_bytes()
-            }),
-        ),
+        ("numbers", many(60_000, |i| format!("user-{}", seeds[i as usize] % 9_000_000).into_bytes())),
         ("uuids", many(60_000, |i| Random(seeds[i as usize]).uuid())),
-        (
-            "mails",
-            many(60_000, |i| {
-                format!("{:x}@example.com", seeds[i as usize]).into_bytes()
-            }),
-        ),
-        (
-            "mixed",
-            many(60_000, |i| {
-                if i % 2 == 0 {
-                    i.to_string().into_bytes()
-                } else {
-                    Random(i).uuid()
-                }
-            }),
-        ),
+        ("mails", many(60_000, |i| format!("{:x}@example.com", seeds[i as usize]).into_bytes())),
+        ("mixed", many(60_000, |i| if i % 2 == 0 { i.to_string().into_bytes() } else { Random(i).uuid() })),
     ];
     for (name, rows) in shapes {
         for limit in [4_096, 32_640] {
@@ -162,16 +112,8 @@ fn blocks_are_dense() {
             assert_tiles(&(0..=u64::MAX), limit, &blocks, &rows);
             let bytes: usize = blocks.iter().map(|b| b.bytes.len()).sum();
             let fill = bytes as f64 / (blocks.len() * limit) as f64;
-            println!(
-                "{name}, {limit}: {} blocks, {:.1} % full",
-                blocks.len(),
-                fill * 100.0
-            );
-            assert!(
-                fill >= 0.9,
-                "{name}, {limit}: blocks are {:.1} % full",
-                fill * 100.0
-            );
+            println!("{name}, {limit}: {} blocks, {:.1} % full", blocks.len(), fill * 100.0);
+            assert!(fill >= 0.9, "{name}, {limit}: blocks are {:.1} % full", fill * 100.0);
         }
     }
 }
@@ -189,28 +131,15 @@ fn uneven_users_are_dense_too() {
         .collect();
     let mut uneven = Rows::with_facets(rows.facets.clone());
     for user in rows.iter() {
-        let n = if random.below(50) == 0 {
-            1 + random.below(200)
-        } else {
-            1 + random.below(3)
-        };
-        let of: Vec<Row> = (0..n as u32)
-            .map(|facet| Row {
-                facet,
-                ..user.rows[0]
-            })
-            .collect();
+        let n = if random.below(50) == 0 { 1 + random.below(200) } else { 1 + random.below(3) };
+        let of: Vec<Row> = (0..n as u32).map(|facet| Row { facet, ..user.rows[0] }).collect();
         uneven.push(user.hash, user.id, &of);
     }
     let blocks = pack(0, 32_640, &uneven);
     assert_tiles(&(0..=u64::MAX), 32_640, &blocks, &uneven);
     let bytes: usize = blocks.iter().map(|b| b.bytes.len()).sum();
     let fill = bytes as f64 / (blocks.len() * 32_640) as f64;
-    println!(
-        "uneven: {} blocks, {:.1} % full",
-        blocks.len(),
-        fill * 100.0
-    );
+    println!("uneven: {} blocks, {:.1} % full", blocks.len(), fill * 100.0);
     assert!(fill >= 0.9, "blocks are {:.1} % full", fill * 100.0);
 }
 
@@ -220,26 +149,14 @@ fn with_giants(giants: &[u64], facets: u32) -> Rows {
     let mut rows = Rows::with_facets(small.facets.clone());
     let aliases = (0..u64::from(facets)).map(|i| Facet {
         channel: Some(Channel::Email),
-        alias: Some(
-            format!(
-                "https://example.com/{:x}{:x}",
-                Random(i).bits(),
-                Random(!i).bits()
-            )
-            .into(),
-        ),
+        alias: Some(format!("https://example.com/{:x}{:x}", Random(i).bits(), Random(!i).bits()).into()),
         ..Facet::of(Kind::Clicked)
     });
     rows.facets.extend(aliases);
     for (i, user) in small.iter().enumerate() {
         if giants.contains(&(i as u64)) {
-            let all: Vec<Row> = (0..=facets)
-                .map(|facet| Row {
-                    facet,
-                    first_at: i64::from(facet),
-                    last_at: 5_000,
-                })
-                .collect();
+            let all: Vec<Row> =
+                (0..=facets).map(|facet| Row { facet, first_at: i64::from(facet), last_at: 5_000 }).collect();
             rows.push(user.hash, user.id, &all);
         } else {
             rows.push(user.hash, user.id, user.rows);
@@ -250,13 +167,7 @@ fn with_giants(giants: &[u64], facets: u32) -> Rows {
 
 #[test]
 fn a_user_with_thousands_of_facets_is_a_chain() {
-    for giants in [
-        vec![0],
-        vec![1_500],
-        vec![2_999],
-        vec![0, 1, 2_998, 2_999],
-        vec![700, 701],
-    ] {
+    for giants in [vec![0], vec![1_500], vec![2_999], vec![0, 1, 2_998, 2_999], vec![700, 701]] {
         let rows = with_giants(&giants, 4_000);
         for limit in [4_096, 32_640] {
             let blocks = pack(0, limit, &rows);
@@ -264,11 +175,7 @@ fn a_user_with_thousands_of_facets_is_a_chain() {
             assert!(blocks.iter().any(|b| b.cover.is_continued()));
             for giant in &giants {
                 let user = rows.user(*giant as usize);
-                assert_eq!(
-                    look_up(&blocks, user.id).unwrap().1.len(),
-                    user.rows.len(),
-                    "giant {giant}"
-                );
+                assert_eq!(look_up(&blocks, user.id).unwrap().1.len(), user.rows.len(), "giant {giant}");
             }
         }
     }
@@ -280,37 +187,18 @@ fn the_longest_rows_fit() {
     let facets = (0..500u32).map(|i| {
         let long = |max: usize| -> Option<Box<str>> {
             let mut random = Random(u64::from(i) ^ max as u64);
-            Some(
-                (0..max)
-                    .map(|_| char::from(b'!' + random.below(90) as u8))
-                    .collect::<String>()
-                    .into(),
-            )
+            Some((0..max).map(|_| char::from(b'!' + random.below(90) as u8)).collect::<String>().into())
         };
-        Facet {
-            variant: long(128),
-            step: long(128),
-            alias: long(256),
-            ..Facet::of(Kind::Clicked)
-        }
+        Facet { variant: long(128), step: long(128), alias: long(256), ..Facet::of(Kind::Clicked) }
     });
     let mut rows = Rows::with_facets(facets.collect());
-    let mut ids: Vec<Vec<u8>> = (0..20u64)
-        .map(|i| {
-            (0..512)
-                .map(|k| Random(i << 32 | k).below(256) as u8)
-                .collect()
-        })
-        .collect();
+    let mut ids: Vec<Vec<u8>> =
+        (0..20u64).map(|i| (0..512).map(|k| Random(i << 32 | k).below(256) as u8).collect()).collect();
     ids.sort_by_key(|id| user_hash(id));
     for (i, id) in ids.iter().enumerate() {
         let n = [1, 500, 2, 60][i % 4];
         let of: Vec<Row> = (0..n)
-            .map(|facet| Row {
-                facet,
-                first_at: i64::MIN + 1,
-                last_at: i64::MAX - i64::from(facet),
-            })
+            .map(|facet| Row { facet, first_at: i64::MIN + 1, last_at: i64::MAX - i64::from(facet) })
             .collect();
         rows.push(user_hash(id), id, &of);
     }
@@ -322,9 +210,7 @@ fn the_longest_rows_fit() {
 /// Many users with long ids that differ in a number only: tiny encoded, large decoded.
 #[test]
 fn l5_run_blocks_hold_no_more_id_bytes_than_can_be_read() {
-    let mut ids: Vec<Vec<u8>> = (0..40_000)
-        .map(|i| format!("{}{i}", "p".repeat(505)).into_bytes())
-        .collect();
+    let mut ids: Vec<Vec<u8>> = (0..40_000).map(|i| format!("{}{i}", "p".repeat(505)).into_bytes()).collect();
     ids.sort_by_cached_key(|id| user_hash(id));
     let mut rows = Rows::with_facets(vec![Facet::of(Kind::Control)]);
     for id in ids {
@@ -338,19 +224,13 @@ fn l5_run_blocks_hold_no_more_id_bytes_than_can_be_read() {
 /// Every block left out, doubled, or changed for any other.
 #[test]
 fn l5_missing_doubled_and_swapped_blocks_are_noticed() {
-    for (rows, limit) in [
-        (many(6_000, |i| i.to_string().into_bytes()), 4_096),
-        (with_giants(&[0, 1_500, 2_999], 800), 16_384),
-    ] {
+    for (rows, limit) in
+        [(many(6_000, |i| i.to_string().into_bytes()), 4_096), (with_giants(&[0, 1_500, 2_999], 800), 16_384)]
+    {
         // What a block holds does not matter here, and is left out for speed.
         let packed = pack(0, limit, &rows);
-        let blocks: Vec<Block> = packed
-            .iter()
-            .map(|b| Block {
-                rows: Rows::default(),
-                cover: Some(b.cover),
-            })
-            .collect();
+        let blocks: Vec<Block> =
+            packed.iter().map(|b| Block { rows: Rows::default(), cover: Some(b.cover) }).collect();
         let is_whole = |start: u64, mut blocks: &mut dyn Iterator<Item = &Block>| {
             let mut check = CoverCheck::from(Position::at(start));
             (&mut blocks).all(|b| check.take(b.clone()).is_ok()) && check.is_complete()
@@ -361,10 +241,7 @@ fn l5_missing_doubled_and_swapped_blocks_are_noticed() {
         for i in 0..blocks.len() {
             let (before, after) = blocks.split_at(i);
             assert!(!is_whole(0, &mut before.iter()), "blocks end at {i}");
-            assert!(
-                !is_whole(0, &mut before.iter().chain(&after[1..])),
-                "block {i} is missing"
-            );
+            assert!(!is_whole(0, &mut before.iter().chain(&after[1..])), "block {i} is missing");
             assert!(
                 !is_whole(0, &mut before.iter().chain(&after[..1]).chain(after)),
                 "block {i} is there twice"
@@ -398,15 +275,40 @@ fn l5_missing_doubled_and_swapped_blocks_are_noticed() {
 fn l5_inbox_blocks_are_no_blocks_of_runs() {
     let rows = rows_of(&merged([]));
     let inbox = rekindle_domain::block::encode(&rows, 0..0, None);
-    assert!(
-        CoverCheck::from(Position::at(0))
-            .take(decode(&inbox).unwrap())
-            .is_err()
-    );
+    assert!(CoverCheck::from(Position::at(0)).take(decode(&inbox).unwrap()).is_err());
 }
 
 #[test]
 fn an_empty_slot_has_no_block() {
     assert!(pack(0, 4_096, &Rows::default()).is_empty());
     assert!(!CoverCheck::from(Position::at(0)).is_complete());
+}
+
+/// However many users come before: those of one hash are never parted, neither by the end of a block nor in a chain.
+#[test]
+fn l5_users_of_one_hash_are_found_together() {
+    let hash = user_hash(TWINS[0]);
+    let before = many(4_000, |i| i.to_string().into_bytes());
+    let after = before.iter().position(|u| u.hash > hash).unwrap();
+    assert!(after > 400);
+    let facets: Vec<Facet> =
+        (0..60).map(|conversion| Facet { conversion, ..Facet::of(Kind::Converted) }).collect();
+    let rows_of_twin: Vec<Row> = (0..60)
+        .map(|facet| Row { facet, first_at: i64::from(facet) << 20, last_at: i64::MAX >> 9 })
+        .collect();
+    for skipped in (0..400).step_by(3) {
+        let mut rows = Rows::with_facets(facets.clone());
+        let mut used = before.clone();
+        used.facets = facets.clone();
+        rows.extend_from(&used, skipped..after);
+        for twin in TWINS {
+            rows.push(hash, twin, &rows_of_twin);
+        }
+        rows.extend_from(&used, after..used.len());
+        let blocks = pack(0, 4_096, &rows);
+        assert_tiles(&(0..=u64::MAX), 4_096, &blocks, &rows);
+        for twin in TWINS {
+            assert_eq!(look_up(&blocks, twin).map(|(_, f)| f.len()), Some(60), "{skipped}");
+        }
+    }
 }

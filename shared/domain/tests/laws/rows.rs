@@ -1,11 +1,11 @@
 //! Rows merge the same in whatever order they come, however often.
 
 use crate::support::{
-    Model, assert_well_formed, cases, facet, merged, model, rows_of, rows_over, sort_by_hash, users,
+    Model, TWINS, assert_well_formed, cases, facet, merged, model, rows_of, rows_over, sort_by_hash, users,
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 use rekindle_domain::{
-    facet::Facet,
+    facet::{Facet, Kind},
     merge::Merge,
     rows::{Row, Rows, normalize, user_hash},
 };
@@ -14,11 +14,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 const ALL: RangeInclusive<u64> = 0..=u64::MAX;
 
 fn row() -> impl Strategy<Value = Row> {
-    (any::<i64>(), any::<i64>()).prop_map(|(a, b)| Row {
-        facet: 0,
-        first_at: a.min(b),
-        last_at: a.max(b),
-    })
+    (any::<i64>(), any::<i64>()).prop_map(|(a, b)| Row { facet: 0, first_at: a.min(b), last_at: a.max(b) })
 }
 
 fn with(mut a: Row, b: Row) -> Row {
@@ -54,34 +50,23 @@ proptest! {
 
 /// Batches that overlap: each takes some of the users, and some of their rows, at times of its own.
 fn batches() -> impl Strategy<Value = Vec<Model>> {
-    (
-        users(25),
-        vec(
-            vec((any::<Index>(), any::<u8>(), -1_000i64..1_000), 0..30),
-            1..6,
-        ),
-    )
-        .prop_map(|(users, picks)| {
+    (users(25), vec(vec((any::<Index>(), any::<u8>(), -1_000i64..1_000), 0..30), 1..6)).prop_map(
+        |(users, picks)| {
             let batch = |picks: Vec<(Index, u8, i64)>| -> Model {
                 let mut batch: BTreeMap<Vec<u8>, BTreeMap<Facet, (i64, i64)>> = BTreeMap::new();
                 for (index, mask, shift) in picks {
                     let (id, facets) = &users[index.index(users.len())];
-                    let kept = facets
-                        .iter()
-                        .enumerate()
-                        .filter(|(i, _)| *i == 0 || mask >> i & 1 == 1);
+                    let kept = facets.iter().enumerate().filter(|(i, _)| *i == 0 || mask >> i & 1 == 1);
                     let at = |(first, last): &(i64, i64)| {
                         (first.saturating_add(shift), last.saturating_add(shift))
                     };
-                    batch.insert(
-                        id.clone(),
-                        kept.map(|(_, (f, times))| (f.clone(), at(times))).collect(),
-                    );
+                    batch.insert(id.clone(), kept.map(|(_, (f, times))| (f.clone(), at(times))).collect());
                 }
                 batch.into_iter().collect()
             };
             picks.into_iter().map(batch).collect()
-        })
+        },
+    )
 }
 
 /// The rows of batches, with dictionaries that differ from batch to batch.
@@ -89,20 +74,11 @@ fn as_rows(batches: &[Model], unused: &[Facet]) -> Vec<Rows> {
     let reversed = |batch: &Model| {
         let mut facets = rows_of(batch).facets;
         facets.reverse();
-        facets.extend(
-            unused
-                .iter()
-                .filter(|f| !batch.iter().any(|(_, of)| of.contains_key(f)))
-                .cloned(),
-        );
+        facets.extend(unused.iter().filter(|f| !batch.iter().any(|(_, of)| of.contains_key(f))).cloned());
         facets.dedup();
         rows_over(facets, batch)
     };
-    batches
-        .iter()
-        .enumerate()
-        .map(|(i, b)| if i % 2 == 0 { rows_of(b) } else { reversed(b) })
-        .collect()
+    batches.iter().enumerate().map(|(i, b)| if i % 2 == 0 { rows_of(b) } else { reversed(b) }).collect()
 }
 
 /// Runs a merge over streams in ledger order, fed `cut` users at a time, and gathers what it says of each user.
@@ -125,8 +101,7 @@ fn stream(streams: &[Rows], cut: usize) -> Model {
         if let Some(group) = merge.next_group() {
             let parts = group.parts().map(|(stream, rows, user)| {
                 assert!(
-                    stream < streams.len()
-                        && (user.hash, user.id) == (group.user().hash, group.user().id)
+                    stream < streams.len() && (user.hash, user.id) == (group.user().hash, group.user().id)
                 );
                 let mut one = Rows::with_facets(rows.facets.clone());
                 one.push(user.hash, user.id, user.rows);
@@ -211,5 +186,30 @@ proptest! {
             prop_assert_eq!(&rows.all_rows()[rows.row_start(at)..rows.row_start(at + 1)], rows.user(at).rows);
             prop_assert_eq!(rows.hash(at), rows.user(at).hash);
         }
+    }
+}
+
+/// Users of one hash are told apart by their ids, and stand in their order.
+#[test]
+fn users_of_one_hash_stay_apart() {
+    assert_eq!(user_hash(TWINS[0]), user_hash(TWINS[1]));
+    let row = |at: i64| BTreeMap::from([(Facet::of(Kind::Received), (at, at))]);
+    let twin = |i: usize, at: i64| (TWINS[i].to_vec(), row(at));
+    let batches = [vec![twin(1, 5)], vec![twin(0, 7), twin(1, 8)], vec![twin(0, 9)], vec![twin(1, 2)]];
+    let rows = as_rows(&batches, &[]);
+    let expected: Model = vec![
+        (TWINS[0].to_vec(), BTreeMap::from([(Facet::of(Kind::Received), (7, 9))])),
+        (TWINS[1].to_vec(), BTreeMap::from([(Facet::of(Kind::Received), (2, 8))])),
+    ];
+    let gathered = Rows::gather(&rows, ALL);
+    assert_eq!(model(&gathered), expected);
+    assert_eq!(stream(&rows, 1), expected);
+    assert_eq!(stream(&rows, 2), expected);
+    let hash = user_hash(TWINS[0]);
+    for (range, n) in [(hash..=hash, 2), (0..=hash - 1, 0), (hash + 1..=u64::MAX, 0)] {
+        assert_eq!(Rows::gather(&rows, range.clone()).len(), n);
+        let mut restricted = gathered.clone();
+        restricted.restrict(&range);
+        assert_eq!(restricted.len(), n);
     }
 }

@@ -21,14 +21,8 @@ fn facets() -> Vec<Facet> {
     for variant in ["A", "B"] {
         out.push(of(Kind::Received, variant));
         out.push(of(Kind::Opened, variant));
-        out.push(Facet {
-            machine: true,
-            ..of(Kind::Opened, variant)
-        });
-        out.push(Facet {
-            alias: Some("call-to-action".into()),
-            ..of(Kind::Clicked, variant)
-        });
+        out.push(Facet { machine: true, ..of(Kind::Opened, variant) });
+        out.push(Facet { alias: Some("call-to-action".into()), ..of(Kind::Clicked, variant) });
     }
     out
 }
@@ -36,21 +30,13 @@ fn facets() -> Vec<Facet> {
 type Users = BTreeMap<Vec<u8>, BTreeMap<u32, (i64, i64)>>;
 
 fn add(users: &mut Users, id: Vec<u8>, facet: u32, at: i64) {
-    let times = users
-        .entry(id)
-        .or_default()
-        .entry(facet)
-        .or_insert((at, at));
+    let times = users.entry(id).or_default().entry(facet).or_insert((at, at));
     *times = (times.0.min(at), times.1.max(at));
 }
 
 /// A facet: `received` in eight of ten cases, else an open or a click.
 fn draw(random: &mut Random) -> u32 {
-    let kind = if random.below(10) < 8 {
-        0
-    } else {
-        1 + random.below(3) as u32
-    };
+    let kind = if random.below(10) < 8 { 0 } else { 1 + random.below(3) as u32 };
     random.below(2) as u32 * 4 + kind
 }
 
@@ -61,11 +47,7 @@ fn rows(users: &Users, key: impl Fn(&[u8]) -> (u64, usize)) -> Rows {
     for id in order {
         let of: Vec<Row> = users[id]
             .iter()
-            .map(|(f, (first_at, last_at))| Row {
-                facet: *f,
-                first_at: *first_at,
-                last_at: *last_at,
-            })
+            .map(|(f, (first_at, last_at))| Row { facet: *f, first_at: *first_at, last_at: *last_at })
             .collect();
         out.push(user_hash(id), id, &of);
     }
@@ -79,10 +61,7 @@ fn numbered(random: &mut Random) -> Vec<u8> {
 fn report(what: &str, bytes: usize, rows: usize, target: f64) {
     let each = bytes as f64 / rows as f64;
     println!("{what}: {each:.2} bytes a row (at most {target})");
-    assert!(
-        each <= target,
-        "{what}: {each:.2} bytes a row, more than {target}"
-    );
+    assert!(each <= target, "{what}: {each:.2} bytes a row, more than {target}");
 }
 
 /// Batches of 500 interactions within a minute, as ingest appends them.
@@ -96,25 +75,13 @@ fn inbox_blocks_are_small() {
                 let mut users = Users::new();
                 for _ in 0..500 {
                     let facet = if is_mixed { draw(&mut random) } else { 0 };
-                    add(
-                        &mut users,
-                        id(&mut random),
-                        facet,
-                        NOW + random.below(60_000) as i64,
-                    );
+                    add(&mut users, id(&mut random), facet, NOW + random.below(60_000) as i64);
                 }
                 let rows = rows(&users, |id| (0, id.len()));
                 bytes += encode(&rows, 0..rows.len(), None).len();
                 count += rows.row_count();
             }
-            let what = format!(
-                "inbox, {what}, {}",
-                if is_mixed {
-                    "8 facets"
-                } else {
-                    "received only"
-                }
-            );
+            let what = format!("inbox, {what}, {}", if is_mixed { "8 facets" } else { "received only" });
             report(&what, bytes, count, target);
         };
         measure("random UUIDs", 20.0, &Random::uuid);
@@ -137,12 +104,7 @@ fn measure_hot(
             continue;
         }
         for facet in [vec![0], more(&mut random)].concat() {
-            add(
-                &mut users,
-                id.clone(),
-                facet,
-                NOW + random.below(86_400_000) as i64,
-            );
+            add(&mut users, id.clone(), facet, NOW + random.below(86_400_000) as i64);
         }
     }
     let rows = rows(&users, |id| (user_hash(id), 0));
@@ -152,20 +114,11 @@ fn measure_hot(
 
 #[test]
 fn hot_blocks_are_small() {
-    measure_hot(
-        "random UUIDs, received only",
-        20.0,
-        &Random::uuid,
-        |_| vec![],
-    );
+    measure_hot("random UUIDs, received only", 20.0, &Random::uuid, |_| vec![]);
     measure_hot("user-1234567, received only", 7.5, &numbered, |_| vec![]);
     // A quarter of the users open or click as well.
     let more = |random: &mut Random| {
-        if random.below(4) == 0 {
-            vec![1 + random.below(3) as u32]
-        } else {
-            vec![]
-        }
+        if random.below(4) == 0 { vec![1 + random.below(3) as u32] } else { vec![] }
     };
     measure_hot("random UUIDs, 4 facets", 20.0, &Random::uuid, more);
     measure_hot("user-1234567, 4 facets", 7.5, &numbered, more);
@@ -175,24 +128,10 @@ fn hot_blocks_are_small() {
 #[test]
 fn repeated_interactions_cost_a_second_time() {
     let again = |random: &mut Random| {
-        if random.below(5) == 0 {
-            vec![0]
-        } else {
-            vec![]
-        }
+        if random.below(5) == 0 { vec![0] } else { vec![] }
     };
-    measure_hot(
-        "random UUIDs, a fifth received twice",
-        23.5,
-        &Random::uuid,
-        again,
-    );
-    measure_hot(
-        "user-1234567, a fifth received twice",
-        10.5,
-        &numbered,
-        again,
-    );
+    measure_hot("random UUIDs, a fifth received twice", 23.5, &Random::uuid, again);
+    measure_hot("user-1234567, a fifth received twice", 10.5, &numbered, again);
 }
 
 /// Far from filling it, though: a batch of one costs as much as item-per-event does.

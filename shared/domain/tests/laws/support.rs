@@ -12,12 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// No file remembers failures: what fails is printed whole, and belongs into a test of its own.
 pub fn cases(n: u32) -> ProptestConfig {
     let times = option_env!("REKINDLE_LAWS").and_then(|t| t.parse().ok());
-    ProptestConfig {
-        cases: n * times.unwrap_or(1),
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases: n * times.unwrap_or(1), failure_persistence: None, ..ProptestConfig::default() }
 }
+
+/// Two ids with one hash, in ledger order. It took some ten thousand million tries to find them.
+pub const TWINS: [&[u8]; 2] = [b"u6f99c844441237c3", b"ue9d077ddf4b65ec6"];
 
 /// First and last time, by facet.
 pub type UserModel = BTreeMap<Facet, (i64, i64)>;
@@ -27,18 +26,9 @@ pub type Model = Vec<(Vec<u8>, UserModel)>;
 /// What `rows` hold, in their order, independent of their dictionary.
 pub fn model(rows: &Rows) -> Model {
     let user_model = |rows: &Rows, of: &[Row]| -> UserModel {
-        of.iter()
-            .map(|r| {
-                (
-                    rows.facets[r.facet as usize].clone(),
-                    (r.first_at, r.last_at),
-                )
-            })
-            .collect()
+        of.iter().map(|r| (rows.facets[r.facet as usize].clone(), (r.first_at, r.last_at))).collect()
     };
-    rows.iter()
-        .map(|u| (u.id.to_vec(), user_model(rows, u.rows)))
-        .collect()
+    rows.iter().map(|u| (u.id.to_vec(), user_model(rows, u.rows))).collect()
 }
 
 /// Several models as one, in ledger order: the oracle of every merge.
@@ -51,9 +41,7 @@ pub fn merged(models: impl IntoIterator<Item = Model>) -> Model {
             *row = (row.0.min(first), row.1.max(last));
         }
     }
-    all.into_iter()
-        .map(|((_, id), facets)| (id, facets))
-        .collect()
+    all.into_iter().map(|((_, id), facets)| (id, facets)).collect()
 }
 
 /// Asserts what every [`Rows`] promises: true hashes, rows sorted by facet without repetition, times in order.
@@ -61,16 +49,8 @@ pub fn assert_well_formed(rows: &Rows) {
     for user in rows.iter() {
         assert_eq!(user.hash, user_hash(user.id));
         assert!(!user.rows.is_empty(), "a user without rows");
-        assert!(
-            user.rows.windows(2).all(|w| w[0].facet < w[1].facet),
-            "rows out of order: {:?}",
-            user.rows
-        );
-        assert!(
-            user.rows
-                .iter()
-                .all(|r| r.first_at <= r.last_at && (r.facet as usize) < rows.facets.len())
-        );
+        assert!(user.rows.windows(2).all(|w| w[0].facet < w[1].facet), "rows out of order: {:?}", user.rows);
+        assert!(user.rows.iter().all(|r| r.first_at <= r.last_at && (r.facet as usize) < rows.facets.len()));
     }
 }
 
@@ -81,11 +61,7 @@ pub fn rows_over(facets: Vec<Facet>, users: &Model) -> Rows {
     for (id, of) in users {
         let mut rows: Vec<Row> = of
             .iter()
-            .map(|(f, (first_at, last_at))| Row {
-                facet: numbers[f],
-                first_at: *first_at,
-                last_at: *last_at,
-            })
+            .map(|(f, (first_at, last_at))| Row { facet: numbers[f], first_at: *first_at, last_at: *last_at })
             .collect();
         normalize(&mut rows);
         out.push(user_hash(id), id, &rows);
@@ -122,81 +98,42 @@ fn text(max: usize) -> impl Strategy<Value = Option<Box<str>>> {
 pub fn facet() -> impl Strategy<Value = Facet> {
     let channel = prop_oneof![Just(None), select(Channel::ALL.to_vec()).prop_map(Some)];
     let texts = (text(128), text(128), text(256));
-    (
-        select(Kind::ALL.to_vec()),
-        channel,
-        any::<bool>(),
-        prop_oneof![3 => Just(0u8), 1 => any::<u8>()],
-        texts,
-    )
-        .prop_map(
-            |(kind, channel, machine, conversion, (variant, step, alias))| Facet {
-                kind,
-                channel,
-                machine,
-                conversion,
-                variant,
-                step,
-                alias,
-            },
-        )
+    (select(Kind::ALL.to_vec()), channel, any::<bool>(), prop_oneof![3 => Just(0u8), 1 => any::<u8>()], texts)
+        .prop_map(|(kind, channel, machine, conversion, (variant, step, alias))| Facet {
+            kind,
+            channel,
+            machine,
+            conversion,
+            variant,
+            step,
+            alias,
+        })
 }
 
 fn uuid(bits: u128) -> String {
     let hex = format!("{bits:032x}");
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 fn id_styles() -> Vec<BoxedStrategy<Vec<u8>>> {
     let bytes = |s: String| s.into_bytes();
     vec![
         any::<u128>().prop_map(move |n| bytes(uuid(n))).boxed(),
-        any::<u128>()
-            .prop_map(move |n| bytes(uuid(n).to_uppercase()))
-            .boxed(),
-        any::<u128>()
-            .prop_map(move |n| bytes(uuid(n).replace('-', "_")))
-            .boxed(),
-        (0u64..2_000_000)
-            .prop_map(move |n| bytes(format!("user-{n}")))
-            .boxed(),
-        (0u64..1_000_000)
-            .prop_map(move |n| bytes(format!("{n:06}")))
-            .boxed(),
-        (0u64..1_000)
-            .prop_map(move |n| bytes(format!("acme-{n:018}")))
-            .boxed(),
-        (0u64..1_000, 1usize..6)
-            .prop_map(move |(n, width)| bytes(format!("{n:0width$}")))
-            .boxed(),
-        (0u64..1_000)
-            .prop_map(move |n| bytes(n.to_string()))
-            .boxed(),
+        any::<u128>().prop_map(move |n| bytes(uuid(n).to_uppercase())).boxed(),
+        any::<u128>().prop_map(move |n| bytes(uuid(n).replace('-', "_"))).boxed(),
+        (0u64..2_000_000).prop_map(move |n| bytes(format!("user-{n}"))).boxed(),
+        (0u64..1_000_000).prop_map(move |n| bytes(format!("{n:06}"))).boxed(),
+        (0u64..1_000).prop_map(move |n| bytes(format!("acme-{n:018}"))).boxed(),
+        (0u64..1_000, 1usize..6).prop_map(move |(n, width)| bytes(format!("{n:0width$}"))).boxed(),
+        (0u64..1_000).prop_map(move |n| bytes(n.to_string())).boxed(),
         (999_999_999_999_999_990u64..1_000_000_000_000_000_009)
             .prop_map(move |n| bytes(n.to_string()))
             .boxed(),
-        any::<u128>()
-            .prop_map(move |n| bytes(n.to_string()))
-            .boxed(),
-        any::<u64>()
-            .prop_map(move |n| bytes(format!("v2-{n}")))
-            .boxed(),
-        (0u64..100_000)
-            .prop_map(move |n| bytes(format!("{}{n}", "9".repeat(490))))
-            .boxed(),
-        (0u64..100_000)
-            .prop_map(move |n| bytes(format!("{}{n:07}", "p".repeat(505))))
-            .boxed(),
-        "[a-z]{1,12}(\\.[a-z]{1,8})?@(example|mail)\\.(com|org)"
-            .prop_map(bytes)
-            .boxed(),
+        any::<u128>().prop_map(move |n| bytes(n.to_string())).boxed(),
+        any::<u64>().prop_map(move |n| bytes(format!("v2-{n}"))).boxed(),
+        (0u64..100_000).prop_map(move |n| bytes(format!("{}{n}", "9".repeat(490)))).boxed(),
+        (0u64..100_000).prop_map(move |n| bytes(format!("{}{n:07}", "p".repeat(505)))).boxed(),
+        "[a-z]{1,12}(\\.[a-z]{1,8})?@(example|mail)\\.(com|org)".prop_map(bytes).boxed(),
         "[a-z]{1,3}[0-9]{0,3}[a-z]?".prop_map(bytes).boxed(),
         vec(select(vec!["é", "日", "🙂", "a"]), 170..=512)
             .prop_map(|parts| {
@@ -215,21 +152,14 @@ fn id_styles() -> Vec<BoxedStrategy<Vec<u8>>> {
 
 /// Distinct ids: all of one style, or of all mixed.
 pub fn ids(most: usize) -> BoxedStrategy<BTreeSet<Vec<u8>>> {
-    let mut kinds: Vec<BoxedStrategy<BTreeSet<Vec<u8>>>> = id_styles()
-        .into_iter()
-        .map(|s| prop::collection::btree_set(s, 1..=most).boxed())
-        .collect();
-    kinds.push(
-        prop::collection::btree_set(proptest::strategy::Union::new(id_styles()), 1..=most).boxed(),
-    );
+    let mut kinds: Vec<BoxedStrategy<BTreeSet<Vec<u8>>>> =
+        id_styles().into_iter().map(|s| prop::collection::btree_set(s, 1..=most).boxed()).collect();
+    kinds.push(prop::collection::btree_set(proptest::strategy::Union::new(id_styles()), 1..=most).boxed());
     proptest::strategy::Union::new(kinds).boxed()
 }
 
 fn times() -> impl Strategy<Value = (i64, i64)> {
-    let near = (
-        1_763_000_000_000i64..1_763_000_060_000,
-        prop_oneof![2 => Just(0i64), 1 => 0i64..100_000],
-    );
+    let near = (1_763_000_000_000i64..1_763_000_060_000, prop_oneof![2 => Just(0i64), 1 => 0i64..100_000]);
     prop_oneof![
         8 => near.prop_map(|(first, more)| (first, first + more)),
         1 => (any::<i64>(), any::<i64>()).prop_map(|(a, b)| (a.min(b), a.max(b))),
@@ -254,18 +184,8 @@ pub fn pack(first_hash: u64, limit: usize, rows: &Rows) -> Vec<Packed> {
     let mut packer = Packer::new(first_hash, limit);
     let mut known = 0;
     for user in rows.iter() {
-        known = user
-            .rows
-            .iter()
-            .map(|r| r.facet as usize + 1)
-            .fold(known, usize::max);
-        packer.push(
-            user.hash,
-            user.id,
-            user.rows,
-            &rows.facets[..known],
-            &mut out,
-        );
+        known = user.rows.iter().map(|r| r.facet as usize + 1).fold(known, usize::max);
+        packer.push(user.hash, user.id, user.rows, &rows.facets[..known], &mut out);
     }
     packer.finish(&mut out);
     out
@@ -276,13 +196,7 @@ pub fn read_slot(start: Position, blocks: &[Packed]) -> Option<Model> {
     let mut check = CoverCheck::from(start);
     let mut out = Model::new();
     for packed in blocks {
-        out.extend(
-            check
-                .take(decode(&packed.bytes).ok()?)
-                .ok()?
-                .iter()
-                .flat_map(model),
-        );
+        out.extend(check.take(decode(&packed.bytes).ok()?).ok()?.iter().flat_map(model));
     }
     check.is_complete().then_some(out)
 }

@@ -1,8 +1,6 @@
 //! Tallies and digests tell any two sets of rows apart, and nothing else.
 
-use crate::support::{
-    Model, UserModel, cases, facet, merged, rows_of, rows_over, sort_by_hash, users,
-};
+use crate::support::{Model, UserModel, cases, facet, merged, rows_of, rows_over, sort_by_hash, users};
 use proptest::{prelude::*, sample::Index};
 use rekindle_domain::{
     facet::{Channel, Facet, Kind},
@@ -134,11 +132,7 @@ proptest! {
 }
 
 fn digest(id: &str, facet: Facet, first: i64, last: i64) -> Digest {
-    tally_of(&vec![(
-        id.as_bytes().to_vec(),
-        UserModel::from([(facet, (first, last))]),
-    )])
-    .digest
+    tally_of(&vec![(id.as_bytes().to_vec(), UserModel::from([(facet, (first, last))]))]).digest
 }
 
 /// Rows that differ in one thing only, and rows whose fields only read alike when put one after the other.
@@ -155,43 +149,17 @@ fn l4_every_field_counts_and_absent_is_not_empty() {
         digest("uu", plain.clone(), 1, 2),
         digest("u\u{3}", plain.clone(), 1, 2),
     ];
-    let mut facets: Vec<Facet> = Kind::ALL
-        .into_iter()
-        .filter(|k| *k != Kind::Clicked)
-        .map(Facet::of)
-        .collect();
-    facets.extend(Channel::ALL.map(|c| Facet {
-        channel: Some(c),
-        ..plain.clone()
-    }));
-    facets.push(Facet {
-        machine: true,
-        ..plain.clone()
-    });
-    facets.extend([1, 2, 255].map(|conversion| Facet {
-        conversion,
-        ..plain.clone()
-    }));
+    let mut facets: Vec<Facet> =
+        Kind::ALL.into_iter().filter(|k| *k != Kind::Clicked).map(Facet::of).collect();
+    facets.extend(Channel::ALL.map(|c| Facet { channel: Some(c), ..plain.clone() }));
+    facets.push(Facet { machine: true, ..plain.clone() });
+    facets.extend([1, 2, 255].map(|conversion| Facet { conversion, ..plain.clone() }));
     for s in ["", "A", "\0", "AA", "\u{1}A"] {
-        facets.push(Facet {
-            variant: text(s),
-            ..plain.clone()
-        });
-        facets.push(Facet {
-            step: text(s),
-            ..plain.clone()
-        });
-        facets.push(Facet {
-            alias: text(s),
-            ..plain.clone()
-        });
+        facets.push(Facet { variant: text(s), ..plain.clone() });
+        facets.push(Facet { step: text(s), ..plain.clone() });
+        facets.push(Facet { alias: text(s), ..plain.clone() });
     }
-    let three = |a, b, c| Facet {
-        variant: text(a),
-        step: text(b),
-        alias: text(c),
-        ..plain.clone()
-    };
+    let three = |a, b, c| Facet { variant: text(a), step: text(b), alias: text(c), ..plain.clone() };
     facets.extend([
         three("ab", "c", "d"),
         three("a", "bc", "d"),

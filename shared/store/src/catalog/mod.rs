@@ -53,23 +53,15 @@ pub struct Key {
 
 impl Key {
     fn new(pk: impl ToString, sk: impl ToString) -> Self {
-        Self {
-            pk: pk.to_string(),
-            sk: sk.to_string(),
-        }
+        Self { pk: pk.to_string(), sk: sk.to_string() }
     }
 
     fn attributes(&self) -> Attributes {
-        Attributes::from([
-            ("pk".to_owned(), s(&self.pk)),
-            ("sk".to_owned(), s(&self.sk)),
-        ])
+        Attributes::from([("pk".to_owned(), s(&self.pk)), ("sk".to_owned(), s(&self.sk))])
     }
 
     fn wake_shard(&self) -> String {
-        let sum = self.pk.bytes().fold(0u32, |sum, b| {
-            sum.wrapping_mul(31).wrapping_add(u32::from(b))
-        });
+        let sum = self.pk.bytes().fold(0u32, |sum, b| sum.wrapping_mul(31).wrapping_add(u32::from(b)));
         (sum % u32::from(WAKE_SHARDS)).to_string()
     }
 }
@@ -101,13 +93,7 @@ impl Write {
         index: Index,
     ) -> Result<Self, StoreError> {
         let doc = serde_json::to_string(value).map_err(unbuildable)?;
-        Ok(Self {
-            key,
-            doc,
-            old_version,
-            index,
-            expires_after: None,
-        })
+        Ok(Self { key, doc, old_version, index, expires_after: None })
     }
 
     fn item(&self) -> Attributes {
@@ -136,11 +122,7 @@ impl Write {
     }
 
     const fn condition(&self) -> &'static str {
-        if self.old_version == 0 {
-            "attribute_not_exists(pk)"
-        } else {
-            "v = :v"
-        }
+        if self.old_version == 0 { "attribute_not_exists(pk)" } else { "v = :v" }
     }
 }
 
@@ -172,10 +154,7 @@ impl Transaction {
 
 impl Catalog {
     pub(crate) fn new(client: Client, table: &str) -> Self {
-        Self {
-            client,
-            table: table.to_owned(),
-        }
+        Self { client, table: table.to_owned() }
     }
 
     /// Writes all or nothing.
@@ -183,6 +162,9 @@ impl Catalog {
     /// # Errors
     /// [`StoreError::Conflict`] if any document is not as it was read: read again and decide again.
     pub async fn commit(&self, mut transaction: Transaction) -> Result<(), StoreError> {
+        if transaction.writes.is_empty() {
+            return Ok(());
+        }
         if transaction.writes.len() == 1
             && let Some(write) = transaction.writes.pop()
         {
@@ -219,20 +201,9 @@ impl Catalog {
         Ok(())
     }
 
-    async fn get<T: DeserializeOwned>(
-        &self,
-        key: &Key,
-    ) -> Result<Option<Versioned<T>>, StoreError> {
-        let request = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key.attributes()));
-        let answer = request
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(failed("GetItem"))?;
+    async fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<Versioned<T>>, StoreError> {
+        let request = self.client.get_item().table_name(&self.table).set_key(Some(key.attributes()));
+        let answer = request.consistent_read(true).send().await.map_err(failed("GetItem"))?;
         answer.item.map(|item| document(&item)).transpose()
     }
 
@@ -260,10 +231,7 @@ impl Catalog {
                 .set_exclusive_start_key(from);
             let answer = request.send().await.map_err(failed("Query"))?;
             for item in answer.items() {
-                out.push((
-                    text(item, "sk").unwrap_or_default().to_owned(),
-                    document(item)?,
-                ));
+                out.push((text(item, "sk").unwrap_or_default().to_owned(), document(item)?));
             }
             from = answer.last_evaluated_key;
             if from.is_none() || out.len() >= page.limit {
@@ -307,24 +275,14 @@ pub(crate) struct Page<'a> {
 }
 
 impl Page<'_> {
-    const ALL: Self = Self {
-        after: None,
-        limit: usize::MAX,
-        newest_first: false,
-    };
+    const ALL: Self = Self { after: None, limit: usize::MAX, newest_first: false };
 }
 
 fn document<T: DeserializeOwned>(item: &Attributes) -> Result<Versioned<T>, StoreError> {
-    let what = || {
-        format!(
-            "catalog item {} {}",
-            text(item, "pk").unwrap_or("?"),
-            text(item, "sk").unwrap_or("?")
-        )
-    };
+    let what =
+        || format!("catalog item {} {}", text(item, "pk").unwrap_or("?"), text(item, "sk").unwrap_or("?"));
     let value = serde_json::from_str(text(item, "doc").unwrap_or_default());
     let value = value.map_err(|e| StoreError::damaged(what(), e))?;
-    let version =
-        number(item, "v").ok_or_else(|| StoreError::damaged(what(), "it has no version"))?;
+    let version = number(item, "v").ok_or_else(|| StoreError::damaged(what(), "it has no version"))?;
     Ok(Versioned { value, version })
 }

@@ -9,15 +9,7 @@ fn key(id: &str) -> Key {
 }
 
 fn write(notice: &Notice, version: u64) -> Result<Write, StoreError> {
-    Write::new(
-        key(&notice.id),
-        notice,
-        version,
-        Index {
-            wake_at: notice.wake_at(),
-            ..Index::default()
-        },
-    )
+    Write::new(key(&notice.id), notice, version, Index { wake_at: notice.wake_at(), ..Index::default() })
 }
 
 impl Transaction {

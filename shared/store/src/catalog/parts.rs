@@ -37,10 +37,7 @@ impl Catalog {
     /// A part; one that nobody claimed yet is new.
     pub async fn part(&self, copy: CopyId, slot: u32) -> Result<Versioned<Part>, StoreError> {
         let found = self.get(&part_key(copy, slot)).await?;
-        Ok(found.unwrap_or(Versioned {
-            value: Part::default(),
-            version: 0,
-        }))
+        Ok(found.unwrap_or(Versioned { value: Part::default(), version: 0 }))
     }
 
     /// Writes a part over the version that was read; returns the new version.
@@ -51,35 +48,21 @@ impl Catalog {
         part: &Part,
         version: u64,
     ) -> Result<u64, StoreError> {
-        self.put(Write::new(
-            part_key(copy, slot),
-            part,
-            version,
-            Index::default(),
-        )?)
-        .await?;
+        self.put(Write::new(part_key(copy, slot), part, version, Index::default())?).await?;
         Ok(version + 1)
     }
 
     /// The parts of a copy that were ever claimed, with their slots.
     pub async fn parts(&self, copy: CopyId) -> Result<Vec<(u32, Part)>, StoreError> {
-        let (parts, _) = self
-            .query::<Part>(&partition(copy), "p#", Page::ALL)
-            .await?;
+        let (parts, _) = self.query::<Part>(&partition(copy), "p#", Page::ALL).await?;
         let slot = |sk: &str| sk.trim_start_matches("p#").parse().ok();
-        Ok(parts
-            .into_iter()
-            .filter_map(|(sk, part)| Some((slot(&sk)?, part.value)))
-            .collect())
+        Ok(parts.into_iter().filter_map(|(sk, part)| Some((slot(&sk)?, part.value))).collect())
     }
 
     /// Fixes the inbox blocks that a rewrite takes, before it is staged. The copy's id is new, so that nothing is there.
     pub async fn put_inputs(&self, copy: CopyId, inputs: &InboxInputs) -> Result<(), StoreError> {
         let mut item = inputs_key(copy).attributes();
-        let keys = inputs
-            .keys
-            .iter()
-            .flat_map(|k| [&[k.shard][..], &k.id.0.to_bytes()].concat());
+        let keys = inputs.keys.iter().flat_map(|k| [&[k.shard][..], &k.id.0.to_bytes()].concat());
         item.insert("keys".to_owned(), b(keys.collect::<Vec<u8>>()));
         item.insert("n".to_owned(), n(inputs.rows));
         self.client
@@ -95,50 +78,29 @@ impl Catalog {
     /// The inbox blocks that a rewrite takes.
     pub async fn inputs(&self, copy: CopyId) -> Result<InboxInputs, StoreError> {
         let what = || format!("the inputs of copy {copy}");
-        let request = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(inputs_key(copy).attributes()));
-        let answer = request
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(failed("GetItem"))?;
+        let request =
+            self.client.get_item().table_name(&self.table).set_key(Some(inputs_key(copy).attributes()));
+        let answer = request.consistent_read(true).send().await.map_err(failed("GetItem"))?;
         let item = answer.item.ok_or_else(|| StoreError::missing(what()))?;
         let parse = || {
             let (keys, rest) = binary(&item, "keys")?.as_chunks::<17>();
             let key = |k: &[u8; 17]| {
                 let id: [u8; 16] = k[1..].try_into().ok()?;
-                Some(InboxKey {
-                    shard: k[0],
-                    id: InboxId(Ulid::from_bytes(id)),
-                })
+                Some(InboxKey { shard: k[0], id: InboxId(Ulid::from_bytes(id)) })
             };
             let keys = keys.iter().map(key).collect::<Option<_>>()?;
-            rest.is_empty().then_some(InboxInputs {
-                keys,
-                rows: number(&item, "n")?,
-            })
+            rest.is_empty().then_some(InboxInputs { keys, rows: number(&item, "n")? })
         };
         parse().ok_or_else(|| StoreError::damaged(what(), "they are out of shape"))
     }
 
     /// Deletes everything that is kept of a copy beside its bytes.
     pub async fn delete_copy_records(&self, copy: CopyId, slots: &[u32]) -> Result<(), StoreError> {
-        let keys = slots
-            .iter()
-            .map(|slot| part_key(copy, *slot))
-            .chain([inputs_key(copy)]);
+        let keys = slots.iter().map(|slot| part_key(copy, *slot)).chain([inputs_key(copy)]);
         let requests = keys.map(|key: Key| -> Result<_, StoreError> {
             let attributes: Attributes = key.attributes();
             delete(attributes)
         });
-        write_all(
-            &self.client,
-            &self.table,
-            requests.collect::<Result<_, _>>()?,
-        )
-        .await
+        write_all(&self.client, &self.table, requests.collect::<Result<_, _>>()?).await
     }
 }

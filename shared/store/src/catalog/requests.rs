@@ -43,32 +43,14 @@ impl Transaction {
             list: Some(("restore", request.created_at)),
             ..Index::default()
         };
-        let next = Request {
-            version: request.version + 1,
-            ..request.clone()
-        };
-        self.push(Write::new(
-            Key::new(partition(request.id), "request"),
-            &next,
-            request.version,
-            index,
-        )?);
+        let next = Request { version: request.version + 1, ..request.clone() };
+        self.push(Write::new(Key::new(partition(request.id), "request"), &next, request.version, index)?);
         Ok(())
     }
 
     /// Writes an item of a request over the version that was read.
-    pub fn put_item(
-        &mut self,
-        request: RequestId,
-        item: &Item,
-        version: u64,
-    ) -> Result<(), StoreError> {
-        self.push(Write::new(
-            item_key(request, &item.source),
-            item,
-            version,
-            Index::default(),
-        )?);
+    pub fn put_item(&mut self, request: RequestId, item: &Item, version: u64) -> Result<(), StoreError> {
+        self.push(Write::new(item_key(request, &item.source), item, version, Index::default())?);
         Ok(())
     }
 
@@ -96,15 +78,10 @@ impl Catalog {
 
     /// Writes the items of a request that does not exist yet.
     pub async fn add_items(&self, request: RequestId, items: &[Item]) -> Result<(), StoreError> {
-        let requests = items.iter().map(|item| {
-            put(Write::new(item_key(request, &item.source), item, 0, Index::default())?.item())
-        });
-        write_all(
-            &self.client,
-            &self.table,
-            requests.collect::<Result<_, StoreError>>()?,
-        )
-        .await
+        let requests = items
+            .iter()
+            .map(|item| put(Write::new(item_key(request, &item.source), item, 0, Index::default())?.item()));
+        write_all(&self.client, &self.table, requests.collect::<Result<_, StoreError>>()?).await
     }
 
     /// An item of a request.
@@ -124,20 +101,13 @@ impl Catalog {
         limit: usize,
     ) -> Result<(Vec<Versioned<Item>>, bool), StoreError> {
         let after = after.map(|source| format!("i#{source}"));
-        let page = Page {
-            after: after.as_deref(),
-            limit,
-            newest_first: false,
-        };
+        let page = Page { after: after.as_deref(), limit, newest_first: false };
         let (items, more) = self.query(&partition(request), "i#", page).await?;
         Ok((items.into_iter().map(|(_, item)| item).collect(), more))
     }
 
     /// What stands under an idempotency key.
-    pub async fn idempotency(
-        &self,
-        key: &str,
-    ) -> Result<Option<Versioned<Idempotency>>, StoreError> {
+    pub async fn idempotency(&self, key: &str) -> Result<Option<Versioned<Idempotency>>, StoreError> {
         self.get(&idempotency_key(key)).await
     }
 
@@ -166,10 +136,7 @@ impl Catalog {
             .set_exclusive_start_key(from);
         let answer = request.send().await.map_err(failed("Query"))?;
         let id = |pk: &str| pk.strip_prefix("restore#")?.parse().ok();
-        let ids = answer
-            .items()
-            .iter()
-            .filter_map(|item| text(item, "pk").and_then(id));
+        let ids = answer.items().iter().filter_map(|item| text(item, "pk").and_then(id));
         Ok((ids.collect(), answer.last_evaluated_key.is_some()))
     }
 }

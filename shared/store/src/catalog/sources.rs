@@ -78,16 +78,8 @@ impl Key {
         match self.sk.as_str() {
             "source" => self.pk.parse().ok().map(Named::Source),
             "manifest" => self.pk.parse().ok().map(Named::Manifest),
-            "request" => self
-                .pk
-                .strip_prefix("restore#")?
-                .parse()
-                .ok()
-                .map(Named::Request),
-            "notice" => self
-                .pk
-                .strip_prefix("notice#")
-                .map(|id| Named::Notice(id.to_owned())),
+            "request" => self.pk.strip_prefix("restore#")?.parse().ok().map(Named::Request),
+            "notice" => self.pk.strip_prefix("notice#").map(|id| Named::Notice(id.to_owned())),
             _ => None,
         }
     }
@@ -107,31 +99,15 @@ impl Transaction {
                 ("id_key", source.source.id().to_lowercase()),
             ],
         };
-        let next = Source {
-            version: source.version + 1,
-            ..source.clone()
-        };
-        self.push(Write::new(
-            source_key(&source.source),
-            &next,
-            source.version,
-            index,
-        )?);
+        let next = Source { version: source.version + 1, ..source.clone() };
+        self.push(Write::new(source_key(&source.source), &next, source.version, index)?);
         Ok(())
     }
 
     /// Swaps a manifest, if `new` may follow `old`.
-    pub fn swap(
-        &mut self,
-        ledger: &LedgerId,
-        old: &Manifest,
-        new: Manifest,
-    ) -> Result<Manifest, StoreError> {
+    pub fn swap(&mut self, ledger: &LedgerId, old: &Manifest, new: Manifest) -> Result<Manifest, StoreError> {
         let new = new.succeed(old)?;
-        let index = Index {
-            wake_at: new.wake_at(),
-            ..Index::default()
-        };
+        let index = Index { wake_at: new.wake_at(), ..Index::default() };
         self.push(Write::new(manifest_key(ledger), &new, old.version, index)?);
         Ok(new)
     }
@@ -143,12 +119,7 @@ impl Transaction {
         id: Ulid,
         entry: &TimelineEntry,
     ) -> Result<(), StoreError> {
-        self.push(Write::new(
-            Key::new(source, format!("t#{id}")),
-            entry,
-            0,
-            Index::default(),
-        )?);
+        self.push(Write::new(Key::new(source, format!("t#{id}")), entry, 0, Index::default())?);
         Ok(())
     }
 }
@@ -156,10 +127,7 @@ impl Transaction {
 impl Catalog {
     /// A source.
     pub async fn source(&self, source: &SourceId) -> Result<Option<Source>, StoreError> {
-        Ok(self
-            .get(&source_key(source))
-            .await?
-            .map(|v: Versioned<Source>| v.value))
+        Ok(self.get(&source_key(source)).await?.map(|v: Versioned<Source>| v.value))
     }
 
     /// The manifest of a ledger; one that was never swapped is empty.
@@ -169,21 +137,15 @@ impl Catalog {
     }
 
     /// Many sources with their manifests, in the order asked for; unknown ones are left out.
-    pub async fn sources(
-        &self,
-        sources: &[SourceId],
-    ) -> Result<Vec<(Source, Manifest)>, StoreError> {
+    pub async fn sources(&self, sources: &[SourceId]) -> Result<Vec<(Source, Manifest)>, StoreError> {
         let mut keys = Vec::with_capacity(sources.len() * 2);
         for source in sources {
             keys.push(source_key(source).attributes());
             keys.push(manifest_key(&LedgerId::Source(source.clone())).attributes());
         }
-        let mut found: std::collections::HashMap<String, (Option<Source>, Manifest)> =
-            Default::default();
+        let mut found: std::collections::HashMap<String, (Option<Source>, Manifest)> = Default::default();
         for item in self.get_many(keys).await? {
-            let entry = found
-                .entry(text(&item, "pk").unwrap_or_default().to_owned())
-                .or_default();
+            let entry = found.entry(text(&item, "pk").unwrap_or_default().to_owned()).or_default();
             match text(&item, "sk") {
                 Some("source") => entry.0 = Some(super::document(&item)?.value),
                 _ => entry.1 = super::document(&item)?.value,
@@ -207,25 +169,11 @@ impl Catalog {
                 if round > 12 {
                     return Err(crate::dynamo::throttled("BatchGetItem"));
                 }
-                let request = KeysAndAttributes::builder()
-                    .set_keys(Some(left))
-                    .consistent_read(true)
-                    .build();
+                let request = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build();
                 let request = request.map_err(unbuildable)?;
-                let answer = self
-                    .client
-                    .batch_get_item()
-                    .request_items(&self.table, request)
-                    .send()
-                    .await;
+                let answer = self.client.batch_get_item().request_items(&self.table, request).send().await;
                 let answer = answer.map_err(failed("BatchGetItem"))?;
-                out.extend(
-                    answer
-                        .responses
-                        .unwrap_or_default()
-                        .remove(&self.table)
-                        .unwrap_or_default(),
-                );
+                out.extend(answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default());
                 left = answer
                     .unprocessed_keys
                     .unwrap_or_default()
@@ -245,11 +193,8 @@ impl Catalog {
         after: Option<ListCursor>,
         limit: usize,
     ) -> Result<(Vec<SourceId>, Option<ListCursor>), StoreError> {
-        let (index, sort) = if query.by_expiry {
-            ("expires", "expires_at")
-        } else {
-            ("updated", "updated_at")
-        };
+        let (index, sort) =
+            if query.by_expiry { ("expires", "expires_at") } else { ("updated", "updated_at") };
         let mut conditions = Vec::new();
         let mut request = self
             .client
@@ -285,23 +230,17 @@ impl Catalog {
         });
         let mut out: Vec<SourceId> = Vec::new();
         loop {
-            let page = request
-                .clone()
-                .set_exclusive_start_key(from)
-                .limit((limit - out.len()).max(25) as i32);
+            let page =
+                request.clone().set_exclusive_start_key(from).limit((limit - out.len()).max(25) as i32);
             let answer = page.send().await.map_err(failed("Query"))?;
             for item in answer.items() {
-                let Some(source) = text(item, "pk").and_then(|pk| pk.parse::<SourceId>().ok())
-                else {
+                let Some(source) = text(item, "pk").and_then(|pk| pk.parse::<SourceId>().ok()) else {
                     continue;
                 };
                 out.push(source.clone());
                 if out.len() == limit {
-                    let at = item
-                        .get(sort)
-                        .and_then(|v| v.as_n().ok())
-                        .and_then(|n| n.parse().ok())
-                        .unwrap_or(0);
+                    let at =
+                        item.get(sort).and_then(|v| v.as_n().ok()).and_then(|n| n.parse().ok()).unwrap_or(0);
                     return Ok((out, Some(ListCursor { source, sort: at })));
                 }
             }
@@ -320,17 +259,9 @@ impl Catalog {
         limit: usize,
     ) -> Result<(Vec<(String, TimelineEntry)>, bool), StoreError> {
         let after = after.map(|id| format!("t#{id}"));
-        let page = Page {
-            after: after.as_deref(),
-            limit,
-            newest_first: true,
-        };
-        let (entries, more) = self
-            .query::<TimelineEntry>(&source.to_string(), "t#", page)
-            .await?;
-        let entries = entries
-            .into_iter()
-            .map(|(sk, e)| (sk.trim_start_matches("t#").to_owned(), e.value));
+        let page = Page { after: after.as_deref(), limit, newest_first: true };
+        let (entries, more) = self.query::<TimelineEntry>(&source.to_string(), "t#", page).await?;
+        let entries = entries.into_iter().map(|(sk, e)| (sk.trim_start_matches("t#").to_owned(), e.value));
         Ok((entries.collect(), more))
     }
 }

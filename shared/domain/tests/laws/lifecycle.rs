@@ -1,0 +1,165 @@
+//! Sources, requests and notices: what is due is looked at, what is held is kept, and what is counted adds up.
+
+use crate::support::cases;
+use proptest::{collection::vec, prelude::*, sample::select};
+use rekindle_domain::{
+    Ulid,
+    id::RequestId,
+    manifest::DataState,
+    restore::{Item, ItemState, Notice, Request, RequestState, Subject},
+    source::{Decision, Holder, Outcome, Settlement, Source, Status},
+    time::{Millis, Period},
+};
+use std::collections::BTreeSet;
+
+const NOW: Millis = Millis(1_763_000_000_000);
+const REQUEST: RequestId = RequestId(Ulid(1));
+
+fn time() -> impl Strategy<Value = Option<Millis>> {
+    let year = 365 * 24 * 3_600_000;
+    prop::option::of((NOW.0 - year..NOW.0 + year).prop_map(Millis))
+}
+
+fn source() -> impl Strategy<Value = Source> {
+    let status = select(vec![Status::Draft, Status::Active, Status::Stopped, Status::Stopped]);
+    let state =
+        select(vec![DataState::Available, DataState::Available, DataState::Expired, DataState::Restoring]);
+    let times = (time(), time(), time(), time());
+    (status, state, times, any::<(bool, bool, bool)>()).prop_map(
+        |(status, state, (stopped, restored, late, retry), (has_data, is_held, is_settling))| {
+            let mut source = Source::draft("campaign/a".parse().unwrap(), NOW);
+            source.status = status;
+            source.state = state;
+            source.stopped_at = stopped.filter(|_| status == Status::Stopped);
+            source.restored_at = restored;
+            source.late_since = late.filter(|_| state == DataState::Expired);
+            source.retry_at = retry;
+            source.has_data = has_data;
+            if is_held {
+                let holder = "campaign/b".parse().unwrap();
+                source.holders.insert(Holder { source: holder, via: vec![] });
+            }
+            if is_settling {
+                source
+                    .settling
+                    .push(Settlement { request: REQUEST, outcome: Outcome::Restored { expires_at: None } });
+            }
+            source
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(cases(1_000))]
+
+    #[test]
+    fn l6_l9_sources_are_kept_and_looked_at(source in source()) {
+        let retention = Period::parse("P3M").unwrap();
+        let due_at = source.stopped_at.max(source.restored_at).and_then(|t| retention.after(t));
+        let decision = source.decide(&retention, NOW);
+        let may_go = source.state == DataState::Available && source.has_data && source.status == Status::Stopped;
+        // L6: nothing held is due.
+        let is_due = may_go && source.holders.is_empty() && due_at.is_some_and(|d| d <= NOW);
+        prop_assert_eq!(decision == Decision::Due, is_due);
+        prop_assert_eq!(matches!(decision, Decision::Held(_)), may_go && due_at.is_some() && !source.holders.is_empty());
+        // What people are told is what is decided.
+        match decision {
+            Decision::Due => prop_assert!(source.expires_at(&retention).unwrap() <= NOW),
+            Decision::Until(at) => prop_assert_eq!(source.expires_at(&retention), Some(at)),
+            _ => prop_assert_eq!(source.expires_at(&retention), None),
+        }
+        // L9: whatever is to be done has a time at which it is looked at, now or when it is tried again.
+        let work = is_due
+            || source.state == DataState::Restoring
+            || source.late_since.is_some()
+            || !source.settling.is_empty();
+        let wake_at = source.wake_at(&retention);
+        prop_assert!(!work || wake_at.is_some());
+        if is_due {
+            prop_assert!(wake_at.unwrap() <= NOW.max(source.retry_at.unwrap_or(NOW)));
+        }
+    }
+
+    /// Items end one by one, in any way: the request counts them, and says at the end how it went.
+    #[test]
+    fn l8_requests_count_their_items(
+        ends in vec(select(vec![
+            ItemState::Restored,
+            ItemState::AlreadyAvailable,
+            ItemState::NothingToRestore,
+            ItemState::Failed,
+            ItemState::Cancelled,
+        ]), 0..8),
+        is_cancelled: bool,
+    ) {
+        let count = |state| ends.iter().filter(|e| **e == state).count() as u32;
+        let items = ends.len() as u32;
+        let mut request = Request {
+            id: REQUEST,
+            version: 1,
+            created_at: NOW,
+            completed_at: None,
+            requested_by: None,
+            notify: vec![],
+            items,
+            remaining: items,
+            failed: 0,
+            cancelled: 0,
+            begun: false,
+            is_cancelled,
+            look_at: Some(NOW),
+        };
+        for (i, end) in ends.iter().enumerate() {
+            prop_assert!(end.is_final());
+            let expected = if i == 0 { RequestState::Queued } else { RequestState::Running };
+            prop_assert_eq!(request.state(), expected);
+            prop_assert_eq!((request.completed_at, request.look_at), (None, Some(NOW)));
+            request = request.item_ended(*end, NOW.plus(i as i64));
+        }
+        prop_assert_eq!((request.remaining, request.failed, request.cancelled), (0, count(ItemState::Failed), count(ItemState::Cancelled)));
+        prop_assert_eq!(request.completed_at, (items > 0).then(|| NOW.plus(i64::from(items) - 1)));
+        let expected = if items > 0 && count(ItemState::Failed) == items {
+            RequestState::Failed
+        } else if count(ItemState::Failed) > 0 {
+            RequestState::PartlyFailed
+        } else if is_cancelled && count(ItemState::Cancelled) > 0 {
+            RequestState::Cancelled
+        } else {
+            RequestState::Completed
+        };
+        prop_assert_eq!(request.state(), expected);
+    }
+
+    /// L8, L9: a notice that was neither sent nor given up is looked at again, and is free by then.
+    #[test]
+    fn l8_l9_notices_are_sent_or_looked_at_again(attempts in 0u32..12, sent in time(), gave_up: bool, lease in time()) {
+        let subject = Subject::Restore { request: REQUEST };
+        let notice = Notice::new("n".to_owned(), "me@example.com".to_owned(), subject, NOW, NOW);
+        let notice = Notice {
+            attempts,
+            sent_at: sent,
+            failed: gave_up.then(|| "gone".to_owned()),
+            lease_until: lease.unwrap_or(NOW),
+            ..notice
+        };
+        let is_open = sent.is_none() && !gave_up;
+        prop_assert_eq!(notice.wake_at().is_some(), is_open);
+        prop_assert_eq!(notice.wake_at().is_some_and(|at| notice.is_free(at)), is_open);
+        prop_assert!(is_open || !notice.is_free(NOW));
+        // Claimed under a lease: nobody else sends it until that lapses.
+        prop_assert!(!notice.is_free(NOW) || attempts == 0 || notice.lease_until <= NOW);
+    }
+}
+
+#[test]
+fn items_end_as_their_source_did() {
+    let item = Item::queued("campaign/a".parse().unwrap());
+    assert!(!item.state.is_final());
+    let restored = item.ended(&Outcome::Restored { expires_at: Some(NOW) });
+    assert_eq!((restored.state, restored.expires_at), (ItemState::Restored, Some(NOW)));
+    let failed = item.ended(&Outcome::Failed { error: "why".to_owned() });
+    assert_eq!((failed.state, failed.error.as_deref()), (ItemState::Failed, Some("why")));
+    let names: BTreeSet<&str> =
+        [DataState::Available, DataState::Expired, DataState::Restoring].map(DataState::as_str).into();
+    assert_eq!(names.len(), 3);
+}

@@ -1,0 +1,210 @@
+//! Stored bytes that are missing or wrong: an error that names them, never a shorter answer, and nothing is deleted.
+
+use crate::fixture::world::{World, got, received};
+use rekindle_domain::manifest::{Life, Tier};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+type Archive = BTreeMap<String, Vec<u8>>;
+
+/// What may happen to the object of an archive part.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    Deleted,
+    Empty,
+    Garbage,
+    CutShort,
+    OneBit,
+    AnotherPart,
+}
+
+/// A campaign `a`, expired for the second time, its hot copy still in its grace, and another one, `b`; the archive, and the key of
+/// the part of `a`.
+async fn expired(seed: u64) -> (World, Archive, String) {
+    let world = World::new(seed).await;
+    for (campaign, count) in [("a", 400), ("b", 100)] {
+        world.begin(campaign).await;
+        world.ingest_received(campaign, "u", count).await;
+        world.stop(campaign).await;
+    }
+    world.advance("P3M");
+    assert_eq!(world.sweep().await.expired, 2);
+    world.restore(&["campaign/a", "campaign/b"]).await;
+    world.advance("P3M");
+    assert_eq!(world.sweep().await.expired, 2);
+    let archive = world.archive().await;
+    let of_a = archive.keys().filter(|k| k.starts_with("archive/campaign/a/"));
+    let key = of_a.cloned().collect::<Vec<_>>().concat();
+    assert!(archive.contains_key(&key), "one part: {key}");
+    (world, archive, key)
+}
+
+async fn damage(world: &World, damage: Damage, key: &str, archive: &Archive) {
+    let mut bytes = archive[key].clone();
+    match damage {
+        Damage::Deleted => return world.delete_object(key).await,
+        Damage::Empty => bytes.clear(),
+        Damage::Garbage => bytes.fill(b'x'),
+        Damage::CutShort => bytes.truncate(bytes.len() / 2),
+        // Within the user ids, in the first half of the file.
+        Damage::OneBit => bytes[200] ^= 4,
+        Damage::AnotherPart => {
+            let other = archive.keys().find(|k| k.starts_with("archive/campaign/b/"));
+            bytes.clone_from(&archive[other.unwrap()]);
+        }
+    }
+    world.put_object(key, bytes).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn l4_a_damaged_part_fails_the_restore_and_every_copy_is_kept() {
+    use Damage::{AnotherPart, CutShort, Deleted, Empty, Garbage, OneBit};
+    for kind in [Deleted, Empty, Garbage, CutShort, OneBit, AnotherPart] {
+        let (world, archive, key) = expired(kind as u64).await;
+        let hot = world.copies("a", Tier::Hot, Life::Retired).await;
+        assert_eq!(hot.len(), 1);
+        damage(&world, kind, &key, &archive).await;
+        let damaged = world.archive().await;
+
+        let to = ["me@example.com"];
+        let id = world.request_restore(&["campaign/a", "campaign/b"], &to).await;
+        world.settle().await;
+        let request = world.request(&id).await;
+        assert_eq!(request["state"], "partly_failed", "{kind:?} {request}");
+        let item = &request["items"][0];
+        assert_eq!(item["state"], "failed", "{kind:?} {request}");
+        let error = item["error"].as_str().unwrap();
+        let part = key.strip_suffix("/00001.parquet").unwrap();
+        let names_it = error.contains(&key) || error.contains(part.rsplit('/').nth(1).unwrap());
+        assert!(names_it, "{kind:?}: {error} should name {key}");
+        assert_eq!(request["items"][1]["state"], "restored", "{kind:?} {request}");
+        assert_eq!(world.state("a").await, "expired", "{kind:?}");
+        let mails = world.mails_to("me@example.com");
+        assert_eq!(mails.len(), 1, "{kind:?} {mails:?}");
+        assert!(mails[0].text.contains(error), "{kind:?} {mails:?}");
+        assert!(mails[0].text.contains("campaign/a: failed"), "{mails:?}");
+        let refused = world.try_count(&got("a"), "refuse").await;
+        refused.problem(409, "expired_interaction_data");
+
+        // Days later nothing of the ledger is gone: neither the other objects nor the retired hot copy.
+        assert!(world.manifest("a").await.quarantine.is_some());
+        for _ in 0..5 {
+            world.advance("P1D");
+            world.settle().await;
+        }
+        assert_eq!(world.archive().await, damaged, "{kind:?}");
+        assert!(hot.is_subset(&world.hot_copies().await), "{kind:?}");
+        assert_eq!(world.outbox().len(), 1);
+
+        world.put_object(&key, archive[&key].clone()).await;
+        world.restore(&["campaign/a"]).await;
+        assert_eq!(world.count(&got("a")).await, 400, "{kind:?}");
+        assert!(world.manifest("a").await.quarantine.is_none());
+        world.clean_up().await;
+        world.clean_up().await;
+        assert_eq!(world.hot_copies().await.len(), 2, "{kind:?}");
+        world.assert_no_orphans(&["a", "b"]).await;
+    }
+}
+
+/// Archiving late rows reads nothing of what did not verify, so it proves nothing about it.
+#[tokio::test(start_paused = true)]
+async fn l4_late_rows_do_not_end_a_quarantine() {
+    let (world, archive, key) = expired(20).await;
+    let hot = world.copies("a", Tier::Hot, Life::Retired).await;
+    damage(&world, Damage::Garbage, &key, &archive).await;
+    let id = world.request_restore(&["campaign/a"], &[]).await;
+    world.drain().await;
+    assert_eq!(world.request(&id).await["state"], "failed");
+
+    world.ingest(&[received("a", "late")]).await;
+    for _ in 0..4 {
+        world.advance("P1D");
+        world.settle().await;
+    }
+    assert_eq!(world.inbox_blocks("a").await, 0, "the late row is archived");
+    assert!(world.manifest("a").await.quarantine.is_some());
+    // The retired hot copy is the only one that is whole.
+    assert!(hot.is_subset(&world.hot_copies().await));
+
+    world.put_object(&key, archive[&key].clone()).await;
+    world.restore(&["campaign/a"]).await;
+    assert_eq!(world.count(&got("a")).await, 401);
+    assert!(world.manifest("a").await.quarantine.is_none());
+}
+
+/// A block of a hot copy is gone: reading is refused, archiving too, and a person is told.
+#[tokio::test(start_paused = true)]
+async fn l5_a_missing_block_is_an_error_and_never_a_shorter_answer() {
+    let (world, archive, _) = expired(30).await;
+    let fields = json!({ "notify": ["owner@example.com"] });
+    world.put("/v1/campaigns/a", fields).await.ok();
+    world.restore(&["campaign/a"]).await;
+    world.clean_up().await;
+    world.ingest_received("a", "late", 3).await;
+    assert_eq!(world.count(&got("a")).await, 403);
+    let blocks = world.ledger_items_of("b#").await;
+    assert_eq!(blocks.len(), 1);
+    world.delete_ledger_item(&blocks[0]).await;
+
+    let damaged = |answer: crate::fixture::world::Answer| {
+        answer.problem(500, "stored_data_damaged");
+    };
+    damaged(world.try_count(&got("a"), "refuse").await);
+    damaged(world.try_count(&got("a"), "exclude").await);
+    let body = json!({ "filter": got("a"), "user_id": "u1" });
+    damaged(world.post("/v1/audiences/match", body).await);
+
+    // The run has a cold copy already; only the late rows need archiving, and that is in order.
+    world.advance("P3M");
+    assert_eq!(world.sweep().await.expired, 1);
+    world.restore(&["campaign/a"]).await;
+    assert_eq!(world.count(&got("a")).await, 403);
+    assert!(world.archive().await.len() > archive.len());
+}
+
+/// The same where there is no cold copy yet: the rows that are left must not be taken for all there are.
+#[tokio::test(start_paused = true)]
+async fn l4_a_block_that_is_missing_when_its_run_is_archived_stops_the_expiry() {
+    let world = World::new(31).await;
+    let fields = json!({ "notify": ["owner@example.com", "other@example.com"] });
+    world.put("/v1/campaigns/a", fields).await.ok();
+    world.start("a").await.ok();
+    // More blocks than one rewrite takes, so that a hot run is made first.
+    for i in 0..2_001 {
+        world.ingest(&[received("a", &format!("u{i}"))]).await;
+    }
+    world.stop("a").await;
+    world.advance("P3M");
+    // A budget that ends after the hot run is committed.
+    let budget = rekindle_service::sweep::Budget::until(world.clock.now_still().plus(1));
+    let id = "campaign/a".parse().unwrap();
+    while world.manifest("a").await.runs.is_empty() {
+        world.app().expire_step(&id, &budget).await.unwrap();
+    }
+    assert_eq!(world.state("a").await, "available");
+    let blocks = world.ledger_items_of("b#").await;
+    let inbox = world.ledger_items_of("i#campaign/a").await;
+    world.delete_ledger_item(&blocks[0]).await;
+
+    assert_eq!(world.sweep().await.expired, 0);
+    assert_eq!(world.state("a").await, "available");
+    assert!(world.manifest("a").await.quarantine.is_some());
+    world.settle().await;
+    assert_eq!(world.outbox().len(), 2, "one mail to each owner");
+    for mail in world.outbox() {
+        assert!(mail.subject.contains("campaign/a needs attention"), "{mail:?}");
+    }
+    // It is tried again after a day, and only then.
+    world.advance("PT23H");
+    world.settle().await;
+    assert_eq!(world.outbox().len(), 2);
+    let kept = world.ledger_items_of("i#campaign/a").await;
+    assert!(kept.len() >= inbox.len() - 2_000);
+    world.put_ledger_item(blocks[0].clone()).await;
+    world.advance("PT2H");
+    assert_eq!(world.sweep().await.expired, 1);
+    assert!(world.manifest("a").await.quarantine.is_none());
+    world.restore(&["campaign/a"]).await;
+    assert_eq!(world.count(&got("a")).await, 2_001);
+}

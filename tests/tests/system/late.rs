@@ -1,0 +1,149 @@
+//! Late interactions: kept while the data is expired, unseen, and there after the restore.
+
+use crate::fixture::world::{World, got, received};
+use serde_json::{Value, json};
+
+fn clicked(campaign: &str, user: &str) -> Value {
+    json!({ "user_id": user, "campaign_id": campaign, "type": "clicked", "channel": "email", "link_alias": "cta" })
+}
+
+fn clicks() -> Value {
+    json!({ "clicked": { "source": "campaign/a", "alias": "cta" } })
+}
+
+async fn expired() -> World {
+    let world = World::new(2).await;
+    world.begin("a").await;
+    world.ingest_received("a", "u", 50).await;
+    world.stop_and_expire("a").await;
+    world
+}
+
+/// Ten who are known click late; five are seen for the first time.
+async fn click_late(world: &World) {
+    let late: Vec<Value> = (40..50)
+        .map(|i| clicked("a", &format!("u{i}")))
+        .chain((0..5).map(|i| clicked("a", &format!("new{i}"))))
+        .collect();
+    world.ingest(&late).await;
+}
+
+/// Of nobody is anything said, not even of those whose late clicks lie at hand.
+async fn assert_unseen(world: &World) {
+    assert_eq!(world.state("a").await, "expired");
+    let refused = world.try_count(&clicks(), "refuse").await;
+    refused.problem(409, "expired_interaction_data");
+    for filter in [clicks(), got("a"), json!({ "not": clicks() }), json!({ "not": got("a") })] {
+        assert_eq!(world.count_excluding(&filter).await, (0, 55), "{filter}");
+        for user in ["u1", "u45", "new3", "nobody"] {
+            let answer = world.matches(&filter, user, "exclude").await;
+            assert_eq!(answer, "unknown", "{filter} {user}");
+        }
+    }
+    let either = json!({ "any": [{ "not": { "never_received": {} } }, clicks()] });
+    assert_eq!(world.count_excluding(&either).await, (50, 5));
+}
+
+async fn assert_there(world: &World) {
+    assert_eq!(world.count(&clicks()).await, 15);
+    assert_eq!(world.count(&got("a")).await, 50);
+    assert_eq!(world.count(&json!({ "all": [clicks(), got("a")] })).await, 10);
+    assert_eq!(world.count(&json!({ "not": got("a") })).await, 5);
+    assert_eq!(world.matches(&clicks(), "new3", "refuse").await, "yes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn l7_late_interactions_are_kept_unseen_and_there_after_the_restore() {
+    let world = expired().await;
+    world.advance("P5D");
+    world.settle().await;
+    click_late(&world).await;
+    assert!(world.inbox_blocks("a").await > 0);
+    assert_unseen(&world).await;
+    world.restore(&["campaign/a"]).await;
+    assert_there(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn l1_late_interactions_are_archived_after_a_day_and_there_after_the_restore() {
+    let world = expired().await;
+    world.advance("P5D");
+    world.settle().await;
+    let before = world.archive().await;
+    click_late(&world).await;
+    world.advance("PT23H59M");
+    world.settle().await;
+    assert!(world.inbox_blocks("a").await > 0, "not within a day");
+    world.advance("PT2M");
+    world.settle().await;
+    assert_eq!(world.inbox_blocks("a").await, 0, "archived after a day");
+    let after = world.archive().await;
+    assert_eq!(after.len(), before.len() + 1, "in a further cold run");
+    assert!(before.iter().all(|(key, bytes)| after.get(key) == Some(bytes)));
+    assert_unseen(&world).await;
+    // And again, long after the sweeper stopped to look.
+    world.advance("P30D");
+    world.settle().await;
+    world.ingest(&[clicked("a", "u45")]).await;
+    world.advance("P2D");
+    world.settle().await;
+    assert_eq!(world.inbox_blocks("a").await, 0);
+    assert_unseen(&world).await;
+    world.restore(&["campaign/a"]).await;
+    assert_there(&world).await;
+    world.clean_up().await;
+    assert_there(&world).await;
+    world.assert_no_orphans(&["a"]).await;
+}
+
+/// Rows that arrive while the restore runs, and between its steps.
+#[tokio::test(start_paused = true)]
+async fn l1_interactions_during_a_restore_are_there_after_it() {
+    use rekindle_local::poller::Consumer::Restorer;
+    let world = expired().await;
+    world.ingest(&[clicked("a", "queued")]).await;
+    world.request_restore(&["campaign/a"], &[]).await;
+    for user in ["begun", "part"] {
+        world.ingest(&[clicked("a", user)]).await;
+        let messages = world.stack.receive(Restorer, 0).await.unwrap();
+        assert!(!messages.is_empty());
+        world.stack.deliver(Restorer, messages).await.unwrap();
+    }
+    assert_eq!(world.state("a").await, "available");
+    assert_eq!(world.count(&clicks()).await, 3);
+    world.advance("P3M");
+    world.sweep().await;
+    world.restore(&["campaign/a"]).await;
+    assert_eq!(world.count(&clicks()).await, 3);
+    assert_eq!(world.count(&got("a")).await, 50);
+}
+
+/// A restore that was cancelled leaves the late rows, and the sweeper finds them.
+#[tokio::test(start_paused = true)]
+async fn l9_late_rows_are_archived_after_a_cancelled_restore() {
+    let world = expired().await;
+    world.advance("P5D");
+    world.settle().await;
+    // Known to this process as expired and marked; the mark goes, the process still believes in it.
+    world.ingest(&[clicked("a", "first")]).await;
+    world.advance("P1D");
+    world.settle().await;
+    let id = world.request_restore(&["campaign/a"], &[]).await;
+    let restorer = rekindle_local::poller::Consumer::Restorer;
+    let begin = world.stack.receive(restorer, 0).await.unwrap();
+    world.stack.deliver(restorer, begin).await.unwrap();
+    world.ingest(&[clicked("a", "second")]).await;
+    let path = format!("/v1/restores/{id}/cancel");
+    world.post(&path, Value::Null).await.ok();
+    assert_eq!(world.state("a").await, "expired");
+    world.ingest(&[clicked("a", "third")]).await;
+    for _ in 0..3 {
+        world.advance("P1D");
+        world.settle().await;
+    }
+    assert_eq!(world.inbox_blocks("a").await, 0);
+    world.ingest(&[received("a", "fourth")]).await;
+    world.restore(&["campaign/a"]).await;
+    assert_eq!(world.count(&clicks()).await, 3);
+    assert_eq!(world.count(&got("a")).await, 51);
+}

@@ -1,0 +1,179 @@
+//! Messages that cannot be done: they go to the dead letters and hold nobody up; and work that keeps failing ends.
+
+use crate::fixture::{
+    faults::Fault,
+    world::{World, got},
+};
+use rekindle_local::poller::Consumer;
+use serde_json::{Value, json};
+
+async fn expired(seed: u64) -> World {
+    let world = World::new(seed).await;
+    world.begin("a").await;
+    world.ingest_received("a", "u", 30).await;
+    world.stop_and_expire("a").await;
+    world
+}
+
+async fn send(world: &World, queue: &str, body: &str) {
+    let send = world.stack.sqs.send_message().queue_url(queue);
+    send.message_body(body).send().await.unwrap();
+}
+
+/// What lies among the dead letters, in no order.
+async fn dead(world: &World, queue: &str) -> Vec<String> {
+    let receive = world.stack.sqs.receive_message().queue_url(queue);
+    let receive = receive.max_number_of_messages(10).visibility_timeout(0);
+    let messages = receive.send().await.unwrap().messages.unwrap_or_default();
+    let mut bodies: Vec<String> = messages.into_iter().map(|m| m.body.unwrap()).collect();
+    bodies.sort();
+    bodies
+}
+
+#[tokio::test(start_paused = true)]
+async fn poison_goes_to_the_dead_letters_and_holds_nobody_up() {
+    let world = expired(13).await;
+    let poison = [
+        "",
+        "not JSON",
+        "{}",
+        r#"{"work":"dance"}"#,
+        r#"{"work":"part","source":"nothing","copy":"x","slot":0}"#,
+    ];
+    let (restores, notices) = (world.stack.restores.clone(), world.stack.notices.clone());
+    for body in &poison[1..] {
+        send(&world, &restores.url, body).await;
+        send(&world, &notices.url, body).await;
+    }
+    let id = world.request_restore(&["campaign/a"], &["me@example.com"]).await;
+    // What is behind the poison is done at once.
+    world.drain().await;
+    assert_eq!(world.request(&id).await["state"], "completed");
+    assert_eq!(world.mails_to("me@example.com").len(), 1);
+    for round in 1..5 {
+        assert!(dead(&world, &restores.dead_letters).await.is_empty(), "round {round}");
+        world.let_visibility_pass().await;
+        assert_eq!(world.drain().await, 0, "none of it can be done");
+    }
+    world.let_visibility_pass().await;
+    world.drain().await;
+    let mut expected: Vec<&str> = poison[1..].to_vec();
+    expected.sort_unstable();
+    assert_eq!(dead(&world, &restores.dead_letters).await, expected);
+    assert_eq!(dead(&world, &notices.dead_letters).await, expected);
+    world.let_visibility_pass().await;
+    assert_eq!(world.drain().await, 0);
+    assert_eq!(world.count(&got("a")).await, 30);
+}
+
+/// Work that names what is not there is done: there is nothing to do.
+#[tokio::test(start_paused = true)]
+async fn messages_about_what_is_not_there_are_taken_off() {
+    let world = expired(14).await;
+    let id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    let restores = [
+        json!({ "work": "begin", "request": id }),
+        json!({ "work": "begin", "request": id, "after": "campaign/zzz" }),
+        json!({ "work": "part", "source": "campaign/a", "copy": id, "slot": 0 }),
+        json!({ "work": "part", "source": "campaign/nobody", "copy": id, "slot": 4_000_000 }),
+    ];
+    for body in &restores {
+        send(&world, &world.stack.restores.url, &body.to_string()).await;
+    }
+    send(&world, &world.stack.notices.url, r#"{"notice":"nothing"}"#).await;
+    assert_eq!(world.drain().await, 5);
+    assert_eq!(world.state("a").await, "expired");
+    assert_eq!(world.outbox().len(), 0);
+}
+
+/// One bad message in a batch of mails: it alone is reported, and the others are not sent again.
+#[tokio::test(start_paused = true)]
+async fn l8_one_bad_notice_does_not_repeat_its_neighbours() {
+    let world = expired(15).await;
+    let to: Vec<String> = (0..7).map(|i| format!("p{i}@example.com")).collect();
+    let to: Vec<&str> = to.iter().map(String::as_str).collect();
+    world.request_restore(&["campaign/a"], &to).await;
+    send(&world, &world.stack.notices.url, r#"{"notice":7}"#).await;
+    while world.state("a").await != "available" {
+        let messages = world.stack.receive(Consumer::Restorer, 0).await.unwrap();
+        world.stack.deliver(Consumer::Restorer, messages).await.unwrap();
+    }
+    let batch = world.stack.receive(Consumer::Notifier, 0).await.unwrap();
+    assert_eq!(batch.len(), 8);
+    let done = world.stack.deliver(Consumer::Notifier, batch).await;
+    assert_eq!(done.unwrap(), 7, "all but one");
+    assert_eq!(world.outbox().len(), 7);
+    world.let_visibility_pass().await;
+    let again = world.stack.receive(Consumer::Notifier, 0).await.unwrap();
+    let bodies: Vec<&str> = again.iter().map(|m| m.body().unwrap()).collect();
+    assert_eq!(bodies, [r#"{"notice":7}"#]);
+    world.settle().await;
+    assert_eq!(world.outbox().len(), 7);
+}
+
+/// The archive does not answer at all: after a bounded number of tries the restore fails, aloud, and the data is
+/// expired as before. It is not damage, so that nothing is in quarantine.
+#[tokio::test(start_paused = true)]
+async fn l9_a_part_that_keeps_failing_fails_the_restore() {
+    let world = expired(16).await;
+    let id = world.request_restore(&["campaign/a"], &["me@example.com"]).await;
+    let lame = world.doomed(Fault::Lacks("s3"), 0);
+    for _ in 0..200 {
+        if world.request(&id).await["state"] == "failed" {
+            break;
+        }
+        lame.stack.drain().await.unwrap();
+        world.let_visibility_pass().await;
+        crate::fixture::world::sweep_with(&lame.stack).await;
+    }
+    let request = world.request(&id).await;
+    assert_eq!(request["state"], "failed", "{request}");
+    let error = request["items"][0]["error"].as_str().unwrap();
+    assert!(error.contains("failed too often"), "{error}");
+    assert_eq!(world.state("a").await, "expired");
+    assert!(world.manifest("a").await.quarantine.is_none());
+    world.settle().await;
+    let mails = world.mails_to("me@example.com");
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].subject.contains("failed"), "{mails:?}");
+    world.restore(&["campaign/a"]).await;
+    assert_eq!(world.count(&got("a")).await, 30);
+}
+
+/// Mail does not go out for a while: every notice is sent once it does.
+#[tokio::test(start_paused = true)]
+async fn l8_mails_wait_for_the_mail_service() {
+    let world = expired(17).await;
+    world.request_restore(&["campaign/a"], &["me@example.com"]).await;
+    let lame = world.doomed(Fault::Lacks("ses"), 0);
+    for _ in 0..4 {
+        lame.stack.drain().await.unwrap();
+        world.let_visibility_pass().await;
+    }
+    assert_eq!(world.outbox().len(), 0);
+    assert_eq!(world.state("a").await, "available");
+    world.settle().await;
+    assert_eq!(world.mails_to("me@example.com").len(), 1);
+}
+
+/// The store does not answer: 503 with `Retry-After`, and the next try is fine.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_answer_is_a_503() {
+    let world = expired(18).await;
+    let lame = world.doomed(Fault::Lacks("dynamodb"), 0);
+    for (method, path, body) in [
+        ("POST", "/v1/interactions", json!([crate::fixture::world::received("a", "u1")])),
+        ("GET", "/v1/campaigns", Value::Null),
+        ("GET", "/v1/campaigns/a", Value::Null),
+        ("PUT", "/v1/campaigns/a", json!({})),
+        ("POST", "/v1/audiences/count", json!({ "filter": got("a") })),
+        ("POST", "/v1/restores", json!({ "sources": ["campaign/a"] })),
+    ] {
+        let request = http::Request::builder().method(method).uri(path);
+        let request = request.body(body.to_string().into()).unwrap();
+        let answer = tower::ServiceExt::oneshot(lame.router.clone(), request).await.unwrap();
+        assert_eq!(answer.status(), 503, "{method} {path}");
+        assert_eq!(answer.headers()["retry-after"], "1", "{method} {path}");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    }
+}
