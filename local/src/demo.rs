@@ -43,7 +43,7 @@ pub async fn run(users: u32) -> Outcome<()> {
         println!("\nEvery number is the same. Start your own with `cargo run`.");
         Ok(())
     } else {
-        Err("the numbers differ after restoring".into())
+        Err("the numbers differ after the restore".into())
     }
 }
 

@@ -170,7 +170,7 @@ async fn a_store_that_does_not_answer_is_a_503() {
         ("POST", "/v1/restores", json!({ "sources": ["campaign/a"] })),
     ] {
         let request = http::Request::builder().method(method).uri(path);
-        let request = request.body(body.to_string().into()).unwrap();
+        let request = request.body(axum::body::Body::from(body.to_string())).unwrap();
         let answer = tower::ServiceExt::oneshot(lame.router.clone(), request).await.unwrap();
         assert_eq!(answer.status(), 503, "{method} {path}");
         assert_eq!(answer.headers()["retry-after"], "1", "{method} {path}");

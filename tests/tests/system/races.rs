@@ -16,7 +16,8 @@ fn slow(world: &World, seed: usize) -> Process {
 }
 
 async fn post(process: &Process, path: &str, body: Value) -> (u16, Value) {
-    let request = Request::post(path).body(Body::from(body.to_string())).unwrap();
+    let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+    let request = Request::post(path).body(body).unwrap();
     let answer = tower::ServiceExt::oneshot(process.router.clone(), request).await.unwrap();
     let status = answer.status().as_u16();
     let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
