@@ -3,13 +3,13 @@
 use axum::{
     Router,
     body::Body,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use rekindle_domain::id::{SourceId, SourceKind};
-use rekindle_runtime::http::{Query, empty_body, header_text, json, json_body};
+use rekindle_runtime::http::{PathId, Query, empty_body, header_text, json, json_body};
 use rekindle_service::{
     Problem, Rekindle,
     sources::{ListRequest, SourceView, decode_cursor},
@@ -41,13 +41,13 @@ fn shown(status: StatusCode, view: &SourceView) -> Response {
     response
 }
 
-async fn show(State(app): State<Rekindle>, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn show(State(app): State<Rekindle>, PathId(id): PathId) -> Result<Response, Problem> {
     Ok(shown(StatusCode::OK, &app.get_source(&campaign(&id)?).await?))
 }
 
 async fn put(
     State(app): State<Rekindle>,
-    Path(id): Path<String>,
+    PathId(id): PathId,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -66,12 +66,12 @@ fn version(tag: &str) -> Result<u64, Problem> {
     })
 }
 
-async fn start(State(app): State<Rekindle>, Path(id): Path<String>, body: Body) -> Result<Response, Problem> {
+async fn start(State(app): State<Rekindle>, PathId(id): PathId, body: Body) -> Result<Response, Problem> {
     empty_body(body).await?;
     Ok(shown(StatusCode::OK, &app.start_source(&campaign(&id)?, BY).await?))
 }
 
-async fn stop(State(app): State<Rekindle>, Path(id): Path<String>, body: Body) -> Result<Response, Problem> {
+async fn stop(State(app): State<Rekindle>, PathId(id): PathId, body: Body) -> Result<Response, Problem> {
     empty_body(body).await?;
     Ok(shown(StatusCode::OK, &app.stop_source(&campaign(&id)?, BY).await?))
 }
@@ -89,11 +89,7 @@ async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, Problem
     Ok(json(StatusCode::OK, &app.list(SourceKind::Campaign, &request).await?))
 }
 
-async fn timeline(
-    State(app): State<Rekindle>,
-    Path(id): Path<String>,
-    uri: Uri,
-) -> Result<Response, Problem> {
+async fn timeline(State(app): State<Rekindle>, PathId(id): PathId, uri: Uri) -> Result<Response, Problem> {
     let query = Query::parse(&uri, &["limit", "cursor"])?;
     let entries = app.timeline(&campaign(&id)?, query.get("cursor"), query.limit()?).await?;
     Ok(json(StatusCode::OK, &entries))

@@ -3,13 +3,13 @@
 use axum::{
     Router,
     body::Body,
-    extract::{Path, State},
+    extract::State,
     response::Response,
     routing::{get, post},
 };
 use http::{HeaderMap, StatusCode, Uri};
 use rekindle_domain::id::RequestId;
-use rekindle_runtime::http::{Query, empty_body, header_text, json, json_body};
+use rekindle_runtime::http::{PathId, Query, empty_body, header_text, json, json_body};
 use rekindle_service::{Problem, Rekindle};
 
 /// The most requests a page has: each is shown with all its items.
@@ -32,7 +32,7 @@ async fn create(State(app): State<Rekindle>, headers: HeaderMap, body: Body) -> 
     Ok(json(StatusCode::ACCEPTED, &view))
 }
 
-async fn show(State(app): State<Rekindle>, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn show(State(app): State<Rekindle>, PathId(id): PathId) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, &app.get_request(request(&id)?).await?))
 }
 
@@ -42,11 +42,7 @@ async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, Problem
     Ok(json(StatusCode::OK, &app.list_requests(query.get("cursor"), limit).await?))
 }
 
-async fn cancel(
-    State(app): State<Rekindle>,
-    Path(id): Path<String>,
-    body: Body,
-) -> Result<Response, Problem> {
+async fn cancel(State(app): State<Rekindle>, PathId(id): PathId, body: Body) -> Result<Response, Problem> {
     empty_body(body).await?;
     Ok(json(StatusCode::OK, &app.cancel_request(request(&id)?).await?))
 }

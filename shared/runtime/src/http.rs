@@ -3,12 +3,13 @@
 use axum::{
     Json, Router,
     body::{Body, Bytes},
+    extract::{FromRequestParts, Path},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, Method, StatusCode, Uri, header};
+use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts};
 use rekindle_service::Problem;
 use serde::{Serialize, de::DeserializeOwned};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, convert::Infallible};
 
 /// The most bytes a body of anything but interactions may have.
 pub const MAX_BODY: usize = 1 << 20;
@@ -69,7 +70,24 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     reader
         .end()
         .map_err(|e| Problem::bad_request("invalid_json", format!("the body goes on after the JSON: {e}")))?;
+    // An array of the fields' values would do for serde, but is no body of ours.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        let problem = Problem::bad_request("invalid_field", "the body: must be a JSON object");
+        return Err(problem.with("path", "."));
+    }
     Ok(value)
+}
+
+/// The parameter of a path; empty, which no id is, where it is not UTF-8.
+pub struct PathId(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let found = Path::<String>::from_request_parts(parts, state).await;
+        Ok(Self(found.map(|Path(id)| id).unwrap_or_default()))
+    }
 }
 
 /// Accepts a body that says nothing: none, or `{}`.

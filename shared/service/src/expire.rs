@@ -48,6 +48,10 @@ struct Bite {
 }
 
 impl Bite {
+    const fn nothing() -> Self {
+        Self { entries: Vec::new(), is_all: true }
+    }
+
     fn of(listed: Vec<InboxEntry>) -> Self {
         let mut bytes = 0;
         let count = listed.len();
@@ -145,10 +149,18 @@ impl Rekindle {
     /// Decides what to rewrite next, or that everything lies cold and the hot copies may go.
     async fn plan(&self, source: &Source, manifest: &Manifest) -> Result<Progress, StoreError> {
         let ledger = LedgerId::Source(source.source.clone());
-        let bite =
-            Bite::of(self.store.ledger.list_inbox(&ledger, MAX_INBOX_KEYS + 1, MAX_INBOX_BYTES).await?);
+        // In quarantine a committed rewrite's blocks stay, so that the inbox offers nothing that may be taken: what is
+        // suspect is archived without it, and its rows count as late.
+        let bite = if manifest.clearing.is_some() {
+            Bite::nothing()
+        } else {
+            Bite::of(self.store.ledger.list_inbox(&ledger, MAX_INBOX_KEYS + 1, MAX_INBOX_BYTES).await?)
+        };
         let hot_only: Vec<&Run> = manifest.runs_without(Tier::Cold).collect();
         if source.state == DataState::Expired {
+            if manifest.clearing.is_some() {
+                return self.rest_for_a_day(source).await;
+            }
             if bite.entries.is_empty() {
                 return self.rest_late(source).await;
             }
@@ -162,8 +174,8 @@ impl Rekindle {
         if !bite.is_all {
             // More than one rewrite can take: fold a bite into a hot run, or merge those first.
             return if hot_only.len() >= MERGE_HOT_RUNS {
-                let none = Bite { entries: Vec::new(), is_all: false };
-                self.stage_rewrite(&ledger, manifest, Tier::Hot, &all_but_largest(&hot_only), &none).await
+                let runs = all_but_largest(&hot_only);
+                self.stage_rewrite(&ledger, manifest, Tier::Hot, &runs, &Bite::nothing()).await
             } else {
                 self.stage_rewrite(&ledger, manifest, Tier::Hot, &[], &bite).await
             };
@@ -172,7 +184,7 @@ impl Rekindle {
             return self.stage_rewrite(&ledger, manifest, Tier::Cold, &hot_only, &bite).await;
         }
         if manifest.runs.is_empty() {
-            return self.rest_empty(source).await;
+            return self.rest_for_a_day(source).await;
         }
         self.commit_expiry(source, manifest, manifest.clone(), "nothing new was uploaded").await
     }
@@ -187,8 +199,9 @@ impl Rekindle {
         Ok(Progress::Rest)
     }
 
-    /// Marked as having data, but none arrived: a ledger without rows never expires.
-    async fn rest_empty(&self, source: &Source) -> Result<Progress, StoreError> {
+    /// Nothing to be done now: marked as having data, but none arrived (a ledger without rows never expires); or late
+    /// rows in quarantine.
+    async fn rest_for_a_day(&self, source: &Source) -> Result<Progress, StoreError> {
         let mut transaction = Transaction::new();
         let retry_at = Some(self.now().plus(RETRY_MILLIS));
         self.put_source(&mut transaction, &Source { retry_at, ..source.clone() })?;

@@ -167,7 +167,10 @@ impl<'a> Worker<'a> {
         if let (None, Some((_, source))) = (&copy.inputs, inputs.runs.first())
             && !source.tally(slot).same_rows(&done.tally)
         {
-            return Err(StoreError::damaged(what(), "its rows are not those of the copy it was made from"));
+            return Err(StoreError::damaged(
+                source.part_name(slot),
+                "its rows are not those that were written",
+            ));
         }
         Ok(done)
     }

@@ -45,6 +45,18 @@ impl CopyReader {
         &self.parts[slot as usize].tally
     }
 
+    /// What a slot's bytes are called, for people.
+    pub fn part_name(&self, slot: u32) -> String {
+        match self.copy.tier {
+            Tier::Hot => format!("slot {slot} of hot copy {} of {}", self.copy.id, self.ledger),
+            Tier::Cold => {
+                let attempt = self.parts[slot as usize].attempt;
+                let key = ArchiveKey { ledger: self.ledger.clone(), copy: self.copy.id, slot, attempt };
+                format!("archive part {key}")
+            }
+        }
+    }
+
     fn slot_key(&self, slot: u32) -> SlotKey {
         SlotKey { copy: self.copy.id, attempt: self.parts[slot as usize].attempt, slot }
     }
@@ -77,7 +89,7 @@ impl Part {
     async fn next(&mut self) -> Result<Option<Rows>, StoreError> {
         match self {
             Self::Hot(reader) => reader.next().await,
-            Self::Cold(reader, what) => reader.next().map_err(|e| StoreError::damaged(what.clone(), e)),
+            Self::Cold(reader, what) => reader.next_rows().map_err(|e| StoreError::damaged(what.clone(), e)),
         }
     }
 }

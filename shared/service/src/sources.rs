@@ -113,7 +113,8 @@ const EXPIRING: &str = "expiring";
 impl Rekindle {
     /// A source as the API shows it.
     pub fn view(&self, source: Source, manifest: &Manifest) -> SourceView {
-        let is_expiring = source.state == DataState::Available
+        // A rewrite that was overtaken by a holder, a start or a restore stays staged until the sweeper looks again.
+        let is_expiring = source.decide(&self.settings.retention, self.now()) == Decision::Due
             && manifest.staged_rewrite().is_some_and(|c| c.tier == Tier::Cold);
         let tally = (!manifest.runs.is_empty()).then(|| manifest.tally());
         let data = DataView {

@@ -151,7 +151,7 @@ impl PartReader {
     }
 
     /// The next rows, each user whole; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Rows>, ArchiveError> {
+    pub fn next_rows(&mut self) -> Result<Option<Rows>, ArchiveError> {
         if self.next == self.file.num_row_groups() {
             return Ok(None);
         }

@@ -74,9 +74,7 @@ async fn l4_a_damaged_part_fails_the_restore_and_every_copy_is_kept() {
         let item = &request["items"][0];
         assert_eq!(item["state"], "failed", "{kind:?} {request}");
         let error = item["error"].as_str().unwrap();
-        let part = key.strip_suffix("/00001.parquet").unwrap();
-        let names_it = error.contains(&key) || error.contains(part.rsplit('/').nth(1).unwrap());
-        assert!(names_it, "{kind:?}: {error} should name {key}");
+        assert!(error.contains(&key), "{kind:?}: {error} should name {key}");
         assert_eq!(request["items"][1]["state"], "restored", "{kind:?} {request}");
         assert_eq!(world.state("a").await, "expired", "{kind:?}");
         let mails = world.mails_to("me@example.com");
@@ -117,20 +115,30 @@ async fn l4_late_rows_do_not_end_a_quarantine() {
     world.drain().await;
     assert_eq!(world.request(&id).await["state"], "failed");
 
-    world.ingest(&[received("a", "late")]).await;
+    for day in 0..5 {
+        world.ingest(&[received("a", &format!("late{day}"))]).await;
+        world.advance("P1D");
+        world.settle().await;
+        assert!(world.manifest("a").await.quarantine.is_some(), "day {day}");
+        // The retired hot copy is the only one that is whole.
+        assert!(hot.is_subset(&world.hot_copies().await), "day {day}");
+    }
+    world.put_object(&key, archive[&key].clone()).await;
+    world.restore(&["campaign/a"]).await;
+    assert_eq!(world.count(&got("a")).await, 405);
+    assert!(world.manifest("a").await.quarantine.is_none());
+    // And it goes on as any other: what was kept for the quarantine's sake is collected.
+    world.advance("P3M");
+    assert_eq!(world.sweep().await.expired, 1);
     for _ in 0..4 {
         world.advance("P1D");
         world.settle().await;
     }
-    assert_eq!(world.inbox_blocks("a").await, 0, "the late row is archived");
-    assert!(world.manifest("a").await.quarantine.is_some());
-    // The retired hot copy is the only one that is whole.
-    assert!(hot.is_subset(&world.hot_copies().await));
-
-    world.put_object(&key, archive[&key].clone()).await;
+    assert_eq!(world.inbox_blocks("a").await, 0);
+    assert!(world.copies("a", Tier::Hot, Life::Retired).await.is_empty());
+    world.assert_no_orphans(&["a", "b"]).await;
     world.restore(&["campaign/a"]).await;
-    assert_eq!(world.count(&got("a")).await, 401);
-    assert!(world.manifest("a").await.quarantine.is_none());
+    assert_eq!(world.count(&got("a")).await, 405);
 }
 
 /// A block of a hot copy is gone: reading is refused, archiving too, and a person is told.
@@ -199,12 +207,16 @@ async fn l4_a_block_that_is_missing_when_its_run_is_archived_stops_the_expiry() 
     world.advance("PT23H");
     world.settle().await;
     assert_eq!(world.outbox().len(), 2);
+    // More arrives than one rewrite takes, so that the second try folds a bite of it first.
+    for i in 0..2_002 {
+        world.ingest(&[received("a", &format!("more{i}"))]).await;
+    }
     let kept = world.ledger_items_of("i#campaign/a").await;
-    assert!(kept.len() >= inbox.len() - 2_000);
+    assert!(kept.len() >= 2_002 && inbox.len() < kept.len());
     world.put_ledger_item(blocks[0].clone()).await;
     world.advance("PT2H");
     assert_eq!(world.sweep().await.expired, 1);
     assert!(world.manifest("a").await.quarantine.is_none());
     world.restore(&["campaign/a"]).await;
-    assert_eq!(world.count(&got("a")).await, 2_001);
+    assert_eq!(world.count(&got("a")).await, 4_003);
 }

@@ -12,6 +12,8 @@ mod fixture {
 mod crashes;
 mod cycles;
 mod damage;
+mod garbage;
+mod garbage_api;
 mod holders;
 mod joins;
 mod late;

@@ -327,6 +327,9 @@ fn conversions_count_on_the_last_message_and_never_in_control() {
     assert_eq!(ask(&converted, &[(Converted, 0, 2)]), Truth::Yes);
     assert_eq!(ask(&converted, &[(Received, 0, 3), (Converted, 0, 2)]), Truth::No);
     assert_eq!(ask(&converted, &[(Received, 0, 1), (Converted, 1, 2)]), Truth::No);
+    // Several in one row: the last of each counts.
+    assert_eq!(ask(&converted, &[(Received, 0, 1), (Received, 0, 5), (Converted, 0, 3)]), Truth::No);
+    assert_eq!(ask(&converted, &[(Received, 0, 3), (Converted, 0, 1), (Converted, 0, 5)]), Truth::Yes);
     assert_eq!(ask(&converted, &[(Received, 0, 1), (Converted, 0, 2), (Control, 0, 9)]), Truth::No);
     assert_eq!(ask(&control(true), &[(Control, 0, 1)]), Truth::Yes);
     assert_eq!(ask(&control(false), &[(Control, 0, 1)]), Truth::No);

@@ -249,3 +249,29 @@ fn defaults_are_as_documented() {
     let received = Facet { channel: Some(Channel::Email), ..Facet::of(Kind::Received) };
     assert_eq!(of(zoned.into()), (received, (1_762_999_999_000 + 1_000, 1_763_000_000_000)));
 }
+
+/// `users` keeps what holds over all sources: one row for all variants, steps and conversions, one a channel and alias.
+#[test]
+fn users_keep_what_holds_over_all_sources() {
+    let text = |t: &str| Some(t.into());
+    let full = Facet {
+        kind: Kind::Converted,
+        channel: Some(Channel::Sms),
+        machine: true,
+        conversion: 7,
+        variant: text("A"),
+        step: text("s1"),
+        alias: text("cta"),
+    };
+    let kept = Facet { variant: None, step: None, conversion: 0, ..full.clone() };
+    assert_eq!(full.for_users(), kept);
+    let mut items = vec![];
+    for (campaign, conversion, variant) in [("c1", 0, "A"), ("c1", 1, "B"), ("c2", 255, "A")] {
+        items.push(json!({"user_id": "u", "campaign_id": campaign, "type": "converted",
+            "conversion": conversion, "variant_id": variant}));
+    }
+    let collected = collect(Value::Array(items).to_string().as_bytes());
+    let rows: Vec<usize> = collected.ledgers.iter().map(|(_, rows)| rows.row_count()).collect();
+    assert_eq!(rows, [1, 2, 1]);
+    assert_eq!(collected.ledgers[0].1.facets, [Facet::of(Kind::Converted)]);
+}

@@ -411,6 +411,11 @@ fn l4_what_is_suspect_stays_so_until_it_is_read() {
     let runs_only = swap(&m, m.stage(rewrite(7, 7, Tier::Hot, &[run_id(2)], 0, NOW)));
     let runs_only = swap(&runs_only, runs_only.commit_rewrite(copy_id(7), tally(20), 1, NOW).unwrap());
     assert_eq!(suspects(&runs_only), Some((vec![], true)));
+    assert_refused(&runs_only, edit(&runs_only, |m| m.quarantine = None), "inbox is in quarantine");
+    let staged = swap(&runs_only, runs_only.stage(further(8, run_id(1), Tier::Cold, NOW)));
+    let committed = staged.commit_copy(copy_id(8), 1, NOW).unwrap();
+    assert_eq!(suspects(&committed), Some((vec![], true)));
+    assert_refused(&staged, edit(&committed, |m| m.quarantine = None), "inbox is in quarantine");
     let m = swap(&m, m.stage(rewrite(7, 7, Tier::Hot, &[run_id(2)], 2, NOW)));
     let m = swap(&m, m.commit_rewrite(copy_id(7), tally(20), 1, NOW).unwrap());
     assert_eq!((suspects(&m), m.clearing), (None, Some(copy_id(7))));
@@ -576,6 +581,31 @@ fn l5_copies_are_committed_as_what_they_were_staged_as() {
             refused(&m, m.commit_copy(copy_id(6), 1, NOW).unwrap());
         }
     }
+}
+
+/// Neither by themselves nor in the shadow of another run's commit.
+#[test]
+fn l5_replaced_runs_do_not_come_back() {
+    let before = two_runs();
+    let replaced = before.run(run_id(2)).unwrap().clone();
+    let m = swap(&before, before.stage(further(6, run_id(2), Tier::Hot, NOW)));
+    let m = swap(&m, m.stage(rewrite(5, 5, Tier::Hot, &[run_id(2)], 0, NOW)));
+    let m = swap(&m, m.commit_rewrite(copy_id(5), tally(20), 1, NOW).unwrap());
+    let back = edit(&m.commit_copy(copy_id(6), 1, NOW).unwrap(), |m| m.runs.push(replaced.clone()));
+    assert_refused(&m, back, "has no committed copy");
+    let m = swap(&m, m.stage(rewrite(7, 7, Tier::Hot, &[run_id(1)], 0, NOW)));
+    let committed = m.commit_rewrite(copy_id(7), tally(10), 1, NOW).unwrap();
+    let back = edit(&committed.commit_copy(copy_id(6), 1, NOW).unwrap(), |m| m.runs.push(replaced));
+    assert_refused(&m, back, "has no committed copy");
+}
+
+/// No legal walk leads there; should it ever happen, the commit is refused.
+#[test]
+fn l5_inputs_that_are_gone_are_noticed_at_the_commit() {
+    let m = edit(&rewriting(), |m| m.runs.retain(|r| r.id != run_id(2)));
+    let m = edit(&m, |m| m.copies.retain(|c| c.run != run_id(2)));
+    let committed = m.commit_rewrite(copy_id(5), tally(30), 300, NOW).unwrap();
+    assert_refused(&m, committed, "input run");
 }
 
 /// A restore that finishes after the run it was of has been merged away: nothing would ever collect its copy.
