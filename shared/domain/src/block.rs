@@ -15,7 +15,8 @@
 //!                                   by id: differences, by hash: the numbers
 //! ints                            rows of each user
 //! varint bytes                    facets, and their encodings one after the other
-//! ints ints ints                  of each row: facet, first_at, last_at - first_at
+//! ints ints ints                  of each row: facet, first_at, 1 if last_at differs from it
+//! ints                            of each row that says so: last_at - first_at
 //! ```
 //!
 //! `ints` and `bytes` are described at [`crate::codec`]'s functions. What 16 random bytes of a UUID cost, and a time
@@ -150,7 +151,11 @@ fn encode_bounded(rows: &Rows, range: std::ops::Range<usize>, cover: Option<Cove
     };
     put_column(&|r| i64::from(r.facet));
     put_column(&|r| r.first_at);
-    put_column(&|r| r.last_at.wrapping_sub(r.first_at));
+    // Most rows stand for one interaction: whether they last is a bit, and only those that do say how long.
+    put_column(&|r| i64::from(r.last_at != r.first_at));
+    column.clear();
+    column.extend(records.iter().map(|r| r.last_at.wrapping_sub(r.first_at)).filter(|d| *d != 0));
+    put_ints(&mut out, &column);
     let checksum = XxHash3_64::oneshot(&out[12..]);
     out[4..12].copy_from_slice(&checksum.to_le_bytes());
     let bounded =
@@ -278,10 +283,21 @@ fn read_records(reader: &mut Reader<'_>, n: usize, facets: usize, rows: &mut Row
     let mut records = out.iter_mut();
     read_ints(reader, n, |v| records.next().into_iter().for_each(|r| r.first_at = v))?;
     let mut records = out.iter_mut();
+    let mut lasting = Vec::new();
     read_ints(reader, n, |v| {
+        legal &= (0..=1).contains(&v);
         if let Some(r) = records.next() {
+            r.last_at = r.first_at;
+            if v == 1 {
+                lasting.push(r);
+            }
+        }
+    })?;
+    let mut durations = lasting.into_iter();
+    read_ints(reader, durations.len(), |v| {
+        if let Some(r) = durations.next() {
             r.last_at = r.first_at.wrapping_add(v);
-            legal &= r.last_at >= r.first_at;
+            legal &= r.last_at > r.first_at;
         }
     })?;
     if legal { Ok(()) } else { Err(Truncated) }

@@ -130,8 +130,8 @@ fn repeated_interactions_cost_a_second_time() {
     let again = |random: &mut Random| {
         if random.below(5) == 0 { vec![0] } else { vec![] }
     };
-    measure_hot("random UUIDs, a fifth received twice", 23.5, &Random::uuid, again);
-    measure_hot("user-1234567, a fifth received twice", 10.5, &numbered, again);
+    measure_hot("random UUIDs, a fifth received twice", 20.5, &Random::uuid, again);
+    measure_hot("user-1234567, a fifth received twice", 7.5, &numbered, again);
 }
 
 /// Far from filling it, though: a batch of one costs as much as item-per-event does.
