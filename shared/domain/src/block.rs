@@ -19,7 +19,7 @@
 //! ints                            of each row that says so: last_at - first_at
 //! ```
 //!
-//! `ints` and `bytes` are described at [`crate::codec`]'s functions. What 16 random bytes of a UUID cost, and a time
+//! `ints` and `bytes` are described at the functions of `codec.rs`. What 16 random bytes of a UUID cost, and a time
 //! within the minute, is entropy; the rest is next to nothing.
 
 use crate::{

@@ -431,7 +431,7 @@ impl Program {
         program
     }
 
-    /// The ledgers whose rows are needed; their numbers are what [`Program::learn`] speaks of.
+    /// The ledgers whose rows are needed; their numbers are what [`Program::facet_atoms`] speaks of.
     pub fn ledgers(&self) -> &[LedgerId] {
         &self.ledgers
     }
