@@ -147,7 +147,7 @@ fn bad_interactions() -> Vec<(String, &'static str)> {
         (with("user_id", "x".repeat(513).into()), "invalid_user_id"),
         (with("user_id", "é".repeat(257).into()), "invalid_user_id"),
         (with("user_id", "x".repeat(10_000).into()), "invalid_user_id"),
-        (with("user_id", "x".repeat(1 << 20).into()), "invalid_item"),
+        (with("user_id", "x".repeat(1 << 20).into()), "invalid_user_id"),
         (with("user_id", "a\u{0}b".into()), "invalid_user_id"),
         (with("user_id", "a\nb".into()), "invalid_user_id"),
         (with("user_id", "a\u{85}b".into()), "invalid_user_id"),

@@ -73,7 +73,7 @@ async fn routes_and_queries_that_are_not_there_are_problems() {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         world.call(method, &path, &Value::Null).await.problem(status, code);
     }
-    for path in [format!("q={long}"), "q=%00%FF".into(), "q=".into(), "q=%25_'\"".into()] {
+    for path in [format!("q={long}"), "q=%00%FF".into(), "q=".into(), "q=%25_'%22".into()] {
         world.get(&format!("/v1/campaigns?{path}")).await.ok();
     }
 }

@@ -9,6 +9,7 @@ mod fixture {
     pub mod world;
 }
 
+mod bites;
 mod crashes;
 mod cycles;
 mod damage;
@@ -17,6 +18,7 @@ mod garbage_api;
 mod holders;
 mod joins;
 mod late;
+mod listing;
 mod poison;
 mod races;
 mod repeats;

@@ -1,0 +1,136 @@
+//! What a marketer sees: lists in pages, filters, sorts, timelines.
+
+use crate::fixture::world::World;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const MANY: usize = 250;
+
+/// 250 campaigns: every fifth a draft, every second of the others stopped, at different times; of these every third
+/// without data; those stopped first are expired.
+async fn world() -> World {
+    let world = World::new(60).await;
+    for i in 0..MANY {
+        let id = format!("c{i:03}");
+        let name = if i % 2 == 0 { format!("Spring {i:03}") } else { format!("ÄHRE {i:03}") };
+        world.put(&format!("/v1/campaigns/{id}"), json!({ "name": name })).await.ok();
+        world.advance("PT1M");
+        if i % 5 > 0 {
+            world.start(&id).await.ok();
+        }
+        if i % 3 > 0 {
+            world.ingest_received(&id, "u", 1).await;
+        }
+    }
+    for i in (0..MANY).filter(|i| i % 5 > 0 && i % 2 == 0) {
+        world.stop(&format!("c{i:03}")).await;
+        world.advance("PT12H");
+    }
+    // Fifty days went by between the first stop and the last.
+    world.advance("P2M");
+    world.settle().await;
+    world
+}
+
+/// All entries, in pages of `limit`; none twice.
+async fn list(world: &World, query: &str, limit: usize) -> Vec<Value> {
+    let mut out: Vec<Value> = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let path = format!("/v1/campaigns?limit={limit}{query}{cursor}");
+        let page = world.get(&path).await.ok();
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= limit, "{path}");
+        out.extend(items.iter().cloned());
+        let Some(next) = page["next"].as_str() else { break };
+        assert!(!items.is_empty() || query.contains("state="), "{path} goes on after nothing");
+        cursor = format!("&cursor={next}");
+    }
+    let names: BTreeSet<&str> = out.iter().map(|c| c["source"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), out.len(), "{query}: nothing twice");
+    out
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_are_paged_filtered_and_sorted() {
+    let world = world().await;
+    let all = list(&world, "", 1_000).await;
+    assert_eq!(all.len(), MANY);
+    for limit in [1, 17, 50, 249, 250] {
+        assert_eq!(list(&world, "", limit).await, all, "pages of {limit}");
+    }
+    assert!(all.is_sorted_by(|a, b| a["updated_at"].as_str() >= b["updated_at"].as_str()));
+    for entry in all.iter().step_by(41) {
+        let path = format!("/v1/{}", entry["source"].as_str().unwrap().replace("campaign/", "campaigns/"));
+        assert_eq!(world.get(&path).await.ok(), *entry, "a list shows what the source's own page does");
+    }
+    let data = |entry: &Value, field: &str| entry["interaction_data"][field].clone();
+    let expired = all.iter().filter(|e| data(e, "state") == "expired").count();
+    assert!((5..60).contains(&expired), "{expired} are expired");
+    for (query, keep) in [
+        ("&status=draft", &(|e: &Value| e["status"] == "draft") as &dyn Fn(&Value) -> bool),
+        ("&status=active", &|e| e["status"] == "active"),
+        ("&status=stopped", &|e| e["status"] == "stopped"),
+        ("&state=expired", &|e| data(e, "state") == "expired"),
+        ("&state=available", &|e| data(e, "state") == "available"),
+        ("&state=restoring", &|e| data(e, "state") == "restoring"),
+        ("&state=expiring", &|e| data(e, "state") == "expiring"),
+        ("&status=stopped&state=available", &|e| e["status"] == "stopped" && data(e, "state") == "available"),
+        ("&q=spring", &|e| e["name"].as_str().unwrap().starts_with("Spring")),
+        ("&q=SPRING%201", &|e| e["name"].as_str().unwrap().starts_with("Spring 1")),
+        ("&q=%C3%A4hre", &|e| e["name"].as_str().unwrap().starts_with("ÄHRE")),
+        ("&q=C01", &|e| e["source"].as_str().unwrap().starts_with("campaign/c01")),
+        ("&q=pring", &|_| false),
+        ("&q=", &|_| true),
+        ("&q=spring&status=draft", &|e| {
+            e["status"] == "draft" && e["name"].as_str().unwrap().starts_with("Spring")
+        }),
+    ] {
+        let expected: Vec<Value> = all.iter().filter(|e| keep(e)).cloned().collect();
+        for limit in [7, 1_000] {
+            assert_eq!(list(&world, query, limit).await, expected, "{query} in pages of {limit}");
+        }
+    }
+    let soonest = list(&world, "&sort=expires_at", 13).await;
+    let expected = all.iter().filter(|e| data(e, "expires_at") != Value::Null).count();
+    assert!(expected > 20, "{expected} will expire");
+    assert_eq!(soonest.len(), expected, "what never expires is not among them");
+    let at = |e: &Value| data(e, "expires_at").as_str().unwrap().to_owned();
+    assert!(soonest.is_sorted_by(|a, b| at(a) <= at(b)), "soonest first");
+    let of_stopped = list(&world, "&sort=expires_at&status=active", 5).await;
+    assert_eq!(of_stopped, Vec::<Value>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn timelines_say_what_happened_and_when() {
+    let world = World::new(61).await;
+    world.begin("a").await;
+    world.ingest_received("a", "u", 3).await;
+    let mut expected = vec!["registered", "started"];
+    for _ in 0..4 {
+        world.advance("PT1H");
+        world.stop("a").await;
+        world.advance("P3M");
+        world.settle().await;
+        world.restore(&["campaign/a"]).await;
+        world.start("a").await.ok();
+        expected.extend(["stopped", "expired", "restore_started", "restored", "started"]);
+    }
+    assert_eq!(world.timeline("a").await, expected);
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = world.get(&format!("/v1/campaigns/a/timeline?limit=5{cursor}")).await.ok();
+        seen.extend(page["items"].as_array().unwrap().iter().cloned());
+        let Some(next) = page["next"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    let events: Vec<&str> = seen.iter().rev().map(|e| e["event"].as_str().unwrap()).collect();
+    assert_eq!(events, expected);
+    assert!(seen.is_sorted_by(|a, b| a["at"].as_str() >= b["at"].as_str()), "newest first");
+    let by = |event: &str| seen.iter().find(|e| e["event"] == event).unwrap()["by"].clone();
+    assert_eq!(
+        (by("stopped"), by("expired"), by("restored")),
+        ("api".into(), "sweeper".into(), "restorer".into())
+    );
+}
