@@ -1,13 +1,7 @@
 //! The whole system through what it shows to the world: HTTP on the functions' routers, queues and sweeps through the
 //! functions' handlers, storage through the AWS SDK. Time and ids are arguments, and nothing waits for real.
 
-mod fixture {
-    pub mod faults;
-    pub mod model;
-    pub mod peek;
-    pub mod ports;
-    pub mod world;
-}
+use rekindle_tests::fixture;
 
 mod bites;
 mod crashes;
