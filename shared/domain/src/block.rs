@@ -21,6 +21,10 @@
 //!
 //! `ints` and `bytes` are described at the functions of `codec.rs`. What 16 random bytes of a UUID cost, and a time
 //! within the minute, is entropy; the rest is next to nothing.
+//!
+//! Users stand in the block's order, each once and, by hash, within the cover; facets are ascending, and each is used; of a
+//! user each has one row, and they are ascending. Readers merge and search by this order, so that a block out of it would
+//! be a wrong answer: it is malformed.
 
 use crate::{
     codec::{Reader, Truncated, put_bytes, put_ints, put_varint, read_bytes, read_ints},
@@ -248,6 +252,9 @@ pub fn decode(bytes: &[u8]) -> Result<Block, BlockError> {
     let row_count = reader.count(MAX_BLOCK_ROWS)?;
     let mut rows = Rows::default();
     read_ids(&mut reader, users, cover.is_none(), &mut rows)?;
+    if cover.is_some_and(|cover| !is_within(&rows, cover)) {
+        return Err(BlockError::Malformed);
+    }
     let mut ends = 0i64;
     let mut user = 0;
     let mut fits = true;
@@ -265,21 +272,37 @@ pub fn decode(bytes: &[u8]) -> Result<Block, BlockError> {
     let mut text = Reader(&text);
     rows.facets = (0..facet_count).map(|_| Facet::decode(&mut text)).collect::<Result<_, _>>()?;
     read_records(&mut reader, row_count, facet_count, &mut rows)?;
-    if reader.0.is_empty() && text.0.is_empty() {
+    let facets_ascend = rows.facets.is_sorted_by(|a, b| a < b);
+    if reader.0.is_empty() && text.0.is_empty() && facets_ascend && rows.facets_of_users_ascend() {
         Ok(Block { rows, cover })
     } else {
         Err(BlockError::Malformed)
     }
 }
 
+/// Whether the users stand in ledger order, each once, and the cover is theirs. A block whose chain goes on holds one hash.
+fn is_within(rows: &Rows, cover: Cover) -> bool {
+    // In order, the ends speak for what is between them.
+    let ends = rows.len().checked_sub(1).map(|last| (rows.hash(0), rows.hash(last)));
+    let fits = |(first, last): (u64, u64)| {
+        cover.covers(first) && cover.covers(last) && (first == last || !cover.is_continued())
+    };
+    cover.next.is_none_or(|next| cover.start < next) && ends.is_none_or(fits) && rows.users_ascend_by_hash()
+}
+
 fn read_records(reader: &mut Reader<'_>, n: usize, facets: usize, rows: &mut Rows) -> Result<(), Truncated> {
     let out = rows.rows_mut();
     out.reserve_exact(n);
     let mut legal = true;
+    let mut used = 0u64;
     read_ints(reader, n, |v| {
         legal &= (0..facets as i64).contains(&v);
+        used |= 1u64.wrapping_shl(v as u32);
         out.push(Row { facet: v as u32, first_at: 0, last_at: 0 });
     })?;
+    if !legal || !(if facets <= 64 { used.count_ones() as usize == facets } else { are_used(out, facets) }) {
+        return Err(Truncated);
+    }
     let mut records = out.iter_mut();
     read_ints(reader, n, |v| records.next().into_iter().for_each(|r| r.first_at = v))?;
     let mut records = out.iter_mut();
@@ -301,6 +324,13 @@ fn read_records(reader: &mut Reader<'_>, n: usize, facets: usize, rows: &mut Row
         }
     })?;
     if legal { Ok(()) } else { Err(Truncated) }
+}
+
+/// Whether each of that many facets has a row.
+fn are_used(rows: &[Row], facets: usize) -> bool {
+    let mut used = vec![false; facets];
+    rows.iter().for_each(|r| used[r.facet as usize] = true);
+    used.into_iter().all(|used| used)
 }
 
 const RAW: u8 = 0;
@@ -335,7 +365,7 @@ fn read_ids(reader: &mut Reader<'_>, n: usize, by_id: bool, rows: &mut Rows) -> 
         UUIDS => {
             let bytes = read_bytes(reader, n * 16)?;
             let (uuids, rest) = bytes.as_chunks::<16>();
-            if uuids.len() != n || !rest.is_empty() {
+            if uuids.len() != n || !rest.is_empty() || (by_id && !uuids.is_sorted_by(|a, b| a < b)) {
                 return Err(Truncated);
             }
             rows.ids_mut().reserve_exact(n * 36);
@@ -351,14 +381,18 @@ fn read_ids(reader: &mut Reader<'_>, n: usize, by_id: bool, rows: &mut Rows) -> 
             if digits > MAX_DIGITS || (n * (len + usize::from(MAX_DIGITS))) > MAX_BLOCK_ID_BYTES {
                 return Err(Truncated);
             }
-            let (mut legal, mut before) = (true, 0i64);
+            // Padded numbers are as wide as they say, so that by id the numbers' order is the ids'.
+            let longest = if digits == 0 { MAX_USER_ID } else { len + usize::from(digits) };
+            let (mut legal, mut before) = (longest <= MAX_USER_ID, if by_id { -1 } else { i64::MIN });
             read_ints(reader, n, |v| {
-                let number = if by_id { before.wrapping_add(v) } else { v };
-                legal &= (0..=MAX_NUMBER).contains(&number);
+                let number = if by_id && before >= 0 { before.wrapping_add(v) } else { v };
+                legal &= (0..=MAX_NUMBER).contains(&number) && (!by_id || number > before);
                 before = number;
                 let out = rows.ids_mut();
+                let start = out.len();
                 out.extend_from_slice(prefix);
                 put_decimal(out, number.unsigned_abs().min(MAX_NUMBER as u64), digits);
+                legal &= out.len() - start <= longest;
                 rows.close_id();
             })?;
             if !legal {
@@ -370,9 +404,14 @@ fn read_ids(reader: &mut Reader<'_>, n: usize, by_id: bool, rows: &mut Rows) -> 
             read_ints(reader, n, |v| lengths.push(v))?;
             let bytes = read_bytes(reader, MAX_BLOCK_ID_BYTES)?;
             let mut bytes = Reader(&bytes);
+            let mut before: &[u8] = &[];
             for length in lengths {
-                let length = usize::try_from(length).ok().filter(|l| *l <= MAX_USER_ID).ok_or(Truncated)?;
-                let id = bytes.bytes(length)?;
+                let length = usize::try_from(length).ok().filter(|l| (1..=MAX_USER_ID).contains(l));
+                let id = bytes.bytes(length.ok_or(Truncated)?)?;
+                if by_id && (before.len(), before) >= (id.len(), id) {
+                    return Err(Truncated);
+                }
+                before = id;
                 rows.ids_mut().extend_from_slice(id);
                 rows.close_id();
             }

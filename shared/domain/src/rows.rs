@@ -182,6 +182,26 @@ impl Rows {
         self.close_user(user_hash(&self.ids[start..]));
     }
 
+    /// Whether the users stand in ledger order, each once.
+    pub(crate) fn users_ascend_by_hash(&self) -> bool {
+        let hashes_ascend = self.users.is_sorted_by(|a, b| a.hash < b.hash);
+        hashes_ascend || (1..self.len()).all(|i| self.user(i - 1).cmp_position(&self.user(i)).is_lt())
+    }
+
+    /// Whether the rows of each user ascend by facet, each facet once.
+    pub(crate) fn facets_of_users_ascend(&self) -> bool {
+        // Most users have one row, and then there is nothing to compare.
+        if self.rows.len() == self.users.len() {
+            return true;
+        }
+        let mut start = 0;
+        self.users.iter().all(|user| {
+            let rows = &self.rows[start..user.row_end as usize];
+            start = user.row_end as usize;
+            rows.is_sorted_by(|a, b| a.facet < b.facet)
+        })
+    }
+
     /// Removes the first `n` users.
     pub fn drop_front(&mut self, n: usize) {
         let Some(before) = n.checked_sub(1) else {

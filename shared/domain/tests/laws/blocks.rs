@@ -1,7 +1,8 @@
 //! The block codec: what goes in comes out, and nothing else is ever read.
 
 use crate::support::{
-    Model, assert_well_formed, cases, facet, model, rows_of, rows_over, sort_by_hash, sort_by_id, users,
+    Model, TWINS, assert_well_formed, cases, facet, model, rows_of, rows_over, sort_by_hash, sort_by_id,
+    users,
 };
 use proptest::{collection::vec, prelude::*};
 use rekindle_domain::{
@@ -29,8 +30,13 @@ fn position() -> impl Strategy<Value = Position> {
         .prop_map(|(hash, ordinal)| Position { hash, ordinal })
 }
 
-fn cover() -> impl Strategy<Value = Cover> {
-    (position(), prop::option::of(position())).prop_map(|(start, next)| Cover { start, next })
+/// A cover that has room for users from the one hash to the other.
+fn cover_of(users: &Model, bounds: (Position, Option<Position>)) -> Cover {
+    let hash = |user: Option<&(Vec<u8>, _)>| user.map(|(id, _)| user_hash(id));
+    let (first, last) = (hash(users.first()).unwrap_or(5), hash(users.last()).unwrap_or(5));
+    let start = Position { hash: bounds.0.hash % first.max(1), ..bounds.0 };
+    let next = bounds.1.map(|next| Position { hash: last + 1 + next.hash % (u64::MAX - last), ..next });
+    Cover { start, next }
 }
 
 fn assert_reads_back(bytes: &[u8], expected: &[(Vec<u8>, crate::support::UserModel)], cover: Option<Cover>) {
@@ -55,8 +61,9 @@ proptest! {
     }
 
     #[test]
-    fn run_blocks_round_trip(mut users in users(40), cover in cover()) {
+    fn run_blocks_round_trip(mut users in users(40), bounds in (position(), prop::option::of(position()))) {
         sort_by_hash(&mut users);
+        let cover = cover_of(&users, bounds);
         let rows = rows_of(&users);
         assert_reads_back(&encode(&rows, 0..rows.len(), Some(cover)), &users, Some(cover));
     }
@@ -401,12 +408,142 @@ fn l5_content_out_of_bounds_is_malformed() {
     assert_eq!(with_ids(raw(&two(1, 0, &[]), b"abc")), Err(BlockError::Malformed));
     assert_eq!(with_ids(raw(&two(2, 0, &[]), b"abc")), Err(BlockError::Malformed));
     assert_eq!(with_ids(raw(&two(-1, 0, &[]), b"")), Err(BlockError::Malformed));
-    assert_eq!(with_ids(raw(&two(512, 0, &[]), &[b'x'; 1_024])), Ok(()));
-    assert_eq!(with_ids(raw(&two(513, 0, &[]), &[b'x'; 1_026])), Err(BlockError::Malformed));
+    let long = |n: usize| [vec![b'x'; n], vec![b'y'; n]].concat();
+    assert_eq!(with_ids(raw(&two(512, 0, &[]), &long(512))), Ok(()));
+    assert_eq!(with_ids(raw(&two(513, 0, &[]), &long(513))), Err(BlockError::Malformed));
+    assert_eq!(with_ids(raw(&two(0, 0, &[]), b"")), Err(BlockError::Malformed));
     // UUIDs: not 16 bytes each.
     for bytes in [31, 33, 16, 48] {
         let ids = [&[1, bytes, 0][..], &vec![7; usize::from(bytes)]].concat();
         assert_eq!(with_ids(ids), Err(BlockError::Malformed), "{bytes} bytes of UUIDs");
+    }
+}
+
+/// Readers merge and search by the order of users and facets: what is out of it, or there twice, is malformed.
+#[test]
+fn l5_content_out_of_order_is_malformed() {
+    let received = |facet| [Row { facet, first_at: 1, last_at: 1 }];
+    let two_facets = vec![Facet::of(Kind::Received), Facet::of(Kind::Opened)];
+    let block = |ids: &[&str], cover: Option<Cover>| {
+        let mut rows = Rows::with_facets(two_facets.clone());
+        ids.iter().for_each(|id| rows.push(user_hash(id.as_bytes()), id.as_bytes(), &received(0)));
+        decode(&encode(&rows, 0..rows.len(), cover)).map(|block| block.rows.len())
+    };
+    let malformed = Err(BlockError::Malformed);
+    let uuid = |n: u8| format!("0f8fad5b-d9cb-469f-a165-7086772895{n:02x}");
+    // Each way to write ids: in order, the other way round, and one twice.
+    let (a, b) = (uuid(1), uuid(2));
+    for (first, second) in [("u7", "u12"), ("u07", "u12"), ("b", "ab"), ("b", "c"), (&a, &b)] {
+        assert_eq!(block(&[first, second], None), Ok(2), "{first}, {second}");
+        assert_eq!(block(&[second, first], None), malformed, "{second}, {first}");
+        assert_eq!(block(&[first, first], None), malformed, "{first} twice");
+        let all = Cover { start: Position::at(0), next: None };
+        let (low, high) = if user_hash(first.as_bytes()) < user_hash(second.as_bytes()) {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        assert_eq!(block(&[low, high], Some(all)), Ok(2), "{low}, {high} by hash");
+        assert_eq!(block(&[high, low], Some(all)), malformed, "{high}, {low} by hash");
+        assert_eq!(block(&[low, low], Some(all)), malformed, "{low} twice by hash");
+        // The cover: up to the ends, and a hash short of each.
+        let (from, to) = (user_hash(low.as_bytes()), user_hash(high.as_bytes()));
+        let within = |start, next| {
+            block(&[low, high], Some(Cover { start: Position::at(start), next: Some(Position::at(next)) }))
+        };
+        assert_eq!(within(from, to + 1), Ok(2));
+        assert_eq!(within(from + 1, to + 1), malformed);
+        assert_eq!(within(from, to), malformed);
+        // A chain is of one hash, and its blocks ascend.
+        let chain = |ids: &[&str], ordinals: [u32; 2]| {
+            let [start, next] = ordinals.map(|ordinal| Position { hash: from, ordinal });
+            block(ids, Some(Cover { start, next: Some(next) }))
+        };
+        assert_eq!(chain(&[low], [0, 1]), Ok(1));
+        assert_eq!(chain(&[low, high], [0, 1]), malformed);
+        assert_eq!(chain(&[low], [1, 1]), malformed);
+        assert_eq!(chain(&[low], [2, 1]), malformed);
+        assert_eq!(chain(&[], [0, 0]), malformed);
+    }
+    // Two ids of one hash stand by their bytes.
+    let twins = TWINS.map(|id| std::str::from_utf8(id).unwrap());
+    let all = Some(Cover { start: Position::at(0), next: None });
+    assert_eq!(block(&twins, all), Ok(2));
+    assert_eq!(block(&[twins[1], twins[0]], all), malformed);
+    // No id is empty, and a padded number is no wider than it says.
+    assert_eq!(block(&[""], None), malformed);
+    assert_eq!(block(&[""], all), malformed);
+    let fine = Content::fine;
+    assert!(fine().read().is_ok());
+    let padded = |least: i64, digits: u8| Content {
+        ids: [&[2, 1, b'u', digits][..], &two(least, 0, &[])].concat(),
+        ..fine()
+    };
+    assert!(padded(4, 1).read().is_ok());
+    assert_eq!(padded(5, 1).read().map(|_| ()), malformed.map(|_: usize| ()));
+    // Prefix and padding together are longer than an id may be.
+    let long = |prefix: usize| {
+        let mut ids = vec![2];
+        varint(&mut ids, prefix as u64);
+        ids.extend(vec![b'p'; prefix]);
+        ids.push(18);
+        ids.extend(two(1, 0, &[]));
+        Content { ids, ..fine() }.read().map(|block| block.rows.len())
+    };
+    assert_eq!(long(512 - 18), Ok(2));
+    assert_eq!(long(512 - 17), malformed);
+    // Facets: out of order, one twice, one that no row has.
+    let facets = |kinds: [u8; 2], columns: Vec<u8>| {
+        let mut content = fine();
+        content.facet_text = [Content::facet(kinds[0]), Content::facet(kinds[1])].concat();
+        content.columns[0] = columns;
+        content.read().map(|block| block.rows.len())
+    };
+    assert_eq!(facets([1, 2], two(0, 1, &[0b10])), Ok(2));
+    assert_eq!(facets([2, 1], two(0, 1, &[0b10])), malformed);
+    assert_eq!(facets([2, 2], two(0, 1, &[0b10])), malformed);
+    assert_eq!(facets([1, 2], two(0, 0, &[])), malformed);
+    assert_eq!(facets([1, 2], two(1, 0, &[])), malformed);
+    // One user with two rows: in order, the other way round, and the same facet twice.
+    let of_one = |facets: u64, kinds: &[u8], bits: u8| {
+        let mut content = Content { users: 1, facets, rows_of_users: two(2, 0, &[]), ..fine() };
+        content.ids = [&[2, 1, b'u', 0][..], &two(1, 0, &[])].concat();
+        content.facet_text = kinds.iter().flat_map(|kind| Content::facet(*kind)).collect();
+        content.columns[0] = two(0, 1, &[bits]);
+        content.read().map(|block| block.rows.row_count())
+    };
+    assert_eq!(of_one(2, &[1, 2], 0b10), Ok(2));
+    assert_eq!(of_one(2, &[1, 2], 0b01), malformed);
+    assert_eq!(of_one(1, &[1], 0b00), malformed);
+}
+
+/// The same around as many facets as a word has bits: a user for each, and then one whose facet another has.
+#[test]
+fn l5_of_many_facets_each_is_used() {
+    for n in [63usize, 64, 65, 130] {
+        let same = |value: u8| [vec![value << 1], vec![0; n.div_ceil(64)]].concat();
+        let column = |facets: &[u8]| {
+            let groups = facets.chunks(64).flat_map(|group| [&[8], group].concat());
+            std::iter::once(0).chain(groups).collect::<Vec<u8>>()
+        };
+        let read = |facets: &[u8]| {
+            let of = |n: u8| [Kind::Converted as u8, 0, 0, n, 0, 0, 0];
+            let content = Content {
+                order: vec![0],
+                users: n as u64,
+                rows: n as u64,
+                ids: [&[2, 1, b'u', 0][..], &same(1)].concat(),
+                rows_of_users: same(1),
+                facets: n as u64,
+                facet_text: (0..n as u8).flat_map(of).collect(),
+                columns: [column(facets), same(1), same(0)],
+            };
+            content.read().map(|block| block.rows.facets.len())
+        };
+        let mut facets: Vec<u8> = (0..n as u8).collect();
+        assert_eq!(read(&facets), Ok(n));
+        facets[n - 1] = 0;
+        assert_eq!(read(&facets), Err(BlockError::Malformed), "{n} facets");
     }
 }
 
