@@ -24,13 +24,11 @@ fn encoded(encoding: &str, body: impl Into<Vec<u8>>) -> Post<'_> {
     Post { encoding, ..post(body) }
 }
 
-impl World {
-    async fn post_raw(&self, post: Post<'_>) -> Answer {
-        let request = Request::post("/v1/interactions")
-            .header("content-type", post.content_type)
-            .header("content-encoding", post.encoding);
-        self.send(request.body(Body::from(post.body)).unwrap()).await
-    }
+async fn post_raw(world: &World, post: Post<'_>) -> Answer {
+    let request = Request::post("/v1/interactions")
+        .header("content-type", post.content_type)
+        .header("content-encoding", post.encoding);
+    world.send(request.body(Body::from(post.body)).unwrap()).await
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -98,7 +96,7 @@ async fn batches_that_are_none_are_refused_whole() {
     ];
     for (nth, (batch, status, code)) in table.into_iter().enumerate() {
         println!("batch {nth}: {status} {code}");
-        let problem = world.post_raw(batch).await.problem(status, code);
+        let problem = post_raw(&world, batch).await.problem(status, code);
         assert!(problem.to_string().len() < 200_000, "an answer of bounded size");
     }
     // Nothing of all that was kept, not even a name.
@@ -108,11 +106,11 @@ async fn batches_that_are_none_are_refused_whole() {
     // A thousand to one is fine as long as it is within bounds.
     let mut padded = vec![b' '; 31 << 20];
     padded.extend(good.as_bytes());
-    world.post_raw(encoded("gzip", gzip(&padded))).await.ok();
+    post_raw(&world, encoded("gzip", gzip(&padded))).await.ok();
     // A hundred thousand are not too many.
     let most = Value::from(many(100_000)).to_string();
     let body = zstd::encode_all(most.as_bytes(), 1).unwrap();
-    let answer = world.post_raw(encoded("zstd", body)).await.ok();
+    let answer = post_raw(&world, encoded("zstd", body)).await.ok();
     assert_eq!(answer["accepted"], 100_000);
 }
 
@@ -205,8 +203,8 @@ async fn a_bad_interaction_never_hurts_its_neighbours() {
             let good = |side: &str| received("a", &format!("good{layout}-{nth}{side}")).to_string();
             let items = [good("l"), item.clone(), good("r")];
             let answer = match layout {
-                0 => world.post_raw(post(format!("[{}]", items.join(",")))).await,
-                _ => world.post_raw(lines(items.join("\r\n"))).await,
+                0 => post_raw(&world, post(format!("[{}]", items.join(",")))).await,
+                _ => post_raw(&world, lines(items.join("\r\n"))).await,
             };
             assert_eq!(answer.status, 200, "{code}: {}", answer.body);
             let shown = answer.body.to_string();
@@ -227,7 +225,7 @@ async fn a_bad_interaction_never_hurts_its_neighbours() {
         b"\n{\"user_id\":\"\xff\xfe\",\"campaign_id\":\"a\",\"type\":\"control\"}\n\xc3\x28\n{\"user_id\":\n",
     );
     body.extend(received("a", "after").to_string().into_bytes());
-    let answer = world.post_raw(lines(body)).await.ok();
+    let answer = post_raw(&world, lines(body)).await.ok();
     assert_eq!((&answer["accepted"], &answer["rejected_count"]), (&json!(2), &json!(3)), "{answer}");
     for i in 0..3 {
         assert_eq!(answer["rejected"][i]["code"], "invalid_json", "{answer}");
