@@ -1,0 +1,103 @@
+//! The block decoder: an error, or the truth, in bounded memory.
+
+use crate::{heap::peak_of, reference};
+use rekindle_domain::{
+    block::{Block, BlockError, MAX_BLOCK_ID_BYTES, MAX_BLOCK_ROWS, decode, encode},
+    interaction::MAX_USER_ID,
+    rows::user_hash,
+};
+
+/// Magic, version and checksum.
+const HEADER: usize = 12;
+/// The most memory that one block may take to decode, however small it is. Ids and facets of 8 MiB each are within the
+/// format, and so is a facet for each of 131,072 rows; a vector that grows holds three times as much while it moves.
+pub const MOST_MEMORY: usize = 96 << 20;
+
+/// Tries `data` as a block, and as the content of a block whose checksum is right.
+pub fn check(data: &[u8]) {
+    read(data);
+    let sealed = sealed(data.get(HEADER..).unwrap_or(data));
+    if read(&sealed).is_some() {
+        damaged_is_an_error(&sealed, user_hash(data));
+    }
+}
+
+fn sealed(content: &[u8]) -> Vec<u8> {
+    let mut block = b"RKB\x01".to_vec();
+    block.extend_from_slice(&user_hash(content).to_le_bytes());
+    block.extend_from_slice(content);
+    block
+}
+
+/// Decodes; asserts the bound, and that the block is what a second reading of the same bytes finds.
+fn read(bytes: &[u8]) -> Option<Block> {
+    let (decoded, peak) = peak_of(|| decode(bytes));
+    assert!(peak <= MOST_MEMORY, "{} bytes took {peak} to decode", bytes.len());
+    let reference = reference::decode(bytes);
+    let block = match decoded {
+        Ok(block) => block,
+        Err(error) => {
+            assert!(reference.is_none(), "{error}, though {reference:?}");
+            return None;
+        }
+    };
+    in_order(&block);
+    assert_eq!(Some(reference::Content::of(&block)), reference);
+    // Numbered ids are charged for all their digits, so that a full block may have no room once it is written anew.
+    if block.rows.id_bytes() + block.rows.len() * 18 <= MAX_BLOCK_ID_BYTES {
+        let again = encode(&block.rows, 0..block.rows.len(), block.cover);
+        assert_eq!(decode(&again).as_ref(), Ok(&block));
+        let twice = encode(&block.rows, 0..block.rows.len(), block.cover);
+        assert_eq!(again, twice);
+    }
+    Some(block)
+}
+
+/// All that readers take for granted.
+fn in_order(Block { rows, cover }: &Block) {
+    assert!(rows.len() <= MAX_BLOCK_ROWS && rows.row_count() <= MAX_BLOCK_ROWS);
+    assert!(rows.id_bytes() <= MAX_BLOCK_ID_BYTES);
+    assert!(rows.facets.is_sorted_by(|a, b| a < b));
+    let mut used = vec![false; rows.facets.len()];
+    for user in rows.iter() {
+        assert_eq!(user.hash, user_hash(user.id));
+        assert!((1..=MAX_USER_ID).contains(&user.id.len()));
+        assert!(!user.rows.is_empty() && user.rows.is_sorted_by(|a, b| a.facet < b.facet));
+        for row in user.rows {
+            assert!(row.first_at <= row.last_at);
+            used[row.facet as usize] = true;
+        }
+    }
+    assert!(used.into_iter().all(|used| used), "a facet without a row");
+    let users: Vec<_> = rows.iter().map(|u| (u.hash, u.id)).collect();
+    let Some(cover) = cover else {
+        assert!(users.is_sorted_by(|(_, a), (_, b)| (a.len(), a) < (b.len(), b)));
+        return;
+    };
+    assert!(users.is_sorted_by(|a, b| a < b));
+    let next = cover.next;
+    assert!(next.is_none_or(|next| (cover.start.hash, cover.start.ordinal) < (next.hash, next.ordinal)));
+    // A chain's successor starts at the same hash, which may be before that of its users.
+    let is_chain = next.is_some_and(|next| next.hash == cover.start.hash);
+    assert!(!is_chain || users.iter().all(|(hash, _)| *hash == users[0].0));
+    for (hash, _) in users {
+        assert!(cover.start.hash <= hash && next.is_none_or(|next| hash < next.hash || is_chain));
+    }
+}
+
+/// A block of which a byte is another, lacks, or is too many; where is up to `chance`.
+fn damaged_is_an_error(good: &[u8], chance: u64) {
+    let mut bytes = good.to_vec();
+    let at = (chance % bytes.len() as u64) as usize;
+    bytes[at] ^= ((chance >> 32) as u8).max(1);
+    let expected = match at {
+        0..3 => BlockError::NotABlock,
+        3 => BlockError::UnknownVersion(bytes[3]),
+        _ => BlockError::Checksum,
+    };
+    assert_eq!(decode(&bytes), Err(expected), "byte {at}");
+    assert!(decode(&good[..at]).is_err(), "cut at {at}");
+    bytes.clone_from_slice(good);
+    bytes.insert(at.max(4), chance as u8);
+    assert!(decode(&bytes).is_err(), "longer at {at}");
+}

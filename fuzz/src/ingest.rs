@@ -1,0 +1,260 @@
+//! The ingest parser: what is taken is what stands in the request, what is refused is refused for a reason, in memory
+//! that the request's length bounds.
+
+use crate::heap::peak_of;
+use rekindle_domain::{
+    block::{decode, encode_inbox},
+    facet::{Channel, Facet, Kind},
+    id::{LedgerId, SourceId, SourceKind},
+    interaction::{BatchError, Collected, Collector},
+    rows::Rows,
+    time::Millis,
+};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Value, value::RawValue};
+use std::{collections::BTreeMap, fmt};
+
+/// The present.
+const NOW: Millis = Millis(1_800_000_000_000);
+const DAY: i64 = 86_400_000;
+const YEAR_2000: i64 = 946_684_800_000;
+/// The most memory a request may take: so much whatever it is, to say what is wrong with an item of 16 KiB, and so much
+/// a byte. The worst are items of two bytes: each is a rejection, with its place, its code and a sentence.
+const fn most_memory(len: usize) -> usize {
+    (2 << 20) + 256 * len
+}
+
+/// Tries `data` as a JSON body and as NDJSON.
+pub fn check(data: &[u8]) {
+    let (json, peak) = peak_of(|| collect(|c| c.add_json(data)));
+    assert!(peak <= most_memory(data.len()), "{} bytes of JSON took {peak}", data.len());
+    match (json, items(data)) {
+        (Ok(collected), Some(items)) => is_the_truth(&collected, &items),
+        (Err(BatchError::Malformed { detail, .. }), None) => assert!(detail.len() < 600, "{detail}"),
+        (result, items) => panic!("{:?}, though the items are {items:?}", result.map(|c| c.rejected)),
+    }
+    let (lines, peak) = peak_of(|| collect(|c| c.add_ndjson(data)));
+    assert!(peak <= most_memory(data.len()), "{} bytes of NDJSON took {peak}", data.len());
+    let items: Vec<&[u8]> = data.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty()).collect();
+    is_the_truth(&lines.expect("NDJSON has no shape that could be wrong"), &items);
+}
+
+fn collect(add: impl FnOnce(&mut Collector) -> Result<(), BatchError>) -> Result<Collected, BatchError> {
+    let mut collector = Collector::new(NOW);
+    add(&mut collector)?;
+    Ok(collector.finish())
+}
+
+/// The items of a JSON body; `None` if it is no batch.
+fn items(body: &[u8]) -> Option<Vec<&[u8]>> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Envelope<'a> {
+        #[serde(borrow)]
+        interactions: Vec<&'a RawValue>,
+    }
+    let items: Vec<&RawValue> = match body.trim_ascii_start().first()? {
+        b'[' => serde_json::from_slice(body).ok()?,
+        b'{' => serde_json::from_slice::<Envelope<'_>>(body).ok()?.interactions,
+        _ => return None,
+    };
+    Some(items.into_iter().map(|item| item.get().as_bytes()).collect())
+}
+
+/// What is stored of a ledger: by user and facet, the first and the last time.
+type Stored = BTreeMap<Vec<u8>, BTreeMap<Facet, (i64, i64)>>;
+
+fn is_the_truth(collected: &Collected, items: &[&[u8]]) {
+    let readings: Vec<Reading> = items.iter().map(|item| Reading::of(item)).collect();
+    let rejected: Vec<usize> = collected.rejected.iter().map(|r| r.index).collect();
+    assert!(rejected.is_sorted_by(|a, b| a < b), "{rejected:?}");
+    let mut expected: BTreeMap<LedgerId, Stored> = BTreeMap::new();
+    let mut refused = collected.rejected.iter().peekable();
+    for (index, reading) in readings.iter().enumerate() {
+        let refusal = refused.next_if(|r| r.index == index);
+        match (refusal, reading) {
+            (None, Reading::Fine(fine)) => fine.store(&mut expected),
+            // A limit of the request, not of the item.
+            (Some(refusal), Reading::Fine(_)) => assert_eq!(refusal.code, "too_many_facets", "{refusal:?}"),
+            (Some(refusal), wrong) => {
+                assert!(refusal.detail.len() < 600, "{}", refusal.detail);
+                let says_twice = refusal.detail.contains("stands twice");
+                assert!(!says_twice || matches!(wrong, Reading::Twice), "{refusal:?}");
+                assert_ne!(refusal.code, "too_many_facets");
+            }
+            (None, wrong) => panic!("taken, though {wrong:?}: {}", String::from_utf8_lossy(items[index])),
+        }
+    }
+    assert_eq!(refused.next(), None, "refused what is not there");
+    assert_eq!(collected.accepted + rejected.len(), items.len());
+    let stored: BTreeMap<LedgerId, Stored> =
+        collected.ledgers.iter().map(|(ledger, rows)| (ledger.clone(), stored(rows))).collect();
+    assert_eq!(stored.len(), collected.ledgers.len(), "a ledger twice");
+    assert_eq!(stored, expected);
+    assert!(collected.ledgers.first().is_none_or(|(first, _)| *first == LedgerId::Users));
+}
+
+/// What inbox blocks of these rows hold.
+fn stored(rows: &Rows) -> Stored {
+    let mut out = Stored::new();
+    for (block, count) in encode_inbox(rows, 2_000) {
+        let rows = decode(&block).expect("a block as it was just written").rows;
+        assert_eq!(rows.row_count() as u64, count);
+        for user in rows.iter() {
+            let of = user.rows.iter();
+            let of = of.map(|r| (rows.facets[r.facet as usize].clone(), (r.first_at, r.last_at))).collect();
+            assert_eq!(out.insert(user.id.to_vec(), of), None, "a user twice");
+        }
+    }
+    out
+}
+
+/// An item as the documentation says to read it.
+#[derive(Debug)]
+enum Reading {
+    Fine(Fine),
+    /// A field stands twice.
+    Twice,
+    Wrong,
+}
+
+#[derive(Debug)]
+struct Fine {
+    user: String,
+    campaign: String,
+    facet: Facet,
+    at: i64,
+}
+
+impl Fine {
+    fn store(&self, ledgers: &mut BTreeMap<LedgerId, Stored>) {
+        let source = SourceId::new(SourceKind::Campaign, &self.campaign).expect("it was checked");
+        let everywhere = Facet { variant: None, step: None, conversion: 0, ..self.facet.clone() };
+        for (ledger, facet) in [(LedgerId::Users, everywhere), (LedgerId::Source(source), self.facet.clone())]
+        {
+            let user = ledgers.entry(ledger).or_default().entry(self.user.clone().into_bytes()).or_default();
+            let times = user.entry(facet).or_insert((self.at, self.at));
+            *times = (times.0.min(self.at), times.1.max(self.at));
+        }
+    }
+}
+
+/// The fields of an object in their order, repetitions and all.
+struct Fields(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> de::Visitor<'de> for V {
+            type Value = Fields;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = vec![];
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        d.deserialize_map(V)
+    }
+}
+
+impl Reading {
+    fn of(text: &[u8]) -> Self {
+        let Ok(Fields(fields)) = serde_json::from_slice(text) else {
+            return Self::Wrong;
+        };
+        let count = fields.len();
+        let fields: BTreeMap<String, Value> = fields.into_iter().collect();
+        if fields.len() < count {
+            return Self::Twice;
+        }
+        fine(&fields).map_or(Self::Wrong, Self::Fine)
+    }
+}
+
+/// `None`: something is wrong with it.
+fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
+    const KNOWN: [&str; 10] = [
+        "user_id",
+        "campaign_id",
+        "type",
+        "channel",
+        "variant_id",
+        "link_alias",
+        "bounce",
+        "machine",
+        "conversion",
+        "time",
+    ];
+    if fields.keys().any(|field| !KNOWN.contains(&field.as_str())) {
+        return None;
+    }
+    let present = |field: &str| fields.get(field).filter(|v| !v.is_null());
+    // The outer `None`: it is there and not a text.
+    let text = |field: &str| present(field).map_or(Some(None), |v| v.as_str().map(Some));
+    let [user, campaign, kind] = ["user_id", "campaign_id", "type"].map(|f| text(f).flatten());
+    let (user, campaign, kind) = (user?, campaign?, kind?);
+    let [channel, variant, alias, bounce] = ["channel", "variant_id", "link_alias", "bounce"].map(text);
+    let (channel, variant, alias, bounce) = (channel?, variant?, alias?, bounce?);
+    let machine = present("machine").map_or(Some(None), |v| v.as_bool().map(Some))?;
+    let conversion = match present("conversion") {
+        None => None,
+        Some(n) => Some(u8::try_from(n.as_u64()?).ok()?),
+    };
+    let at = match present("time") {
+        None => NOW.0,
+        Some(Value::String(text)) => Millis::parse(text)?.0,
+        Some(n) => n.as_i64()?,
+    };
+    let printable =
+        |text: &str, most: usize| (1..=most).contains(&text.len()) && text.chars().all(|c| !c.is_control());
+    let is_id = |id: &str| {
+        printable(id, 128)
+            && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-'))
+    };
+    let (kind, needs_channel) = match kind {
+        "received" => (Kind::Received, true),
+        "opened" => (Kind::Opened, true),
+        "clicked" => (Kind::Clicked, true),
+        "converted" => (Kind::Converted, false),
+        "control" => (Kind::Control, false),
+        "complained" => (Kind::Complained, false),
+        "bounced" => match bounce {
+            None | Some("hard") => (Kind::HardBounced, false),
+            Some("soft") => (Kind::SoftBounced, false),
+            Some(_) => return None,
+        },
+        _ => return None,
+    };
+    let channel = match channel {
+        None if needs_channel => return None,
+        None => None,
+        Some(name) => Some(Channel::ALL.into_iter().find(|c| c.as_str() == name)?),
+    };
+    let fits = printable(user, 512)
+        && is_id(campaign)
+        && variant.is_none_or(is_id)
+        && alias.is_none_or(|alias| printable(alias, 256) && kind == Kind::Clicked)
+        && (machine.is_none() || kind == Kind::Opened)
+        && (conversion.is_none() || kind == Kind::Converted)
+        && (bounce.is_none() || matches!(kind, Kind::HardBounced | Kind::SoftBounced))
+        && (YEAR_2000..=NOW.0 + DAY).contains(&at);
+    fits.then(|| Fine {
+        user: user.to_owned(),
+        campaign: campaign.to_owned(),
+        facet: Facet {
+            kind,
+            channel,
+            machine: machine.unwrap_or(false),
+            conversion: conversion.unwrap_or(0),
+            variant: variant.map(Into::into),
+            step: None,
+            alias: alias.map(Into::into),
+        },
+        at,
+    })
+}
