@@ -3,6 +3,7 @@
 
 use rekindle_tests::fixture;
 
+mod archive;
 mod bites;
 mod crashes;
 mod cycles;
