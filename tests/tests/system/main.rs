@@ -17,4 +17,5 @@ mod listing;
 mod poison;
 mod races;
 mod repeats;
+mod stored;
 mod story;
