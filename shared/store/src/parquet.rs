@@ -247,7 +247,14 @@ fn read_group(group: &dyn RowGroupReader) -> Result<Rows, ArchiveError> {
         };
         pending.push(Row { facet: dictionary.number(&facet), first_at: first[i], last_at: last[i] });
         if ids.get(i + 1).is_none_or(|next| next.data() != ids[i].data()) {
-            out.push(user_hash(ids[i].data()), ids[i].data(), &pending);
+            let (hash, id) = (user_hash(ids[i].data()), ids[i].data());
+            // Damage that leaves the file readable: whoever copied it on would be blamed for the disorder.
+            if let Some(last) = out.len().checked_sub(1).map(|last| out.user(last))
+                && (last.hash, last.id) >= (hash, id)
+            {
+                return Err(content("its users are out of order".to_owned()));
+            }
+            out.push(hash, id, &pending);
             pending.clear();
         }
     }
