@@ -1,1 +1,0 @@
-//! Holds the benches beside it; has no code of its own.

@@ -1,0 +1,127 @@
+//! What things cost, measured: `cargo run --release -p rekindle-benches` prints one table, and how it was measured.
+//!
+//! Nothing here is a test of time: a figure that misses its aim says so in the table, and the command still succeeds. It
+//! fails where the system answers wrongly.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`units`] | write units of appending, and of an item an event |
+//! | [`restore`] | expiring and restoring a million users |
+//! | [`cpu`] | packing; decoding, merging and counting |
+//! | [`memory`] | a worker's peak, by [`allocator`] |
+//! | [`growth`] | everything from 10,000 to 10,000,000 users, with a [`chart`] |
+//! | [`data`], [`deployment`], [`meter`] | who did what; the system; what DynamoDB charges |
+//! | [`report`] | the table |
+
+mod allocator;
+mod chart;
+mod cpu;
+mod data;
+mod deployment;
+mod growth;
+mod memory;
+mod meter;
+mod report;
+mod restore;
+mod units;
+
+use clap::{Parser, ValueEnum};
+use deployment::Outcome;
+use report::Findings;
+use std::path::Path;
+use tokio::runtime::Runtime;
+
+#[global_allocator]
+static ALLOCATOR: allocator::Counting = allocator::Counting;
+
+/// How much is measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Size {
+    /// What the figures speak of.
+    Full,
+    /// Little of everything, to see that it works.
+    Quick,
+}
+
+impl Size {
+    /// The one for a full run or the one for a quick run.
+    pub fn pick<T>(self, full: T, quick: T) -> T {
+        match self {
+            Self::Full => full,
+            Self::Quick => quick,
+        }
+    }
+}
+
+/// A part of the bench.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, ValueEnum)]
+enum Section {
+    /// Write units of appending.
+    Units,
+    /// Expire and restore.
+    Restore,
+    /// Packing and counting.
+    Cpu,
+    /// A worker's peak.
+    Memory,
+    /// From 10,000 to 10,000,000 users.
+    Growth,
+}
+
+/// Measures what Rekindle costs and prints one table.
+#[derive(Parser)]
+struct Arguments {
+    /// Only these parts; otherwise all.
+    sections: Vec<Section>,
+    /// Little of everything, to see that it works; the figures mean nothing.
+    #[arg(long, conflicts_with = "write")]
+    quick: bool,
+    /// Also puts the table into README.md and the chart into docs/growth.svg. All parts, from one run.
+    #[arg(long, conflicts_with = "sections")]
+    write: bool,
+}
+
+const COMMAND: &str = "cargo run --release -p rekindle-benches";
+
+fn main() -> Outcome<()> {
+    let arguments = Arguments::parse();
+    let size = if arguments.quick { Size::Quick } else { Size::Full };
+    let mut sections = arguments.sections;
+    if sections.is_empty() {
+        sections.extend(Section::value_variants());
+    }
+    let (mut findings, mut chart) = (Vec::new(), None);
+    for section in sections {
+        eprintln!("measuring: {section:?}");
+        findings.push(measure(section, size, &mut chart)?);
+    }
+    let table = report::markdown(&findings);
+    let figures = format!("{table}\n{}", report::circumstances(COMMAND));
+    println!("{figures}");
+    if arguments.write {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let chart = chart.ok_or("there is no chart")?;
+        std::fs::create_dir_all(root.join("docs"))?;
+        std::fs::write(root.join("docs/growth.svg"), chart)?;
+        let picture = "![What each operation takes as a ledger grows](docs/growth.svg)";
+        report::write_into(&root.join("README.md"), &format!("{figures}\n{picture}\n"))?;
+        eprintln!("written: README.md, docs/growth.svg");
+    }
+    Ok(())
+}
+
+fn measure(section: Section, size: Size, chart: &mut Option<String>) -> Outcome<Findings> {
+    // A runtime each, as the runner has it, so that no section sees what another left behind.
+    let runtime = || Runtime::new();
+    match section {
+        Section::Units => runtime()?.block_on(units::measure(size)),
+        Section::Restore => runtime()?.block_on(restore::measure(size)),
+        Section::Cpu => cpu::measure(size),
+        Section::Memory => memory::measure(size),
+        Section::Growth => {
+            let (findings, drawn) = runtime()?.block_on(growth::measure(size))?;
+            *chart = Some(drawn);
+            Ok(findings)
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Memory: what one worker holds at most while it sweeps and restores, as the ledger grows.
+
+use crate::{
+    Size,
+    allocator::{count_this_thread, held, peak, reset_peak},
+    data::{Crowd, Ids},
+    deployment::{Deployment, Kept, Outcome},
+    report::{Findings, Row, grouped, short},
+};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+const HOUR: i64 = 60 * 60 * 1000;
+const PEAK_AIM: f64 = 200.0;
+const GROWTH_AIM: f64 = 20.0;
+
+/// The most that was held beyond what stood before, in MB.
+struct Peaks {
+    sweep: f64,
+    restore: f64,
+}
+
+impl Peaks {
+    fn most(&self) -> f64 {
+        self.sweep.max(self.restore)
+    }
+}
+
+/// Measures a small ledger and a large one.
+pub fn measure(size: Size) -> Outcome<Findings> {
+    let (few, many) = size.pick((500_000, 5_000_000), (5_000, 50_000));
+    let small = peaks(few)?;
+    let large = peaks(many)?;
+    let mb = |n: f64| format!("{} MB", short(n));
+    let growth = large.most() - small.most();
+    let rows = vec![
+        Row::plain(
+            format!("Memory of a worker, {} users", grouped(few as f64)),
+            format!("sweep {}, restore {}", mb(small.sweep), mb(small.restore)),
+        ),
+        Row::aimed(
+            format!("Memory of a worker, {} users", grouped(many as f64)),
+            format!("sweep {}, restore {}", mb(large.sweep), mb(large.restore)),
+            format!("under {}", mb(PEAK_AIM)),
+            large.most() < PEAK_AIM,
+        ),
+        Row::aimed(
+            format!("More with {} than with {} users", grouped(many as f64), grouped(few as f64)),
+            mb(growth),
+            format!("at most {}", mb(GROWTH_AIM)),
+            growth <= GROWTH_AIM,
+        ),
+    ];
+    let how = "**Memory** is the peak of what a worker allocates (1 MB = 1,000,000 bytes), above what stood before it began, by an \
+               allocator that counts the threads of one worker, its SDK clients and their bodies included, and not those of the \
+               embedded AWS, which keeps its account on disk. zstd's own contexts, allocated in C, are not in it. UUID users, \
+               as above; a sweeper until the data is expired, then one restorer."
+        .to_owned();
+    Ok(Findings { rows, how })
+}
+
+/// The worker on a counted thread of its own, the AWS on others.
+fn peaks(users: u64) -> Outcome<Peaks> {
+    let home = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let worker = worker()?;
+    let at = home.handle().clone();
+    // On the worker's thread and not on this one, which is not counted.
+    worker.block_on(worker.spawn(sweep_and_restore(at, users)))?
+}
+
+fn worker() -> Outcome<Runtime> {
+    Ok(Builder::new_multi_thread()
+        .worker_threads(1)
+        .on_thread_start(count_this_thread)
+        .enable_all()
+        .build()?)
+}
+
+async fn sweep_and_restore(home: Handle, users: u64) -> Outcome<Peaks> {
+    let deployment = Deployment::new(Kept::OnDisk, Some(home)).await?;
+    let crowd = Crowd { ids: Ids::Uuids, spread: HOUR, now: deployment.now() };
+    deployment.fill(&crowd, 0..users).await?;
+    deployment.come_due().await?;
+    let before = held();
+    reset_peak();
+    deployment.expire().await?;
+    let sweep = peak().saturating_sub(before) as f64 / 1e6;
+    reset_peak();
+    deployment.restore(1).await?;
+    let restore = peak().saturating_sub(before) as f64 / 1e6;
+    Ok(Peaks { sweep, restore })
+}

@@ -1,0 +1,227 @@
+//! What DynamoDB charges: an `HttpClient` around another one that asks for `ConsumedCapacity` in every call and adds
+//! up what the answers say. Production code stays as it is.
+//!
+//! It is also the border behind which the embedded AWS may live on threads of its own.
+
+use aws_smithy_runtime_api::client::{
+    http::{
+        HttpClient, HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+    },
+    orchestrator::{HttpRequest, HttpResponse},
+    result::ConnectorError,
+};
+use aws_smithy_types::body::SdkBody;
+use rekindle_local::stack::{CATALOG, LEDGER};
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::runtime::Handle;
+
+/// Which part of storage a call was about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Place {
+    /// The catalog table, with its indexes.
+    Catalog,
+    /// The inbox of `users`.
+    UsersInbox,
+    /// The inbox of a campaign.
+    CampaignInbox,
+    /// Blocks of hot copies.
+    Blocks,
+    /// A table of the bench's own.
+    Other,
+}
+
+/// Whether a call reads or writes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Way {
+    /// Read units.
+    Read,
+    /// Write units.
+    Write,
+}
+
+/// Capacity units, by what they were spent on.
+#[derive(Clone, Default, Debug)]
+pub struct Units(BTreeMap<(Way, Place), f64>);
+
+impl Units {
+    /// All of one way.
+    pub fn all(&self, way: Way) -> f64 {
+        self.0.iter().filter(|((w, _), _)| *w == way).map(|(_, units)| units).sum()
+    }
+
+    /// Those of one place.
+    pub fn of(&self, way: Way, place: Place) -> f64 {
+        self.0.get(&(way, place)).copied().unwrap_or(0.0)
+    }
+
+    fn add(&mut self, way: Way, place: Place, units: f64) {
+        *self.0.entry((way, place)).or_default() += units;
+    }
+}
+
+/// Adds up what was spent.
+#[derive(Default, Debug)]
+pub struct Meter(Mutex<Units>);
+
+impl Meter {
+    /// What was spent since the last time this was asked.
+    pub fn take(&self) -> Units {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add(&self, way: Way, place: Place, units: f64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(way, place, units);
+    }
+}
+
+/// A client that meters what `inner` answers. With a `home`, `inner` works there, and bodies are copied at the border,
+/// so that each side holds its own.
+pub fn metered(inner: SharedHttpClient, meter: Arc<Meter>, home: Option<Handle>) -> SharedHttpClient {
+    http_client_fn(move |settings, components| {
+        let connector = inner.http_connector(settings, components);
+        SharedHttpConnector::new(Metered { inner: connector, meter: meter.clone(), home: home.clone() })
+    })
+}
+
+#[derive(Debug)]
+struct Metered {
+    inner: SharedHttpConnector,
+    meter: Arc<Meter>,
+    home: Option<Handle>,
+}
+
+impl HttpConnector for Metered {
+    fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
+        let (inner, meter, home) = (self.inner.clone(), self.meter.clone(), self.home.clone());
+        let charged = charged(&mut request);
+        HttpConnectorFuture::new(async move {
+            let answer = match home {
+                None => inner.call(request).await?,
+                Some(home) => copied(call_at(&home, inner, request).await?),
+            };
+            if let Some((way, bytes)) = charged.zip(answer.body().bytes()) {
+                let ((way, place), bytes) = (way, bytes);
+                for (table, units) in consumed(bytes) {
+                    meter.add(way, place_of(&table, place), units);
+                }
+            }
+            Ok(answer)
+        })
+    }
+}
+
+/// Has the call answered on a runtime of its own.
+async fn call_at(
+    home: &Handle,
+    inner: SharedHttpConnector,
+    request: HttpRequest,
+) -> Result<HttpResponse, ConnectorError> {
+    let answer = home.spawn(async move { inner.call(request).await });
+    answer.await.map_err(|error| ConnectorError::other(error.into(), None))?
+}
+
+/// The answer with a body of this thread's own.
+fn copied(answer: HttpResponse) -> HttpResponse {
+    answer.map(|body| match body.bytes() {
+        Some(bytes) => SdkBody::from(bytes.to_vec()),
+        None => body,
+    })
+}
+
+const TARGET_PREFIX: &str = "DynamoDB_20120810.";
+const QUESTION: &[u8] = br#"{"ReturnConsumedCapacity":"TOTAL","#;
+
+/// Asks for the call's cost, if it is one of DynamoDB's that has a cost; returns which way it goes and, as far as the
+/// ledger table is concerned, where.
+fn charged(request: &mut HttpRequest) -> Option<(Way, Place)> {
+    let operation = request.headers().get("x-amz-target")?.strip_prefix(TARGET_PREFIX)?;
+    let way = match operation {
+        "GetItem" | "BatchGetItem" | "Query" | "Scan" | "TransactGetItems" => Way::Read,
+        "PutItem" | "UpdateItem" | "DeleteItem" | "BatchWriteItem" | "TransactWriteItems" => Way::Write,
+        _ => return None,
+    };
+    let body = request.body().bytes()?;
+    let place = in_ledger(body);
+    let body = [QUESTION, body.strip_prefix(b"{")?].concat();
+    request.headers_mut().insert("content-length", body.len().to_string());
+    *request.body_mut() = SdkBody::from(body);
+    Some((way, place))
+}
+
+/// What the partition keys in a request to the ledger table speak of: all of one request are of one kind.
+fn in_ledger(body: &[u8]) -> Place {
+    let body = std::str::from_utf8(body).unwrap_or_default();
+    let says = |key: &str| body.contains(key);
+    if says(r#"{"S":"i#users#"#) {
+        Place::UsersInbox
+    } else if says(r#"{"S":"i#"#) {
+        Place::CampaignInbox
+    } else {
+        Place::Blocks
+    }
+}
+
+fn place_of(table: &str, in_ledger: Place) -> Place {
+    match table {
+        CATALOG => Place::Catalog,
+        LEDGER => in_ledger,
+        _ => Place::Other,
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Consumed {
+    table_name: String,
+    capacity_units: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(Consumed),
+    More(Vec<Consumed>),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer {
+    consumed_capacity: Option<OneOrMore>,
+}
+
+/// What an answer says was spent, by table. One that says nothing is an error's: of these only failed conditions
+/// are charged, which figures have none of.
+fn consumed(answer: &[u8]) -> Vec<(String, f64)> {
+    let answer = serde_json::from_slice::<Answer>(answer).ok();
+    let list = match answer.and_then(|a| a.consumed_capacity) {
+        None => Vec::new(),
+        Some(OneOrMore::One(one)) => vec![one],
+        Some(OneOrMore::More(list)) => list,
+    };
+    list.into_iter().map(|c| (c.table_name, c.capacity_units)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_of_one_table_and_of_several_are_read() {
+        let one = br#"{"Items":[],"ConsumedCapacity":{"TableName":"t","CapacityUnits":0.5}}"#;
+        assert_eq!(consumed(one), [("t".to_owned(), 0.5)]);
+        let several = br#"{"ConsumedCapacity":[{"TableName":"t","CapacityUnits":3.0}]}"#;
+        assert_eq!(consumed(several), [("t".to_owned(), 3.0)]);
+        assert_eq!(consumed(b"{}"), []);
+    }
+
+    #[test]
+    fn requests_are_told_apart_by_their_keys() {
+        assert_eq!(in_ledger(br#"{"pk":{"S":"i#users#3"}}"#), Place::UsersInbox);
+        assert_eq!(in_ledger(br#"{"pk":{"S":"i#campaign/c#3"}}"#), Place::CampaignInbox);
+        assert_eq!(in_ledger(br#"{"pk":{"S":"b#X#1#0"}}"#), Place::Blocks);
+    }
+}
