@@ -157,19 +157,8 @@ impl Facet {
     /// kind, channel (0 none), flags (bit 0 machine), conversion: a byte each; then variant, step and alias,
     /// each a varint (0 absent, else length + 1) and its bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(self.kind as u8);
-        out.push(self.channel.map_or(0, |c| c as u8));
-        out.push(u8::from(self.machine));
-        out.push(self.conversion);
-        for text in [&self.variant, &self.step, &self.alias] {
-            match text {
-                None => put_varint(out, 0),
-                Some(text) => {
-                    put_varint(out, text.len() as u64 + 1);
-                    out.extend_from_slice(text.as_bytes());
-                }
-            }
-        }
+        let head = (self.kind, self.channel, self.machine, self.conversion);
+        encode_facet(head, [&self.variant, &self.step, &self.alias].map(Option::as_deref), out);
     }
 
     /// Reads what [`Facet::encode`] wrote; anything else is an error.
@@ -195,5 +184,23 @@ impl Facet {
             }
         };
         Ok(Self { kind, channel, machine, conversion, variant: text()?, step: text()?, alias: text()? })
+    }
+}
+
+/// [`Facet::encode`] of a facet's parts: kind, channel, machine, conversion; variant, step, alias.
+pub(crate) fn encode_facet(
+    (kind, channel, machine, conversion): (Kind, Option<Channel>, bool, u8),
+    texts: [Option<&str>; 3],
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(&[kind as u8, channel.map_or(0, |c| c as u8), u8::from(machine), conversion]);
+    for text in texts {
+        match text {
+            None => put_varint(out, 0),
+            Some(text) => {
+                put_varint(out, text.len() as u64 + 1);
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
     }
 }

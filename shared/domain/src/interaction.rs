@@ -3,7 +3,7 @@
 //! One bad interaction never hurts its neighbours: it becomes a [`Rejection`] that says what is wrong and where.
 
 use crate::{
-    facet::{Channel, Facet, Kind},
+    facet::{Channel, Facet, Kind, encode_facet},
     id::{LedgerId, MAX_ID, SourceId, SourceKind, clip, is_valid_id},
     rows::{Row, Rows, normalize, user_hash},
     time::Millis,
@@ -186,18 +186,11 @@ impl Wire<'_> {
                 format!("time must be between {EARLIEST} and {latest} (24 h ahead)"),
             );
         }
-        let boxed = |text: &Option<Text<'_>>| text.as_ref().map(|t| t.0.as_ref().into());
         facet.clear();
-        Facet {
-            kind,
-            channel,
-            machine: self.machine.unwrap_or(false),
-            conversion: self.conversion.unwrap_or(0),
-            variant: boxed(&self.variant_id),
-            step: None,
-            alias: boxed(&self.link_alias),
-        }
-        .encode(facet);
+        // Encoded at once: most interactions have a facet that others had before, so that none need be made for them.
+        let head = (kind, channel, self.machine.unwrap_or(false), self.conversion.unwrap_or(0));
+        let texts = [self.variant_id.as_ref(), None, self.link_alias.as_ref()];
+        encode_facet(head, texts.map(|text| text.map(|t| t.0.as_ref())), facet);
         Ok(at)
     }
 
@@ -251,7 +244,7 @@ impl Wire<'_> {
 /// # Errors
 /// The rule, to be put behind the field's name.
 pub fn check_user_id(id: &str) -> Result<(), String> {
-    if (1..=MAX_USER_ID).contains(&id.len()) && !id.chars().any(char::is_control) {
+    if (1..=MAX_USER_ID).contains(&id.len()) && !has_control(id) {
         return Ok(());
     }
     Err(format!(
@@ -262,7 +255,17 @@ pub fn check_user_id(id: &str) -> Result<(), String> {
 
 /// Whether `alias` may be a link's alias.
 pub fn is_valid_alias(alias: &str) -> bool {
-    (1..=MAX_ALIAS).contains(&alias.len()) && !alias.chars().any(char::is_control)
+    (1..=MAX_ALIAS).contains(&alias.len()) && !has_control(alias)
+}
+
+/// Whether there are control characters; most texts are ASCII, of which bytes tell.
+fn has_control(text: &str) -> bool {
+    if text.is_ascii() {
+        // Without an early end, so that many bytes are looked at at once.
+        text.bytes().fold(false, |found, b| found | b.is_ascii_control())
+    } else {
+        text.chars().any(char::is_control)
+    }
 }
 
 /// Beyond what any interaction needs, even with every character escaped.
@@ -348,20 +351,49 @@ impl Pile {
         Some(n)
     }
 
-    fn into_rows(mut self, ids: &[u8]) -> Rows {
-        let id = |e: &Entry| &ids[e.id_start as usize..][..usize::from(e.id_len)];
-        self.entries.sort_unstable_by(|a, b| {
-            a.id_len.cmp(&b.id_len).then_with(|| id(a).cmp(id(b))).then(a.facet.cmp(&b.facet))
-        });
+    fn into_rows(mut self, users: &Users<'_>) -> Rows {
+        let user = |e: &Entry| users.of_item[e.index as usize];
+        self.entries.sort_unstable_by_key(|e| (user(e), e.facet));
         let mut out = Rows::with_facets(self.facets);
+        out.reserve(self.entries.len(), self.entries.iter().map(|e| usize::from(e.id_len)).sum());
+        out.rows_mut().reserve_exact(self.entries.len());
         let mut scratch: Vec<Row> = Vec::new();
-        for user in self.entries.chunk_by(|a, b| id(a) == id(b)) {
+        for rows in self.entries.chunk_by(|a, b| user(a) == user(b)) {
             scratch.clear();
-            scratch.extend(user.iter().map(|e| Row { facet: e.facet, first_at: e.at, last_at: e.at }));
+            scratch.extend(rows.iter().map(|e| Row { facet: e.facet, first_at: e.at, last_at: e.at }));
             normalize(&mut scratch);
-            out.push(user_hash(id(&user[0])), id(&user[0]), &scratch);
+            let (hash, id) = users.sorted[user(&rows[0]) as usize];
+            out.push(hash, id, &scratch);
         }
         out
+    }
+}
+
+/// The users of a request, in the order of inbox blocks: found once, since every pile is sorted by them.
+struct Users<'a> {
+    /// Each user's hash and id.
+    sorted: Vec<(u64, &'a [u8])>,
+    /// For each item of the request, the place in `sorted` of the user it is about; of rejected ones, anything.
+    of_item: Vec<u32>,
+}
+
+impl<'a> Users<'a> {
+    /// `entries` has one of each item.
+    fn of(entries: &[Entry], ids: &'a [u8], items: usize) -> Self {
+        let id = |e: &Entry| &ids[e.id_start as usize..][..usize::from(e.id_len)];
+        // By length, then bytes. The first eight bytes as a number settle most comparisons.
+        let head = |id: &[u8]| id.iter().take(8).fold(0, |n, b| n << 8 | u64::from(*b));
+        let mut order: Vec<(u16, u64, &Entry)> = entries.iter().map(|e| (e.id_len, head(id(e)), e)).collect();
+        order.sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then_with(|| id(a.2).cmp(id(b.2))));
+        let mut users = Self { sorted: Vec::with_capacity(order.len()), of_item: vec![0; items] };
+        for same in order.chunk_by(|a, b| a.1 == b.1 && id(a.2) == id(b.2)) {
+            let id = id(same[0].2);
+            for (_, _, entry) in same {
+                users.of_item[entry.index as usize] = users.sorted.len() as u32;
+            }
+            users.sorted.push((user_hash(id), id));
+        }
+        users
     }
 }
 
@@ -433,7 +465,10 @@ impl Collector {
         } else {
             serde_json::from_slice::<Envelope<'_>>(body).map_err(malformed)?.interactions
         };
-        items.0.into_iter().try_for_each(|item| self.add(item.get().as_bytes()))
+        items
+            .0
+            .into_iter()
+            .try_for_each(|item| self.add(item.get().as_bytes(), serde_json::from_str(item.get())))
     }
 
     /// Takes newline-delimited JSON; blank lines do not count.
@@ -441,17 +476,28 @@ impl Collector {
     /// # Errors
     /// [`BatchError`] if there is too much of it.
     pub fn add_ndjson(&mut self, body: &[u8]) -> Result<(), BatchError> {
-        let lines = body.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty());
-        lines.into_iter().try_for_each(|line| self.add(line))
+        match std::str::from_utf8(body) {
+            // Checked as a whole, so that no field need be checked again.
+            Ok(body) => {
+                let mut lines = body.split('\n').filter(|line| !line.trim_ascii().is_empty());
+                lines.try_for_each(|line| self.add(line.as_bytes(), serde_json::from_str(line)))
+            }
+            // Some line is not UTF-8; the others are not to suffer from it.
+            Err(_) => {
+                let mut lines = body.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty());
+                lines.try_for_each(|line| self.add(line, serde_json::from_slice(line)))
+            }
+        }
     }
 
-    fn add(&mut self, text: &[u8]) -> Result<(), BatchError> {
+    /// Takes an interaction, its text and what that was read as.
+    fn add(&mut self, text: &[u8], wire: serde_json::Result<Wire<'_>>) -> Result<(), BatchError> {
         let index = self.items;
         self.items += 1;
         if self.items > MAX_ITEMS {
             return Err(too_many());
         }
-        let outcome = match serde_json::from_slice::<Wire<'_>>(text) {
+        let outcome = match wire {
             // An array of the fields' values would do for serde, but is no interaction.
             Ok(wire) if text.trim_ascii_start().starts_with(b"{") => {
                 let mut facet = std::mem::take(&mut self.facet);
@@ -600,14 +646,14 @@ impl Collector {
         self.bound_facets();
         self.rejected.sort_by_key(|r| r.index);
         let accepted = self.users.entries.len();
-        let ids = self.ids;
+        let users = Users::of(&self.users.entries, &self.ids, self.items);
         let mut ledgers = Vec::with_capacity(self.piles.len() + 1);
         if accepted > 0 {
-            ledgers.push((LedgerId::Users, self.users.into_rows(&ids)));
+            ledgers.push((LedgerId::Users, self.users.into_rows(&users)));
         }
         for (source, pile) in self.piles {
             if !pile.entries.is_empty() {
-                ledgers.push((LedgerId::Source(source), pile.into_rows(&ids)));
+                ledgers.push((LedgerId::Source(source), pile.into_rows(&users)));
             }
         }
         Collected { ledgers, accepted, rejected: self.rejected }

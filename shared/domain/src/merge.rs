@@ -1,6 +1,7 @@
 //! Merging sorted streams of rows: the heart of rewrites and of audiences. No I/O: the caller feeds it batches.
 
 use crate::rows::{Rows, UserRows};
+use std::cmp::Ordering;
 
 #[derive(Default)]
 struct Stream {
@@ -71,7 +72,7 @@ impl Merge {
 
     /// The next user. `None`: a stream [`Merge::needs`] feeding, or all have ended.
     pub fn next_group(&mut self) -> Option<Group<'_>> {
-        let mut least: Option<UserRows<'_>> = None;
+        let mut least = u64::MAX;
         self.members.clear();
         for (number, stream) in self.streams.iter().enumerate() {
             if stream.at == stream.rows.len() {
@@ -81,14 +82,17 @@ impl Merge {
                 self.members.clear();
                 return None;
             }
-            if least.is_some_and(|l| l.hash < stream.rows.hash(stream.at)) {
-                continue;
-            }
-            let user = stream.rows.user(stream.at);
-            let order = least.map_or(std::cmp::Ordering::Less, |l| user.cmp_position(&l));
+            // Hashes settle nearly all comparisons; ids are looked at where two are the same.
+            let hash = stream.rows.hash(stream.at);
+            let order = match self.members.first() {
+                None => Ordering::Less,
+                Some(&(first, at)) => hash
+                    .cmp(&least)
+                    .then_with(|| stream.rows.user(stream.at).id.cmp(self.streams[first].rows.user(at).id)),
+            };
             if order.is_lt() {
                 self.members.clear();
-                least = Some(user);
+                least = hash;
             }
             if order.is_le() {
                 self.members.push((number, stream.at));

@@ -130,6 +130,7 @@ impl Rows {
     }
 
     /// The user at that index.
+    #[inline]
     pub fn user(&self, index: usize) -> UserRows<'_> {
         let entry = self.users[index];
         let (id_start, row_start) = match index.checked_sub(1) {
@@ -153,6 +154,12 @@ impl Rows {
         self.ids.extend_from_slice(id);
         self.rows.extend_from_slice(rows);
         self.close_user(hash);
+    }
+
+    /// Makes room for that many users more, and for their ids.
+    pub(crate) fn reserve(&mut self, users: usize, id_bytes: usize) {
+        self.users.reserve_exact(users);
+        self.ids.reserve_exact(id_bytes);
     }
 
     /// How many of the first users have at most that many rows together.

@@ -270,6 +270,25 @@ fn l5_missing_doubled_and_swapped_blocks_are_noticed() {
     }
 }
 
+/// Who reads a slot up to some hash needs the blocks that start there or before, all of them, and none after.
+#[test]
+fn l5_a_slot_read_in_part_is_whole_as_far_as_it_was_read() {
+    let rows = with_giants(&[0, 1_500, 2_999], 800);
+    let covers: Vec<_> = pack(0, 16_384, &rows).iter().map(|b| b.cover).collect();
+    assert!(covers.iter().any(|c| c.start.ordinal > 0), "a chain is among them");
+    let reads = |count: usize, to: u64| {
+        let mut check = CoverCheck::from(Position::at(0));
+        let block =
+            |cover: &rekindle_domain::block::Cover| Block { rows: Rows::default(), cover: Some(*cover) };
+        covers[..count].iter().all(|c| check.take(block(c)).is_ok()) && check.is_complete_to(to)
+    };
+    for to in covers.iter().flat_map(|c| [c.start.hash.saturating_sub(1), c.start.hash, c.start.hash + 1]) {
+        let enough = covers.partition_point(|c| c.start.hash <= to);
+        assert!(reads(enough, to), "{enough} blocks reach {to}");
+        assert!((0..enough).all(|fewer| !reads(fewer, to)), "and no fewer do");
+    }
+}
+
 /// An inbox block has no cover, and is no block of a run.
 #[test]
 fn l5_inbox_blocks_are_no_blocks_of_runs() {
