@@ -94,18 +94,20 @@ impl Part {
     }
 }
 
-/// Opens the rows of one attempt at a part.
+/// Opens the rows of one attempt at a part; of a hot one only what may have users within `hashes`.
 async fn open_part(
     store: &Store,
     ledger: &LedgerId,
     copy: &Copy,
     (slot, attempt): (u32, u32),
-    from: u64,
+    hashes: &RangeInclusive<u64>,
 ) -> Result<Part, StoreError> {
     match copy.tier {
         Tier::Hot => {
             let key = SlotKey { copy: copy.id, attempt, slot };
-            Ok(Part::Hot(store.ledger.read_slot(key, from, *copy.slots.hashes(slot).start())))
+            let of_slot = copy.slots.hashes(slot);
+            let wanted = *hashes.start().max(of_slot.start())..=*hashes.end().min(of_slot.end());
+            Ok(Part::Hot(store.ledger.read_slot(key, wanted, *of_slot.start())))
         }
         Tier::Cold => {
             let key = ArchiveKey { ledger: ledger.clone(), copy: copy.id, slot, attempt };
@@ -130,8 +132,7 @@ pub async fn read_back(
 ) -> Result<Tally, StoreError> {
     let mut tallier = Tallier::default();
     if rows > 0 {
-        let from = *copy.slots.hashes(slot).start();
-        let mut part = open_part(store, ledger, copy, (slot, attempt), from).await?;
+        let mut part = open_part(store, ledger, copy, (slot, attempt), &copy.slots.hashes(slot)).await?;
         while let Some(rows) = part.next().await? {
             tallier.use_facets(&rows.facets);
             rows.iter().for_each(|user| tallier.add(&user));
@@ -173,8 +174,8 @@ impl CopyStream {
             let reader = &self.reader;
             let done = &reader.parts[slot as usize];
             if done.tally.rows > 0 {
-                let from = (*self.hashes.start()).max(*reader.copy.slots.hashes(slot).start());
-                let part = open_part(&reader.store, &reader.ledger, &reader.copy, (slot, done.attempt), from);
+                let which = (slot, done.attempt);
+                let part = open_part(&reader.store, &reader.ledger, &reader.copy, which, &self.hashes);
                 self.part = Some(part.await?);
             }
         }

@@ -238,12 +238,18 @@ impl Ledger {
         write_all(&self.client, &self.table, requests.collect::<Result<_, _>>()?).await
     }
 
-    /// Reads a slot of a hot copy from the block that covers `from` on.
-    pub fn read_slot(&self, slot: SlotKey, from: u64, first_of_slot: u64) -> SlotReader {
+    /// Reads the blocks of a slot of a hot copy that cover these hashes, and no others: a page is billed whole.
+    pub fn read_slot(
+        &self,
+        slot: SlotKey,
+        hashes: std::ops::RangeInclusive<u64>,
+        first_of_slot: u64,
+    ) -> SlotReader {
         SlotReader {
             ledger: self.clone(),
             slot,
-            from,
+            from: *hashes.start(),
+            to: *hashes.end(),
             first_of_slot,
             check: None,
             next_key: None,
@@ -260,7 +266,8 @@ impl Ledger {
         if cover.start.ordinal == 0 && !cover.is_continued() {
             return Ok(block.rows);
         }
-        let mut reader = self.read_slot(slot, cover.start.hash, cover.start.hash);
+        let first = cover.start.hash;
+        let mut reader = self.read_slot(slot, first..=first, first);
         let rows = reader.next().await?;
         rows.ok_or_else(|| StoreError::missing(what()))
     }
@@ -332,6 +339,7 @@ pub struct SlotReader {
     ledger: Ledger,
     slot: SlotKey,
     from: u64,
+    to: u64,
     first_of_slot: u64,
     check: Option<CoverCheck>,
     next_key: Option<Attributes>,
@@ -340,8 +348,8 @@ pub struct SlotReader {
 }
 
 impl SlotReader {
-    /// The rows of the next block (or chain of blocks); `None` at the slot's end. Users before the first hash asked for
-    /// may be among the first ones.
+    /// The rows of the next block (or chain of blocks); `None` at the end. Users before the first hash asked for may be
+    /// among the first ones, users after the last one among the last.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] where a block is missing: never a shorter answer.
@@ -358,7 +366,7 @@ impl SlotReader {
             }
             self.next_key = page.last_evaluated_key;
             self.is_done = self.next_key.is_none();
-            if self.is_done && !self.check.as_ref().is_some_and(CoverCheck::is_complete) {
+            if self.is_done && !self.check.as_ref().is_some_and(|c| c.is_complete_to(self.to)) {
                 return Err(self.slot.gap());
             }
         }
@@ -384,9 +392,10 @@ impl SlotReader {
             .client
             .query()
             .table_name(&self.ledger.table)
-            .key_condition_expression("pk = :pk AND sk >= :sk")
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
             .expression_attribute_values(":pk", s(self.slot.partition()))
-            .expression_attribute_values(":sk", b(Position::at(self.from).to_key()))
+            .expression_attribute_values(":from", b(Position::at(self.from).to_key()))
+            .expression_attribute_values(":to", b(Position { hash: self.to, ordinal: u32::MAX }.to_key()))
             .consistent_read(true)
             .set_exclusive_start_key(self.next_key.clone())
             .send()
