@@ -79,7 +79,7 @@ fn packing(name: &str, crowd: &Crowd, rounds: u64) -> Outcome<Vec<Row>> {
     let owned =
         a_second(count, best(rounds, || requests.iter().map(|r| parse::<Owned>(black_box(r))).sum::<i64>()));
     let measured = format!(
-        "{}; {} and {} of `serde_json` alone",
+        "{}; {} and {} of the speed of `serde_json` alone",
         millions(rate),
         short(rate / borrowed),
         short(rate / owned)
@@ -155,7 +155,7 @@ fn counting(name: &str, crowd: &Crowd, users: u64, rounds: u64) -> Outcome<Vec<R
         plain.iter().map(|b| zstd::bulk::compress(b.as_bytes(), 3)).collect::<Result<_, _>>()?;
     let text = a_second(row_count, best(rounds, || decompress(black_box(&plain), 1 << 24)));
     let measured = format!(
-        "{} rows; {} of zstd over the blocks, {} over NDJSON",
+        "{}; {} of the speed of zstd over the blocks, {} over NDJSON",
         millions(rate),
         short(rate / raw),
         short(rate / text)

@@ -168,7 +168,21 @@ impl Deployment {
     /// Stops the campaign and lets three months pass.
     pub async fn come_due(&self) -> Outcome<()> {
         self.post(&campaign("/stop"), &json!({})).await?;
-        self.local.move_clock(&ClockMove::Advance(Period::parse("P3M")?)).await?;
+        self.wait("P3M").await
+    }
+
+    /// Lets time pass.
+    pub async fn wait(&self, period: &str) -> Outcome<()> {
+        self.local.move_clock(&ClockMove::Advance(Period::parse(period)?)).await?;
+        Ok(())
+    }
+
+    /// Lets hours pass in which the sweeper dooms what is retired, and deletes what is doomed.
+    pub async fn clean_up(&self) -> Outcome<()> {
+        for _ in 0..3 {
+            self.wait("PT61M").await?;
+            self.post("/_local/sweep", &json!({})).await?;
+        }
         Ok(())
     }
 

@@ -81,7 +81,13 @@ struct Arguments {
     write: bool,
 }
 
-const COMMAND: &str = "cargo run --release -p rekindle-benches";
+/// The command as it was given.
+fn command() -> String {
+    let profile = if cfg!(debug_assertions) { "" } else { " --release" };
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments = if arguments.is_empty() { String::new() } else { format!(" -- {}", arguments.join(" ")) };
+    format!("cargo run{profile} -p rekindle-benches{arguments}")
+}
 
 fn main() -> Outcome<()> {
     let arguments = Arguments::parse();
@@ -95,8 +101,12 @@ fn main() -> Outcome<()> {
         eprintln!("measuring: {section:?}");
         findings.push(measure(section, size, &mut chart)?);
     }
+    if size == Size::Quick {
+        // The aims are for other sizes.
+        findings.iter_mut().flat_map(|f| &mut f.rows).for_each(|row| row.aim = None);
+    }
     let table = report::markdown(&findings);
-    let figures = format!("{table}\n{}", report::circumstances(COMMAND));
+    let figures = format!("{}\n{table}", report::circumstances(&command()));
     println!("{figures}");
     if arguments.write {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -104,7 +114,7 @@ fn main() -> Outcome<()> {
         std::fs::create_dir_all(root.join("docs"))?;
         std::fs::write(root.join("docs/growth.svg"), chart)?;
         let picture = "![What each operation takes as a ledger grows](docs/growth.svg)";
-        report::write_into(&root.join("README.md"), &format!("{figures}\n{picture}\n"))?;
+        report::write_into(&root.join("README.md"), &format!("\n{figures}\n{picture}\n\n"))?;
         eprintln!("written: README.md, docs/growth.svg");
     }
     Ok(())

@@ -29,7 +29,7 @@ impl Row {
         Self { what: what.into(), measured: measured.into(), aim: None }
     }
 
-    /// A line with an aim. In a quick run nothing is held against it: sizes differ.
+    /// A line with an aim.
     pub fn aimed(
         what: impl Into<String>,
         measured: impl Into<String>,
@@ -85,10 +85,7 @@ pub fn circumstances(command: &str) -> String {
     let os =
         field(&read("/etc/os-release"), "PRETTY_NAME").unwrap_or_else(|| std::env::consts::OS.to_owned());
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    format!(
-        "`{command}`, {}, on {cores} cores of an {cpu}, {memory}, {os}, {rustc}, release profile.\n",
-        today()
-    )
+    format!("`{command}`, {}, on {cores} cores ({cpu}), {memory}, {os}, {rustc}.\n", today())
 }
 
 #[expect(clippy::disallowed_methods, reason = "a figure bears its date")]

@@ -15,44 +15,52 @@ const WRITE_UNITS: f64 = 22_000.0;
 const SECONDS: f64 = 30.0;
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
+/// Units and seconds.
+type Taken = (Units, f64);
+
 struct Measured {
-    expired: (Units, f64),
-    restored: (Units, f64),
+    expired: Taken,
+    restored: Taken,
+    /// A second expiry, and the deletion of the hot copy after its grace.
+    dropped: Taken,
 }
 
 /// Measures expiry and restore.
 pub async fn measure(size: Size) -> Outcome<Findings> {
     let users = size.pick(1_000_000, 20_000);
+    let count = grouped(users as f64);
+    let on_disk = expire_and_restore(Kept::OnDisk, users).await?;
+    let in_memory = expire_and_restore(Kept::InMemory, users).await?;
     let mut rows = Vec::new();
-    for (kept, place) in [(Kept::OnDisk, "on disk"), (Kept::InMemory, "in memory")] {
-        let measured = expire_and_restore(kept, users).await?;
-        let seconds = |name: &str, taken: f64| {
-            let what = format!("{name} {} UUID users, AWS {place}", grouped(users as f64));
-            Row::aimed(what, format!("{} s", short(taken)), format!("{SECONDS} s"), taken <= SECONDS)
-        };
-        if kept == Kept::OnDisk {
-            let what = format!("Restore {} UUID users", grouped(users as f64));
-            let (units, all) = (&measured.restored.0, measured.restored.0.all(Way::Write));
-            let blocks = units.of(Way::Write, Place::Blocks);
-            let text = format!("{} write units, {} of them blocks", grouped(all), grouped(blocks));
-            rows.push(Row::aimed(what, text, grouped(WRITE_UNITS), all <= WRITE_UNITS));
-            let what = format!("Expire {} UUID users", grouped(users as f64));
-            let units = &measured.expired.0;
-            let text = format!(
-                "{} write units, {} read units",
-                grouped(units.all(Way::Write)),
-                grouped(units.all(Way::Read))
-            );
-            rows.push(Row::plain(what, text));
-        }
-        rows.push(seconds("Expire", measured.expired.1));
-        rows.push(seconds("Restore", measured.restored.1));
+    let measured = [
+        ("Expire", &on_disk.expired, &in_memory.expired),
+        ("Restore", &on_disk.restored, &in_memory.restored),
+    ];
+    for (name, (units, on_disk), (_, in_memory)) in measured {
+        let write = units.all(Way::Write);
+        rows.push(Row::aimed(
+            format!("{name} {count} UUID users"),
+            format!("{} write units ({} read)", grouped(write), grouped(units.all(Way::Read))),
+            grouped(WRITE_UNITS),
+            write <= WRITE_UNITS,
+        ));
+        rows.push(Row::aimed(
+            format!("{name} {count} UUID users, AWS on disk; in memory"),
+            format!("{} s; {} s", short(*on_disk), short(*in_memory)),
+            format!("{SECONDS} s"),
+            on_disk.max(*in_memory) <= SECONDS,
+        ));
     }
+    let (units, seconds) = &on_disk.dropped;
+    rows.push(Row::plain(
+        format!("Expire them again: drop the hot copy, {count} UUID users"),
+        format!("{} write units, {} s", grouped(units.all(Way::Write)), short(*seconds)),
+    ));
     let how = format!(
         "**Expire and restore**: everybody receives a mail within 24 h; of a hundred, 22 open it, 7 machines do, 5 click and 1 \
          converts: 1.35 rows a user. The functions' own handlers and queues over the local runner's stack: the sweeper until the \
-         data is expired, then {RESTORERS} restorers from the request until it is available. The count is compared before and \
-         after. The units of expiry include folding the inbox into hot runs and deleting it."
+         data is expired, then {RESTORERS} restorers from the request until it is available; all users are counted before \
+         and after. The first expiry deletes the inbox; the second uploads nothing, and deletes the hot copy after its grace."
     );
     Ok(Findings { rows, how })
 }
@@ -74,5 +82,14 @@ async fn expire_and_restore(kept: Kept, users: u64) -> Outcome<Measured> {
     if (before, after) != (users, users) {
         return Err(format!("{users} users were sent, {before} counted, {after} came back").into());
     }
-    Ok(Measured { expired, restored })
+    deployment.wait("P3M").await?;
+    deployment.meter.take();
+    let begun = stopwatch();
+    deployment.expire().await?;
+    deployment.clean_up().await?;
+    let dropped = (deployment.meter.take(), begun.elapsed().as_secs_f64());
+    if dropped.0.of(Way::Write, Place::Blocks) == 0.0 {
+        return Err("the hot copy was not deleted".into());
+    }
+    Ok(Measured { expired, restored, dropped })
 }
