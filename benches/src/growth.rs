@@ -58,24 +58,24 @@ pub async fn measure(size: Size) -> Outcome<(Findings, String)> {
     ];
     let users: Vec<String> = sizes.iter().map(|n| grouped(*n as f64)).collect();
     let rows = OPERATIONS.iter().enumerate().map(|(i, name)| {
-        let each = |value: fn(&Taken) -> f64| {
-            let values: Vec<String> = measured.iter().map(|(_, taken)| short(value(&taken[i]))).collect();
-            values.join(", ")
+        let each = |text: fn(f64) -> String, value: fn(&Taken) -> f64| {
+            let values: Vec<String> = measured.iter().map(|(_, taken)| text(value(&taken[i]))).collect();
+            values.join(" · ")
         };
-        let (write, read) = (each(|t| t.write), each(|t| t.read));
+        let (write, read) = (each(grouped, |t| t.write), each(grouped, |t| t.read));
         let units = match *name {
             "ingest" => format!("{write} write units"),
             "sweep" | "restore" => format!("{write} write, {read} read units"),
             _ => format!("{read} read units"),
         };
-        Row::plain(format!("Growth: {name}"), format!("{} s; {units}", each(|t| t.seconds)))
+        Row::plain(format!("Growth: {name}"), format!("{} s; {units}", each(short, |t| t.seconds)))
     });
     let how = format!(
         "**Growth** is at {} users, in this order; AWS in memory. Everybody's story as above, times over 1 h, \
          sent by {} users a request, one request after the other; {RESTORERS} restorers; count and match of \
          \"received\" while everything lies in the inbox, and again when it was restored into a run. Units of both tables, `users` \
          included.",
-        users.join(", "),
+        users.join(" · "),
         grouped(USERS_PER_REQUEST as f64)
     );
     Ok((Findings { rows: rows.collect(), how }, crate::chart::svg(&charts)))

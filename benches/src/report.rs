@@ -116,8 +116,8 @@ pub fn write_into(file: &Path, figures: &str) -> Outcome<()> {
 }
 
 /// A whole number with its thousands set apart.
-pub fn grouped(n: impl Into<f64>) -> String {
-    let digits = format!("{:.0}", n.into());
+pub fn grouped(n: f64) -> String {
+    let digits = format!("{n:.0}");
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
         if i > 0 && (digits.len() - i) % 3 == 0 {
@@ -134,7 +134,7 @@ pub fn short(n: f64) -> String {
         n if n >= 100.0 => grouped(n),
         n if n >= 10.0 => format!("{n:.1}"),
         n if n >= 0.1 => format!("{n:.2}"),
-        n => format!("{n:.4}"),
+        n => format!("{n:.3}"),
     }
 }
 
@@ -168,8 +168,8 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!(grouped(1_234_567_u32), "1,234,567");
-        assert_eq!(grouped(12_u32), "12");
+        assert_eq!(grouped(1_234_567.0), "1,234,567");
+        assert_eq!(grouped(12.0), "12");
         assert_eq!(short(1234.5), "1,234");
         assert_eq!(short(12.34), "12.3");
     }
