@@ -130,6 +130,7 @@ mod interface {
                     return base;
                 }
                 if is_counted {
+                    // As if it had been copied, old and new at once: that is the worst case.
                     grown(size);
                     shrunk(layout.size());
                 }

@@ -4,7 +4,7 @@ use crate::{
     Size,
     data::{CAMPAIGN, Crowd, Ids},
     deployment::Outcome,
-    report::{Findings, Row, short},
+    report::{Findings, Row, grouped, short},
 };
 use rekindle_domain::{
     block::{Packed, Packer, decode, encode_inbox},
@@ -37,12 +37,13 @@ pub fn measure(size: Size) -> Outcome<Findings> {
         rows.extend(counting(name, &crowd, size.pick(1_000_000, 20_000), rounds)?);
     }
     let how = format!(
-        "**CPU** is the CPU time of one thread, the best of {rounds} rounds, everything in memory. Packing takes requests of {LINES} lines of NDJSON \
+        "**CPU** is the CPU time of one thread, the best of {rounds} rounds, everything in memory. Packing takes requests of {} lines of NDJSON \
          to the blocks of both ledgers, the campaign's and `users`; compared with `serde_json` parsing the same lines into a \
          plain struct, of `&str` and of `String`. Counting takes the blocks of a hot copy, decodes and merges them and asks \
          \"received and not clicked\" of each user; compared with zstd decompressing the same blocks, compressed once more \
          (random ids do not compress: of these it is little more than a copy), and the same rows as NDJSON. An interaction, or a \
-         row, each."
+         row, each.",
+        grouped(LINES as f64)
     );
     Ok(Findings { rows, how })
 }

@@ -74,7 +74,8 @@ pub async fn measure(size: Size) -> Outcome<(Findings, String)> {
         "**Growth** is at {} users, in this order; AWS in memory. Everybody's story as above, times over 1 h, \
          sent by {} users a request, one request after the other; {RESTORERS} restorers; count and match of \
          \"received\" while everything lies in the inbox, and again when it was restored into a run. Units of both tables, `users` \
-         included.",
+         included; deleting hot copies past their grace is not. An inbox of more than 24 MiB is swept in bites: each but \
+         the last is folded into a hot run first, which writes and reads its rows once more.",
         users.join(" · "),
         grouped(USERS_PER_REQUEST as f64)
     );

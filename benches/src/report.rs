@@ -62,7 +62,26 @@ pub fn markdown(findings: &[Findings]) -> String {
         let _ = writeln!(out, "| {} | {} | {aim} | {mark} |", row.what, row.measured);
     }
     for found in findings {
-        let _ = write!(out, "\n{}\n", found.how);
+        let _ = write!(out, "\n{}\n", wrapped(&found.how));
+    }
+    out
+}
+
+/// The text in lines as long as the README's.
+fn wrapped(text: &str) -> String {
+    const WIDTH: usize = 120;
+    let (mut out, mut width) = (String::new(), 0);
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if width > 0 && width + 1 + length > WIDTH {
+            out.push('\n');
+            width = 0;
+        } else if width > 0 {
+            out.push(' ');
+            width += 1;
+        }
+        out.push_str(word);
+        width += length;
     }
     out
 }
@@ -164,6 +183,14 @@ mod tests {
         assert!(text.contains("| size | 1 | 2 | ✓ |"), "{text}");
         assert!(text.contains("| colour | red |  |  |"), "{text}");
         assert!(text.ends_with("\nBy eye.\n"), "{text}");
+    }
+
+    #[test]
+    fn long_lines_are_wrapped_and_no_word_is_lost() {
+        let text = "word ".repeat(100);
+        let wrapped = wrapped(&text);
+        assert!(wrapped.lines().count() == 5 && wrapped.lines().all(|l| l.len() <= 120), "{wrapped}");
+        assert_eq!(wrapped.split_whitespace().count(), 100);
     }
 
     #[test]

@@ -40,7 +40,12 @@ pub async fn measure(size: Size) -> Outcome<Findings> {
         let write = units.all(Way::Write);
         rows.push(Row::aimed(
             format!("{name} {count} UUID users"),
-            format!("{} write units ({} read)", grouped(write), grouped(units.all(Way::Read))),
+            format!(
+                "{} write units, {} of them the catalog's ({} read)",
+                grouped(write),
+                grouped(units.of(Way::Write, Place::Catalog)),
+                grouped(units.all(Way::Read))
+            ),
             grouped(WRITE_UNITS),
             write <= WRITE_UNITS,
         ));
