@@ -391,6 +391,7 @@ pub fn check(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
     check_state(new)?;
     check_lives(old, new)?;
     check_runs(old, new)?;
+    check_restoring(old, new)?;
     check_retired(old, new)?;
     check_rewrite(old, new)?;
     check_quarantine(old, new)
@@ -526,6 +527,16 @@ fn check_runs(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
         }
         None => Ok(()),
     }
+}
+
+/// A restore makes a hot copy of each run that is listed when it begins: one that came later would have none, and the
+/// data could never be available.
+fn check_restoring(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
+    let runs = |m: &Manifest| m.runs.iter().map(|r| r.id).collect::<BTreeSet<_>>();
+    if old.state == DataState::Restoring && runs(old) != runs(new) {
+        return illegal("the runs of a ledger do not change while it is restored");
+    }
+    Ok(())
 }
 
 fn check_retired(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {

@@ -225,7 +225,9 @@ impl Ledger {
                 // A hot copy cannot become live and retire in one swap.
                 let at_once = copy.tier == Tier::Hot && *to == DataState::Expired;
                 let is_of_a_run = m.run(copy.run).is_some() == copy.inputs.is_none();
-                let legal = fits(&next) && is_of_a_run && !at_once && next.runs.len() <= MAX_RUNS;
+                let moves_runs = copy.inputs.is_some() && m.state == DataState::Restoring;
+                let legal =
+                    fits(&next) && is_of_a_run && !at_once && !moves_runs && next.runs.len() <= MAX_RUNS;
                 Some((next, legal))
             }
             Step::Turn(to) => {
@@ -391,7 +393,9 @@ impl Ledger {
 
     /// Gives up what is under way, and reads again all that is suspect.
     fn end_quarantine(&mut self) {
-        self.swap(self.manifest.abandon(self.now, |_| true));
+        let given_up = self.manifest.abandon(self.now, |_| true);
+        let is_restoring = self.manifest.state == DataState::Restoring;
+        self.swap(if is_restoring { given_up.expired(self.now) } else { given_up });
         for run in self.manifest.quarantine.clone().map(|q| q.runs).unwrap_or_default() {
             assert!(self.manifest.quarantine.is_some());
             let copy = further(self.next(), run, Tier::Hot, self.now);

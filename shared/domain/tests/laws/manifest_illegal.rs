@@ -201,6 +201,17 @@ fn l2_inputs_are_listed_runs() {
 }
 
 #[test]
+fn l9_runs_do_not_change_while_they_are_restored() {
+    let m = expired();
+    let m = swap(&m, m.stage(rewrite(6, 6, Tier::Cold, &[run_id(1)], 1, NOW)));
+    let m = swap(&m, m.restoring().stage(further(7, run_id(2), Tier::Hot, NOW)));
+    // Late rows that were being archived when the restore began.
+    let late = m.commit_rewrite(copy_id(6), tally(11), 100, NOW).unwrap();
+    assert_refused(&m, late, "while it is restored");
+    swap(&m, m.abandon(NOW, |c| c.inputs.is_some()));
+}
+
+#[test]
 fn l2_a_rewrite_takes_at_most_2_000_inbox_blocks() {
     let m = two_runs();
     assert_eq!(MAX_INBOX_KEYS, 2_000);
