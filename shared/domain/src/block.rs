@@ -381,7 +381,9 @@ fn read_ids(reader: &mut Reader<'_>, n: usize, by_id: bool, rows: &mut Rows) -> 
             if digits > MAX_DIGITS || (n * (len + usize::from(MAX_DIGITS))) > MAX_BLOCK_ID_BYTES {
                 return Err(Truncated);
             }
-            let (mut legal, mut before) = (true, 0i64);
+            // Padded numbers are as wide as they say, so that by id the numbers' order is the ids'.
+            let longest = if digits == 0 { MAX_USER_ID } else { len + usize::from(digits) };
+            let (mut legal, mut before) = (longest <= MAX_USER_ID, if by_id { -1 } else { i64::MIN });
             rows.reserve(n, n * (len + usize::from(digits.max(COMMON_DIGITS))));
             read_ints(reader, n, |v| {
                 let number = if by_id && before >= 0 { before.wrapping_add(v) } else { v };

@@ -5,6 +5,7 @@
 //! and their restores stand beside it; filters ask it.
 
 pub mod block;
+pub mod breaks;
 mod codec;
 pub mod facet;
 pub mod filter;

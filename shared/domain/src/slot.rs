@@ -9,6 +9,29 @@ use std::ops::RangeInclusive;
 #[serde(try_from = "u8", into = "u8")]
 pub struct SlotBits(u8);
 
+/// How large slots are to be, about. Of runs that are made from now on: a run keeps the slots it has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SlotSize {
+    /// How many rows a slot has at most.
+    pub rows: u64,
+    /// How many encoded bytes.
+    pub bytes: u64,
+}
+
+impl Default for SlotSize {
+    fn default() -> Self {
+        Self { rows: ROWS_PER_SLOT, bytes: BYTES_PER_SLOT }
+    }
+}
+
+impl SlotSize {
+    /// Enough slots for that many rows and encoded bytes, as far as there may be so many.
+    pub fn bits_for(self, rows: u64, bytes: u64) -> SlotBits {
+        let slots = rows.div_ceil(self.rows).max(bytes.div_ceil(self.bytes)).clamp(1, 1 << MAX_BITS);
+        SlotBits(slots.next_power_of_two().trailing_zeros() as u8)
+    }
+}
+
 /// About how many rows a slot should have at most: what a worker holds in memory.
 pub const ROWS_PER_SLOT: u64 = 131_072;
 /// About how many encoded bytes a slot should have at most.
@@ -34,8 +57,7 @@ impl From<SlotBits> for u8 {
 impl SlotBits {
     /// Enough slots for that many rows and encoded bytes.
     pub fn for_size(rows: u64, bytes: u64) -> Self {
-        let slots = rows.div_ceil(ROWS_PER_SLOT).max(bytes.div_ceil(BYTES_PER_SLOT)).max(1);
-        Self((slots.next_power_of_two().trailing_zeros() as u8).min(MAX_BITS))
+        SlotSize::default().bits_for(rows, bytes)
     }
 
     /// How many slots.

@@ -3,16 +3,16 @@
 //! Each step is decided from what is stored, so that another invocation, or another sweeper, goes on where this one was.
 
 use crate::{
-    Rekindle,
+    Rekindle, Sizes,
     parts::{Outcome, Worker},
     sweep::Budget,
 };
 use rekindle_domain::{
+    breaks::{self, Break},
     id::{CopyId, LedgerId, RunId, SourceId},
-    manifest::{Copy, DataState, Inputs, Life, MAX_INBOX_BYTES, MAX_INBOX_KEYS, Manifest, Run, Tier},
+    manifest::{Copy, DataState, Inputs, Life, Manifest, Run, Tier},
     part::{PartDone, consumed_of},
     restore::{Notice, Subject},
-    slot::SlotBits,
     source::{Decision, Source},
     tally::Tally,
 };
@@ -23,10 +23,6 @@ use rekindle_store::{
 };
 use std::collections::BTreeSet;
 
-/// With this many runs that have no cold copy, they are merged before more are added.
-const MERGE_HOT_RUNS: usize = 16;
-/// With this many runs, archiving late rows merges all but the largest.
-const MERGE_COLD_RUNS: usize = 8;
 /// How long the sweeper leaves data alone that did not verify, or work that failed too often.
 const RETRY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
@@ -52,14 +48,14 @@ impl Bite {
         Self { entries: Vec::new(), is_all: true }
     }
 
-    fn of(listed: Vec<InboxEntry>) -> Self {
+    fn of(listed: Vec<InboxEntry>, sizes: &Sizes) -> Self {
         let mut bytes = 0;
         let count = listed.len();
         let fits = |e: &InboxEntry| {
             bytes += e.bytes;
-            bytes <= MAX_INBOX_BYTES
+            bytes <= sizes.inbox_bytes
         };
-        let entries: Vec<InboxEntry> = listed.into_iter().take(MAX_INBOX_KEYS).take_while(fits).collect();
+        let entries: Vec<InboxEntry> = listed.into_iter().take(sizes.inbox_keys).take_while(fits).collect();
         Self { is_all: entries.len() == count, entries }
     }
 
@@ -84,6 +80,10 @@ impl Rekindle {
             return Ok(Progress::Rest);
         };
         let manifest = self.store.catalog.manifest(&ledger).await?;
+        if manifest.state != source.state {
+            // A restore or an expiry came between the two reads, and what follows swaps the manifest alone.
+            return Err(StoreError::Conflict);
+        }
         if let Some(copy) = manifest.clearing.filter(|_| manifest.quarantine.is_none()) {
             self.clear(&ledger, copy).await?;
             return Ok(Progress::GoOn);
@@ -112,8 +112,12 @@ impl Rekindle {
 
     /// Deletes the inbox blocks that a committed rewrite took, exactly these, and says so.
     pub(crate) async fn clear(&self, ledger: &LedgerId, copy: CopyId) -> Result<(), StoreError> {
-        let inputs = self.store.catalog.inputs(copy).await?;
-        self.store.ledger.delete_inbox(ledger, &inputs.keys).await?;
+        let mut keys = self.store.catalog.inputs(copy).await?.keys;
+        if breaks::is(Break::ClearsTheWholeInbox) {
+            let all = self.store.ledger.list_inbox(ledger, usize::MAX, u64::MAX).await?;
+            keys = all.into_iter().map(|e| e.key).collect();
+        }
+        self.store.ledger.delete_inbox(ledger, &keys).await?;
         until_won!({
             let manifest = self.store.catalog.manifest(ledger).await?;
             if manifest.clearing != Some(copy) || manifest.quarantine.is_some() {
@@ -149,12 +153,14 @@ impl Rekindle {
     /// Decides what to rewrite next, or that everything lies cold and the hot copies may go.
     async fn plan(&self, source: &Source, manifest: &Manifest) -> Result<Progress, StoreError> {
         let ledger = LedgerId::Source(source.source.clone());
+        let sizes = &self.settings.sizes;
         // In quarantine a committed rewrite's blocks stay, so that the inbox offers nothing that may be taken: what is
         // suspect is archived without it, and its rows count as late.
         let bite = if manifest.clearing.is_some() {
             Bite::nothing()
         } else {
-            Bite::of(self.store.ledger.list_inbox(&ledger, MAX_INBOX_KEYS + 1, MAX_INBOX_BYTES).await?)
+            let listed = self.store.ledger.list_inbox(&ledger, sizes.inbox_keys + 1, sizes.inbox_bytes);
+            Bite::of(listed.await?, sizes)
         };
         let hot_only: Vec<&Run> = manifest.runs_without(Tier::Cold).collect();
         if source.state == DataState::Expired {
@@ -164,7 +170,7 @@ impl Rekindle {
             if bite.entries.is_empty() {
                 return self.rest_late(source).await;
             }
-            let runs = if manifest.runs.len() >= MERGE_COLD_RUNS {
+            let runs = if manifest.runs.len() >= sizes.cold_runs {
                 all_but_largest(&manifest.runs.iter().collect::<Vec<_>>())
             } else {
                 Vec::new()
@@ -173,7 +179,7 @@ impl Rekindle {
         }
         if !bite.is_all {
             // More than one rewrite can take: fold a bite into a hot run, or merge those first.
-            return if hot_only.len() >= MERGE_HOT_RUNS {
+            return if hot_only.len() >= sizes.hot_runs {
                 let runs = all_but_largest(&hot_only);
                 self.stage_rewrite(&ledger, manifest, Tier::Hot, &runs, &Bite::nothing()).await
             } else {
@@ -209,7 +215,7 @@ impl Rekindle {
         Ok(Progress::Rest)
     }
 
-    /// Fixes the inputs, lists the copy, and only then lets anybody write a byte of it.
+    /// Fixes the inputs and lists the copy, at once, and only then lets anybody write a byte of it.
     async fn stage_rewrite(
         &self,
         ledger: &LedgerId,
@@ -219,9 +225,10 @@ impl Rekindle {
         bite: &Bite,
     ) -> Result<Progress, StoreError> {
         let id = CopyId(self.new_id());
+        let mut transaction = Transaction::new();
         if !bite.entries.is_empty() {
             let keys = bite.entries.iter().map(|e| e.key).collect();
-            self.store.catalog.put_inputs(id, &InboxInputs { keys, rows: bite.rows() }).await?;
+            transaction.add_inputs(id, &InboxInputs { keys, rows: bite.rows() });
         }
         let rows = bite.rows() + runs.iter().map(|r| r.tally.rows).sum::<u64>();
         let lies =
@@ -233,13 +240,14 @@ impl Rekindle {
             id,
             run: RunId(self.new_id()),
             tier,
-            slots: SlotBits::for_size(rows, bytes),
+            slots: self.settings.sizes.slot.bits_for(rows, bytes),
             life: Life::Staged,
             since: self.now(),
             inputs: Some(inputs),
             bytes: 0,
         };
-        self.swap(ledger, manifest, manifest.stage(copy)).await?;
+        transaction.swap(ledger, manifest, manifest.stage(copy))?;
+        self.store.catalog.commit(transaction).await?;
         Ok(Progress::GoOn)
     }
 
@@ -296,10 +304,13 @@ impl Rekindle {
     ) -> Result<Option<(Tally, u64)>, StoreError> {
         let parts = self.store.catalog.parts(copy.id).await?;
         let done: Vec<PartDone> = parts.into_iter().filter_map(|(_, p)| p.done).collect();
-        if done.len() != copy.slots.count() as usize {
+        if done.len() != copy.slots.count() as usize && !breaks::is(Break::CommitsHalfRestores) {
             return Ok(None);
         }
         let tally = Tally::sum(done.iter().map(|p| &p.tally));
+        if breaks::is(Break::VerifiesNothing) {
+            return Ok(Some((tally, done.iter().map(|p| p.bytes).sum())));
+        }
         let what = || format!("copy {} of run {}", copy.id, copy.run);
         let expected = |run: &RunId| manifest.run(*run).map(|r| (r.tally.rows, r.tally.digest));
         let runs = copy.inputs.as_ref().map_or_else(|| vec![copy.run], |i| i.runs.clone());
@@ -328,6 +339,12 @@ impl Rekindle {
         tally: Tally,
         bytes: u64,
     ) -> Result<Progress, StoreError> {
+        if breaks::is(Break::ClearsBeforeTheCommit)
+            && copy.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0)
+        {
+            let taken = self.store.catalog.inputs(copy.id).await?;
+            self.store.ledger.delete_inbox(&LedgerId::Source(source.source.clone()), &taken.keys).await?;
+        }
         let next = manifest.commit_rewrite(copy.id, tally, bytes, self.now())?;
         if copy.tier == Tier::Cold && source.state == DataState::Available {
             return self.commit_expiry(source, manifest, next, "archived").await;
@@ -364,8 +381,16 @@ impl Rekindle {
         };
         self.put_source(&mut transaction, &expired)?;
         self.record(&mut transaction, &source.source, "expired", "sweeper", Some(detail.to_owned()))?;
-        self.store.catalog.commit(transaction).await?;
-        Ok(Progress::Expired)
+        match self.store.catalog.commit(transaction).await {
+            Err(StoreError::Conflict) if breaks::is(Break::ReappliesLostSwaps) => {
+                let found = self.store.catalog.source(&source.source).await?;
+                let source = Source { version: found.map_or(0, |s| s.version), ..source.clone() };
+                let old =
+                    Manifest { version: self.store.catalog.manifest(&ledger).await?.version, ..old.clone() };
+                Box::pin(self.commit_expiry(&source, &old, new, detail)).await
+            }
+            other => other.map(|()| Progress::Expired),
+        }
     }
 
     /// Archiving failed for good: keep everything as it is, tell people, try again in a day. Only who still finds the

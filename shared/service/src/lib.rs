@@ -54,13 +54,16 @@ pub mod sweep;
 use rekindle_domain::{
     Ulid,
     id::SourceId,
+    manifest::{MAX_INBOX_BYTES, MAX_INBOX_KEYS},
     part::LEASE_MILLIS,
+    slot::SlotSize,
     source::Source,
     time::{Clock, Ids, Millis, Period},
 };
 use rekindle_store::{
     Store, StoreError,
     catalog::{Transaction, sources::TimelineEntry},
+    ledger::HOT_BLOCK_BYTES,
 };
 use std::sync::Arc;
 
@@ -75,6 +78,36 @@ pub enum UnknownSources {
     Reject,
 }
 
+/// How work is cut. The proof makes all of it tiny, so that little data has many parts.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// How large a slot is.
+    pub slot: SlotSize,
+    /// The most inbox blocks one rewrite takes; never more than [`MAX_INBOX_KEYS`].
+    pub inbox_keys: usize,
+    /// The most bytes of inbox blocks one rewrite takes.
+    pub inbox_bytes: u64,
+    /// With this many runs that have no cold copy, they are merged before more are added.
+    pub hot_runs: usize,
+    /// With this many runs, archiving late rows merges all but the largest.
+    pub cold_runs: usize,
+    /// The largest block of a hot copy, in bytes.
+    pub hot_block: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self {
+            slot: SlotSize::default(),
+            inbox_keys: MAX_INBOX_KEYS,
+            inbox_bytes: MAX_INBOX_BYTES,
+            hot_runs: 16,
+            cold_runs: 8,
+            hot_block: HOT_BLOCK_BYTES,
+        }
+    }
+}
+
 /// How a deployment behaves.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -86,6 +119,8 @@ pub struct Settings {
     pub lease_millis: i64,
     /// After how many milliseconds an audience answers what it has so far.
     pub audience_millis: i64,
+    /// How work is cut.
+    pub sizes: Sizes,
 }
 
 impl Settings {
@@ -96,6 +131,7 @@ impl Settings {
             unknown_sources: UnknownSources::Register,
             lease_millis: LEASE_MILLIS,
             audience_millis: 20_000,
+            sizes: Sizes::default(),
         }
     }
 }

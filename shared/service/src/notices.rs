@@ -2,6 +2,7 @@
 
 use crate::Rekindle;
 use rekindle_domain::{
+    breaks::{self, Break},
     id::RequestId,
     restore::{Item, ItemState, MAX_NOTICE_ATTEMPTS, NOTICE_LEASE_MILLIS, Notice, Request, Subject},
     time::Millis,
@@ -40,11 +41,22 @@ impl Rekindle {
             return Ok(());
         }
         let claimed = Notice { attempts: notice.attempts + 1, lease_until: self.notice_lease(), ..notice };
-        let version = match self.store.catalog.put_notice(&claimed, version).await {
+        let put = if breaks::is(Break::SendsUnclaimed) {
+            Ok(version)
+        } else {
+            self.store.catalog.put_notice(&claimed, version).await
+        };
+        let version = match put {
             Err(StoreError::Conflict) => return Ok(()),
             other => other?,
         };
-        let sent = match self.compose(&claimed).await {
+        let letter = self.compose(&claimed).await;
+        if self.now() >= claimed.lease_until {
+            // That took so long that somebody else may be sending it by now.
+            let reason = "the claim lapsed before the mail was sent".to_owned();
+            return Err(StoreError::Unavailable { call: "SendEmail", reason });
+        }
+        let sent = match letter {
             Ok(letter) => self.store.mail.send(&letter).await,
             Err(error) => Err(error),
         };

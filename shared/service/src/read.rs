@@ -1,6 +1,7 @@
 //! Reading ledgers: rows of copies as streams in ledger order, and what a reader sees of a ledger at one moment.
 
 use rekindle_domain::{
+    breaks::{self, Break},
     id::LedgerId,
     manifest::{Copy, DataState, Manifest, Tier},
     part::PartDone,
@@ -215,8 +216,16 @@ impl LedgerView {
     /// # Errors
     /// [`StoreError::Damaged`] if a listed copy is not whole.
     pub async fn open(store: &Store, ledger: &LedgerId) -> Result<Option<Self>, StoreError> {
+        let early = if breaks::is(Break::ReadsTheManifestFirst) {
+            Some(store.catalog.manifest(ledger).await?)
+        } else {
+            None
+        };
         let inbox = store.ledger.read_inbox(ledger).await?;
-        let manifest = store.catalog.manifest(ledger).await?;
+        let manifest = match early {
+            Some(manifest) => manifest,
+            None => store.catalog.manifest(ledger).await?,
+        };
         if manifest.state != DataState::Available {
             return Ok(None);
         }

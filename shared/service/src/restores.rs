@@ -6,6 +6,7 @@ use crate::{
     sweep::Budget,
 };
 use rekindle_domain::{
+    breaks::{self, Break},
     id::{CopyId, LedgerId, RequestId, SourceId},
     manifest::{Copy, DataState, Life, Manifest, Tier},
     part::Part,
@@ -435,6 +436,9 @@ impl Rekindle {
     /// finished.
     pub(crate) async fn redrive_restore(&self, source: &Source) -> Result<Option<String>, StoreError> {
         let id = &source.source;
+        if breaks::is(Break::NobodyRedrives) {
+            return Ok(None);
+        }
         let manifest = self.store.catalog.manifest(&LedgerId::Source(id.clone())).await?;
         let now = self.now();
         let mut work = Vec::new();

@@ -75,10 +75,10 @@ pub(crate) struct Index {
     more: Vec<(&'static str, String)>,
 }
 
-/// One conditional write of a document.
+/// One conditional write of an item.
 pub(crate) struct Write {
     key: Key,
-    doc: String,
+    content: Attributes,
     old_version: u64,
     index: Index,
     expires_after: Option<Millis>,
@@ -93,13 +93,19 @@ impl Write {
         index: Index,
     ) -> Result<Self, StoreError> {
         let doc = serde_json::to_string(value).map_err(unbuildable)?;
-        Ok(Self { key, doc, old_version, index, expires_after: None })
+        let content = Attributes::from([("doc".to_owned(), s(doc))]);
+        Ok(Self { key, content, old_version, index, expires_after: None })
+    }
+
+    /// Makes an item that is no document.
+    pub(crate) fn of_attributes(key: Key, content: Attributes) -> Self {
+        Self { key, content, old_version: 0, index: Index::default(), expires_after: None }
     }
 
     fn item(&self) -> Attributes {
         let mut item = self.key.attributes();
+        item.extend(self.content.clone());
         let mut put = |name: &str, value: AttributeValue| item.insert(name.to_owned(), value);
-        put("doc", s(&self.doc));
         put("v", n(self.old_version + 1));
         if let Some(wake_at) = self.index.wake_at {
             put("wake", s(self.key.wake_shard()));

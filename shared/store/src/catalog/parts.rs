@@ -1,6 +1,6 @@
 //! Parts of copies, and the inputs of rewrites.
 
-use super::{Catalog, Index, Key, Page, Versioned, Write};
+use super::{Catalog, Index, Key, Page, Transaction, Versioned, Write};
 use crate::{
     dynamo::{Attributes, b, binary, delete, n, number, write_all},
     error::{StoreError, failed},
@@ -33,6 +33,17 @@ pub struct InboxInputs {
     pub rows: u64,
 }
 
+impl Transaction {
+    /// Fixes the inbox blocks that a rewrite takes, together with the swap that stages it: no inputs without a copy that
+    /// is listed, and so none that nobody ever deletes.
+    pub fn add_inputs(&mut self, copy: CopyId, inputs: &InboxInputs) {
+        let keys = inputs.keys.iter().flat_map(|k| [&[k.shard][..], &k.id.0.to_bytes()].concat());
+        let keys = b(keys.collect::<Vec<u8>>());
+        let content = Attributes::from([("keys".to_owned(), keys), ("n".to_owned(), n(inputs.rows))]);
+        self.push(Write::of_attributes(inputs_key(copy), content));
+    }
+}
+
 impl Catalog {
     /// A part; one that nobody claimed yet is new.
     pub async fn part(&self, copy: CopyId, slot: u32) -> Result<Versioned<Part>, StoreError> {
@@ -57,22 +68,6 @@ impl Catalog {
         let (parts, _) = self.query::<Part>(&partition(copy), "p#", Page::ALL).await?;
         let slot = |sk: &str| sk.trim_start_matches("p#").parse().ok();
         Ok(parts.into_iter().filter_map(|(sk, part)| Some((slot(&sk)?, part.value))).collect())
-    }
-
-    /// Fixes the inbox blocks that a rewrite takes, before it is staged. The copy's id is new, so that nothing is there.
-    pub async fn put_inputs(&self, copy: CopyId, inputs: &InboxInputs) -> Result<(), StoreError> {
-        let mut item = inputs_key(copy).attributes();
-        let keys = inputs.keys.iter().flat_map(|k| [&[k.shard][..], &k.id.0.to_bytes()].concat());
-        item.insert("keys".to_owned(), b(keys.collect::<Vec<u8>>()));
-        item.insert("n".to_owned(), n(inputs.rows));
-        self.client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            .send()
-            .await
-            .map_err(failed("PutItem"))?;
-        Ok(())
     }
 
     /// The inbox blocks that a rewrite takes.

@@ -1,0 +1,69 @@
+//! Rules that can be broken on purpose, to see that the proof notices. Only with the feature `breaks`, which nothing but
+//! the tests asks for; without it [`is`] is always false and compiles to nothing.
+
+/// A rule of ours, broken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Break {
+    /// A part counts as done, and a copy as whole, without having been compared (L4).
+    VerifiesNothing,
+    /// A rewrite deletes its inbox blocks before it commits (L2).
+    ClearsBeforeTheCommit,
+    /// Clearing deletes whatever is in the inbox, not just what the rewrite took (L2).
+    ClearsTheWholeInbox,
+    /// A resumed rewrite lists its inbox anew instead of taking what was written down (L2).
+    ListsInputsAnew,
+    /// A swap that was lost is written again as it was, over what is there now (L6).
+    ReappliesLostSwaps,
+    /// Readers read the manifest before the inbox (L3).
+    ReadsTheManifestFirst,
+    /// Every worker of a part writes under attempt 1.
+    SharesAttempts,
+    /// A block that is missing is read as one without rows (L5).
+    ReadsGapsAsEmpty,
+    /// Nobody drives on a restore whose parts have lapsed (L9).
+    NobodyRedrives,
+    /// The last transaction of a restore does not ask whether each part is done (L5).
+    CommitsHalfRestores,
+    /// A notice is sent without being claimed first (L8).
+    SendsUnclaimed,
+}
+
+impl Break {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::VerifiesNothing,
+        Self::ClearsBeforeTheCommit,
+        Self::ClearsTheWholeInbox,
+        Self::ListsInputsAnew,
+        Self::ReappliesLostSwaps,
+        Self::ReadsTheManifestFirst,
+        Self::SharesAttempts,
+        Self::ReadsGapsAsEmpty,
+        Self::NobodyRedrives,
+        Self::CommitsHalfRestores,
+        Self::SendsUnclaimed,
+    ];
+}
+
+#[cfg(feature = "breaks")]
+thread_local! {
+    static BROKEN: std::cell::Cell<Option<Break>> = const { std::cell::Cell::new(None) };
+}
+
+/// Breaks one rule, or none, for everything that runs on this thread.
+#[cfg(feature = "breaks")]
+pub fn set(what: Option<Break>) {
+    BROKEN.set(what);
+}
+
+/// Whether that rule is broken.
+#[cfg(feature = "breaks")]
+pub fn is(what: Break) -> bool {
+    BROKEN.get() == Some(what)
+}
+
+/// Whether that rule is broken: never.
+#[cfg(not(feature = "breaks"))]
+pub const fn is(_: Break) -> bool {
+    false
+}
