@@ -2,6 +2,8 @@
 //! answer, and an auditor of what it stores.
 #![allow(missing_docs, reason = "the proof's own parts, not an interface")]
 
+pub mod sim;
+
 pub mod fixture {
     pub mod faults;
     pub mod model;

@@ -128,3 +128,26 @@ async fn l8_sweeping_twice_and_posting_twice_changes_nothing() {
     let events = world.timeline("a").await;
     assert_eq!(events.iter().filter(|e| *e == "stopped").count(), 1);
 }
+
+/// A call took so long that the claim on a mail has lapsed before the mail could go out: somebody else may be at it.
+#[tokio::test(start_paused = true)]
+async fn l8_a_claim_that_lapsed_sends_nothing() {
+    let world = expired(9).await;
+    world.request_restore(&["campaign/a"], &["x@example.com"]).await;
+    loop {
+        let work = world.stack.receive(Consumer::Restorer, 0).await.unwrap();
+        if work.is_empty() {
+            break;
+        }
+        world.stack.deliver(Consumer::Restorer, work).await.unwrap();
+    }
+    assert_eq!(world.state("a").await, "available");
+    let mails = world.stack.receive(Consumer::Notifier, 0).await.unwrap();
+    assert_eq!(mails.len(), 1);
+    world.clock.tick_by(25_000);
+    assert_eq!(world.stack.deliver(Consumer::Notifier, mails).await.unwrap(), 0);
+    assert_eq!(world.outbox().len(), 0);
+    world.clock.tick_by(0);
+    world.settle().await;
+    assert_eq!(world.mails_to("x@example.com").len(), 1);
+}

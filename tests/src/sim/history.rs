@@ -1,0 +1,332 @@
+//! One history: processes that ingest, ask, sweep, restore and tell, interleaved call by call as the seed says, with
+//! faults and deaths among them, and an auditor who looks after everything that matters.
+
+use super::{
+    audit::{self, Auditor, Deleted, Violation},
+    gate::{Call, Gate, Process, Verdict},
+    rest,
+    snapshot::{Catalog, Snapshot},
+    truth::Truth,
+};
+use crate::fixture::{
+    model::Model,
+    ports::Dice,
+    world::{Answer, World, router_of},
+};
+use axum::body::Body;
+use http::{Method, Request, StatusCode};
+use lambda_runtime::LambdaEvent;
+use rekindle_domain::{
+    Ulid,
+    breaks::{self, Break},
+    id::{CopyId, SourceId},
+    manifest::DataState,
+    slot::SlotSize,
+    source::Status,
+    time::{Clock, Millis, Period},
+};
+use rekindle_local::{
+    poller::{Consumer, context},
+    stack::{ARCHIVE, LEDGER, Stack, local_settings},
+};
+use rekindle_service::{Rekindle, Settings, Sizes};
+use rekindle_store::Store;
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt::Write,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::task::AbortHandle;
+use tower::ServiceExt;
+
+mod answers;
+mod choices;
+mod end;
+mod faults;
+
+/// What is wrong with the software, on purpose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// A rule of its own.
+    Rule(Break),
+    /// An invocation reads the clock once and believes it to its end.
+    OneNow,
+}
+
+impl Fault {
+    /// All there are.
+    pub fn all() -> Vec<Self> {
+        Break::ALL.map(Self::Rule).into_iter().chain([Self::OneNow]).collect()
+    }
+}
+
+/// A clock that was read once.
+struct Stopped(Millis);
+
+impl Clock for Stopped {
+    fn now(&self) -> Millis {
+        self.0
+    }
+}
+
+/// A Lambda lives a quarter of an hour; whatever is still at work then is ended.
+const LIFE_MILLIS: i64 = 15 * 60 * 1000;
+const CAMPAIGNS: [&str; 2] = ["a", "b"];
+/// How many calls there are at most between reading the clock for a swap and the swap.
+const CALLS_FOR_A_DECISION: usize = 12;
+/// How many processes are at work at once.
+const AT_ONCE: usize = 3;
+
+/// How a process ended.
+enum Ended {
+    Answered(StatusCode, Value),
+    Worked(Result<(), String>),
+}
+
+/// What a process is for.
+enum Work {
+    Ingest(Range<usize>),
+    Ask { filter: Value, exclude: bool, question: Question, acknowledged: Vec<bool> },
+    Start(&'static str),
+    Stop(&'static str),
+    Put,
+    Restore,
+    Cancel,
+    Sweep,
+    Deliver(Consumer),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Question {
+    Count,
+    Members,
+    Match,
+}
+
+struct Running {
+    work: Work,
+    since_step: u64,
+    since: Millis,
+    faults: u32,
+    /// When its last calls were let through.
+    released: VecDeque<Millis>,
+    abort: AbortHandle,
+}
+
+/// What one history did.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Report {
+    /// Calls to AWS that were interleaved.
+    pub calls: u64,
+    /// How many of them met a fault.
+    pub faults: u64,
+    /// How often the auditor looked.
+    pub audits: u64,
+    /// How many processes were killed.
+    pub kills: u64,
+    /// How many expiries and restores there were.
+    pub moves: u64,
+    /// Tells this history from any other: every call in its order, and what became of it.
+    pub fingerprint: u64,
+}
+
+/// A history as it goes.
+pub struct History {
+    world: World,
+    gate: Gate,
+    store: Store,
+    dice: Dice,
+    fault: Option<Fault>,
+    truth: Truth,
+    auditor: Auditor,
+    running: BTreeMap<u64, Running>,
+    ended: Arc<Mutex<Vec<(u64, Ended)>>>,
+    ingesters: [Rekindle; 2],
+    /// What is known of a campaign's status: unsure while somebody changes it.
+    statuses: BTreeMap<&'static str, Option<Status>>,
+    /// Campaigns whose status somebody tried to change without hearing what came of it.
+    unsure: BTreeSet<&'static str>,
+    /// Whether there may be something in the queues.
+    has_messages: bool,
+    /// Restores somebody asked for, by id.
+    requests: Vec<String>,
+    next: u64,
+    step: u64,
+    fault_percent: u64,
+    /// How likely it is, in percent, that the same process goes on: at 0 all take turns, at 90 some stand still for long.
+    sticks_percent: u64,
+    last: u64,
+    leans: bool,
+    rots: bool,
+    damages: bool,
+    mail_slack: usize,
+    report: Report,
+    trace: Option<String>,
+}
+
+/// Small enough that a dozen users have several slots, blocks, bites and runs.
+pub fn sizes(hot_block: usize) -> Sizes {
+    Sizes {
+        slot: SlotSize { rows: 6, bytes: 1 << 20 },
+        inbox_keys: 6,
+        inbox_bytes: 1 << 20,
+        hot_runs: 3,
+        cold_runs: 3,
+        hot_block,
+    }
+}
+
+/// From this seed on, somebody asks just when a sweep commits, more often than chance would have it.
+pub const LEANING: u64 = 1 << 32;
+
+/// Plays the history of that seed, on a runtime of its own whose time stands still.
+///
+/// # Errors
+/// The violation that the auditor found, with the last steps before it.
+pub fn play(seed: u64, fault: Option<Fault>, trace: bool) -> Result<Report, Violation> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    let runtime = runtime.expect("a runtime");
+    breaks::set(match fault {
+        Some(Fault::Rule(what)) => Some(what),
+        _ => None,
+    });
+    let outcome = runtime.block_on(async {
+        let mut history = History::new(seed, fault, trace).await;
+        let outcome = history.run().await;
+        outcome.map_err(|violation| format!("{violation}{}", history.trace.take().unwrap_or_default()))
+    });
+    breaks::set(None);
+    outcome.map_err(|violation| format!("seed {seed}: {violation}"))
+}
+
+impl History {
+    async fn new(seed: u64, fault: Option<Fault>, trace: bool) -> Self {
+        let settings =
+            Settings { sizes: sizes(110), ..local_settings(Period::parse("P3M").expect("a period")) };
+        let world = World::with(seed, settings).await;
+        let gate = Gate::default();
+        let retries = world.aws.sdk_config().retry_config().expect("retries").clone();
+        // What waits for nothing always comes in the same order.
+        let retries = retries.with_initial_backoff(Duration::ZERO).with_max_backoff(Duration::ZERO);
+        let client = gate.client(&world.aws.http_client());
+        let config = world.aws.sdk_config().into_builder().http_client(client).retry_config(retries).build();
+        let store = world.store_over(&config);
+        let mut dice = Dice(seed.wrapping_mul(0x0123_4567_89ab_cdef));
+        let app =
+            || Rekindle::new(store.clone(), world.clock.clone(), world.ids.clone(), world.settings.clone());
+        let ingesters = [app(), app()];
+        let fault_percent = [0, 2, 6, 15][dice.below(4) as usize];
+        let sticks_percent = [0, 50, 90][dice.below(3) as usize];
+        let sticks_percent = if seed >= LEANING { 80 } else { sticks_percent };
+        let (rots, damages) = (dice.chance(20), dice.chance(15));
+        Self {
+            gate,
+            store,
+            dice,
+            fault,
+            truth: Truth::default(),
+            auditor: Auditor::default(),
+            running: BTreeMap::new(),
+            ended: Arc::default(),
+            ingesters,
+            statuses: CAMPAIGNS.into_iter().map(|c| (c, Some(Status::Active))).collect(),
+            has_messages: false,
+            requests: Vec::new(),
+            unsure: BTreeSet::new(),
+            next: 0,
+            step: 0,
+            fault_percent,
+            sticks_percent,
+            last: 0,
+            leans: seed >= LEANING,
+            rots,
+            damages,
+            mail_slack: 0,
+            report: Report::default(),
+            trace: trace.then(String::new),
+            world,
+        }
+    }
+
+    fn note(&mut self, what: impl FnOnce() -> String) {
+        let now = self.world.clock.now_still();
+        if let Some(trace) = &mut self.trace {
+            let _ = write!(trace, "\n  {:4} {now} {}", self.step, what());
+        }
+    }
+
+    async fn run(&mut self) -> Result<Report, Violation> {
+        self.begin().await;
+        self.look(Millis(0)).await?;
+        let mut left = 8 + self.dice.below(14);
+        while left > 0 || !self.running.is_empty() {
+            self.step += 1;
+            self.come_to_rest().await;
+            self.take_outcomes()?;
+            let waiting = self.gate.count();
+            let may_begin = left > 0 && self.running.len() < AT_ONCE;
+            if may_begin && (waiting == 0 || self.dice.chance(12)) {
+                left -= 1;
+                self.begin_something().await?;
+            } else if self.gate.late() > 0 && self.dice.chance(10) {
+                self.land_something().await?;
+            } else if self.fault_percent > 0 && !self.running.is_empty() && self.dice.below(1000) < 4 {
+                self.kill_somebody();
+            } else if !self.running.is_empty() && self.dice.chance(3) {
+                let millis = [1_000, 7_000, 25_000, 120_000][self.dice.below(4) as usize];
+                self.pass_time(millis).await?;
+            } else if waiting > 0 {
+                self.release_something(waiting).await?;
+            }
+        }
+        self.finish().await?;
+        Ok(self.report)
+    }
+
+    /// Two campaigns with some interactions; the first may have stopped, expired, and come back before this begins.
+    async fn begin(&mut self) {
+        for campaign in CAMPAIGNS {
+            self.world.begin(campaign).await;
+        }
+        for _ in 0..1 + self.dice.below(3) {
+            let events = self.events();
+            let sent = self.truth.send(&events);
+            self.world.ingest(&events).await;
+            self.truth.acknowledge(sent);
+        }
+        let past = self.dice.below(5);
+        if past > 0 {
+            self.world.stop("a").await;
+            self.statuses.insert("a", Some(Status::Stopped));
+            self.world.advance("P3M");
+        }
+        if past > 1 {
+            self.world.sweep().await;
+        }
+        if past > 2 && self.world.state("a").await == "expired" {
+            self.world.restore(&["campaign/a"]).await;
+            self.world.advance(if past > 3 { "P3M" } else { "P1D" });
+        }
+    }
+
+    /// Waits until every process waits for a call of its own: time stands still until nothing else is left to do.
+    async fn come_to_rest(&self) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
+    async fn look(&mut self, decided: Millis) -> Result<Snapshot, Violation> {
+        self.report.audits += 1;
+        let snapshot = self.auditor.look(&self.world, &self.truth, self.step, decided).await?;
+        for (campaign, status) in &self.statuses {
+            let id: SourceId = format!("campaign/{campaign}").parse()?;
+            let found = snapshot.catalog.sources.get(&id).map(|s| s.doc.status);
+            if status.is_some() && found != *status {
+                return Err(format!("L6: {id} is {found:?}, and somebody was told that it is {status:?}"));
+            }
+        }
+        Ok(snapshot)
+    }
+}

@@ -1,0 +1,185 @@
+//! What processes answer, against what they may.
+
+use super::*;
+
+impl History {
+    pub(super) fn take_outcomes(&mut self) -> Result<(), Violation> {
+        let ended = std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner));
+        for (number, how) in ended {
+            // Who was killed at the end of its work was not heard.
+            let Some(running) = self.running.remove(&number) else { continue };
+            match how {
+                Ended::Answered(status, body) => {
+                    self.note(|| {
+                        format!("#{number} answers {status} {}", body.to_string().get(..160).unwrap_or(""))
+                    });
+                    self.answered(running, status, &body)?;
+                }
+                Ended::Worked(outcome) => {
+                    self.note(|| format!("#{number} ends: {outcome:?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        running: Running,
+        status: StatusCode,
+        body: &Value,
+    ) -> Result<(), Violation> {
+        let is_fine = status.is_success();
+        if let (Work::Start(campaign) | Work::Stop(campaign), false) = (&running.work, is_fine) {
+            self.unsure.insert(campaign);
+        }
+        let is_busy = status == StatusCode::SERVICE_UNAVAILABLE && running.faults > 0;
+        match running.work {
+            Work::Ingest(sent) if is_fine => {
+                self.truth.acknowledge(sent);
+                Ok(())
+            }
+            Work::Start(campaign) if is_fine => {
+                self.status_is(campaign, Status::Active);
+                Ok(())
+            }
+            Work::Stop(campaign) if is_fine => {
+                self.status_is(campaign, Status::Stopped);
+                Ok(())
+            }
+            Work::Ask { ref filter, exclude, question, ref acknowledged }
+                if is_fine || status == StatusCode::CONFLICT =>
+            {
+                self.check_answer(&running, filter, exclude, question, acknowledged, (status, body))
+            }
+            Work::Restore if is_fine => {
+                self.has_messages = true;
+                self.requests.extend(body["id"].as_str().map(str::to_owned));
+                Ok(())
+            }
+            Work::Put | Work::Cancel if is_fine => Ok(()),
+            Work::Start(_) | Work::Put | Work::Stop(_) | Work::Cancel if status == StatusCode::CONFLICT => {
+                Ok(())
+            }
+            _ if is_busy => Ok(()),
+            // What was damaged is refused aloud, and so is what took longer than a copy's grace.
+            Work::Ask { .. } if !self.auditor.damaged.is_empty() => Ok(()),
+            _ => Err(format!("L5: {status} {body} with {} faults", running.faults)),
+        }
+    }
+
+    /// Whoever changed a status alone, and heard so, is believed.
+    fn status_is(&mut self, campaign: &'static str, status: Status) {
+        if !self.unsure.contains(campaign) {
+            self.statuses.insert(campaign, Some(status));
+        }
+    }
+
+    /// L3, L5, L7: an answer is right of everybody of whom nothing is on its way.
+    pub(super) fn check_answer(
+        &self,
+        running: &Running,
+        asked: &Value,
+        exclude: bool,
+        question: Question,
+        acknowledged: &[bool],
+        (status, body): (StatusCode, &Value),
+    ) -> Result<(), Violation> {
+        let wrong = |what: &str| Err(format!("L5: {asked} is answered {status} {body}: {what}"));
+        let mut model = self.truth.model();
+        for source in body["expired"].as_array().into_iter().flatten() {
+            let id: SourceId = source.as_str().unwrap_or_default().parse()?;
+            model.expired.insert(id.id().to_owned());
+        }
+        let named = asked["filter"].to_string();
+        for campaign in CAMPAIGNS.into_iter().filter(|c| named.contains(&format!("campaign/{c}"))) {
+            let states =
+                self.auditor.states_since(&format!("campaign/{campaign}").parse()?, running.since_step);
+            let is_away = model.expired.contains(campaign);
+            if is_away && states == BTreeSet::from(["available"]) {
+                return wrong("it was available all the time");
+            }
+            if !is_away && status.is_success() && !states.is_empty() && !states.contains("available") {
+                return wrong("it was not available at any time");
+            }
+        }
+        if status == StatusCode::CONFLICT {
+            return if exclude || model.expired.is_empty() { wrong("nothing is expired") } else { Ok(()) };
+        }
+        if !exclude && !model.expired.is_empty() {
+            return wrong("it should have been refused");
+        }
+        let settled = self.truth.settled(acknowledged);
+        check_against(&model, &asked["filter"], question, asked["user_id"].as_str(), &settled, body)
+            .map_err(|what| format!("L3: {asked} is answered {body}: {what}"))
+    }
+}
+
+pub(super) fn filters() -> Vec<Value> {
+    let (a, b) = ("campaign/a", "campaign/b");
+    vec![
+        json!({ "received": { "source": a } }),
+        json!({ "received": { "source": b, "variant": "A" } }),
+        json!({ "not": { "received": { "source": a } } }),
+        json!({ "clicked": { "source": a, "alias": "cta" } }),
+        json!({ "all": [{ "received": { "source": a } }, { "not": { "opened": { "source": b } } }] }),
+        json!({ "any": [{ "converted": { "source": b } }, { "in_control": { "source": a } }] }),
+        json!({ "all": [{ "never_received": { "channel": "email" } }, { "not": { "in_control": { "source": b } } }] }),
+        json!({ "any": [{ "never_received": {} }, { "not": { "never_received": {} } }] }),
+    ]
+}
+
+/// Compares an answer with the model's, of everybody whose answer is settled; of the others anything may be said.
+pub(super) fn check_against(
+    model: &Model,
+    filter: &Value,
+    question: Question,
+    user: Option<&str>,
+    settled: &BTreeSet<String>,
+    body: &Value,
+) -> Result<(), String> {
+    let all: BTreeSet<&str> = model.users().collect();
+    let unsettled = all.len().saturating_sub(settled.len()) as u64;
+    // Where the time ended first, the rest is on the next page.
+    let is_partial = body["next"].is_string();
+    let answers = |wanted: &str| -> BTreeSet<&str> {
+        let those = all.iter().filter(|u| settled.contains(**u) && model.answer(filter, u) == wanted);
+        those.copied().collect()
+    };
+    let within = |field: &str, least: u64| -> Result<(), String> {
+        let said = body[field].as_u64().unwrap_or(u64::MAX);
+        match ((if is_partial { 0 } else { least })..=least + unsettled).contains(&said) {
+            true => Ok(()),
+            false => Err(format!("{field} should be {least} to {}", least + unsettled)),
+        }
+    };
+    match question {
+        Question::Count => {
+            within("count", answers("yes").len() as u64)?;
+            within("unknown", answers("unknown").len() as u64)
+        }
+        Question::Members => {
+            let said: Vec<&str> =
+                body["items"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let once: BTreeSet<&str> = said.iter().copied().collect();
+            let right: BTreeSet<&str> = once.iter().filter(|u| settled.contains(**u)).copied().collect();
+            if once.len() != said.len() {
+                return Err("somebody stands there twice".to_owned());
+            }
+            if right == answers("yes") || (is_partial && right.is_subset(&answers("yes"))) {
+                Ok(())
+            } else {
+                Err(format!("should be {:?}", answers("yes")))
+            }
+        }
+        Question::Match => {
+            let user = user.unwrap_or_default();
+            let right = model.answer(filter, user);
+            if !settled.contains(user) || body["match"] == right {
+                Ok(())
+            } else {
+                Err(format!("should be {right}"))
+            }
+        }
+    }
+}

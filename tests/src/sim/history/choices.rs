@@ -1,0 +1,271 @@
+//! What happens next: which process begins, and with what.
+
+use super::{answers::filters, *};
+
+impl History {
+    pub(super) fn app(&mut self, kind: &Work) -> Rekindle {
+        if let Work::Ingest(_) = kind {
+            let app = &self.ingesters[self.dice.below(2) as usize];
+            return app.clone();
+        }
+        // Two versions of the software that pack differently are at work side by side, as while one is deployed.
+        let hot_block = [110, 180][self.dice.below(2) as usize];
+        let settings = Settings { sizes: sizes(hot_block), ..self.world.settings.clone() };
+        let clock: Arc<dyn Clock> = match self.fault {
+            Some(Fault::OneNow) => Arc::new(Stopped(self.world.clock.now_still())),
+            _ => self.world.clock.clone(),
+        };
+        Rekindle::new(self.store.clone(), clock, self.world.ids.clone(), settings)
+    }
+
+    pub(super) fn spawn<F>(&mut self, kind: Work, name: &str, work: F)
+    where
+        F: Future<Output = Ended> + Send + 'static,
+    {
+        self.next += 1;
+        let number = self.next;
+        self.note(|| format!("#{number} begins: {name}"));
+        let ended = self.ended.clone();
+        let work = async move {
+            let how = work.await;
+            ended.lock().unwrap_or_else(PoisonError::into_inner).push((number, how));
+        };
+        let task = tokio::spawn(Process { number, work: Box::pin(work) });
+        let running = Running {
+            work: kind,
+            since_step: self.step,
+            since: self.world.clock.now_still(),
+            faults: 0,
+            released: VecDeque::new(),
+            abort: task.abort_handle(),
+        };
+        self.running.insert(number, running);
+    }
+
+    pub(super) fn request(&mut self, kind: Work, method: Method, path: &str, body: &Value) {
+        let app = self.app(&kind);
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        let name = format!("{method} {path} {}", text.get(..120).unwrap_or(&text));
+        let request = Request::builder().method(method).uri(path).body(Body::from(text)).expect("a request");
+        let router = router_of(&app);
+        self.spawn(kind, &name, async move {
+            let answer = router.oneshot(request).await.expect("an answer");
+            let status = answer.status();
+            let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap_or_default();
+            Ended::Answered(status, serde_json::from_slice(&body).unwrap_or_default())
+        });
+    }
+
+    pub(super) async fn begin_something(&mut self) -> Result<(), Violation> {
+        if self.has_messages && self.dice.chance(60) {
+            return self.deliver().await;
+        }
+        let campaign = CAMPAIGNS[self.dice.below(2) as usize];
+        let id = format!("campaign/{campaign}").parse()?;
+        let source = self.world.app().store.catalog.source(&id).await.expect("the source").expect("a source");
+        let now = self.world.clock.now_still();
+        let due = source.expires_at(&self.world.settings.retention);
+        let is_alone = self.running.is_empty();
+        let roll = self.dice.below(10);
+        let pause = [3_700_000, 25 * 3_600_000][self.dice.below(2) as usize];
+        match (source.state, source.status) {
+            (_, Status::Draft) => self.start(campaign),
+            (DataState::Available, Status::Active) => match roll {
+                0..4 => self.ingest(),
+                4..6 => self.ask(),
+                6..9 => self.stop(campaign),
+                _ => self.put(campaign),
+            },
+            (DataState::Available, Status::Stopped) if due.is_some_and(|at| at <= now) => match roll {
+                0..4 => self.sweep(),
+                4..6 => self.ask(),
+                6 => self.start(campaign),
+                7 => self.restore(campaign),
+                8 => self.put(if campaign == "a" { "b" } else { "a" }),
+                _ => self.ingest(),
+            },
+            (DataState::Available, Status::Stopped) => match roll {
+                0..5 if is_alone => return self.pass_time(93 * 24 * 3_600_000).await,
+                0..3 | 8 => self.ingest(),
+                3..5 => self.ask(),
+                5 => self.start(campaign),
+                6 => self.put(campaign),
+                _ => self.sweep(),
+            },
+            (DataState::Expired, _) => match roll {
+                0..4 => self.restore(campaign),
+                4..6 => self.ingest(),
+                6 => self.ask(),
+                7 if is_alone => return self.pass_time(pause).await,
+                _ => self.sweep(),
+            },
+            (DataState::Restoring, _) => match roll {
+                0..6 => return self.deliver().await,
+                6 => self.sweep(),
+                7 => self.cancel(),
+                8 => self.ask(),
+                _ => self.ingest(),
+            },
+        }
+        Ok(())
+    }
+
+    /// A handful of interactions: new ones, late ones, and now and then some that were posted before.
+    pub(super) fn events(&mut self) -> Vec<Value> {
+        let now = self.world.clock.now_still().0;
+        let mut out = Vec::new();
+        for _ in 0..1 + self.dice.below(7) {
+            if !self.truth.is_empty() && self.dice.chance(25) {
+                out.push(self.truth.again(self.dice.below(self.truth.len() as u64) as usize));
+                continue;
+            }
+            let n = self.dice.below(14);
+            let user = if n.is_multiple_of(3) {
+                Ulid::from_parts(n, u128::from(n) << 64 | 0x5eed).to_string()
+            } else {
+                format!("user-{n}")
+            };
+            let campaign = CAMPAIGNS[self.dice.below(2) as usize];
+            let time = now - [0, 5, 60_000, 86_400_000, 7_776_000_000][self.dice.below(5) as usize];
+            let more = match self.dice.below(8) {
+                0..4 => {
+                    json!({ "type": "received", "channel": "email", "variant_id": if n.is_multiple_of(2) { "A" } else { "B" } })
+                }
+                4 => json!({ "type": "opened", "channel": "email", "machine": n.is_multiple_of(2) }),
+                5 => {
+                    json!({ "type": "clicked", "channel": "push", "link_alias": if n.is_multiple_of(2) { "cta" } else { "é✓" } })
+                }
+                6 => json!({ "type": "converted", "conversion": n % 2 }),
+                _ => json!({ "type": "control" }),
+            };
+            let mut event = json!({ "user_id": user, "campaign_id": campaign, "time": time });
+            event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            out.push(event);
+        }
+        out
+    }
+
+    pub(super) fn ingest(&mut self) {
+        let events = self.events();
+        let sent = self.truth.send(&events);
+        self.request(Work::Ingest(sent), Method::POST, "/v1/interactions", &Value::from(events));
+    }
+
+    pub(super) fn ask(&mut self) {
+        let filters = filters();
+        let filter = filters[self.dice.below(filters.len() as u64) as usize].clone();
+        let exclude = self.dice.chance(60);
+        let mut body = json!({ "filter": filter, "expired": if exclude { "exclude" } else { "refuse" } });
+        let question = [Question::Count, Question::Members, Question::Match][self.dice.below(3) as usize];
+        let path = match question {
+            Question::Count => "/v1/audiences/count",
+            Question::Members => "/v1/audiences/members",
+            Question::Match => {
+                let users: Vec<String> = self.truth.users().into_iter().collect();
+                body["user_id"] = users[self.dice.below(users.len() as u64) as usize].clone().into();
+                "/v1/audiences/match"
+            }
+        };
+        let acknowledged = self.truth.acknowledged();
+        self.request(
+            Work::Ask { filter: body.clone(), exclude, question, acknowledged },
+            Method::POST,
+            path,
+            &body,
+        );
+    }
+
+    /// Until it is heard what came of it the status is not known; with two at once, never again.
+    fn somebody_changes(&mut self, campaign: &'static str) {
+        self.statuses.insert(campaign, None);
+        let changes = |r: &Running| matches!(r.work, Work::Start(c) | Work::Stop(c) if c == campaign);
+        if self.running.values().any(changes) {
+            self.unsure.insert(campaign);
+        }
+    }
+
+    pub(super) fn start(&mut self, campaign: &'static str) {
+        self.somebody_changes(campaign);
+        self.request(
+            Work::Start(campaign),
+            Method::POST,
+            &format!("/v1/campaigns/{campaign}/start"),
+            &Value::Null,
+        );
+    }
+
+    pub(super) fn stop(&mut self, campaign: &'static str) {
+        self.somebody_changes(campaign);
+        self.request(
+            Work::Stop(campaign),
+            Method::POST,
+            &format!("/v1/campaigns/{campaign}/stop"),
+            &Value::Null,
+        );
+    }
+
+    /// Makes a campaign retarget the other one, or nothing.
+    pub(super) fn put(&mut self, campaign: &'static str) {
+        let other = if campaign == "a" { "campaign/b" } else { "campaign/a" };
+        let audience = self.dice.chance(60).then(|| json!({ "not": { "opened": { "source": other } } }));
+        let body = json!({ "audience": audience, "notify": ["ops@example.com"] });
+        self.request(Work::Put, Method::PUT, &format!("/v1/campaigns/{campaign}"), &body);
+    }
+
+    pub(super) fn restore(&mut self, campaign: &str) {
+        let sources: Vec<String> = match self.dice.chance(25) {
+            true => CAMPAIGNS.iter().map(|c| format!("campaign/{c}")).collect(),
+            false => vec![format!("campaign/{campaign}")],
+        };
+        let body = json!({ "sources": sources, "notify": ["x@example.com", "y@example.com"] });
+        self.request(Work::Restore, Method::POST, "/v1/restores", &body);
+    }
+
+    pub(super) fn cancel(&mut self) {
+        match self.requests.last().cloned() {
+            Some(id) => {
+                self.request(Work::Cancel, Method::POST, &format!("/v1/restores/{id}/cancel"), &Value::Null)
+            }
+            None => self.sweep(),
+        }
+    }
+
+    pub(super) fn sweep(&mut self) {
+        let app = self.app(&Work::Sweep);
+        let clock = self.world.clock.clone();
+        self.spawn(Work::Sweep, "sweep", async move {
+            let event = LambdaEvent::new(Value::Null, context(&*clock));
+            let swept = rekindle_sweeper::handle(&app, event).await;
+            Ended::Worked(swept.map(drop).map_err(|e| e.to_string()))
+        });
+    }
+
+    /// Hands over what a queue holds; now and then twice.
+    pub(super) async fn deliver(&mut self) -> Result<(), Violation> {
+        for consumer in [Consumer::Restorer, Consumer::Notifier] {
+            let messages = self.world.stack.receive(consumer, 0).await.expect("messages");
+            if messages.is_empty() {
+                continue;
+            }
+            if self.fault_percent > 0 && self.dice.chance(4) {
+                self.lose(consumer, messages).await;
+                return Ok(());
+            }
+            let times = if self.dice.chance(10) { 2 } else { 1 };
+            for _ in 0..times {
+                let app = self.app(&Work::Deliver(consumer));
+                let stack = Stack { app, ..self.world.stack.clone() };
+                let messages = messages.clone();
+                let body = messages[0].body().unwrap_or_default().to_owned();
+                self.spawn(Work::Deliver(consumer), &format!("{consumer:?} {body}"), async move {
+                    let done = stack.deliver(consumer, messages).await;
+                    Ended::Worked(done.map(drop).map_err(|e| e.to_string()))
+                });
+            }
+            return Ok(());
+        }
+        // Nothing visible: it is in somebody's hands, or lost; time brings it back, or the sweeper sends it again.
+        self.has_messages = self.dice.chance(50);
+        self.pass_time(31_000).await
+    }
+}

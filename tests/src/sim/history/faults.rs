@@ -1,0 +1,226 @@
+//! What goes wrong: with calls, with storage, with processes; and how time passes.
+
+use super::*;
+use aws_sdk_sqs::types::Message;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+impl History {
+    pub(super) async fn release_something(&mut self, waiting: usize) -> Result<(), Violation> {
+        let same = (0..waiting).find(|i| self.gate.look_at(*i).0 == self.last);
+        let index = match same {
+            Some(same) if self.dice.chance(self.sticks_percent) => same,
+            _ if self.leans => {
+                let processes: BTreeSet<u64> = (0..waiting).map(|i| self.gate.look_at(i).0).collect();
+                let nth = self.dice.below(processes.len() as u64) as usize;
+                let process = processes.into_iter().nth(nth);
+                (0..waiting).find(|i| Some(self.gate.look_at(*i).0) == process).unwrap_or(0)
+            }
+            _ => self.dice.below(waiting as u64) as usize,
+        };
+        let (process, call) = self.gate.look_at(index);
+        self.last = process;
+        if self.leans && call.commits_both() && self.running.len() <= AT_ONCE && self.dice.chance(50) {
+            // The commit waits for its turn, and whoever asks gets half-way or does not.
+            self.ask();
+            return Ok(());
+        }
+        let mut verdict = Verdict::Passes;
+        if self.dice.chance(self.fault_percent) {
+            verdict = Verdict::FAULTS[self.dice.below(Verdict::FAULTS.len() as u64) as usize];
+            if verdict == Verdict::LeavesUnprocessed && !call.is_batch() {
+                verdict = Verdict::LosesAnswer;
+            }
+            self.report.faults += 1;
+            if let Some(running) = self.running.get_mut(&process) {
+                running.faults += 1;
+                self.mail_slack += usize::from(matches!(running.work, Work::Deliver(Consumer::Notifier)));
+            }
+        }
+        self.note(|| format!("#{process} {} {verdict:?}", call.name()));
+        self.report.calls += 1;
+        let mut hasher = DefaultHasher::new();
+        (self.report.fingerprint, process, call.name(), verdict as u8).hash(&mut hasher);
+        self.report.fingerprint = hasher.finish();
+        self.check_deletion(&call, verdict).await?;
+        self.gate.release(index, verdict);
+        self.come_to_rest().await;
+        if verdict == Verdict::ArrivesLate && self.dice.chance(50) {
+            // It died while this was on the wire.
+            self.kill(process);
+            self.come_to_rest().await;
+        }
+        let decided = self.decided(process);
+        self.after(&call, decided).await
+    }
+
+    /// When at the earliest a process read what it now writes: some calls ago.
+    pub(super) fn decided(&mut self, process: u64) -> Millis {
+        let now = self.world.clock.now_still();
+        let Some(running) = self.running.get_mut(&process) else { return Millis(0) };
+        running.released.push_back(now);
+        let back = running.released.len().checked_sub(CALLS_FOR_A_DECISION);
+        back.map_or(running.since, |_| running.released.pop_front().unwrap_or(running.since))
+    }
+
+    /// What a call did is there now; let storage lose some of it, and the auditor look.
+    pub(super) async fn after(&mut self, call: &Call, decided: Millis) -> Result<(), Violation> {
+        if call.service == "s3" && call.writes() {
+            self.auditor.archive_changes(call.object());
+        }
+        if self.rots && self.dice.chance(25) {
+            self.rot(call).await;
+        }
+        if call.matters() {
+            let snapshot = self.look(decided).await?;
+            if self.damages && self.dice.chance(10) {
+                self.damage(&snapshot).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Storage loses one block of a copy that is just being written, or garbles one object.
+    pub(super) async fn rot(&mut self, call: &Call) {
+        if let Some(key) = call.object() {
+            if let Ok(found) = self.world.s3.get_object().bucket(ARCHIVE).key(key).send().await {
+                let mut bytes = found.body.collect().await.expect("a body").to_vec();
+                let middle = bytes.len() / 3;
+                bytes[middle] ^= 0x10;
+                self.note(|| format!("storage garbles {key}"));
+                self.world.put_object(key, bytes).await;
+                self.auditor.has_rotted = true;
+            }
+        } else if call.is_batch() && call.body.contains("\"b#") && !call.deletes() {
+            let body: Value = serde_json::from_str(&call.body).unwrap_or_default();
+            let Some(item) = body["RequestItems"][LEDGER][0].pointer("/PutRequest/Item") else { return };
+            let pk = item["pk"]["S"].as_str().unwrap_or_default().to_owned();
+            if let Some(item) = self.world.ledger_items_of(&pk).await.into_iter().next() {
+                self.note(|| format!("storage loses a block of {pk}"));
+                self.world.delete_ledger_item(&item).await;
+                self.auditor.has_rotted = true;
+            }
+        }
+    }
+
+    /// Storage loses a block of a hot copy whose rows lie in the archive, too.
+    pub(super) async fn damage(&mut self, snapshot: &Snapshot) {
+        let expendable = audit::expendable(snapshot);
+        if expendable.is_empty() {
+            return;
+        }
+        let copy = expendable[self.dice.below(expendable.len() as u64) as usize];
+        let items = self.world.ledger_items_of(&format!("b#{copy}#")).await;
+        if items.is_empty() {
+            return;
+        }
+        self.note(|| format!("storage loses a block of live copy {copy}"));
+        let index = self.dice.below(items.len() as u64) as usize;
+        self.world.delete_ledger_item(&items[index]).await;
+        self.auditor.damaged.insert(copy);
+        self.ask();
+    }
+
+    /// L2, before it happens.
+    pub(super) async fn check_deletion(&mut self, call: &Call, verdict: Verdict) -> Result<(), Violation> {
+        let happens = !matches!(verdict, Verdict::FailsBefore | Verdict::Busy | Verdict::Throttled);
+        if !call.deletes() || !happens {
+            return Ok(());
+        }
+        self.auditor.deletion(&Catalog::read(&self.world).await, &deleted_by(call))
+    }
+
+    pub(super) async fn land_something(&mut self) -> Result<(), Violation> {
+        let index = self.dice.below(self.gate.late() as u64) as usize;
+        let (call, request) = self.gate.take_late(index);
+        let Ok(request) = request.try_into_http1x() else { return Ok(()) };
+        self.note(|| format!("late: {}", call.name()));
+        self.check_deletion(&call, Verdict::Passes).await?;
+        // Nobody hears the answer.
+        let _ = self.world.aws.answer(request).await;
+        self.after(&call, Millis(0)).await
+    }
+
+    /// A queue loses messages: they went to the dead letters, say.
+    pub(super) async fn lose(&mut self, consumer: Consumer, messages: Vec<Message>) {
+        self.note(|| format!("the queue of {consumer:?} loses {} messages", messages.len()));
+        let queue = match consumer {
+            Consumer::Restorer => &self.world.stack.restores.url,
+            Consumer::Notifier => &self.world.stack.notices.url,
+        };
+        for message in messages {
+            let delete = self.world.stack.sqs.delete_message().queue_url(queue);
+            delete.set_receipt_handle(message.receipt_handle).send().await.expect("a deletion");
+        }
+    }
+
+    pub(super) fn kill_somebody(&mut self) {
+        let numbers: Vec<u64> = self.running.keys().copied().collect();
+        let number = numbers[self.dice.below(numbers.len() as u64) as usize];
+        self.kill(number);
+    }
+
+    pub(super) fn kill(&mut self, number: u64) {
+        if let Some(running) = self.running.remove(&number) {
+            running.abort.abort();
+            self.report.kills += 1;
+            if let Work::Start(campaign) | Work::Stop(campaign) = running.work {
+                self.unsure.insert(campaign);
+            }
+            self.mail_slack += usize::from(matches!(running.work, Work::Deliver(Consumer::Notifier)));
+            self.note(|| format!("#{number} is killed"));
+        }
+    }
+
+    /// Time passes; who is at work for too long is ended, and what is on its way arrives or never does.
+    pub(super) async fn pass_time(&mut self, millis: i64) -> Result<(), Violation> {
+        let now = self.world.clock.now_still().plus(millis);
+        let old: Vec<u64> =
+            self.running.iter().filter(|(_, r)| now.0 - r.since.0 > LIFE_MILLIS).map(|(n, _)| *n).collect();
+        for number in old {
+            self.kill(number);
+        }
+        self.come_to_rest().await;
+        if millis > 60_000 {
+            while self.gate.late() > 0 {
+                if self.dice.chance(50) {
+                    self.land_something().await?;
+                } else {
+                    drop(self.gate.take_late(0));
+                }
+            }
+        }
+        // Whoever is sending a mail right now may lose its claim: the one window there is.
+        let sending = self.running.values().filter(|r| matches!(r.work, Work::Deliver(Consumer::Notifier)));
+        self.mail_slack += sending.count();
+        self.note(|| format!("{} s pass", millis / 1000));
+        self.world.clock.set(now);
+        tokio::time::advance(Duration::from_millis(millis.min(31_000) as u64)).await;
+        Ok(())
+    }
+}
+
+/// What a batch of writes deletes.
+pub(super) fn deleted_by(call: &Call) -> Deleted {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let mut out = Deleted::default();
+    if call.service == "s3" {
+        let keys = call.body.split("<Key>").skip(1).filter_map(|k| k.split('<').next());
+        out.copies.extend(keys.filter_map(|key| key.rsplit('/').nth(2)?.parse::<CopyId>().ok()));
+        return out;
+    }
+    let body: Value = serde_json::from_str(&call.body).unwrap_or_default();
+    for write in body["RequestItems"][LEDGER].as_array().into_iter().flatten() {
+        let Some(key) = write.pointer("/DeleteRequest/Key") else { continue };
+        let pk = key["pk"]["S"].as_str().unwrap_or_default();
+        let names: Vec<&str> = pk.split('#').collect();
+        match names[..] {
+            ["i", ledger, _] => {
+                let sk = STANDARD.decode(key["sk"]["B"].as_str().unwrap_or_default()).unwrap_or_default();
+                out.inbox.push((ledger.parse().expect("a ledger"), sk));
+            }
+            ["b", copy, ..] => _ = out.copies.insert(copy.parse().expect("a copy")),
+            _ => {}
+        }
+    }
+    out
+}

@@ -1,0 +1,96 @@
+//! How everything comes to rest by the ordinary functions alone, and that it did.
+
+use super::{
+    audit::{Auditor, Violation, violated},
+    snapshot::{Catalog, Snapshot},
+};
+use crate::fixture::world::World;
+use rekindle_domain::{
+    id::{CopyId, LedgerId},
+    manifest::Life,
+    source::Decision,
+    time::Millis,
+};
+use std::{collections::BTreeSet, time::Duration};
+
+/// Further than this nobody looks ahead: a source that is not stopped may expire one day.
+const DAYS: i64 = 3 * 24 * 3_600_000;
+/// At how many moments something may have to be looked at before everything rests.
+const ROUNDS: usize = 80;
+
+/// Lets time pass from one moment at which something must be looked at to the next, with a sweep and the queues' turn at
+/// each, until nothing is to be done for days.
+///
+/// # Errors
+/// L9: there is no end to it.
+pub async fn settle(world: &World) -> Result<(), Violation> {
+    let begin = world.clock.now_still();
+    let mut last = Vec::new();
+    for _ in 0..ROUNDS {
+        let swept = world.sweep().await;
+        world.drain().await;
+        let now = world.clock.now_still();
+        let next = Catalog::read(world).await.next_wake();
+        let Some((next, what)) = next.filter(|(at, _)| *at < now.0 + DAYS) else {
+            return Ok(());
+        };
+        last.push(format!("{what} at {} after {:?}", Millis(next), swept.items));
+        world.clock.set(now.plus((next - now.0).max(31_000)));
+        tokio::time::advance(Duration::from_secs(31)).await;
+    }
+    // What is tried again once a day (data that does not verify, a source that was marked and got no rows) may go on.
+    let days = (world.clock.now_still().0 - begin.0) / (24 * 3_600_000);
+    if days > 30 { Ok(()) } else { violated(format!("L9: there is no end to it: {:?}", &last[ROUNDS - 2..])) }
+}
+
+/// L9: nothing is half-done any more, what is due is expired, and (L2) nothing lies about that no manifest lists.
+pub fn check(world: &World, snapshot: &Snapshot, auditor: &Auditor) -> Result<(), Violation> {
+    let (clock, retention) = (&world.clock, &world.settings.retention);
+    let mut listed: BTreeSet<CopyId> = BTreeSet::new();
+    for (ledger, stored) in &snapshot.catalog.manifests {
+        let manifest = &stored.doc;
+        listed.extend(manifest.copies.iter().map(|c| c.id));
+        if !auditor.damaged.is_empty() {
+            continue;
+        }
+        // What did not verify waits, whole, until it is read again: when it is due again, or restored.
+        if manifest.quarantine.is_some() && auditor.has_rotted {
+            continue;
+        }
+        let half = manifest.copies.iter().find(|c| c.life != Life::Live);
+        if half.is_some() || manifest.clearing.is_some() || manifest.quarantine.is_some() {
+            return violated(format!(
+                "L9: {ledger} does not come to rest: {half:?}, clearing {:?}, {:?}",
+                manifest.clearing, manifest.quarantine
+            ));
+        }
+    }
+    for stored in snapshot.catalog.sources.values() {
+        let source = &stored.doc;
+        let is_due = source.decide(retention, clock.now_still()) == Decision::Due;
+        let ledger = LedgerId::Source(source.source.clone());
+        let has_rows = snapshot.inbox.contains_key(&ledger)
+            || snapshot.catalog.manifests.get(&ledger).is_some_and(|m| !m.doc.runs.is_empty());
+        if auditor.damaged.is_empty() && is_due && has_rows {
+            return violated(format!("L9: {} is due and does not expire", source.source));
+        }
+        if !source.settling.is_empty() {
+            return violated(format!("L9: {} never tells its requests", source.source));
+        }
+    }
+    for (id, stored) in &snapshot.catalog.requests {
+        if stored.doc.remaining > 0 {
+            return violated(format!("L9: request {id} never ends: {:?}", stored.doc));
+        }
+    }
+    if let Some(notice) = snapshot.catalog.notices.iter().find(|n| n.doc.sent_at.is_none()) {
+        return violated(format!("L9: notice {} is never sent", notice.doc.id));
+    }
+    let hot = snapshot.blocks.keys().map(|(copy, ..)| *copy);
+    let cold = snapshot.objects.keys().filter_map(|key| key.rsplit('/').nth(2)?.parse().ok());
+    let records = snapshot.catalog.parts.keys().chain(snapshot.catalog.inputs.keys()).copied();
+    match hot.chain(cold).chain(records).find(|copy| !listed.contains(copy)) {
+        Some(copy) => violated(format!("L2: something of copy {copy} lies about, and no manifest lists it")),
+        None => Ok(()),
+    }
+}
