@@ -8,7 +8,7 @@ use crate::{
 };
 use rekindle_domain::{
     block::{Packed, Packer, decode, encode_inbox},
-    filter::{FacetAtoms, Filter, Program, Truth},
+    filter::{FacetAtoms, Filter, Known, Program, Truth},
     interaction::Collector,
     merge::Merge,
     rows::Rows,
@@ -17,7 +17,7 @@ use rekindle_domain::{
 use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 use serde_json::json;
-use std::{collections::BTreeSet, hint::black_box, time::Duration};
+use std::{hint::black_box, time::Duration};
 
 const NOW: Millis = Millis(1_800_000_000_000);
 /// What ingest and hot copies use.
@@ -152,7 +152,7 @@ fn counting(name: &str, crowd: &Crowd, users: u64, rounds: u64) -> Outcome<Vec<R
         { "not": { "clicked": { "source": format!("campaign/{CAMPAIGN}") } } },
     ] });
     let filter = Filter::parse(&question, "filter").map_err(|e| format!("{e:?}"))?;
-    let program = Program::compile(&filter, &BTreeSet::new());
+    let program = Program::compile(&filter, &Known::default());
     let answer = count(&program, &blocks);
     if answer == 0 || answer >= users {
         return Err(format!("{answer} of {users} users cannot be").into());

@@ -1,8 +1,9 @@
-//! The api function: sources, audiences and restores.
+//! The api function: sources, segments, audiences and restores.
 
 mod audiences;
 mod campaigns;
 mod restores;
+mod segments;
 
 use axum::Router;
 use rekindle_runtime::http::with_fallbacks;
@@ -15,5 +16,9 @@ pub fn router(app: Rekindle) -> Router {
 
 /// The routes without answers for what is not there, to be merged with others.
 pub fn routes(app: Rekindle) -> Router {
-    campaigns::routes().merge(audiences::routes()).merge(restores::routes()).with_state(app)
+    campaigns::routes()
+        .merge(audiences::routes())
+        .merge(restores::routes())
+        .merge(segments::routes())
+        .with_state(app)
 }

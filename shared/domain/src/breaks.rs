@@ -26,11 +26,15 @@ pub enum Break {
     CommitsHalfRestores,
     /// A notice is sent without being claimed first (L8).
     SendsUnclaimed,
+    /// An expiry commits whoever holds the data by then (L6).
+    ExpiresTheHeld,
+    /// A change of who holds what does not ask whether the segments it followed are as they were (L6).
+    EditsSegmentsUnchecked,
 }
 
 impl Break {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::VerifiesNothing,
         Self::ClearsBeforeTheCommit,
         Self::ClearsTheWholeInbox,
@@ -42,6 +46,8 @@ impl Break {
         Self::NobodyRedrives,
         Self::CommitsHalfRestores,
         Self::SendsUnclaimed,
+        Self::ExpiresTheHeld,
+        Self::EditsSegmentsUnchecked,
     ];
 }
 

@@ -16,6 +16,7 @@ pub mod merge;
 pub mod part;
 pub mod restore;
 pub mod rows;
+pub mod segment;
 pub mod slot;
 pub mod source;
 pub mod tally;

@@ -94,7 +94,23 @@ impl Period {
         let end = start.checked_add(self.0).ok()?;
         Some(Millis(end.timestamp().as_millisecond()))
     }
+
+    /// `at` minus this period by the UTC calendar. `None` where that leaves the calendar.
+    pub fn before(&self, at: Millis) -> Option<Millis> {
+        let end = Timestamp::from_millisecond(at.0).ok()?.to_zoned(TimeZone::UTC);
+        let start = end.checked_sub(self.0).ok()?;
+        Some(Millis(start.timestamp().as_millisecond()))
+    }
 }
+
+/// The same if written the same: P7D is not P1W here.
+impl PartialEq for Period {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.fieldwise() == other.0.fieldwise()
+    }
+}
+
+impl Eq for Period {}
 
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,13 +2,14 @@
 
 use crate::{
     Problem, Rekindle,
+    holders::filters as filters_of,
     problem::DAMAGED,
     read::{LedgerView, Stream},
     sources::{decode_cursor, encode_cursor},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use rekindle_domain::{
-    filter::{FacetAtoms, Filter, Program, Truth},
+    filter::{FacetAtoms, Filter, Known, Program, Truth},
     id::{LedgerId, SourceId},
     interaction::check_user_id,
     manifest::DataState,
@@ -19,7 +20,10 @@ use rekindle_domain::{
 use rekindle_store::StoreError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{collections::BTreeSet, ops::ControlFlow};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::ControlFlow,
+};
 
 /// A copy that goes away while it is read fails the read: then everything is read anew, once, from the manifest on.
 macro_rules! retried {
@@ -52,7 +56,13 @@ pub enum IfExpired {
     Refuse,
     /// Answer what is certain.
     Exclude,
+    /// Read the archive: nothing is unknown, nothing is restored, and it takes longer.
+    Archive,
 }
+
+/// The most sources a question may come to, those of its segments and those that carry its tags included: each is a
+/// ledger to read.
+const MAX_READ: usize = 500;
 
 /// A question about an audience.
 #[derive(Clone, Debug, Deserialize)]
@@ -146,7 +156,6 @@ struct Prepared {
     program: Program,
     views: Vec<LedgerView>,
     unavailable: BTreeSet<SourceId>,
-    question: u64,
 }
 
 impl Rekindle {
@@ -156,8 +165,8 @@ impl Rekindle {
     /// 400 malformed, 409 expired data, 422 invalid filter, 503.
     pub async fn count(&self, request: &CountRequest) -> Result<Count, Problem> {
         retried!({
-            let prepared = self.prepare(&request.filter, request.expired).await?;
-            let from = self.start(request.cursor.as_deref(), &prepared)?;
+            let (prepared, from) =
+                self.prepare(&request.filter, request.expired, request.cursor.as_deref()).await?;
             let (mut count, mut unknown) = (0, 0);
             let next = self
                 .walk(&prepared, from, |_, answer| {
@@ -180,8 +189,8 @@ impl Rekindle {
             return Err(Problem::unprocessable("invalid_limit", format!("limit must be 1 to {MAX_MEMBERS}")));
         }
         retried!({
-            let prepared = self.prepare(&request.filter, request.expired).await?;
-            let from = self.start(request.cursor.as_deref(), &prepared)?;
+            let (prepared, from) =
+                self.prepare(&request.filter, request.expired, request.cursor.as_deref()).await?;
             let (mut items, mut bytes) = (Vec::new(), 0);
             let next = self
                 .walk(&prepared, from, |user, answer| {
@@ -207,8 +216,8 @@ impl Rekindle {
         check_user_id(id).map_err(|d| Problem::unprocessable("invalid_user_id", format!("user_id {d}")))?;
         let hash = user_hash(id.as_bytes());
         retried!({
-            let Prepared { program, views, unavailable, .. } =
-                self.prepare(&request.filter, request.expired).await?;
+            let (Prepared { program, views, unavailable }, _) =
+                self.prepare(&request.filter, request.expired, None).await?;
             let mut facts = program.blank();
             let mut is_known = false;
             for (ledger, view) in views.iter().enumerate() {
@@ -231,54 +240,83 @@ impl Rekindle {
         })
     }
 
-    async fn prepare(&self, filter: &Value, if_expired: IfExpired) -> Result<Prepared, Problem> {
+    async fn prepare(
+        &self,
+        filter: &Value,
+        if_expired: IfExpired,
+        cursor: Option<&str>,
+    ) -> Result<(Prepared, Cursor), Problem> {
         let parsed = Filter::parse(filter, "filter")?;
         let question = user_hash(filter.to_string().as_bytes()) ^ if_expired as u64;
-        self.check_named(&parsed.sources(), "filter").await?;
-        let mut seen: Vec<(LedgerId, LedgerView)> = Vec::new();
+        let from = self.start(cursor, question)?;
+        let segments = self.check_filter(&parsed, "filter", None, None).await?;
+        let filters: Vec<&Filter> =
+            std::iter::once(&parsed).chain(segments.values().map(|s| &s.filter)).collect();
+        let mut sources: BTreeSet<SourceId> = filters.iter().flat_map(|f| f.sources()).collect();
+        let mut tags = BTreeMap::new();
+        for tag in filters.iter().flat_map(|f| f.tags()).collect::<BTreeSet<_>>() {
+            let tagged: BTreeSet<SourceId> = self.tagged(&tag).await?;
+            sources.extend(tagged.iter().cloned());
+            tags.insert(tag, tagged);
+        }
+        if sources.len() > MAX_READ {
+            let detail = format!(
+                "filter: with its segments and tags it is about {} sources, and {MAX_READ} is the most; narrow it",
+                sources.len()
+            );
+            return Err(Problem::unprocessable("filter_too_wide", detail).with("path", "filter"));
+        }
+        let mut seen: HashMap<LedgerId, LedgerView> = HashMap::new();
         let mut unavailable = BTreeSet::new();
         let open = |source: SourceId| async move {
-            let ledger = LedgerId::Source(source.clone());
-            // A look that is cheap where the data is not available; where it is, the manifest is read after the inbox.
-            let is_available = self.store.catalog.manifest(&ledger).await?.state == DataState::Available;
-            let view = if is_available { LedgerView::open(&self.store, &ledger).await? } else { None };
-            Ok::<_, StoreError>((source, view))
+            let ledger = LedgerId::Source(source);
+            let view = if if_expired == IfExpired::Archive {
+                Some(LedgerView::open_archived(&self.store, &ledger).await?)
+            } else if self.store.catalog.manifest(&ledger).await?.state == DataState::Available {
+                // A look that is cheap where the data is not available; here the manifest is read after the inbox.
+                LedgerView::open(&self.store, &ledger).await?
+            } else {
+                None
+            };
+            Ok::<_, StoreError>((ledger, view))
         };
-        let named: Vec<SourceId> = parsed.sources().into_iter().collect();
-        let opened: Vec<_> = stream::iter(named).map(open).buffered(CONCURRENT_LEDGERS).try_collect().await?;
-        for (source, view) in opened {
-            match view {
-                Some(view) => seen.push((LedgerId::Source(source), view)),
-                None => _ = unavailable.insert(source),
+        let opened: Vec<_> =
+            stream::iter(sources).map(open).buffered(CONCURRENT_LEDGERS).try_collect().await?;
+        for (ledger, view) in opened {
+            match (view, ledger) {
+                (Some(view), ledger) => _ = seen.insert(ledger, view),
+                (None, LedgerId::Source(source)) => _ = unavailable.insert(source),
+                (None, LedgerId::Users) => {}
             }
         }
         if if_expired == IfExpired::Refuse && !unavailable.is_empty() {
             return Err(expired_data(&unavailable));
         }
-        let program = Program::compile(&parsed, &unavailable);
+        let known =
+            Known { now: from.now, unavailable: unavailable.clone(), tags, segments: filters_of(&segments) };
+        let program = Program::compile(&parsed, &known);
         let mut views = Vec::with_capacity(program.ledgers().len());
         for ledger in program.ledgers() {
-            let position = seen.iter().position(|(l, _)| l == ledger);
-            let view = match position {
-                Some(position) => Some(seen.swap_remove(position).1),
+            let view = match seen.remove(ledger) {
+                Some(view) => Some(view),
                 None => LedgerView::open(&self.store, ledger).await?,
             };
             views.push(view.ok_or_else(|| StoreError::missing(format!("the data of {ledger}")))?);
         }
-        Ok(Prepared { program, views, unavailable, question })
+        Ok((Prepared { program, views, unavailable }, from))
     }
 
-    fn start(&self, cursor: Option<&str>, prepared: &Prepared) -> Result<Cursor, Problem> {
+    fn start(&self, cursor: Option<&str>, question: u64) -> Result<Cursor, Problem> {
         match cursor {
             Some(text) => {
                 let cursor: Cursor = decode_cursor(text)?;
-                if cursor.question != prepared.question {
+                if cursor.question != question {
                     let detail = "cursor belongs to another filter; send the same filter with it";
                     return Err(Problem::bad_request("invalid_cursor", detail));
                 }
                 Ok(cursor)
             }
-            None => Ok(Cursor { now: self.now(), question: prepared.question, hash: 0, id: String::new() }),
+            None => Ok(Cursor { now: self.now(), question, hash: 0, id: String::new() }),
         }
     }
 
@@ -348,18 +386,19 @@ impl Rekindle {
         encode_cursor(&Cursor { hash, id: String::from_utf8_lossy(id).into_owned(), ..from.clone() })
     }
 
-    /// 422 unless every one of these sources is registered; `path` says who names them.
-    pub(crate) async fn check_named(&self, named: &BTreeSet<SourceId>, path: &str) -> Result<(), Problem> {
-        let named: Vec<SourceId> = named.iter().cloned().collect();
-        let known = self.store.catalog.sources(&named).await?;
-        let known: BTreeSet<&SourceId> = known.iter().map(|(source, _)| &source.source).collect();
-        let unknown: Vec<String> =
-            named.iter().filter(|s| !known.contains(s)).map(ToString::to_string).collect();
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let detail = format!("{path} names what is not registered: {}", unknown.join(", "));
-        Err(Problem::unprocessable("unknown_source", detail).with("unknown", unknown).with("path", path))
+    async fn tagged(&self, _tag: &str) -> Result<BTreeSet<SourceId>, StoreError> {
+        Ok(BTreeSet::new())
+    }
+
+    /// Those of these sources that nobody registered.
+    pub(crate) async fn unknown_sources(
+        &self,
+        named: &BTreeSet<SourceId>,
+    ) -> Result<BTreeSet<SourceId>, StoreError> {
+        let ids: Vec<SourceId> = named.iter().cloned().collect();
+        let found = self.store.catalog.sources(&ids).await?;
+        let known: BTreeSet<SourceId> = found.into_iter().map(|(source, _)| source.source).collect();
+        Ok(named.difference(&known).cloned().collect())
     }
 }
 

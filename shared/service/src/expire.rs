@@ -369,6 +369,12 @@ impl Rekindle {
             return Ok(Progress::GoOn);
         }
         let ledger = LedgerId::Source(source.source.clone());
+        let mut source = source.clone();
+        if breaks::is(Break::ExpiresTheHeld)
+            && let Some(found) = self.store.catalog.source(&source.source).await?
+        {
+            (source.version, source.holders) = (found.version, found.holders);
+        }
         let mut transaction = Transaction::new();
         transaction.swap(&ledger, old, new.expired(now))?;
         let expired = Source {

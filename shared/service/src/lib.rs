@@ -3,7 +3,7 @@
 //! | module | called by |
 //! |---|---|
 //! | [`ingest`] | ingest |
-//! | [`sources`], [`audience`], [`requests`] | api |
+//! | [`sources`], [`segments`], [`audience`], [`requests`] | api |
 //! | [`sweep`], with [`expire`] and [`housekeep`] | sweeper |
 //! | [`restores`], with [`parts`] | restorer |
 //! | [`notices`] | notifier |
@@ -40,6 +40,7 @@ macro_rules! until_won {
 pub mod audience;
 pub mod config;
 pub mod expire;
+mod holders;
 pub mod housekeep;
 pub mod ingest;
 pub mod notices;
@@ -48,6 +49,7 @@ pub mod problem;
 pub mod read;
 pub mod requests;
 pub mod restores;
+pub mod segments;
 pub mod sources;
 pub mod sweep;
 

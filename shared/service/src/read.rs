@@ -76,7 +76,15 @@ impl CopyReader {
         if self.parts[slot as usize].tally.rows == 0 {
             return Ok(Rows::default());
         }
-        self.store.ledger.look_up(self.slot_key(slot), hash).await
+        if self.copy.tier == Tier::Hot {
+            return self.store.ledger.look_up(self.slot_key(slot), hash).await;
+        }
+        let mut stream = self.stream(hash..=hash);
+        let mut found = Vec::new();
+        while let Some(rows) = stream.next().await? {
+            found.push(rows);
+        }
+        Ok(Rows::gather(&found, hash..=hash))
     }
 }
 
@@ -229,8 +237,19 @@ impl LedgerView {
         if manifest.state != DataState::Available {
             return Ok(None);
         }
-        let copies = live_copies(store, ledger, &manifest, Tier::Hot).await?;
+        let copies = live_copies(store, ledger, &manifest, &[Tier::Hot]).await?;
         Ok(Some(Self { inbox, copies }))
+    }
+
+    /// The same whatever the state of the data: its inbox and any live copy of each run, hot rather than cold.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if a listed copy is not whole.
+    pub async fn open_archived(store: &Store, ledger: &LedgerId) -> Result<Self, StoreError> {
+        let inbox = store.ledger.read_inbox(ledger).await?;
+        let manifest = store.catalog.manifest(ledger).await?;
+        let copies = live_copies(store, ledger, &manifest, &[Tier::Hot, Tier::Cold]).await?;
+        Ok(Self { inbox, copies })
     }
 
     /// All rows whose hash is within `hashes`: the inbox's, then each run's.
@@ -250,20 +269,20 @@ impl LedgerView {
     }
 }
 
-/// The live copies of all runs in a tier.
+/// A live copy of each run, in the first of the tiers where it has one.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] if a run has none there.
-pub async fn live_copies(
+async fn live_copies(
     store: &Store,
     ledger: &LedgerId,
     manifest: &Manifest,
-    tier: Tier,
+    tiers: &[Tier],
 ) -> Result<Vec<CopyReader>, StoreError> {
     let mut out = Vec::with_capacity(manifest.runs.len());
     for run in &manifest.runs {
-        let copy = manifest.live(run.id, tier);
-        let copy = copy.ok_or_else(|| StoreError::missing(format!("the {tier:?} copy of run {}", run.id)))?;
+        let copy = tiers.iter().find_map(|tier| manifest.live(run.id, *tier));
+        let copy = copy.ok_or_else(|| StoreError::missing(format!("a live copy of run {}", run.id)))?;
         out.push(CopyReader::open(store, ledger, copy).await?);
     }
     Ok(out)

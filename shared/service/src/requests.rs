@@ -169,7 +169,13 @@ impl Rekindle {
             let detail = format!("sources must name 1 to {MAX_SOURCES} sources");
             return Err(Problem::unprocessable("invalid_sources", detail));
         }
-        self.check_named(&sources, "sources").await?;
+        let unknown: Vec<String> =
+            self.unknown_sources(&sources).await?.iter().map(ToString::to_string).collect();
+        if !unknown.is_empty() {
+            let detail = format!("sources names what is not registered: {}", unknown.join(", "));
+            let problem = Problem::unprocessable("unknown_source", detail);
+            return Err(problem.with("unknown", unknown).with("path", "sources"));
+        }
         Ok(sources)
     }
 

@@ -1,13 +1,13 @@
 //! Sources: registering, starting, stopping, listing, and who holds whose data.
 
-use crate::{Problem, Rekindle, audience::expired_data, requests::check_addresses};
+use crate::{Problem, Rekindle, audience::expired_data, holders::check_width, requests::check_addresses};
 use http::StatusCode;
 use rekindle_domain::{
     Ulid,
     filter::Filter,
     id::{LedgerId, SourceId, SourceKind, is_valid_id},
     manifest::{DataState, Manifest, Tier},
-    source::{Decision, Holder, MAX_HOLDERS, Source, Status, Variant},
+    source::{Decision, Holder, Source, Status, Variant},
     time::Millis,
 };
 use rekindle_store::{
@@ -25,8 +25,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAX_NAME: usize = 256;
 /// The most variants of a campaign.
 const MAX_VARIANTS: usize = 100;
-/// The most sources an audience may name: they are written in one transaction when it starts or stops.
-const MAX_TARGETS: usize = 45;
 
 /// What a person says of a campaign. Replaces what was said before.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -209,11 +207,7 @@ impl Rekindle {
 
     /// 422 unless the fields fit; returns the audience's filter.
     async fn check_input(&self, id: &SourceId, input: &CampaignInput) -> Result<Option<Filter>, Problem> {
-        let name_is_fine = |n: &String| (1..=MAX_NAME).contains(&n.len()) && !n.chars().any(char::is_control);
-        if input.name.as_ref().is_some_and(|n| !name_is_fine(n)) {
-            let detail = format!("name must be 1 to {MAX_NAME} bytes without control characters");
-            return Err(Problem::unprocessable("invalid_name", detail));
-        }
+        input.name.as_deref().map_or(Ok(()), is_name)?;
         if input.variants.len() > MAX_VARIANTS {
             let detail = format!("a campaign has at most {MAX_VARIANTS} variants");
             return Err(Problem::unprocessable("invalid_variants", detail));
@@ -236,15 +230,8 @@ impl Rekindle {
             return Ok(None);
         };
         let filter = Filter::parse(audience, "audience")?;
-        let mut named = filter.sources();
-        named.remove(id);
-        if named.len() > MAX_TARGETS {
-            let detail =
-                format!("an audience names at most {MAX_TARGETS} sources; this one names {}", named.len());
-            return Err(Problem::unprocessable("audience_too_wide", detail).with("path", "audience"));
-        }
-        // One that names itself may do so before it is registered.
-        self.check_named(&named, "audience").await?;
+        let segments = self.check_filter(&filter, "audience", None, Some(id)).await?;
+        check_width(&filter, &segments, Some(id), "audience")?;
         Ok(Some(filter))
     }
 
@@ -314,43 +301,6 @@ impl Rekindle {
         Ok(SourceView { now_due: (event == "stopped").then_some(now_due), ..view })
     }
 
-    /// Adds to the transaction what makes the source a holder of what it retargets from now on, and no longer of what
-    /// it does not (L6). Each target is written conditionally, so that no sweep can expire it in between. Returns what
-    /// lost its last holder and is due; refuses if something it needs is expired.
-    async fn move_holders(
-        &self,
-        transaction: &mut Transaction,
-        before: &Source,
-        after: &Source,
-    ) -> Result<Result<Vec<SourceId>, Problem>, StoreError> {
-        let (old, new) = (held_by(before), held_by(after));
-        let mut expired = BTreeSet::new();
-        let mut now_due = Vec::new();
-        let holder = Holder { source: after.source.clone(), via: Vec::new() };
-        for target in old.symmetric_difference(&new) {
-            let Some(mut source) = self.store.catalog.source(target).await? else {
-                continue;
-            };
-            if new.contains(target) {
-                if source.state != DataState::Available {
-                    expired.insert(target.clone());
-                }
-                if source.holders.len() >= MAX_HOLDERS {
-                    let detail = format!("{target} is retargeted by {MAX_HOLDERS} active sources already");
-                    return Ok(Err(Problem::conflict("too_many_holders", detail)));
-                }
-                source.holders.insert(holder.clone());
-            } else {
-                source.holders.remove(&holder);
-                if source.decide(&self.settings.retention, self.now()) == Decision::Due {
-                    now_due.push(target.clone());
-                }
-            }
-            self.put_source(transaction, &source)?;
-        }
-        Ok(if expired.is_empty() { Ok(now_due) } else { Err(expired_data(&expired)) })
-    }
-
     /// A page of sources.
     ///
     /// # Errors
@@ -397,14 +347,13 @@ impl Rekindle {
     }
 }
 
-/// What a source retargets, and so holds, while it is active. Naming itself holds nothing.
-fn held_by(source: &Source) -> BTreeSet<SourceId> {
-    if source.status != Status::Active {
-        return BTreeSet::new();
+/// 422 unless it may be the name of something.
+pub(crate) fn is_name(name: &str) -> Result<(), Problem> {
+    if (1..=MAX_NAME).contains(&name.len()) && !name.chars().any(char::is_control) {
+        return Ok(());
     }
-    let mut named = source.audience.as_ref().map(Filter::sources).unwrap_or_default();
-    named.remove(&source.source);
-    named
+    let detail = format!("name must be 1 to {MAX_NAME} bytes without control characters");
+    Err(Problem::unprocessable("invalid_name", detail))
 }
 
 /// 404.

@@ -18,6 +18,7 @@ mod matrix;
 mod poison;
 mod races;
 mod repeats;
+mod segments;
 mod simulation;
 mod stored;
 mod story;

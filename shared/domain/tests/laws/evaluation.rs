@@ -1,6 +1,6 @@
 //! Programs answer as a plain reading of the events does, and unknown is never no.
 
-use crate::filters::{SOURCES, filter};
+use crate::filters::{NOW, SEGMENTS, SOURCES, TAGS, filter};
 use crate::support::cases;
 use proptest::{
     collection::{btree_set, vec},
@@ -9,11 +9,13 @@ use proptest::{
 };
 use rekindle_domain::{
     facet::{Channel, Facet, Kind},
-    filter::{Filter, Opens, Program, Truth},
-    id::{LedgerId, SourceId},
+    filter::{About, Filter, Known, Narrow, Opens, Program, Times, Truth},
+    id::{LedgerId, SourceId, SourceKind},
     rows::{Row, Rows, normalize, user_hash},
+    time::Millis,
 };
-use std::collections::BTreeSet;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 
 const USERS: [&str; 5] = ["u0", "u1", "u2", "u3", "nobody"];
 
@@ -33,20 +35,21 @@ fn event() -> impl Strategy<Value = Event> {
         prop_oneof![3 => Just(Kind::Received), 2 => Just(Kind::Converted), 5 => select(Kind::ALL.to_vec())];
     let channel = select(vec![None, Some(Channel::Email), Some(Channel::Push), Some(Channel::Sms)]);
     let name = || select(vec![None, Some("A"), Some("B"), Some("C")]);
-    let what = (kind, channel, any::<bool>(), select(vec![0u8, 0, 1]), name(), name());
+    let what = (kind, channel, any::<bool>(), select(vec![0u8, 0, 1]), name(), name(), name());
     // Few distinct times, so that "at the same time" happens.
     (0usize..4, select(SOURCES.to_vec()), what, 0i64..6, 0usize..4).prop_map(
-        |(user, source, (kind, channel, machine, conversion, variant, alias), at, batch)| {
+        |(user, source, (kind, channel, machine, conversion, variant, step, alias), at, batch)| {
+            let source: SourceId = source.parse().unwrap();
             let facet = Facet {
                 kind,
                 channel,
                 machine: machine && kind == Kind::Opened,
                 conversion: if kind == Kind::Converted { conversion } else { 0 },
                 variant: variant.map(Into::into),
-                step: None,
+                step: step.filter(|_| source.kind() == SourceKind::Canvas).map(Into::into),
                 alias: alias.filter(|_| kind == Kind::Clicked).map(Into::into),
             };
-            Event { user, source: source.parse().unwrap(), facet, at, batch }
+            Event { user, source, facet, at, batch }
         },
     )
 }
@@ -70,71 +73,150 @@ fn unavailable() -> impl Strategy<Value = BTreeSet<SourceId>> {
     btree_set(select(SOURCES.to_vec()).prop_map(|s| s.parse().unwrap()), 0..=3)
 }
 
+/// What is known beside events: one tag has some sources, the other none; one segment stands in the other.
+fn known() -> impl Strategy<Value = Known> {
+    (unavailable(), unavailable(), filter(2), filter(2)).prop_map(|(unavailable, tagged, one, other)| {
+        let without_segments = |f: Filter| if f.segments().is_empty() { f } else { Filter::HardBounced };
+        let one = without_segments(one);
+        let other = Filter::Any(vec![Filter::Segment(SEGMENTS[0].to_owned()), without_segments(other)]);
+        Known {
+            now: NOW,
+            unavailable,
+            tags: BTreeMap::from([(TAGS[0].to_owned(), tagged), (TAGS[1].to_owned(), BTreeSet::new())]),
+            segments: BTreeMap::from([(SEGMENTS[0].to_owned(), one), (SEGMENTS[1].to_owned(), other)]),
+        }
+    })
+}
+
+/// The same with other data unavailable.
+fn with(known: &Known, unavailable: BTreeSet<SourceId>) -> Known {
+    Known { unavailable, ..known.clone() }
+}
+
+fn is_within(times: &Times, at: i64) -> bool {
+    let ago = |period: &rekindle_domain::time::Period| period.before(NOW).unwrap().0;
+    times.before.is_none_or(|t| at < t.0)
+        && times.after.is_none_or(|t| at >= t.0)
+        && times.more_than.as_ref().is_none_or(|d| at < ago(d))
+        && times.less_than.as_ref().is_none_or(|d| at >= ago(d))
+}
+
+/// Kleene's "or" and "and", by their definitions.
+fn any_of(answers: &[Option<bool>]) -> Option<bool> {
+    if answers.contains(&Some(true)) { Some(true) } else { (!answers.contains(&None)).then_some(false) }
+}
+
+fn all_of(answers: &[Option<bool>]) -> Option<bool> {
+    if answers.contains(&Some(false)) { Some(false) } else { (!answers.contains(&None)).then_some(true) }
+}
+
 /// What a filter means, read off a list of events. `None`: unknown.
-fn naive(filter: &Filter, events: &[&Event], unavailable: &BTreeSet<SourceId>) -> Option<bool> {
-    let latest = |source: &SourceId, kind: Kind, fits: &dyn Fn(&Facet) -> bool| -> Option<i64> {
-        let of = events.iter().filter(|e| e.source == *source && e.facet.kind == kind && fits(&e.facet));
-        of.map(|e| e.at).max()
-    };
-    let each = |filters: &[Filter]| -> Vec<Option<bool>> {
-        filters.iter().map(|f| naive(f, events, unavailable)).collect()
-    };
-    let known = |source: &SourceId| !unavailable.contains(source);
+fn naive(filter: &Filter, events: &[&Event], known: &Known) -> Option<bool> {
     let on = |want: &Option<Channel>, facet: &Facet| want.is_none() || *want == facet.channel;
     let named = |want: &Option<String>, is: &Option<Box<str>>| match (want, is) {
         (None, _) => true,
         (Some(want), Some(is)) => **want == **is,
         (Some(_), None) => false,
     };
+    let counts = |opens: &Opens, f: &Facet| match opens {
+        Opens::Any => true,
+        Opens::Machine => f.machine,
+        Opens::Human => !f.machine,
+    };
+    let fits = |narrow: &Narrow, f: &Facet| {
+        named(&narrow.variant, &f.variant) && named(&narrow.step, &f.step) && on(&narrow.channel, f)
+    };
+    // The latest event of a kind, of one source or of any.
+    let latest = |source: Option<&SourceId>, kind: Kind, fits: &dyn Fn(&Facet) -> bool| -> Option<i64> {
+        let of =
+            |e: &&&Event| source.is_none_or(|s| e.source == *s) && e.facet.kind == kind && fits(&e.facet);
+        events.iter().filter(of).map(|e| e.at).max()
+    };
+    let is_known = |source: &SourceId| !known.unavailable.contains(source);
+    let sources = |about: &About| -> Vec<SourceId> {
+        match about {
+            About::Source(source) => vec![source.clone()],
+            About::Tag(tag) => known.tags[tag].iter().cloned().collect(),
+            About::Any => unreachable!("asked of the users ledger"),
+        }
+    };
+    // Whether any of the sources has such an event.
+    let has = |about: &About, kind: Kind, fits: &dyn Fn(&Facet) -> bool| -> Option<bool> {
+        if *about == About::Any {
+            return Some(latest(None, kind, fits).is_some());
+        }
+        let each = |s: &SourceId| is_known(s).then(|| latest(Some(s), kind, fits).is_some());
+        any_of(&sources(about).iter().map(each).collect::<Vec<_>>())
+    };
+    let each = |filters: &[Filter]| -> Vec<Option<bool>> {
+        filters.iter().map(|f| naive(f, events, known)).collect()
+    };
     match filter {
-        Filter::All(filters) => {
-            let answers = each(filters);
-            if answers.contains(&Some(false)) {
-                Some(false)
-            } else {
-                (!answers.contains(&None)).then_some(true)
-            }
+        Filter::All(filters) => all_of(&each(filters)),
+        Filter::Any(filters) => any_of(&each(filters)),
+        Filter::Not(filter) => naive(filter, events, known).map(|yes| !yes),
+        Filter::Segment(id) => naive(&known.segments[id], events, known),
+        Filter::Received { about, narrow } => has(about, Kind::Received, &|f| fits(narrow, f)),
+        Filter::Opened { about, narrow, opens } => {
+            has(about, Kind::Opened, &|f| fits(narrow, f) && counts(opens, f))
         }
-        Filter::Any(filters) => {
-            let answers = each(filters);
-            if answers.contains(&Some(true)) {
-                Some(true)
-            } else {
-                (!answers.contains(&None)).then_some(false)
-            }
+        Filter::Clicked { about, narrow, alias } => {
+            has(about, Kind::Clicked, &|f| fits(narrow, f) && named(alias, &f.alias))
         }
-        Filter::Not(filter) => naive(filter, events, unavailable).map(|yes| !yes),
-        Filter::Received { source, variant, channel } => known(source).then(|| {
-            latest(source, Kind::Received, &|f| named(variant, &f.variant) && on(channel, f)).is_some()
-        }),
-        Filter::Opened { source, channel, opens } => known(source).then(|| {
-            let counts = |f: &Facet| match opens {
-                Opens::Any => true,
-                Opens::Machine => f.machine,
-                Opens::Human => !f.machine,
-            };
-            latest(source, Kind::Opened, &|f| on(channel, f) && counts(f)).is_some()
-        }),
-        Filter::Clicked { source, channel, alias } => known(source)
-            .then(|| latest(source, Kind::Clicked, &|f| on(channel, f) && named(alias, &f.alias)).is_some()),
-        Filter::Converted { source } => known(source).then(|| {
-            let converted = latest(source, Kind::Converted, &|f| f.conversion == 0);
-            let received = latest(source, Kind::Received, &|_| true);
-            let is_control = latest(source, Kind::Control, &|_| true).is_some();
+        Filter::LastReceived { about, narrow, times } => {
+            let received = |s: Option<&SourceId>| latest(s, Kind::Received, &|f| fits(narrow, f));
+            if *about == About::Any {
+                return Some(received(None).is_some_and(|at| is_within(times, at)));
+            }
+            let (can, cannot): (Vec<_>, Vec<_>) = sources(about).into_iter().partition(&is_known);
+            let at = can.iter().filter_map(|s| received(Some(s))).max();
+            if cannot.is_empty() {
+                return Some(at.is_some_and(|at| is_within(times, at)));
+            }
+            // What is expired may hold a later receipt, or none: the answer is known if it is the same for all of these.
+            let possible = (at.unwrap_or(-5)..20).map(Some).filter(|t| at.is_none() || *t >= at);
+            let possible: Vec<Option<i64>> =
+                if at.is_none() { [None].into_iter().chain(possible).collect() } else { possible.collect() };
+            let answers: BTreeSet<bool> =
+                possible.iter().map(|t| t.is_some_and(|t| is_within(times, t))).collect();
+            (answers.len() == 1).then(|| answers.contains(&true))
+        }
+        Filter::Converted { source } => is_known(source).then(|| {
+            let converted = latest(Some(source), Kind::Converted, &|f| f.conversion == 0);
+            let received = latest(Some(source), Kind::Received, &|_| true);
+            let is_control = latest(Some(source), Kind::Control, &|_| true).is_some();
             match (converted, received) {
                 _ if is_control => false,
-                (Some(converted), Some(received)) => converted >= received,
-                (converted, None) => converted.is_some(),
-                (None, _) => false,
+                (Some(converted), Some(received)) if source.kind() == SourceKind::Campaign => {
+                    converted >= received
+                }
+                (converted, _) => converted.is_some(),
             }
         }),
-        Filter::InControl { source, is } => known(source).then(|| {
-            let is_control = latest(source, Kind::Control, &|_| true).is_some();
-            let received = latest(source, Kind::Received, &|_| true).is_some();
-            if *is { is_control } else { received && !is_control }
+        Filter::Entered { source, variation } => is_known(source).then(|| {
+            let of = |kind| latest(Some(source), kind, &|f| named(variation, &f.variant)).is_some();
+            of(Kind::Entered) || of(Kind::Control)
         }),
+        Filter::InControl { source, is } => is_known(source).then(|| {
+            let of = |kind| latest(Some(source), kind, &|_| true).is_some();
+            let was_evaluated = match source.kind() {
+                SourceKind::Campaign => of(Kind::Received),
+                SourceKind::Canvas => of(Kind::Entered),
+            };
+            if *is { of(Kind::Control) } else { was_evaluated && !of(Kind::Control) }
+        }),
+        Filter::LastEngaged { channel, opens, times } => {
+            let opened = latest(None, Kind::Opened, &|f| on(channel, f) && counts(opens, f));
+            let clicked = latest(None, Kind::Clicked, &|f| on(channel, f));
+            Some(opened.max(clicked).is_some_and(|at| is_within(times, at)))
+        }
         Filter::NeverReceived { channel } => {
-            Some(!events.iter().any(|e| e.facet.kind == Kind::Received && on(channel, &e.facet)))
+            Some(latest(None, Kind::Received, &|f| on(channel, f)).is_none())
+        }
+        Filter::HardBounced => Some(latest(None, Kind::HardBounced, &|_| true).is_some()),
+        Filter::MarkedSpam => Some(latest(None, Kind::Complained, &|_| true).is_some()),
+        Filter::LastInControl { times } => {
+            Some(latest(None, Kind::Control, &|_| true).is_some_and(|at| is_within(times, at)))
         }
     }
 }
@@ -201,11 +283,11 @@ proptest! {
     #![proptest_config(cases(1_500))]
 
     #[test]
-    fn programs_answer_as_a_plain_reading_does(filter in filter(4), events in events(), unavailable in unavailable()) {
-        let program = Program::compile(&filter, &unavailable);
+    fn programs_answer_as_a_plain_reading_does(filter in filter(6), events in events(), known in known()) {
+        let program = Program::compile(&filter, &known);
         for (user, answer) in answers(&program, &events).into_iter().enumerate() {
             let of: Vec<&Event> = events.iter().filter(|e| e.user == user).collect();
-            prop_assert_eq!(answer, truth(naive(&filter, &of, &unavailable)), "{}", USERS[user]);
+            prop_assert_eq!(answer, truth(naive(&filter, &of, &known)), "{}", USERS[user]);
             // Who is in none of the ledgers that are read is not found, and must be a certain no.
             let is_seen = program.ledgers().iter().any(|ledger| match ledger {
                 LedgerId::Users => true,
@@ -215,7 +297,7 @@ proptest! {
         }
         // Nothing is read of what is unavailable.
         for ledger in program.ledgers() {
-            prop_assert!(!matches!(ledger, LedgerId::Source(s) if unavailable.contains(s)));
+            prop_assert!(!matches!(ledger, LedgerId::Source(s) if known.unavailable.contains(s)));
         }
         // Facts can be used again for the next user.
         let mut facts = program.blank();
@@ -232,13 +314,13 @@ proptest! {
     fn l7_expired_data_never_makes_a_wrong_answer(
         filter in filter(4),
         events in events(),
-        unavailable in unavailable(),
+        known in known(),
         less in unavailable(),
     ) {
-        let less: BTreeSet<SourceId> = unavailable.intersection(&less).cloned().collect();
-        let before = answers(&Program::compile(&filter, &unavailable), &events);
-        for known in [&less, &BTreeSet::new()] {
-            let after = answers(&Program::compile(&filter, known), &events);
+        let less: BTreeSet<SourceId> = known.unavailable.intersection(&less).cloned().collect();
+        let before = answers(&Program::compile(&filter, &known), &events);
+        for less in [&less, &BTreeSet::new()] {
+            let after = answers(&Program::compile(&filter, &with(&known, less.clone())), &events);
             for (before, after) in before.iter().zip(after) {
                 prop_assert!(*before == Truth::Unknown || *before == after, "{before:?} became {after:?}");
             }
@@ -247,9 +329,11 @@ proptest! {
 
     /// A leaf over expired data is unknown for everybody, whoever they are and whatever came in late.
     #[test]
-    fn l7_a_leaf_over_expired_data_is_unknown(filter in filter(1), events in events()) {
+    fn l7_a_leaf_over_expired_data_is_unknown(filter in filter(1), events in events(), known in known()) {
         let expired = filter.sources();
-        for answer in answers(&Program::compile(&filter, &expired), &events) {
+        prop_assume!(filter.tags().is_empty() && filter.segments().is_empty());
+        let known = with(&known, expired.clone());
+        for answer in answers(&Program::compile(&filter, &known), &events) {
             prop_assert_eq!(answer == Truth::Unknown, !expired.is_empty());
         }
     }
@@ -262,13 +346,18 @@ fn leaf(of: Truth) -> Filter {
         Truth::No => "campaign/b",
         Truth::Unknown => "canvas/c",
     };
-    Filter::Received { source: source.parse().unwrap(), variant: None, channel: None }
+    Filter::Received { about: About::Source(source.parse().unwrap()), narrow: Narrow::default() }
+}
+
+fn nothing_expired() -> Known {
+    Known { now: NOW, ..Known::default() }
 }
 
 fn answer(filter: &Filter) -> Truth {
     let source: SourceId = "campaign/a".parse().unwrap();
     let event = Event { user: 0, source, facet: Facet::of(Kind::Received), at: 1, batch: 0 };
-    answers(&Program::compile(filter, &BTreeSet::from(["canvas/c".parse().unwrap()])), &[event])[0]
+    let known = with(&nothing_expired(), BTreeSet::from(["canvas/c".parse().unwrap()]));
+    answers(&Program::compile(filter, &known), &[event])[0]
 }
 
 /// Kleene's tables, and the laws that hold in his logic.
@@ -319,7 +408,7 @@ fn conversions_count_on_the_last_message_and_never_in_control() {
             batch: 0,
         };
         let events: Vec<Event> = of.iter().map(event).collect();
-        answers(&Program::compile(filter, &BTreeSet::new()), &events)[0]
+        answers(&Program::compile(filter, &nothing_expired()), &events)[0]
     };
     use Kind::{Control, Converted, Opened, Received};
     assert_eq!(ask(&converted, &[(Received, 0, 1), (Converted, 0, 2)]), Truth::Yes);
@@ -338,4 +427,82 @@ fn conversions_count_on_the_last_message_and_never_in_control() {
     // Who did something else only was evaluated for neither.
     assert_eq!(ask(&control(true), &[(Opened, 0, 1)]), Truth::No);
     assert_eq!(ask(&control(false), &[(Opened, 0, 1)]), Truth::No);
+}
+
+/// The latest receipt over a tag, where some of it is expired: that can only raise it.
+#[test]
+fn l7_what_is_expired_can_only_raise_the_latest_receipt_of_a_tag() {
+    let known = Known {
+        now: Millis(1_000),
+        unavailable: BTreeSet::from(["campaign/b".parse().unwrap()]),
+        tags: BTreeMap::from([(
+            "promo".to_owned(),
+            ["campaign/a", "campaign/b"].map(|s| s.parse().unwrap()).into(),
+        )]),
+        segments: BTreeMap::new(),
+    };
+    let ask = |bound: &str, value: &str, at: Option<i64>| {
+        let filter = json!({"last_received": {"tag": "promo", bound: value}});
+        let filter = Filter::parse(&filter, "filter").unwrap();
+        let source: SourceId = "campaign/a".parse().unwrap();
+        let event =
+            |at| Event { user: 0, source: source.clone(), facet: Facet::of(Kind::Received), at, batch: 0 };
+        let events: Vec<Event> = at.into_iter().map(event).collect();
+        answers(&Program::compile(&filter, &known), &events)[0]
+    };
+    // Received lately: certainly within the last half second, certainly not only before it.
+    assert_eq!(ask("less_than", "PT0.5S", Some(900)), Truth::Yes);
+    assert_eq!(ask("more_than", "PT0.5S", Some(900)), Truth::No);
+    // Long ago, or never as far as is known: the other may have been lately.
+    for at in [Some(100), None] {
+        assert_eq!(ask("less_than", "PT0.5S", at), Truth::Unknown);
+        assert_eq!(ask("more_than", "PT0.5S", at), Truth::Unknown);
+    }
+    assert_eq!(ask("before", "1970-01-01T00:00:00.900Z", Some(900)), Truth::No);
+    assert_eq!(ask("after", "1970-01-01T00:00:00.900Z", Some(900)), Truth::Yes);
+}
+
+/// Whoever never received a message is within none of the four bounds, and so within every "not".
+#[test]
+fn who_never_received_is_within_no_bounds() {
+    for times in [
+        json!({"before": "2100-01-01T00:00:00Z"}),
+        json!({"after": "1971-01-01T00:00:00Z"}),
+        json!({"more_than": "P1D"}),
+        json!({"less_than": "P40Y"}),
+    ] {
+        let mut body = times;
+        body["source"] = "campaign/a".into();
+        let last = Filter::parse(&json!({ "last_received": body }), "filter").unwrap();
+        assert_eq!(answers(&Program::compile(&last, &nothing_expired()), &[])[0], Truth::No);
+        let not = Filter::Not(Box::new(last));
+        assert_eq!(answers(&Program::compile(&not, &nothing_expired()), &[])[0], Truth::Yes);
+    }
+}
+
+/// A Canvas's control group has entered; who never entered is in neither answer about it, and in "has not entered".
+#[test]
+fn control_counts_as_entered_and_who_never_entered_is_in_neither_answer() {
+    let canvas: SourceId = "canvas/c".parse().unwrap();
+    let ask = |filter: serde_json::Value, kinds: &[Kind]| {
+        let event =
+            |kind: &Kind| Event { user: 0, source: canvas.clone(), facet: Facet::of(*kind), at: 1, batch: 0 };
+        let events: Vec<Event> = kinds.iter().map(event).collect();
+        let filter = Filter::parse(&filter, "filter").unwrap();
+        answers(&Program::compile(&filter, &nothing_expired()), &events)[0]
+    };
+    let control = |is: bool| json!({"in_control": {"source": "canvas/c", "is": is}});
+    let entered = || json!({"entered": {"source": "canvas/c"}});
+    assert_eq!(ask(entered(), &[Kind::Control]), Truth::Yes);
+    assert_eq!(ask(control(true), &[Kind::Control]), Truth::Yes);
+    assert_eq!(ask(control(false), &[Kind::Entered]), Truth::Yes);
+    assert_eq!(ask(control(false), &[Kind::Entered, Kind::Control]), Truth::No);
+    for is in [true, false] {
+        assert_eq!(ask(control(is), &[Kind::Received, Kind::Opened]), Truth::No);
+    }
+    assert_eq!(ask(json!({"not": entered()}), &[Kind::Received]), Truth::Yes);
+    // Of a Canvas any primary conversion counts, whenever the last message was.
+    let converted = || json!({"converted": {"source": "canvas/c"}});
+    assert_eq!(ask(converted(), &[Kind::Converted]), Truth::Yes);
+    assert_eq!(ask(converted(), &[Kind::Converted, Kind::Control]), Truth::No);
 }

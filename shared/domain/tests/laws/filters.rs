@@ -4,35 +4,103 @@ use crate::support::cases;
 use proptest::{prelude::*, sample::select};
 use rekindle_domain::{
     facet::Channel,
-    filter::{Filter, MAX_DEPTH, MAX_NODES, Opens},
-    id::SourceId,
+    filter::{About, Filter, MAX_DEPTH, MAX_NODES, Name, Narrow, Opens, Times},
+    id::{SourceId, SourceKind},
+    time::{Millis, Period},
 };
 use serde_json::{Value, json};
 
 /// The sources filters are tried on.
 pub const SOURCES: [&str; 3] = ["campaign/a", "campaign/b", "canvas/c"];
 
+/// The tags filters are tried on.
+pub const TAGS: [&str; 2] = ["promo", "nobody"];
+/// The segments filters are tried on.
+pub const SEGMENTS: [&str; 2] = ["vip", "recent"];
+
+fn source() -> impl Strategy<Value = SourceId> {
+    select(SOURCES.to_vec()).prop_map(|s| s.parse::<SourceId>().unwrap())
+}
+
+fn channel() -> impl Strategy<Value = Option<Channel>> {
+    prop::option::of(select(vec![Channel::Email, Channel::Push]))
+}
+
+fn name() -> impl Strategy<Value = Option<String>> {
+    prop::option::of(select(vec!["A", "B"]).prop_map(str::to_owned))
+}
+
+fn opens() -> impl Strategy<Value = Opens> {
+    select(vec![Opens::Any, Opens::Machine, Opens::Human])
+}
+
+/// Whose messages, and which of them; `any` where the leaf may be about anybody's.
+fn about(any: bool) -> impl Strategy<Value = (About, Narrow)> {
+    (source(), select(TAGS.to_vec()), 0..if any { 8 } else { 7 }, name(), name(), channel()).prop_map(
+        |(source, tag, which, variant, step, channel)| {
+            let narrow = Narrow { variant: None, step: None, channel };
+            match which {
+                0..5 => {
+                    let step = step.filter(|_| source.kind() == SourceKind::Canvas);
+                    (About::Source(source), Narrow { variant, step, ..narrow })
+                }
+                5 | 6 => (About::Tag(tag.to_owned()), narrow),
+                _ => (About::Any, narrow),
+            }
+        },
+    )
+}
+
+/// The present that filters are evaluated at; events lie just before it, a few after.
+pub const NOW: Millis = Millis(4);
+
+/// Bounds around the times that events have.
+fn times() -> impl Strategy<Value = Times> {
+    let at = || prop::option::of((0i64..6).prop_map(Millis));
+    let ago = || {
+        prop::option::of(
+            select(vec!["PT0.001S", "PT0.003S", "PT0.006S"]).prop_map(|p| Period::parse(p).unwrap()),
+        )
+    };
+    (at(), at(), ago(), ago()).prop_filter_map("no time", |(before, after, more_than, less_than)| {
+        let times = Times { before, after, more_than, less_than };
+        // Bounds that exclude each other are legal, and unknown where data is expired, as any; but no trap of ours.
+        let ago = |period: &Option<Period>| period.and_then(|p| p.before(NOW));
+        let from = times.after.max(ago(&times.less_than));
+        let to = [times.before, ago(&times.more_than)].into_iter().flatten().min();
+        let is_empty = matches!((from, to), (Some(from), Some(to)) if to <= from);
+        (times != Times::default() && !is_empty).then_some(times)
+    })
+}
+
 fn leaf() -> impl Strategy<Value = Filter> {
-    let source = || select(SOURCES.to_vec()).prop_map(|s| s.parse::<SourceId>().unwrap());
-    let channel = || prop::option::of(select(vec![Channel::Email, Channel::Push]));
-    let name = || prop::option::of(select(vec!["A", "B"]).prop_map(str::to_owned));
-    prop_oneof![
-        (source(), name(), channel()).prop_map(|(source, variant, channel)| Filter::Received {
-            source,
-            variant,
-            channel
+    let canvas: SourceId = SOURCES[2].parse().unwrap();
+    let of_sources = prop_oneof![
+        about(false).prop_map(|(about, narrow)| Filter::Received { about, narrow }),
+        (about(true), times()).prop_map(|((about, narrow), times)| Filter::LastReceived {
+            about,
+            narrow,
+            times
         }),
-        (source(), channel(), select(vec![Opens::Any, Opens::Machine, Opens::Human]))
-            .prop_map(|(source, channel, opens)| Filter::Opened { source, channel, opens }),
-        (source(), channel(), name()).prop_map(|(source, channel, alias)| Filter::Clicked {
-            source,
-            channel,
-            alias
-        }),
+        (about(false), opens()).prop_map(|((about, narrow), opens)| Filter::Opened { about, narrow, opens }),
+        (about(true), name()).prop_map(|((about, narrow), alias)| Filter::Clicked { about, narrow, alias }),
         source().prop_map(|source| Filter::Converted { source }),
+        name().prop_map(move |variation| Filter::Entered { source: canvas.clone(), variation }),
         (source(), any::<bool>()).prop_map(|(source, is)| Filter::InControl { source, is }),
+    ];
+    let of_users = prop_oneof![
+        (channel(), opens(), times()).prop_map(|(channel, opens, times)| Filter::LastEngaged {
+            channel,
+            opens,
+            times
+        }),
         channel().prop_map(|channel| Filter::NeverReceived { channel }),
-    ]
+        Just(Filter::HardBounced),
+        Just(Filter::MarkedSpam),
+        times().prop_map(|times| Filter::LastInControl { times }),
+    ];
+    let segment = select(SEGMENTS.to_vec()).prop_map(|s| Filter::Segment(s.to_owned()));
+    prop_oneof![6 => of_sources, 3 => of_users, 1 => segment].boxed()
 }
 
 /// Any filter that nests at most `depth` deep.
@@ -59,13 +127,29 @@ proptest! {
         prop_assert_eq!(&Filter::parse(&written, "filter").unwrap(), &filter);
         let stored = serde_json::to_string(&filter).unwrap();
         prop_assert_eq!(&serde_json::from_str::<Filter>(&stored).unwrap(), &filter);
-        prop_assert_eq!(serde_json::from_str::<Value>(&stored).unwrap(), written);
+        prop_assert_eq!(&serde_json::from_str::<Value>(&stored).unwrap(), &written);
         // It names its sources, each once.
         let text = filter.to_json().to_string();
         for source in SOURCES {
             let named = filter.sources().contains(&source.parse::<SourceId>().unwrap());
             prop_assert_eq!(named, text.contains(&format!("\"{source}\"")));
         }
+        for tag in TAGS {
+            prop_assert_eq!(filter.tags().contains(tag), text.contains(&format!("\"tag\":\"{tag}\"")));
+        }
+        for id in SEGMENTS {
+            prop_assert_eq!(filter.segments().contains(id), text.contains(&format!("\"segment\":\"{id}\"")));
+        }
+        // Where it names something, that is what stands there.
+        filter.names("", &mut |path, name| {
+            let pointer = path.replace(['.', '['], "/").replace(']', "");
+            let expected = match name {
+                Name::Source(source) => source.to_string(),
+                Name::Tag(tag) => tag.to_owned(),
+                Name::Segment(id) => id.to_owned(),
+            };
+            assert_eq!(written.pointer(&pointer).and_then(Value::as_str), Some(expected.as_str()), "{path}");
+        });
     }
 
     /// Whatever JSON it is given, the parser says yes, or where it is wrong.
@@ -117,7 +201,9 @@ fn errors_name_the_exact_place() {
         (json!([ok]), "filter", "exactly one key"),
         (json!({}), "filter", "exactly one key"),
         (json!({"received": {"source": "campaign/a"}, "not": ok}), "filter", "exactly one key"),
-        (json!({"segment": "vip"}), "filter.segment", "unknown filter"),
+        (json!({"segment": "a b"}), "filter.segment", "1 to 128"),
+        (json!({"segment": null}), "filter.segment", "string"),
+        (json!({"segment": {"id": "vip"}}), "filter.segment", "string"),
         (json!({"has_received": {}}), "filter.has_received", "unknown filter"),
         (json!({"": {}}), "filter.", "unknown filter"),
         (json!({"all": {}}), "filter.all", "array"),
@@ -160,7 +246,7 @@ fn errors_name_the_exact_place() {
         (
             json!({"received": {"source": "campaign/a", "alias": "x"}}),
             "filter.received.alias",
-            "source, variant, channel",
+            "source, tag, variant, variation, step, channel",
         ),
         (
             json!({"all": [ok, {"received": {"source": "campaign/a", "channel": "fax"}}]}),
@@ -179,8 +265,56 @@ fn errors_name_the_exact_place() {
         ),
         (json!({"opened": {"source": "campaign/a", "opens": true}}), "filter.opened.opens", "string"),
         (
-            json!({"opened": {"source": "campaign/a", "variant": "A"}}),
-            "filter.opened.variant",
+            json!({"opened": {"source": "campaign/a", "variation": "A"}}),
+            "filter.opened.variation",
+            "use variant",
+        ),
+        (json!({"opened": {"source": "canvas/c", "variant": "A"}}), "filter.opened.variant", "use variation"),
+        (json!({"opened": {"source": "campaign/a", "step": "s"}}), "filter.opened.step", "no step"),
+        (json!({"opened": {"tag": "promo", "variant": "A"}}), "filter.opened.variant", "a source only"),
+        (json!({"opened": {"any": true}}), "filter.opened.source", "missing"),
+        (json!({"opened": {"source": "campaign/a", "tag": "promo"}}), "filter.opened.tag", "exclude"),
+        (json!({"clicked": {"any": false}}), "filter.clicked.any", "true"),
+        (json!({"clicked": {"tag": "a b"}}), "filter.clicked.tag", "1 to 128"),
+        (json!({"last_received": {"source": "campaign/a"}}), "filter.last_received", "needs a time"),
+        (
+            json!({"last_received": {"any": true, "less_than": "7 days"}}),
+            "filter.last_received.less_than",
+            "P30D",
+        ),
+        (
+            json!({"last_received": {"any": true, "less_than": "-P7D"}}),
+            "filter.last_received.less_than",
+            "P30D",
+        ),
+        (
+            json!({"last_received": {"any": true, "more_than": "P0D"}}),
+            "filter.last_received.more_than",
+            "zero",
+        ),
+        (json!({"last_received": {"any": true, "more_than": 7}}), "filter.last_received.more_than", "string"),
+        (
+            json!({"last_received": {"tag": "promo", "before": "soon"}}),
+            "filter.last_received.before",
+            "RFC 3339",
+        ),
+        (
+            json!({"last_engaged": {"before": "2026-01-01T00:00:00Z", "after": "2026-01-01T00:00:00Z"}}),
+            "filter.last_engaged.before",
+            "later than after",
+        ),
+        (
+            json!({"last_engaged": {"source": "campaign/a", "after": 5}}),
+            "filter.last_engaged.source",
+            "unknown field",
+        ),
+        (json!({"last_in_control": {}}), "filter.last_in_control", "needs a time"),
+        (json!({"hard_bounced": {"channel": "email"}}), "filter.hard_bounced.channel", "has none"),
+        (json!({"marked_spam": true}), "filter.marked_spam", "object"),
+        (json!({"entered": {"source": "campaign/a"}}), "filter.entered.source", "Canvas"),
+        (
+            json!({"entered": {"source": "canvas/c", "variant": "A"}}),
+            "filter.entered.variant",
             "unknown field",
         ),
         (json!({"clicked": {"source": "campaign/a", "alias": ""}}), "filter.clicked.alias", "256 bytes"),

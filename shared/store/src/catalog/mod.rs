@@ -6,7 +6,7 @@
 //! | index | partition | sort | for |
 //! |---|---|---|---|
 //! | `wake` | `wake`: a shard, `0` to `7` | `wake_at` | what the sweeper must look at |
-//! | `updated` | `list`: `campaign`, `canvas`, `restore` | `updated_at` | listings |
+//! | `updated` | `list`: `campaign`, `canvas`, `restore`, `segment` | `updated_at` | listings |
 //! | `expires` | `list` | `expires_at` | listings by expiry |
 //!
 //! | module | item | partition key | sort key |
@@ -15,10 +15,12 @@
 //! | [`parts`] | part; inputs of a rewrite | `copy#COPY` | `p#SLOT`; `inputs` |
 //! | [`requests`] | request; its items; idempotency | `restore#ID`; `idem#HASH` | `request`; `i#SOURCE`; `idem` |
 //! | [`notices`] | notice | `notice#ID` | `notice` |
+//! | [`segments`] | segment | `segment#ID` | `segment` |
 
 pub mod notices;
 pub mod parts;
 pub mod requests;
+pub mod segments;
 pub mod sources;
 
 use crate::{
@@ -27,7 +29,7 @@ use crate::{
 };
 use aws_sdk_dynamodb::{
     Client,
-    types::{AttributeValue, Put, TransactWriteItem},
+    types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem},
 };
 use rekindle_domain::time::Millis;
 use serde::{Serialize, de::DeserializeOwned};
@@ -141,10 +143,20 @@ pub struct Versioned<T> {
     pub version: u64,
 }
 
-/// Conditional writes that happen together or not at all; at most 100.
+/// Something a transaction does with one item, if that has the version that was read.
+pub(crate) enum Action {
+    Put(Write),
+    Delete { key: Key, version: u64 },
+    Check { key: Key, version: u64 },
+}
+
+/// The most actions a transaction has, by DynamoDB.
+pub const MAX_ACTIONS: usize = 100;
+
+/// Conditional writes that happen together or not at all; at most [`MAX_ACTIONS`].
 #[derive(Default)]
 pub struct Transaction {
-    writes: Vec<Write>,
+    actions: Vec<Action>,
 }
 
 impl Transaction {
@@ -153,8 +165,26 @@ impl Transaction {
         Self::default()
     }
 
+    /// How many actions it has.
+    pub fn len(&self) -> usize {
+        self.actions.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.actions.is_empty()
+    }
+
     pub(crate) fn push(&mut self, write: Write) {
-        self.writes.push(write);
+        self.actions.push(Action::Put(write));
+    }
+
+    pub(crate) fn delete(&mut self, key: Key, version: u64) {
+        self.actions.push(Action::Delete { key, version });
+    }
+
+    pub(crate) fn check(&mut self, key: Key, version: u64) {
+        self.actions.push(Action::Check { key, version });
     }
 }
 
@@ -168,29 +198,46 @@ impl Catalog {
     /// # Errors
     /// [`StoreError::Conflict`] if any document is not as it was read: read again and decide again.
     pub async fn commit(&self, mut transaction: Transaction) -> Result<(), StoreError> {
-        if transaction.writes.is_empty() {
-            return Ok(());
-        }
-        if transaction.writes.len() == 1
-            && let Some(write) = transaction.writes.pop()
-        {
+        match transaction.actions.pop() {
+            None => return Ok(()),
             // Alone, a conditional put does it at half a transaction's price.
-            return self.put(write).await;
+            Some(Action::Put(write)) if transaction.is_empty() => return self.put(write).await,
+            Some(action) => transaction.actions.push(action),
         }
-        let mut request = self.client.transact_write_items();
-        for write in transaction.writes {
-            let mut put = Put::builder()
-                .table_name(&self.table)
-                .condition_expression(write.condition())
-                .set_item(Some(write.item()));
-            if write.old_version > 0 {
-                put = put.expression_attribute_values(":v", n(write.old_version));
-            }
-            let put = put.build().map_err(unbuildable)?;
-            request = request.transact_items(TransactWriteItem::builder().put(put).build());
-        }
+        let actions = transaction.actions.into_iter().map(|action| self.action(action));
+        let actions: Vec<TransactWriteItem> = actions.collect::<Result<_, _>>()?;
+        let request = self.client.transact_write_items().set_transact_items(Some(actions));
         request.send().await.map_err(failed("TransactWriteItems"))?;
         Ok(())
+    }
+
+    fn action(&self, action: Action) -> Result<TransactWriteItem, StoreError> {
+        let item = TransactWriteItem::builder();
+        let item = match action {
+            Action::Put(write) => {
+                let mut put = Put::builder()
+                    .table_name(&self.table)
+                    .condition_expression(write.condition())
+                    .set_item(Some(write.item()));
+                if write.old_version > 0 {
+                    put = put.expression_attribute_values(":v", n(write.old_version));
+                }
+                item.put(put.build().map_err(unbuildable)?)
+            }
+            Action::Delete { key, version } => {
+                let delete = Delete::builder().table_name(&self.table).set_key(Some(key.attributes()));
+                let delete =
+                    delete.condition_expression("v = :v").expression_attribute_values(":v", n(version));
+                item.delete(delete.build().map_err(unbuildable)?)
+            }
+            Action::Check { key, version } => {
+                let check = ConditionCheck::builder().table_name(&self.table).set_key(Some(key.attributes()));
+                let check =
+                    check.condition_expression("v = :v").expression_attribute_values(":v", n(version));
+                item.condition_check(check.build().map_err(unbuildable)?)
+            }
+        };
+        Ok(item.build())
     }
 
     async fn put(&self, write: Write) -> Result<(), StoreError> {

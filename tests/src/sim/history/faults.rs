@@ -50,6 +50,9 @@ impl History {
             self.come_to_rest().await;
         }
         let decided = self.decided(process);
+        if self.rots && self.dice.chance(25) {
+            self.rot(&call).await;
+        }
         self.after(&call, decided).await
     }
 
@@ -62,13 +65,10 @@ impl History {
         back.map_or(running.since, |_| running.released.pop_front().unwrap_or(running.since))
     }
 
-    /// What a call did is there now; let storage lose some of it, and the auditor look.
+    /// What a call did is there now; let the auditor look.
     pub(super) async fn after(&mut self, call: &Call, decided: Millis) -> Result<(), Violation> {
         if call.service == "s3" && call.writes() {
             self.auditor.archive_changes(call.object());
-        }
-        if self.rots && self.dice.chance(25) {
-            self.rot(call).await;
         }
         if call.matters() {
             let snapshot = self.look(decided).await?;
@@ -79,7 +79,8 @@ impl History {
         Ok(())
     }
 
-    /// Storage loses one block of a copy that is just being written, or garbles one object.
+    /// Storage loses one block of a copy that is just being written, or garbles one object. Not when a write arrives late:
+    /// the copy may have been read back and compared by then, and what storage loses after that is no fault of ours.
     pub(super) async fn rot(&mut self, call: &Call) {
         if let Some(key) = call.object() {
             if let Ok(found) = self.world.s3.get_object().bucket(ARCHIVE).key(key).send().await {

@@ -1,0 +1,46 @@
+//! `/v1/segments`.
+
+use axum::{
+    Router,
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{StatusCode, Uri};
+use rekindle_domain::id::is_valid_id;
+use rekindle_runtime::http::{PathId, Query, json, json_body};
+use rekindle_service::{Problem, Rekindle};
+
+pub(crate) fn routes() -> Router<Rekindle> {
+    Router::new()
+        .route("/v1/segments", get(list))
+        .route("/v1/segments/{id}", get(show).put(put).delete(delete))
+}
+
+fn segment(id: &str) -> Result<&str, Problem> {
+    if is_valid_id(id) {
+        return Ok(id);
+    }
+    let detail = "a segment's id is 1 to 128 characters of A-Z a-z 0-9 _ . : -";
+    Err(Problem::bad_request("invalid_id", detail))
+}
+
+async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, Problem> {
+    let query = Query::parse(&uri, &["limit", "cursor"])?;
+    Ok(json(StatusCode::OK, &app.list_segments(query.get("cursor"), query.limit()?).await?))
+}
+
+async fn show(State(app): State<Rekindle>, PathId(id): PathId) -> Result<Response, Problem> {
+    Ok(json(StatusCode::OK, &app.get_segment(segment(&id)?).await?))
+}
+
+async fn put(State(app): State<Rekindle>, PathId(id): PathId, body: Body) -> Result<Response, Problem> {
+    let (view, is_new) = app.put_segment(segment(&id)?, &json_body(body).await?).await?;
+    Ok(json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &view))
+}
+
+async fn delete(State(app): State<Rekindle>, PathId(id): PathId) -> Result<Response, Problem> {
+    app.delete_segment(segment(&id)?).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

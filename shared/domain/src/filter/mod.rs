@@ -1,0 +1,330 @@
+//! Filters: their form. [`parse`] reads them, [`program`] evaluates them.
+
+mod parse;
+mod program;
+
+pub use parse::FilterError;
+pub use program::{FacetAtoms, Facts, Known, Program, Truth};
+
+use crate::{
+    facet::Channel,
+    id::{SourceId, SourceKind},
+    time::{Millis, Period},
+};
+use serde::{Deserialize, Serialize, de};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+
+/// How deep filters may nest.
+pub const MAX_DEPTH: usize = 16;
+/// The most conditions a filter may have.
+pub const MAX_NODES: usize = 500;
+/// The most sources a filter may name: each is a ledger to read.
+pub const MAX_SOURCES: usize = 100;
+/// The most bytes a filter may have as JSON: it is stored with the campaign whose audience it is.
+pub const MAX_BYTES: usize = 64 << 10;
+
+/// Which opens count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Opens {
+    /// People's and machines'.
+    Any,
+    /// Machines' only.
+    Machine,
+    /// People's only.
+    Human,
+}
+
+/// Whose messages a condition is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum About {
+    /// One campaign's or Canvas's.
+    Source(SourceId),
+    /// Those of all that carry the tag now.
+    Tag(String),
+    /// Anybody's: answered by the `users` ledger, which never expires.
+    Any,
+}
+
+impl About {
+    /// The source, if it is about one.
+    pub const fn source(&self) -> Option<&SourceId> {
+        match self {
+            Self::Source(source) => Some(source),
+            Self::Tag(_) | Self::Any => None,
+        }
+    }
+}
+
+/// Which of the messages count. What is left out counts whatever it is.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Narrow {
+    /// A campaign's variant or a Canvas's variation.
+    pub variant: Option<String>,
+    /// A Canvas's step.
+    pub step: Option<String>,
+    /// The channel.
+    pub channel: Option<Channel>,
+}
+
+/// Bounds on a time; all that are given must hold. Whoever has no such time is within none.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Times {
+    /// Earlier than this.
+    pub before: Option<Millis>,
+    /// At this time or later.
+    pub after: Option<Millis>,
+    /// Longer ago than this.
+    pub more_than: Option<Period>,
+    /// This long ago, or less.
+    pub less_than: Option<Period>,
+}
+
+impl Times {
+    /// The bounds at `now`: from the first, inclusive, to the second, exclusive.
+    fn bounds(&self, now: Millis) -> (i64, i64) {
+        let ago = |period: &Period| period.before(now).map_or(i64::MIN, |at| at.0);
+        let from = self.after.map(|at| at.0).max(self.less_than.as_ref().map(ago));
+        let to = [self.before.map(|at| at.0), self.more_than.as_ref().map(ago)];
+        (from.unwrap_or(i64::MIN), to.into_iter().flatten().min().unwrap_or(i64::MAX))
+    }
+}
+
+/// A condition on a user. In JSON, an object with exactly one key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the fields are named as in the API")]
+pub enum Filter {
+    /// Every one holds.
+    All(Vec<Self>),
+    /// At least one holds.
+    Any(Vec<Self>),
+    /// It does not hold, over all users ever seen.
+    Not(Box<Self>),
+    /// The filter of the segment of that id holds.
+    Segment(String),
+    /// Received a message.
+    Received { about: About, narrow: Narrow },
+    /// Received the latest within the times.
+    LastReceived { about: About, narrow: Narrow, times: Times },
+    /// Opened one.
+    Opened { about: About, narrow: Narrow, opens: Opens },
+    /// Clicked a link in one.
+    Clicked { about: About, narrow: Narrow, alias: Option<String> },
+    /// Did the primary conversion: of a campaign on its most recent message, of a Canvas ever. Who is in control never
+    /// counts.
+    Converted { source: SourceId },
+    /// Entered the Canvas; being in its control group counts as that.
+    Entered { source: SourceId, variation: Option<String> },
+    /// Is in the control group, or (`is: false`) was evaluated and is not: received the campaign, or entered the Canvas.
+    InControl { source: SourceId, is: bool },
+    /// Opened or clicked anything, the latest within the times.
+    LastEngaged { channel: Option<Channel>, opens: Opens, times: Times },
+    /// Never received any message.
+    NeverReceived { channel: Option<Channel> },
+    /// An address of the user does not exist.
+    HardBounced,
+    /// Marked a message as spam.
+    MarkedSpam,
+    /// Was in any control group, the latest within the times.
+    LastInControl { times: Times },
+}
+
+/// Something that a filter names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Name<'a> {
+    /// A source.
+    Source(&'a SourceId),
+    /// A tag.
+    Tag(&'a str),
+    /// A segment.
+    Segment(&'a str),
+}
+
+impl Filter {
+    /// What it names, each with its place as [`Filter::parse`] would say it; `path` is where the filter stands.
+    pub fn names<'a>(&'a self, path: &str, each: &mut dyn FnMut(String, Name<'a>)) {
+        let at = |key: &str| format!("{path}.{key}");
+        let mut source = |key: &str, source: &'a SourceId| each(at(key) + ".source", Name::Source(source));
+        match self {
+            Self::All(filters) => {
+                filters.iter().enumerate().for_each(|(i, f)| f.names(&at(&format!("all[{i}]")), each));
+            }
+            Self::Any(filters) => {
+                filters.iter().enumerate().for_each(|(i, f)| f.names(&at(&format!("any[{i}]")), each));
+            }
+            Self::Not(filter) => filter.names(&at("not"), each),
+            Self::Segment(segment) => each(at("segment"), Name::Segment(segment)),
+            Self::Converted { source: id } => source("converted", id),
+            Self::Entered { source: id, .. } => source("entered", id),
+            Self::InControl { source: id, .. } => source("in_control", id),
+            Self::Received { about, .. }
+            | Self::LastReceived { about, .. }
+            | Self::Opened { about, .. }
+            | Self::Clicked { about, .. } => match about {
+                About::Source(id) => source(self.key(), id),
+                About::Tag(tag) => each(at(self.key()) + ".tag", Name::Tag(tag)),
+                About::Any => {}
+            },
+            Self::LastEngaged { .. }
+            | Self::NeverReceived { .. }
+            | Self::HardBounced
+            | Self::MarkedSpam
+            | Self::LastInControl { .. } => {}
+        }
+    }
+
+    fn named<T: Ord>(&self, take: impl Fn(Name<'_>) -> Option<T>) -> BTreeSet<T> {
+        let mut out = BTreeSet::new();
+        self.names("", &mut |_, name| out.extend(take(name)));
+        out
+    }
+
+    /// Every source it names; those of its segments not.
+    pub fn sources(&self) -> BTreeSet<SourceId> {
+        self.named(|name| match name {
+            Name::Source(source) => Some(source.clone()),
+            Name::Tag(_) | Name::Segment(_) => None,
+        })
+    }
+
+    /// Every tag it names; those of its segments not.
+    pub fn tags(&self) -> BTreeSet<String> {
+        self.named(|name| match name {
+            Name::Tag(tag) => Some(tag.to_owned()),
+            Name::Source(_) | Name::Segment(_) => None,
+        })
+    }
+
+    /// Every segment it names; those of its segments not.
+    pub fn segments(&self) -> BTreeSet<String> {
+        self.named(|name| match name {
+            Name::Segment(segment) => Some(segment.to_owned()),
+            Name::Source(_) | Name::Tag(_) => None,
+        })
+    }
+
+    /// How many conditions it has.
+    pub fn nodes(&self) -> usize {
+        1 + match self {
+            Self::All(filters) | Self::Any(filters) => filters.iter().map(Self::nodes).sum(),
+            Self::Not(filter) => filter.nodes(),
+            _ => 0,
+        }
+    }
+
+    /// Its one key in JSON.
+    const fn key(&self) -> &'static str {
+        match self {
+            Self::All(_) => "all",
+            Self::Any(_) => "any",
+            Self::Not(_) => "not",
+            Self::Segment(_) => "segment",
+            Self::Received { .. } => "received",
+            Self::LastReceived { .. } => "last_received",
+            Self::Opened { .. } => "opened",
+            Self::Clicked { .. } => "clicked",
+            Self::Converted { .. } => "converted",
+            Self::Entered { .. } => "entered",
+            Self::InControl { .. } => "in_control",
+            Self::LastEngaged { .. } => "last_engaged",
+            Self::NeverReceived { .. } => "never_received",
+            Self::HardBounced => "hard_bounced",
+            Self::MarkedSpam => "marked_spam",
+            Self::LastInControl { .. } => "last_in_control",
+        }
+    }
+
+    /// The filter as JSON, as [`Filter::parse`] reads it.
+    pub fn to_json(&self) -> Value {
+        let list = |filters: &[Self]| filters.iter().map(Self::to_json).collect::<Vec<_>>();
+        let mut body = Body::default();
+        match self {
+            Self::All(filters) | Self::Any(filters) => return json!({ self.key(): list(filters) }),
+            Self::Not(filter) => return json!({ "not": filter.to_json() }),
+            Self::Segment(segment) => return json!({ "segment": segment }),
+            Self::Received { about, narrow } => body.about(about, narrow),
+            Self::LastReceived { about, narrow, times } => {
+                body.about(about, narrow);
+                body.times(times);
+            }
+            Self::Opened { about, narrow, opens } => {
+                body.about(about, narrow);
+                body.opens(*opens);
+            }
+            Self::Clicked { about, narrow, alias } => {
+                body.about(about, narrow);
+                body.put("alias", alias.as_deref());
+            }
+            Self::Converted { source } => body.put("source", Some(source.to_string())),
+            Self::Entered { source, variation } => {
+                body.put("source", Some(source.to_string()));
+                body.put("variation", variation.as_deref());
+            }
+            Self::InControl { source, is } => {
+                body.put("source", Some(source.to_string()));
+                body.put("is", Some(*is));
+            }
+            Self::LastEngaged { channel, opens, times } => {
+                body.put("channel", channel.map(Channel::as_str));
+                body.opens(*opens);
+                body.times(times);
+            }
+            Self::NeverReceived { channel } => body.put("channel", channel.map(Channel::as_str)),
+            Self::HardBounced | Self::MarkedSpam => {}
+            Self::LastInControl { times } => body.times(times),
+        }
+        json!({ self.key(): body.0 })
+    }
+}
+
+/// The fields of a leaf.
+#[derive(Default)]
+struct Body(Map<String, Value>);
+
+impl Body {
+    fn put(&mut self, field: &str, value: Option<impl Into<Value>>) {
+        if let Some(value) = value {
+            self.0.insert(field.to_owned(), value.into());
+        }
+    }
+
+    fn about(&mut self, about: &About, narrow: &Narrow) {
+        match about {
+            About::Source(source) => self.put("source", Some(source.to_string())),
+            About::Tag(tag) => self.put("tag", Some(tag.as_str())),
+            About::Any => self.put("any", Some(true)),
+        }
+        let is_canvas = about.source().is_some_and(|s| s.kind() == SourceKind::Canvas);
+        self.put(if is_canvas { "variation" } else { "variant" }, narrow.variant.as_deref());
+        self.put("step", narrow.step.as_deref());
+        self.put("channel", narrow.channel.map(Channel::as_str));
+    }
+
+    fn opens(&mut self, opens: Opens) {
+        let opens = match opens {
+            Opens::Any => None,
+            Opens::Machine => Some("machine"),
+            Opens::Human => Some("human"),
+        };
+        self.put("opens", opens);
+    }
+
+    fn times(&mut self, times: &Times) {
+        self.put("before", times.before.map(|at| at.to_string()));
+        self.put("after", times.after.map(|at| at.to_string()));
+        self.put("more_than", times.more_than.map(|period| period.to_string()));
+        self.put("less_than", times.less_than.map(|period| period.to_string()));
+    }
+}
+
+impl Serialize for Filter {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(s)
+    }
+}
+
+impl<'de> Deserialize<'de> for Filter {
+    fn deserialize<D: de::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Self::parse(&Value::deserialize(d)?, "filter").map_err(de::Error::custom)
+    }
+}

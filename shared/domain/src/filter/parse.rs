@@ -1,0 +1,343 @@
+//! Reading filters. What is wrong is said with its place.
+
+use super::{About, Filter, MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_SOURCES, Narrow, Opens, Times};
+use crate::{
+    facet::Channel,
+    id::{SourceId, SourceKind, clip, is_valid_id},
+    interaction::is_valid_alias,
+    time::{Millis, Period},
+};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+/// A filter that is not one, and where.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+#[error("{path}: {detail}")]
+pub struct FilterError {
+    /// The place, such as `filter.all[1].received.channel`.
+    pub path: String,
+    /// What is wrong there and how to mend it.
+    pub detail: String,
+}
+
+/// The leaves, by their keys.
+const LEAVES: [&str; 12] = [
+    "received",
+    "last_received",
+    "opened",
+    "clicked",
+    "converted",
+    "entered",
+    "in_control",
+    "last_engaged",
+    "never_received",
+    "hard_bounced",
+    "marked_spam",
+    "last_in_control",
+];
+
+fn forms() -> String {
+    format!("all, any, not, segment, {}", LEAVES.join(", "))
+}
+
+const ID_RULE: &str = "must be 1 to 128 characters of A-Z a-z 0-9 _ . : -";
+
+fn wrong<T>(path: &str, detail: impl Into<String>) -> Result<T, FilterError> {
+    Err(FilterError { path: path.to_owned(), detail: detail.into() })
+}
+
+impl Filter {
+    /// Reads a filter; `path` is where it stands, for errors.
+    ///
+    /// # Errors
+    /// [`FilterError`], with the place.
+    pub fn parse(value: &Value, path: &str) -> Result<Self, FilterError> {
+        let filter = Parser { nodes: 0 }.filter(value, path, 1)?;
+        let (sources, bytes) = (filter.sources().len(), value.to_string().len());
+        if sources > MAX_SOURCES {
+            return wrong(
+                path,
+                format!("a filter names at most {MAX_SOURCES} sources; this one names {sources}"),
+            );
+        }
+        if bytes > MAX_BYTES {
+            return wrong(
+                path,
+                format!("a filter has at most {MAX_BYTES} bytes of JSON; this one has {bytes}"),
+            );
+        }
+        Ok(filter)
+    }
+}
+
+struct Parser {
+    nodes: usize,
+}
+
+impl Parser {
+    fn filter(&mut self, value: &Value, path: &str, depth: usize) -> Result<Filter, FilterError> {
+        self.nodes += 1;
+        if depth > MAX_DEPTH {
+            return wrong(path, format!("filters nest at most {MAX_DEPTH} deep"));
+        }
+        if self.nodes > MAX_NODES {
+            return wrong(path, format!("a filter has at most {MAX_NODES} conditions"));
+        }
+        let Some((key, body)) = value.as_object().filter(|o| o.len() == 1).and_then(|o| o.iter().next())
+        else {
+            return wrong(path, format!("must be an object with exactly one key, one of {}", forms()));
+        };
+        let path = format!("{path}.{}", clip(key));
+        match key.as_str() {
+            "all" => Ok(Filter::All(self.list(body, &path, depth)?)),
+            "any" => Ok(Filter::Any(self.list(body, &path, depth)?)),
+            "not" => Ok(Filter::Not(Box::new(self.filter(body, &path, depth + 1)?))),
+            "segment" => match body.as_str() {
+                Some(id) if is_valid_id(id) => Ok(Filter::Segment(id.to_owned())),
+                Some(_) => wrong(&path, format!("a segment's id {ID_RULE}")),
+                None => wrong(&path, "must be a segment's id, a string"),
+            },
+            _ => leaf(key, body, path),
+        }
+    }
+
+    fn list(&mut self, value: &Value, path: &str, depth: usize) -> Result<Vec<Filter>, FilterError> {
+        match value.as_array() {
+            None => wrong(path, "must be an array of filters"),
+            Some(list) if list.is_empty() => wrong(path, "must not be empty"),
+            Some(list) => list
+                .iter()
+                .enumerate()
+                .map(|(i, f)| self.filter(f, &format!("{path}[{i}]"), depth + 1))
+                .collect(),
+        }
+    }
+}
+
+fn leaf(key: &str, body: &Value, path: String) -> Result<Filter, FilterError> {
+    if !LEAVES.contains(&key) {
+        return wrong(&path, format!("unknown filter; the filters are {}", forms()));
+    }
+    let Some(fields) = body.as_object() else {
+        return wrong(&path, "must be an object");
+    };
+    let mut f = Fields { path, fields, known: Vec::new() };
+    let filter = match key {
+        "received" => {
+            let about = f.about(&["source", "tag"])?;
+            Filter::Received { narrow: f.narrow(&about)?, about }
+        }
+        "last_received" => {
+            let about = f.about(&["source", "tag", "any"])?;
+            Filter::LastReceived { narrow: f.narrow(&about)?, about, times: f.times()? }
+        }
+        "opened" => {
+            let about = f.about(&["source", "tag"])?;
+            Filter::Opened { narrow: f.narrow(&about)?, about, opens: f.opens()? }
+        }
+        "clicked" => {
+            let about = f.about(&["source", "tag", "any"])?;
+            let narrow = f.narrow(&about)?;
+            let rule = "must be 1 to 256 bytes without control characters";
+            Filter::Clicked { narrow, about, alias: f.checked("alias", is_valid_alias, rule)? }
+        }
+        "converted" => Filter::Converted { source: f.source()? },
+        "entered" => {
+            let source = f.source()?;
+            if source.kind() != SourceKind::Canvas {
+                return wrong(&f.at("source"), "only a Canvas is entered; name one, such as canvas/welcome");
+            }
+            Filter::Entered { source, variation: f.checked("variation", is_valid_id, ID_RULE)? }
+        }
+        "in_control" => Filter::InControl { source: f.source()?, is: f.flag("is")? },
+        "last_engaged" => Filter::LastEngaged { channel: f.channel()?, opens: f.opens()?, times: f.times()? },
+        "never_received" => Filter::NeverReceived { channel: f.channel()? },
+        "hard_bounced" => Filter::HardBounced,
+        "marked_spam" => Filter::MarkedSpam,
+        _ => Filter::LastInControl { times: f.times()? },
+    };
+    f.done(filter)
+}
+
+/// The fields of a leaf, taken one by one; what is left over is refused.
+struct Fields<'a> {
+    path: String,
+    fields: &'a Map<String, Value>,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    fn at(&self, field: &str) -> String {
+        format!("{}.{field}", self.path)
+    }
+
+    fn has(&self, field: &str) -> bool {
+        self.fields.get(field).is_some_and(|value| !value.is_null())
+    }
+
+    fn text(&mut self, field: &'static str) -> Result<Option<&'a str>, FilterError> {
+        self.known.push(field);
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => wrong(&self.at(field), "must be a string"),
+        }
+    }
+
+    fn checked(
+        &mut self,
+        field: &'static str,
+        is_valid: fn(&str) -> bool,
+        rule: &str,
+    ) -> Result<Option<String>, FilterError> {
+        match self.text(field)? {
+            Some(text) if !is_valid(text) => wrong(&self.at(field), rule),
+            text => Ok(text.map(str::to_owned)),
+        }
+    }
+
+    fn source(&mut self) -> Result<SourceId, FilterError> {
+        match self.text("source")? {
+            None => wrong(&self.at("source"), "is missing; name a source, such as campaign/spring-sale"),
+            Some(text) => text.parse().or_else(|e: String| wrong(&self.at("source"), e)),
+        }
+    }
+
+    /// Exactly one of the ways to say whose messages; the first is the usual one.
+    fn about(&mut self, ways: &[&'static str]) -> Result<About, FilterError> {
+        let mut given = ways.iter().copied().filter(|way| self.has(way));
+        let (way, second) = (given.next().unwrap_or("source"), given.next());
+        if let Some(second) = second {
+            return wrong(&self.at(second), format!("{way} and {second} exclude each other; give one"));
+        }
+        let about = match way {
+            "tag" => match self.checked("tag", is_valid_id, ID_RULE)? {
+                Some(tag) => About::Tag(tag),
+                None => return wrong(&self.at("tag"), "is missing"),
+            },
+            "any" => match self.flag("any")? {
+                true => About::Any,
+                false => return wrong(&self.at("any"), "must be true, or left out"),
+            },
+            _ => About::Source(self.source()?),
+        };
+        self.known.extend(ways.iter().filter(|w| **w != way));
+        Ok(about)
+    }
+
+    /// What narrows a condition: of a tag, or of any message, only the channel does.
+    fn narrow(&mut self, about: &About) -> Result<Narrow, FilterError> {
+        let kind = about.source().map(SourceId::kind);
+        let only = |of: SourceKind, field: &str, instead: &str| match kind {
+            Some(kind) if kind == of => Ok(()),
+            Some(_) => Err(format!("a {} has no {field}{instead}", kind_name(kind))),
+            None => Err(format!("{field} goes with a source only")),
+        };
+        let fields = [
+            ("variant", only(SourceKind::Campaign, "variant", "; use variation")),
+            ("variation", only(SourceKind::Canvas, "variation", "; use variant")),
+            ("step", only(SourceKind::Canvas, "step", "")),
+        ];
+        let mut found = [None, None, None];
+        for ((field, fits), found) in fields.into_iter().zip(&mut found) {
+            *found = self.checked(field, is_valid_id, ID_RULE)?;
+            if let (Some(_), Err(why)) = (found, fits) {
+                return wrong(&self.at(field), why);
+            }
+        }
+        let [variant, variation, step] = found;
+        Ok(Narrow { variant: variant.or(variation), step, channel: self.channel()? })
+    }
+
+    fn channel(&mut self) -> Result<Option<Channel>, FilterError> {
+        self.text("channel")?
+            .map(|name| match Channel::from_name(name) {
+                Some(channel) => Ok(channel),
+                None => wrong(
+                    &self.at("channel"),
+                    format!("`{}` must be one of {}", clip(name), Channel::names()),
+                ),
+            })
+            .transpose()
+    }
+
+    fn opens(&mut self) -> Result<Opens, FilterError> {
+        Ok(match self.text("opens")? {
+            None | Some("any") => Opens::Any,
+            Some("machine") => Opens::Machine,
+            Some("human") => Opens::Human,
+            Some(other) => {
+                return wrong(&self.at("opens"), format!("`{}` must be any, machine or human", clip(other)));
+            }
+        })
+    }
+
+    fn flag(&mut self, field: &'static str) -> Result<bool, FilterError> {
+        self.known.push(field);
+        match self.fields.get(field) {
+            None => Ok(true),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => wrong(&self.at(field), "must be true or false"),
+        }
+    }
+
+    fn times(&mut self) -> Result<Times, FilterError> {
+        let times = Times {
+            before: self.time("before")?,
+            after: self.time("after")?,
+            more_than: self.period("more_than")?,
+            less_than: self.period("less_than")?,
+        };
+        if times == Times::default() {
+            return wrong(
+                &self.path,
+                "needs a time: one or more of before and after (such as 2026-11-22T10:00:00Z), more_than and less_than (such as P30D)",
+            );
+        }
+        if let (Some(before), Some(after)) = (times.before, times.after)
+            && before <= after
+        {
+            return wrong(&self.at("before"), format!("must be later than after, which is {after}"));
+        }
+        Ok(times)
+    }
+
+    fn time(&mut self, field: &'static str) -> Result<Option<Millis>, FilterError> {
+        self.known.push(field);
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => Millis::deserialize(value).map(Some).or_else(|_| {
+                wrong(
+                    &self.at(field),
+                    "must be an RFC 3339 time such as 2026-11-22T10:00:00Z, or epoch milliseconds",
+                )
+            }),
+        }
+    }
+
+    fn period(&mut self, field: &'static str) -> Result<Option<Period>, FilterError> {
+        let text = self.text(field)?;
+        text.map(|text| Period::parse(&clip(text)).or_else(|why| wrong(&self.at(field), why))).transpose()
+    }
+
+    fn done(self, filter: Filter) -> Result<Filter, FilterError> {
+        match self.fields.keys().find(|k| !self.known.contains(&k.as_str())) {
+            Some(field) if self.known.is_empty() => {
+                wrong(&self.at(&clip(field)), "unknown field; this filter has none, write {}")
+            }
+            Some(field) => wrong(
+                &self.at(&clip(field)),
+                format!("unknown field; the fields are {}", self.known.join(", ")),
+            ),
+            None => Ok(filter),
+        }
+    }
+}
+
+const fn kind_name(kind: Option<SourceKind>) -> &'static str {
+    match kind {
+        Some(SourceKind::Canvas) => "Canvas",
+        _ => "campaign",
+    }
+}

@@ -1,0 +1,359 @@
+//! The three-valued evaluation of filters over the rows of one user.
+
+use super::{About, Filter, Narrow, Opens, Times};
+use crate::{
+    facet::{Channel, Facet, Kind},
+    id::{LedgerId, SourceId, SourceKind},
+    rows::{Row, Rows},
+    time::Millis,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An answer: expired data makes it unknown, and unknown is never no.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Truth {
+    /// Certainly not.
+    No,
+    /// The data that would tell is expired.
+    Unknown,
+    /// Certainly.
+    Yes,
+}
+
+impl Truth {
+    fn of(yes: bool) -> Self {
+        if yes { Self::Yes } else { Self::No }
+    }
+
+    /// Kleene's negation.
+    pub const fn negate(self) -> Self {
+        match self {
+            Self::No => Self::Yes,
+            Self::Unknown => Self::Unknown,
+            Self::Yes => Self::No,
+        }
+    }
+}
+
+/// What a filter is evaluated against, beside rows.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Known {
+    /// The present, for durations.
+    pub now: Millis,
+    /// Sources whose data cannot be read: what is asked of them is unknown.
+    pub unavailable: BTreeSet<SourceId>,
+    /// The sources that carry each tag.
+    pub tags: BTreeMap<String, BTreeSet<SourceId>>,
+    /// The filters of segments. One that is not there is unknown.
+    pub segments: BTreeMap<String, Filter>,
+}
+
+/// What a leaf asks of the rows of one user in one ledger: the latest `last_at` among the facets that match.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Atom {
+    ledger: usize,
+    kind: Kind,
+    narrow: Narrow,
+    machine: Option<bool>,
+    alias: Option<String>,
+    primary: bool,
+}
+
+impl Atom {
+    fn of(ledger: usize, kind: Kind) -> Self {
+        Self { ledger, kind, narrow: Narrow::default(), machine: None, alias: None, primary: false }
+    }
+
+    fn on(ledger: usize, kind: Kind, channel: Option<Channel>) -> Self {
+        Self { narrow: Narrow { channel, ..Narrow::default() }, ..Self::of(ledger, kind) }
+    }
+
+    fn matches(&self, facet: &Facet) -> bool {
+        let same =
+            |want: &Option<String>, is: &Option<Box<str>>| want.is_none() || want.as_deref() == is.as_deref();
+        facet.kind == self.kind
+            && (self.narrow.channel.is_none() || self.narrow.channel == facet.channel)
+            && self.machine.is_none_or(|m| m == facet.machine)
+            && same(&self.narrow.variant, &facet.variant)
+            && same(&self.narrow.step, &facet.step)
+            && same(&self.alias, &facet.alias)
+            && !(self.primary && facet.conversion != 0)
+    }
+}
+
+const fn machine(opens: Opens) -> Option<bool> {
+    match opens {
+        Opens::Any => None,
+        Opens::Machine => Some(true),
+        Opens::Human => Some(false),
+    }
+}
+
+type AtomId = usize;
+
+#[derive(Debug)]
+enum Node {
+    All(Vec<Self>),
+    Any(Vec<Self>),
+    Not(Box<Self>),
+    Has(AtomId),
+    HasNot(AtomId),
+    Without {
+        has: AtomId,
+        not: AtomId,
+    },
+    /// The conversion counts unless it is in control, or earlier than the last receipt where that matters.
+    Converted {
+        conversion: AtomId,
+        control: AtomId,
+        not_before: Option<AtomId>,
+    },
+    /// The latest of several lies within bounds. Where some data is unavailable, it may be later than what is known.
+    Within {
+        latest_of: Vec<AtomId>,
+        may_be_later: bool,
+        from: i64,
+        to: i64,
+    },
+    Unknown,
+}
+
+/// A filter made ready to be asked of many users.
+#[derive(Debug)]
+pub struct Program {
+    ledgers: Vec<LedgerId>,
+    atoms: Vec<Atom>,
+    root: Node,
+}
+
+/// What is known of the current user, an entry an atom.
+#[derive(Clone, Debug)]
+pub struct Facts(Vec<i64>);
+
+const NEVER: i64 = i64::MIN;
+
+/// For each facet of a batch, the atoms it matters to.
+#[derive(Clone, Debug, Default)]
+pub struct FacetAtoms(Vec<Vec<u32>>);
+
+impl Program {
+    /// Compiles a filter. Segments must not form a cycle.
+    pub fn compile(filter: &Filter, known: &Known) -> Self {
+        let mut program = Self { ledgers: Vec::new(), atoms: Vec::new(), root: Node::Unknown };
+        program.root = program.node(filter, known);
+        if program.needs_universe() {
+            program.ledger(LedgerId::Users);
+        }
+        program
+    }
+
+    /// The ledgers whose rows are needed; their numbers are what [`Program::facet_atoms`] speaks of.
+    pub fn ledgers(&self) -> &[LedgerId] {
+        &self.ledgers
+    }
+
+    /// Whether users of whom none of the named ledgers knows anything can match, or be unknown: then everybody ever
+    /// seen must be asked.
+    fn needs_universe(&self) -> bool {
+        self.answer(&self.blank()) != Truth::No
+    }
+
+    fn ledger(&mut self, ledger: LedgerId) -> usize {
+        self.ledgers.iter().position(|l| *l == ledger).unwrap_or_else(|| {
+            self.ledgers.push(ledger);
+            self.ledgers.len() - 1
+        })
+    }
+
+    fn atom(&mut self, atom: Atom) -> AtomId {
+        self.atoms.iter().position(|a| *a == atom).unwrap_or_else(|| {
+            self.atoms.push(atom);
+            self.atoms.len() - 1
+        })
+    }
+
+    fn node(&mut self, filter: &Filter, known: &Known) -> Node {
+        let mut nodes = |filters: &[Filter]| filters.iter().map(|f| self.node(f, known)).collect();
+        match filter {
+            Filter::All(filters) => Node::All(nodes(filters)),
+            Filter::Any(filters) => Node::Any(nodes(filters)),
+            Filter::Not(filter) => Node::Not(Box::new(self.node(filter, known))),
+            Filter::Segment(id) => known.segments.get(id).map_or(Node::Unknown, |f| self.node(f, known)),
+            Filter::Received { about, narrow } => self.has(about, known, |ledger| Atom {
+                narrow: narrow.clone(),
+                ..Atom::of(ledger, Kind::Received)
+            }),
+            Filter::Opened { about, narrow, opens } => self.has(about, known, |ledger| Atom {
+                narrow: narrow.clone(),
+                machine: machine(*opens),
+                ..Atom::of(ledger, Kind::Opened)
+            }),
+            Filter::Clicked { about, narrow, alias } => self.has(about, known, |ledger| Atom {
+                narrow: narrow.clone(),
+                alias: alias.clone(),
+                ..Atom::of(ledger, Kind::Clicked)
+            }),
+            Filter::LastReceived { about, narrow, times } => {
+                let (ledgers, may_be_later) = self.readable(about, known);
+                let received = |l: usize| Atom { narrow: narrow.clone(), ..Atom::of(l, Kind::Received) };
+                let latest_of = ledgers.into_iter().map(|l| self.atom(received(l))).collect();
+                Node::within(latest_of, may_be_later, times, known.now)
+            }
+            Filter::Converted { source }
+            | Filter::Entered { source, .. }
+            | Filter::InControl { source, .. }
+                if known.unavailable.contains(source) =>
+            {
+                Node::Unknown
+            }
+            Filter::Converted { source } => {
+                let ledger = self.ledger(LedgerId::Source(source.clone()));
+                let is_campaign = source.kind() == SourceKind::Campaign;
+                Node::Converted {
+                    conversion: self.atom(Atom { primary: true, ..Atom::of(ledger, Kind::Converted) }),
+                    control: self.atom(Atom::of(ledger, Kind::Control)),
+                    not_before: is_campaign.then(|| self.atom(Atom::of(ledger, Kind::Received))),
+                }
+            }
+            Filter::Entered { source, variation } => {
+                let ledger = self.ledger(LedgerId::Source(source.clone()));
+                let narrow = Narrow { variant: variation.clone(), ..Narrow::default() };
+                let kinds = [Kind::Entered, Kind::Control];
+                let atoms = kinds.map(|kind| Atom { narrow: narrow.clone(), ..Atom::of(ledger, kind) });
+                Node::Any(atoms.map(|atom| Node::Has(self.atom(atom))).into())
+            }
+            Filter::InControl { source, is } => {
+                let ledger = self.ledger(LedgerId::Source(source.clone()));
+                let control = self.atom(Atom::of(ledger, Kind::Control));
+                let evaluated = match source.kind() {
+                    SourceKind::Campaign => Kind::Received,
+                    SourceKind::Canvas => Kind::Entered,
+                };
+                if *is {
+                    Node::Has(control)
+                } else {
+                    Node::Without { has: self.atom(Atom::of(ledger, evaluated)), not: control }
+                }
+            }
+            Filter::LastEngaged { channel, opens, times } => {
+                let users = self.ledger(LedgerId::Users);
+                let opened = Atom { machine: machine(*opens), ..Atom::on(users, Kind::Opened, *channel) };
+                let clicked = Atom::on(users, Kind::Clicked, *channel);
+                let latest_of = vec![self.atom(opened), self.atom(clicked)];
+                Node::within(latest_of, false, times, known.now)
+            }
+            Filter::NeverReceived { channel } => {
+                let users = self.ledger(LedgerId::Users);
+                Node::HasNot(self.atom(Atom::on(users, Kind::Received, *channel)))
+            }
+            Filter::HardBounced => self.of_users(Kind::HardBounced),
+            Filter::MarkedSpam => self.of_users(Kind::Complained),
+            Filter::LastInControl { times } => {
+                let users = self.ledger(LedgerId::Users);
+                let latest_of = vec![self.atom(Atom::of(users, Kind::Control))];
+                Node::within(latest_of, false, times, known.now)
+            }
+        }
+    }
+
+    fn of_users(&mut self, kind: Kind) -> Node {
+        let users = self.ledger(LedgerId::Users);
+        Node::Has(self.atom(Atom::of(users, kind)))
+    }
+
+    /// The ledgers that a leaf is about, and whether there are others that cannot be read.
+    fn readable(&mut self, about: &About, known: &Known) -> (Vec<usize>, bool) {
+        let none = BTreeSet::new();
+        let sources: Vec<&SourceId> = match about {
+            About::Any => return (vec![self.ledger(LedgerId::Users)], false),
+            About::Source(source) => vec![source],
+            About::Tag(tag) => known.tags.get(tag).unwrap_or(&none).iter().collect(),
+        };
+        let all = sources.len();
+        let readable = sources.into_iter().filter(|s| !known.unavailable.contains(*s));
+        let ledgers: Vec<usize> = readable.map(|s| self.ledger(LedgerId::Source(s.clone()))).collect();
+        let is_short = ledgers.len() < all;
+        (ledgers, is_short)
+    }
+
+    /// Any of the ledgers has such a row.
+    fn has(&mut self, about: &About, known: &Known, atom: impl Fn(usize) -> Atom) -> Node {
+        let (ledgers, is_short) = self.readable(about, known);
+        let mut nodes: Vec<Node> = ledgers.into_iter().map(|l| Node::Has(self.atom(atom(l)))).collect();
+        if is_short {
+            nodes.push(Node::Unknown);
+        }
+        if nodes.len() == 1 { nodes.remove(0) } else { Node::Any(nodes) }
+    }
+
+    /// Which atoms the facets of a batch of a ledger matter to. Once a batch, so that rows cost a look-up.
+    pub fn facet_atoms(&self, ledger: usize, rows: &Rows) -> FacetAtoms {
+        let of = |facet: &Facet| {
+            let atoms = self.atoms.iter().enumerate().filter(|(_, a)| a.ledger == ledger && a.matches(facet));
+            atoms.map(|(i, _)| i as u32).collect()
+        };
+        FacetAtoms(rows.facets.iter().map(of).collect())
+    }
+
+    /// Facts of a user nothing is known of.
+    pub fn blank(&self) -> Facts {
+        Facts(vec![NEVER; self.atoms.len()])
+    }
+
+    /// The answer for a user.
+    pub fn answer(&self, facts: &Facts) -> Truth {
+        self.root.answer(&facts.0)
+    }
+}
+
+impl Facts {
+    /// Forgets the user before.
+    pub fn reset(&mut self) {
+        self.0.fill(NEVER);
+    }
+
+    /// Takes in rows of the user.
+    pub fn learn(&mut self, rows: &[Row], atoms: &FacetAtoms) {
+        for row in rows {
+            for atom in &atoms.0[row.facet as usize] {
+                let fact = &mut self.0[*atom as usize];
+                *fact = row.last_at.max(*fact);
+            }
+        }
+    }
+}
+
+impl Node {
+    fn within(latest_of: Vec<AtomId>, may_be_later: bool, times: &Times, now: Millis) -> Self {
+        let (from, to) = times.bounds(now);
+        Self::Within { latest_of, may_be_later, from, to }
+    }
+
+    fn answer(&self, facts: &[i64]) -> Truth {
+        let has = |atom: &AtomId| facts[*atom] != NEVER;
+        match self {
+            Self::All(nodes) => nodes.iter().map(|n| n.answer(facts)).min().unwrap_or(Truth::Yes),
+            Self::Any(nodes) => nodes.iter().map(|n| n.answer(facts)).max().unwrap_or(Truth::No),
+            Self::Not(node) => node.answer(facts).negate(),
+            Self::Has(atom) => Truth::of(has(atom)),
+            Self::HasNot(atom) => Truth::of(!has(atom)),
+            Self::Without { has: yes, not } => Truth::of(has(yes) && !has(not)),
+            Self::Converted { conversion, control, not_before } => {
+                let is_last = not_before.is_none_or(|received| facts[*conversion] >= facts[received]);
+                Truth::of(has(conversion) && !has(control) && is_last)
+            }
+            Self::Within { latest_of, may_be_later, from, to } => {
+                let latest = latest_of.iter().map(|atom| facts[*atom]).max().unwrap_or(NEVER);
+                match (latest != NEVER, *may_be_later) {
+                    // The true time is this one, or none at all.
+                    (is_known, false) => Truth::of(is_known && (*from..*to).contains(&latest)),
+                    // It is this one or later: too late is too late, and late enough stays so if there is no end.
+                    (true, true) if latest >= *to => Truth::No,
+                    (true, true) if latest >= *from && *to == i64::MAX => Truth::Yes,
+                    (_, true) => Truth::Unknown,
+                }
+            }
+            Self::Unknown => Truth::Unknown,
+        }
+    }
+}

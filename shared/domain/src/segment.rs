@@ -1,0 +1,203 @@
+//! Segments: named filters, used by sources and by other segments; and what a filter comes to through them.
+
+use crate::{
+    filter::{Filter, Name},
+    id::SourceId,
+    time::Millis,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+use thiserror::Error;
+
+/// How many segments may stand one in another.
+pub const MAX_CHAIN: usize = 8;
+/// The most sources and segments an audience may come to, all told: they are written in one transaction.
+pub const MAX_CLOSURE: usize = 45;
+/// The most conditions a filter may have with its segments' written out.
+pub const MAX_WRITTEN_OUT: usize = 5_000;
+/// The most sources and segments that may use a segment.
+pub const MAX_USERS: usize = 500;
+
+/// A segment: a filter with a name.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Segment {
+    /// What filters name it by.
+    pub id: String,
+    /// Counts writes; the condition of each.
+    pub version: u64,
+    /// What people call it.
+    pub name: String,
+    /// Who is in it.
+    pub filter: Filter,
+    /// When it was made.
+    pub created_at: Millis,
+    /// When a person last changed it.
+    pub updated_at: Millis,
+    /// What names it: sources whatever their status, and segments.
+    #[serde(default)]
+    pub used_by: BTreeSet<User>,
+    /// Active sources whose audience comes to it, directly or through other segments.
+    #[serde(default)]
+    pub active: BTreeSet<SourceId>,
+}
+
+/// What uses a segment. Written `campaign/ID`, `canvas/ID` or `segment/ID`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum User {
+    /// A campaign or a Canvas, in its audience.
+    Source(SourceId),
+    /// A segment, in its filter.
+    Segment(String),
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(source) => source.fmt(f),
+            Self::Segment(segment) => write!(f, "segment/{segment}"),
+        }
+    }
+}
+
+impl Serialize for User {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for User {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        match text.strip_prefix("segment/") {
+            Some(id) => Ok(Self::Segment(id.to_owned())),
+            None => text.parse().map(Self::Source).map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+/// Filters of segments by id.
+pub type Filters = BTreeMap<String, Filter>;
+
+/// What a filter comes to, its segments followed.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Closure {
+    /// Every segment.
+    pub segments: BTreeSet<String>,
+    /// Every source that is named, with the shortest chain of segments that leads there: none where the filter itself
+    /// names it, else such as `segment/vip`.
+    pub targets: BTreeMap<SourceId, Vec<String>>,
+}
+
+impl Closure {
+    /// Follows a filter. Segments that are not in `filters` lead nowhere.
+    pub fn of(filter: &Filter, filters: &Filters) -> Self {
+        let mut out = Self::default();
+        let mut level: Vec<(Vec<String>, &Filter)> = vec![(Vec::new(), filter)];
+        while !level.is_empty() {
+            let mut next = Vec::new();
+            for (chain, filter) in level {
+                for source in filter.sources() {
+                    out.targets.entry(source).or_insert_with(|| chain.clone());
+                }
+                for id in filter.segments() {
+                    if out.segments.insert(id.clone())
+                        && let Some(filter) = filters.get(&id)
+                    {
+                        next.push(([chain.clone(), vec![format!("segment/{id}")]].concat(), filter));
+                    }
+                }
+            }
+            level = next;
+        }
+        out
+    }
+}
+
+/// Why segments may not be put together so.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum Tangle {
+    /// A segment would stand in itself.
+    #[error("{} is a cycle; a segment cannot stand in itself", .0.iter().map(|s| format!("segment/{s}")).collect::<Vec<_>>().join(" → "))]
+    Cycle(Vec<String>),
+    /// Too many, one in another.
+    #[error("segments stand at most {MAX_CHAIN} deep in each other; {} is deeper", .0.iter().map(|s| format!("segment/{s}")).collect::<Vec<_>>().join(" → "))]
+    TooDeep(Vec<String>),
+    /// Too many conditions.
+    #[error(
+        "with its segments written out, a filter has at most {MAX_WRITTEN_OUT} conditions; this one has {0}"
+    )]
+    TooLarge(usize),
+}
+
+/// Whether a filter's segments, followed, come to an end within the bounds. `chain` is what stands above the filter:
+/// the segment whose filter it is, if it is one's.
+///
+/// # Errors
+/// [`Tangle`].
+pub fn untangle(filter: &Filter, filters: &Filters, chain: &[String]) -> Result<(), Tangle> {
+    let mut sizes = BTreeMap::new();
+    let size = walk(filter, filters, &mut chain.to_vec(), &mut sizes)?.0;
+    if size > MAX_WRITTEN_OUT { Err(Tangle::TooLarge(size)) } else { Ok(()) }
+}
+
+/// How many conditions a filter has, written out, and how deep its segments go. What was walked is remembered: many
+/// ways may lead to the same segment.
+fn walk<'a>(
+    filter: &'a Filter,
+    filters: &'a Filters,
+    chain: &mut Vec<String>,
+    walked: &mut BTreeMap<&'a str, (usize, usize)>,
+) -> Result<(usize, usize), Tangle> {
+    let mut named: Vec<&str> = Vec::new();
+    filter.names("", &mut |_, name| {
+        if let Name::Segment(id) = name {
+            named.push(id);
+        }
+    });
+    let (mut size, mut depth) = (filter.nodes(), 0);
+    for id in named {
+        if let Some(first) = chain.iter().position(|above| above == id) {
+            let cycle = chain[first..].iter().cloned().chain([id.to_owned()]);
+            return Err(Tangle::Cycle(cycle.collect()));
+        }
+        let below = match (walked.get(id), filters.get(id)) {
+            (Some(below), _) => *below,
+            (None, None) => (1, 0),
+            (None, Some(filter)) => {
+                chain.push(id.to_owned());
+                if chain.len() > MAX_CHAIN {
+                    return Err(Tangle::TooDeep(chain.clone()));
+                }
+                let below = walk(filter, filters, chain, walked)?;
+                chain.pop();
+                walked.insert(id, below);
+                below
+            }
+        };
+        size = below.0.saturating_add(size);
+        depth = depth.max(below.1 + 1);
+        if chain.len() + depth > MAX_CHAIN {
+            return Err(Tangle::TooDeep(chain.iter().cloned().chain([id.to_owned()]).collect()));
+        }
+    }
+    Ok((size, depth))
+}
+
+impl Segment {
+    /// A segment that nobody uses yet.
+    pub fn new(id: &str, filter: Filter, now: Millis) -> Self {
+        Self {
+            id: id.to_owned(),
+            version: 0,
+            name: id.to_owned(),
+            filter,
+            created_at: now,
+            updated_at: now,
+            used_by: BTreeSet::new(),
+            active: BTreeSet::new(),
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Who holds whose data (L6): an active source holds what its audience names, itself or through segments. Each change of
+//! a source's status or audience, and each edit of a segment, moves the holders in the transaction that makes it.
+//!
+//! A segment's item lists the active sources that come to it, and every transaction is conditional on each segment
+//! that it followed. So whoever edits one knows everybody it matters to, and of two that cross each other one loses and
+//! decides again.
+
+use crate::{Problem, Rekindle, audience::expired_data};
+use rekindle_domain::{
+    breaks::{self, Break},
+    filter::{Filter, Name},
+    id::SourceId,
+    manifest::DataState,
+    segment::{Closure, Filters, MAX_CLOSURE, MAX_USERS, Segment, Tangle, User, untangle},
+    source::{Decision, Holder, MAX_HOLDERS, Source, Status},
+};
+use rekindle_store::{
+    StoreError,
+    catalog::{MAX_ACTIONS, Transaction},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// More segments than this are not followed: no filter that was saved comes to so many.
+const MAX_FOLLOWED: usize = 1_000;
+
+/// Segments by id.
+pub(crate) type Segments = BTreeMap<String, Segment>;
+
+pub(crate) fn filters(segments: &Segments) -> Filters {
+    segments.iter().map(|(id, segment)| (id.clone(), segment.filter.clone())).collect()
+}
+
+/// What moves with a change, before it is written.
+struct Moves {
+    /// As they were read.
+    read: Segments,
+    /// As they are to be.
+    segments: Segments,
+    /// Segments whose filters were relied on.
+    relied_on: BTreeSet<String>,
+    /// Of each target, the holders that go and those that come.
+    targets: BTreeMap<SourceId, (BTreeSet<Holder>, BTreeSet<Holder>)>,
+}
+
+impl Moves {
+    fn new(read: Segments) -> Self {
+        let segments = read.clone();
+        Self { read, segments, relied_on: BTreeSet::new(), targets: BTreeMap::new() }
+    }
+
+    /// What an active source came to, and what it comes to now.
+    fn active(&mut self, source: &SourceId, old: &Closure, new: &Closure) {
+        for id in old.segments.union(&new.segments) {
+            self.relied_on.insert(id.clone());
+            if let Some(segment) = self.segments.get_mut(id) {
+                if new.segments.contains(id) {
+                    segment.active.insert(source.clone());
+                } else {
+                    segment.active.remove(source);
+                }
+            }
+        }
+        let holder = |via: &Vec<String>| Holder { source: source.clone(), via: via.clone() };
+        for target in old.targets.keys().chain(new.targets.keys()).filter(|t| *t != source) {
+            let (before, after) = (old.targets.get(target).map(holder), new.targets.get(target).map(holder));
+            if before != after {
+                let (go, come) = self.targets.entry(target.clone()).or_default();
+                go.extend(before);
+                come.extend(after);
+            }
+        }
+    }
+
+    /// What names a segment itself, whatever the status.
+    fn direct(&mut self, user: &User, old: &BTreeSet<String>, new: &BTreeSet<String>) {
+        for id in old.symmetric_difference(new) {
+            if let Some(segment) = self.segments.get_mut(id) {
+                if new.contains(id) {
+                    segment.used_by.insert(user.clone());
+                } else {
+                    segment.used_by.remove(user);
+                }
+            }
+        }
+    }
+}
+
+/// What a source comes to while it is active.
+fn closure(source: &Source, filters: &Filters) -> Closure {
+    let audience = source.audience.as_ref().filter(|_| source.status == Status::Active);
+    audience.map_or_else(Closure::default, |filter| Closure::of(filter, filters))
+}
+
+fn segments_of(source: &Source) -> BTreeSet<String> {
+    source.audience.as_ref().map(Filter::segments).unwrap_or_default()
+}
+
+impl Rekindle {
+    /// These segments and all that they come to; those that do not exist are left out.
+    pub(crate) async fn follow(&self, roots: BTreeSet<String>) -> Result<Segments, StoreError> {
+        let mut found = Segments::new();
+        let mut wanted = roots;
+        while !wanted.is_empty() {
+            if found.len() + wanted.len() > MAX_FOLLOWED {
+                let reason = format!("it comes to more than {MAX_FOLLOWED} segments");
+                return Err(StoreError::Refused { call: "following a filter's segments", reason });
+            }
+            let read = self.store.catalog.segments(&wanted).await?;
+            wanted = read.iter().flat_map(|segment| segment.filter.segments()).collect();
+            found.extend(read.into_iter().map(|segment| (segment.id.clone(), segment)));
+            wanted.retain(|id| !found.contains_key(id));
+        }
+        Ok(found)
+    }
+
+    /// Refuses a filter that names what does not exist, or whose segments have no end within the bounds. `path` is where
+    /// it stands; `segment` is the one whose filter it is. Returns the segments it comes to.
+    pub(crate) async fn check_filter(
+        &self,
+        filter: &Filter,
+        path: &str,
+        segment: Option<&str>,
+        own: Option<&SourceId>,
+    ) -> Result<Segments, Problem> {
+        let mut sources = filter.sources();
+        if let Some(own) = own {
+            // A source that names itself may do so before it is registered.
+            sources.remove(own);
+        }
+        let unknown: BTreeSet<SourceId> = self.unknown_sources(&sources).await?;
+        let segments = self.follow(filter.segments()).await?;
+        let mut missing: Option<Problem> = None;
+        filter.names(path, &mut |path, name| {
+            let (code, what) = match name {
+                Name::Source(source) if unknown.contains(source) => ("unknown_source", source.to_string()),
+                Name::Segment(id) if !segments.contains_key(id) && segment != Some(id) => {
+                    ("unknown_segment", format!("segment/{id}"))
+                }
+                _ => return,
+            };
+            let all: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+            missing.get_or_insert_with(|| {
+                let detail = format!("{path}: {what} is not registered");
+                let problem = Problem::unprocessable(code, detail).with("path", path);
+                problem.with("unknown", if code == "unknown_source" { all } else { vec![what] })
+            });
+        });
+        if let Some(problem) = missing {
+            return Err(problem);
+        }
+        let chain: Vec<String> = segment.map(str::to_owned).into_iter().collect();
+        let mut filters = filters(&segments);
+        filters.extend(segment.map(|id| (id.to_owned(), filter.clone())));
+        untangle(filter, &filters, &chain).map_err(|tangle| tangled(&tangle, path))?;
+        Ok(segments)
+    }
+
+    /// Adds to the transaction what follows from a change of a source: it holds what it retargets from now on, and no
+    /// longer what it does not. Each target is written conditionally, so that no sweep can expire it in between. Returns
+    /// what lost its last holder and is due; refuses if something it needs is expired.
+    pub(crate) async fn move_holders(
+        &self,
+        transaction: &mut Transaction,
+        before: &Source,
+        after: &Source,
+    ) -> Result<Result<Vec<SourceId>, Problem>, StoreError> {
+        let (old, new) = (segments_of(before), segments_of(after));
+        let mut moves = Moves::new(self.follow(old.union(&new).cloned().collect()).await?);
+        if let Some(gone) = new.iter().find(|id| !moves.read.contains_key(*id)) {
+            return Ok(Err(segment_gone(gone)));
+        }
+        let filters = filters(&moves.read);
+        let comes_to = closure(after, &filters);
+        let width = width(&comes_to, Some(&after.source));
+        if width > MAX_CLOSURE {
+            return Ok(Err(too_wide("audience", &after.source.to_string(), width)));
+        }
+        moves.active(&after.source, &closure(before, &filters), &comes_to);
+        moves.direct(&User::Source(after.source.clone()), &old, &new);
+        self.write_moves(transaction, moves, None).await
+    }
+
+    /// The same for an edit of a segment: for every active source that comes to it.
+    pub(crate) async fn move_segment(
+        &self,
+        transaction: &mut Transaction,
+        before: Option<&Segment>,
+        after: &Segment,
+    ) -> Result<Result<Vec<SourceId>, Problem>, StoreError> {
+        let old = before.map(|b| b.filter.segments()).unwrap_or_default();
+        let new = after.filter.segments();
+        let ids: Vec<SourceId> = after.active.iter().cloned().collect();
+        let users = self.store.catalog.sources(&ids).await?;
+        let mut roots: BTreeSet<String> = old.union(&new).cloned().collect();
+        roots.extend(users.iter().flat_map(|(source, _)| segments_of(source)));
+        roots.remove(&after.id);
+        let mut read = self.follow(roots).await?;
+        let below: BTreeSet<String> = new.iter().filter(|id| **id != after.id).cloned().collect();
+        if let Some(gone) = below.iter().find(|id| !read.contains_key(*id)) {
+            return Ok(Err(segment_gone(gone)));
+        }
+        let (mut filters_before, mut filters_after) = (filters(&read), filters(&read));
+        filters_before.extend(before.map(|b| (b.id.clone(), b.filter.clone())));
+        filters_after.insert(after.id.clone(), after.filter.clone());
+        if let Err(problem) = self.check_above(after, &filters_after).await? {
+            return Ok(Err(problem));
+        }
+        read.remove(&after.id);
+        let mut moves = Moves::new(read);
+        for (user, _) in &users {
+            let comes_to = closure(user, &filters_after);
+            let width = width(&comes_to, Some(&user.source));
+            if width > MAX_CLOSURE {
+                return Ok(Err(too_wide("filter", &user.source.to_string(), width)));
+            }
+            moves.active(&user.source, &closure(user, &filters_before), &comes_to);
+        }
+        moves.direct(&User::Segment(after.id.clone()), &old, &new);
+        self.write_moves(transaction, moves, Some(&after.id)).await
+    }
+
+    /// Whether everything that stands above a segment still comes to an end within the bounds.
+    async fn check_above(
+        &self,
+        segment: &Segment,
+        below: &Filters,
+    ) -> Result<Result<(), Problem>, StoreError> {
+        let mut filters = below.clone();
+        let mut seen: BTreeSet<String> = BTreeSet::from([segment.id.clone()]);
+        let mut level: BTreeSet<User> = segment.used_by.clone();
+        loop {
+            let wanted: Vec<String> = level
+                .into_iter()
+                .filter_map(|user| match user {
+                    User::Segment(id) => seen.insert(id.clone()).then_some(id),
+                    User::Source(_) => None,
+                })
+                .collect();
+            if wanted.is_empty() || seen.len() > MAX_FOLLOWED {
+                return Ok(Ok(()));
+            }
+            let read = self.store.catalog.segments(&wanted).await?;
+            level = read.iter().flat_map(|s| s.used_by.clone()).collect();
+            for above in read {
+                filters.entry(above.id.clone()).or_insert(above.filter);
+                let filter = &filters[&above.id];
+                let others: BTreeSet<String> =
+                    filter.segments().into_iter().filter(|id| !filters.contains_key(id)).collect();
+                let others = self.follow(others).await?;
+                filters.extend(others.into_iter().map(|(id, s)| (id, s.filter)));
+                if let Err(tangle) = untangle(&filters[&above.id], &filters, std::slice::from_ref(&above.id))
+                {
+                    return Ok(Err(tangled(&tangle, "filter")));
+                }
+            }
+        }
+    }
+
+    /// Writes what moves; what was relied on must be as it was read. `except` is a segment that the caller writes.
+    async fn write_moves(
+        &self,
+        transaction: &mut Transaction,
+        moves: Moves,
+        except: Option<&str>,
+    ) -> Result<Result<Vec<SourceId>, Problem>, StoreError> {
+        for (id, segment) in &moves.segments {
+            if except == Some(id) {
+                continue;
+            }
+            if segment != &moves.read[id] {
+                if segment.used_by.len() > MAX_USERS || segment.active.len() > MAX_USERS {
+                    let detail = format!("segment/{id} is used by {MAX_USERS} sources and segments already");
+                    return Ok(Err(Problem::conflict("too_many_users", detail)));
+                }
+                transaction.put_segment(segment)?;
+            } else if moves.relied_on.contains(id) && !breaks::is(Break::EditsSegmentsUnchecked) {
+                transaction.check_segment(segment);
+            }
+        }
+        let (mut expired, mut now_due) = (BTreeSet::new(), Vec::new());
+        for (target, (go, come)) in &moves.targets {
+            let Some(mut source) = self.store.catalog.source(target).await? else {
+                continue;
+            };
+            let was_held = !source.holders.is_empty();
+            let is_new = come.iter().any(|c| !go.iter().any(|g| g.source == c.source));
+            source.holders.retain(|holder| !go.contains(holder));
+            source.holders.extend(come.iter().cloned());
+            if is_new && source.state != DataState::Available {
+                expired.insert(target.clone());
+            }
+            if source.holders.len() > MAX_HOLDERS {
+                let detail = format!("{target} is retargeted by {MAX_HOLDERS} active sources already");
+                return Ok(Err(Problem::conflict("too_many_holders", detail)));
+            }
+            let is_let_go = was_held && source.holders.is_empty();
+            if is_let_go && source.decide(&self.settings.retention, self.now()) == Decision::Due {
+                now_due.push(target.clone());
+            }
+            self.put_source(transaction, &source)?;
+        }
+        if !expired.is_empty() {
+            return Ok(Err(expired_data(&expired)));
+        }
+        // The caller adds the source or the segment itself, and an entry in the timeline.
+        if transaction.len() + 2 > MAX_ACTIONS {
+            let detail = format!(
+                "this would change what {} sources hold and {} segments at once, more than one transaction takes; use fewer segments, or stop some of the sources that use this one",
+                moves.targets.len(),
+                moves.segments.len()
+            );
+            return Ok(Err(Problem::unprocessable("too_many_targets", detail)));
+        }
+        Ok(Ok(now_due))
+    }
+}
+
+/// Refuses a filter to be stored that comes to more than a transaction takes; `own` is the source whose audience it is.
+pub(crate) fn check_width(
+    filter: &Filter,
+    segments: &Segments,
+    own: Option<&SourceId>,
+    path: &str,
+) -> Result<(), Problem> {
+    let width = width(&Closure::of(filter, &filters(segments)), own);
+    if width > MAX_CLOSURE { Err(too_wide(path, "this one", width)) } else { Ok(()) }
+}
+
+/// How many items a source or a segment writes beside itself when it becomes active.
+fn width(closure: &Closure, own: Option<&SourceId>) -> usize {
+    closure.segments.len() + closure.targets.keys().filter(|target| own != Some(target)).count()
+}
+
+fn segment_gone(id: &str) -> Problem {
+    let detail = format!("segment/{id} is not registered");
+    Problem::unprocessable("unknown_segment", detail).with("unknown", vec![format!("segment/{id}")])
+}
+
+fn tangled(tangle: &Tangle, path: &str) -> Problem {
+    let code = match tangle {
+        Tangle::Cycle(_) => "segment_cycle",
+        Tangle::TooDeep(_) => "segments_too_deep",
+        Tangle::TooLarge(_) => "filter_too_large",
+    };
+    Problem::unprocessable(code, format!("{path}: {tangle}")).with("path", path)
+}
+
+fn too_wide(path: &str, whose: &str, width: usize) -> Problem {
+    let detail = format!(
+        "an audience comes to at most {MAX_CLOSURE} sources and segments; {whose} would come to {width}"
+    );
+    Problem::unprocessable("audience_too_wide", detail).with("path", path)
+}

@@ -1,0 +1,151 @@
+//! Segments: named filters.
+
+use crate::{
+    Problem, Rekindle,
+    holders::check_width,
+    sources::{Listing, decode_cursor, encode_cursor, is_name},
+};
+use rekindle_domain::{
+    filter::Filter,
+    id::SourceId,
+    segment::{Segment, User},
+    time::Millis,
+};
+use rekindle_store::catalog::Transaction;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What a person says of a segment. Replaces what was said before.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SegmentInput {
+    /// What people call it; its id if left out.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Who is in it.
+    pub filter: Value,
+}
+
+/// A segment as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+#[allow(missing_docs, reason = "the fields are the API's; see `Segment`")]
+pub struct SegmentView {
+    /// `segment/ID`.
+    pub segment: String,
+    pub name: String,
+    pub filter: Filter,
+    pub created_at: Millis,
+    pub updated_at: Millis,
+    /// The sources and segments that name it.
+    pub used_by: Vec<User>,
+    /// The active sources that come to it, and so hold what it names.
+    pub active: Vec<SourceId>,
+    /// What lost its last holder and goes at the next sweep; only in answers to editing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now_due: Option<Vec<SourceId>>,
+}
+
+impl From<Segment> for SegmentView {
+    fn from(segment: Segment) -> Self {
+        Self {
+            segment: format!("segment/{}", segment.id),
+            name: segment.name,
+            filter: segment.filter,
+            created_at: segment.created_at,
+            updated_at: segment.updated_at,
+            used_by: segment.used_by.into_iter().collect(),
+            active: segment.active.into_iter().collect(),
+            now_due: None,
+        }
+    }
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::not_found("unknown_segment", format!("segment/{id} is not registered"))
+}
+
+impl Rekindle {
+    /// Makes a segment or replaces what was said of it; `true` if it is new. The holders of what it names move with it.
+    ///
+    /// # Errors
+    /// 409 data that an active source then needs is expired; 422 what does not fit.
+    pub async fn put_segment(&self, id: &str, input: &SegmentInput) -> Result<(SegmentView, bool), Problem> {
+        let name = input.name.clone().unwrap_or_else(|| id.to_owned());
+        is_name(&name)?;
+        let filter = Filter::parse(&input.filter, "filter")?;
+        let segments = self.check_filter(&filter, "filter", Some(id), None).await?;
+        check_width(&filter, &segments, None, "filter")?;
+        let outcome = until_won!({
+            let now = self.now();
+            let before = self.store.catalog.segment(id).await?;
+            let base = before.clone().unwrap_or_else(|| Segment::new(id, filter.clone(), now));
+            let after = Segment { name: name.clone(), filter: filter.clone(), updated_at: now, ..base };
+            let mut transaction = Transaction::new();
+            let now_due = match self.move_segment(&mut transaction, before.as_ref(), &after).await? {
+                Ok(now_due) => now_due,
+                Err(problem) => return Ok(Err(problem)),
+            };
+            transaction.put_segment(&after)?;
+            self.store.catalog.commit(transaction).await?;
+            Ok(Ok((before.is_none(), now_due, after)))
+        })?;
+        let (is_new, now_due, segment) = outcome?;
+        let now_due = Some(now_due).filter(|_| !is_new);
+        Ok((SegmentView { now_due, ..segment.into() }, is_new))
+    }
+
+    /// A segment.
+    ///
+    /// # Errors
+    /// 404.
+    pub async fn get_segment(&self, id: &str) -> Result<SegmentView, Problem> {
+        let segment = self.store.catalog.segment(id).await?;
+        segment.map(SegmentView::from).ok_or_else(|| unknown(id))
+    }
+
+    /// A page of segments, last changed first.
+    ///
+    /// # Errors
+    /// 400 a cursor that is not ours.
+    pub async fn list_segments(
+        &self,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Listing<SegmentView>, Problem> {
+        let after: Option<(String, Millis)> = cursor.map(decode_cursor).transpose()?;
+        let (ids, more) = self.store.catalog.list_segments(after, limit).await?;
+        let mut found: BTreeMap<String, Segment> = BTreeMap::new();
+        for segment in self.store.catalog.segments(&ids).await? {
+            found.insert(segment.id.clone(), segment);
+        }
+        let items: Vec<Segment> = ids.iter().filter_map(|id| found.remove(id)).collect();
+        let next = items.last().filter(|_| more).map(|last| encode_cursor(&(&last.id, last.updated_at)));
+        Ok(Listing { items: items.into_iter().map(SegmentView::from).collect(), next })
+    }
+
+    /// Deletes a segment that nothing uses.
+    ///
+    /// # Errors
+    /// 404; 409 with what uses it.
+    pub async fn delete_segment(&self, id: &str) -> Result<(), Problem> {
+        until_won!({
+            let Some(segment) = self.store.catalog.segment(id).await? else {
+                return Ok(Err(unknown(id)));
+            };
+            if !segment.used_by.is_empty() {
+                let users: Vec<String> = segment.used_by.iter().map(ToString::to_string).collect();
+                let detail = format!("segment/{id} is used by {}; change these first", users.join(", "));
+                return Ok(Err(Problem::conflict("segment_in_use", detail).with("used_by", users)));
+            }
+            let mut transaction = Transaction::new();
+            for mut below in self.store.catalog.segments(&segment.filter.segments()).await? {
+                below.used_by.remove(&User::Segment(id.to_owned()));
+                transaction.put_segment(&below)?;
+            }
+            transaction.delete_segment(&segment);
+            self.store.catalog.commit(transaction).await?;
+            Ok(Ok(()))
+        })?
+    }
+}

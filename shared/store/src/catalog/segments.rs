@@ -1,0 +1,75 @@
+//! Segments.
+
+use super::{Catalog, Index, Key, Transaction, Versioned, Write};
+use crate::{
+    dynamo::{n, s, text},
+    error::{StoreError, failed},
+};
+use rekindle_domain::{segment::Segment, time::Millis};
+
+fn key(id: &str) -> Key {
+    Key::new(format!("segment#{id}"), "segment")
+}
+
+impl Transaction {
+    /// Writes a segment over what was read; `segment.version` is the version that was read.
+    pub fn put_segment(&mut self, segment: &Segment) -> Result<(), StoreError> {
+        let index = Index { list: Some(("segment", segment.updated_at)), ..Index::default() };
+        let next = Segment { version: segment.version + 1, ..segment.clone() };
+        self.push(Write::new(key(&segment.id), &next, segment.version, index)?);
+        Ok(())
+    }
+
+    /// Deletes a segment, if it is as it was read.
+    pub fn delete_segment(&mut self, segment: &Segment) {
+        self.delete(key(&segment.id), segment.version);
+    }
+
+    /// Nothing happens unless the segment is as it was read.
+    pub fn check_segment(&mut self, segment: &Segment) {
+        self.check(key(&segment.id), segment.version);
+    }
+}
+
+impl Catalog {
+    /// A segment.
+    pub async fn segment(&self, id: &str) -> Result<Option<Segment>, StoreError> {
+        Ok(self.get(&key(id)).await?.map(|v: Versioned<Segment>| v.value))
+    }
+
+    /// Those of these segments that exist.
+    pub async fn segments(&self, ids: impl IntoIterator<Item = &String>) -> Result<Vec<Segment>, StoreError> {
+        let keys = ids.into_iter().map(|id| key(id).attributes()).collect();
+        let items = self.get_many(keys).await?;
+        items.iter().map(|item| Ok(super::document(item)?.value)).collect()
+    }
+
+    /// The ids of a page of segments, last changed first; `after` is the last one of the page before with its time. From
+    /// an index: a change shows after a moment.
+    pub async fn list_segments(
+        &self,
+        after: Option<(String, Millis)>,
+        limit: usize,
+    ) -> Result<(Vec<String>, bool), StoreError> {
+        let from = after.map(|(id, at)| {
+            let mut key = key(&id).attributes();
+            key.insert("list".to_owned(), s("segment"));
+            key.insert("updated_at".to_owned(), n(at.0));
+            key
+        });
+        let request = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name("updated")
+            .key_condition_expression("#list = :list")
+            .expression_attribute_names("#list", "list")
+            .expression_attribute_values(":list", s("segment"))
+            .scan_index_forward(false)
+            .limit(limit as i32)
+            .set_exclusive_start_key(from);
+        let answer = request.send().await.map_err(failed("Query"))?;
+        let ids = answer.items().iter().filter_map(|item| text(item, "pk")?.strip_prefix("segment#"));
+        Ok((ids.map(str::to_owned).collect(), answer.last_evaluated_key.is_some()))
+    }
+}
