@@ -6,9 +6,11 @@ use super::{
 };
 use crate::fixture::world::World;
 use rekindle_domain::{
+    filter::Filter,
     id::{CopyId, LedgerId, SourceId},
     manifest::{DataState, Life, Manifest, Tier},
-    source::{Source, Status},
+    segment::{Closure, Filters, User},
+    source::{Holder, Source, Status},
     time::{Millis, Period},
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -53,8 +55,10 @@ impl Auditor {
         self.knows_the_archive = true;
         let retention = &world.settings.retention;
         self.times(&snapshot, decided)?;
+        let closures = closures(&snapshot.catalog);
+        segments(&snapshot.catalog, &closures)?;
         for (id, stored) in &snapshot.catalog.sources {
-            source(&snapshot, stored, retention)?;
+            source(&snapshot, stored, retention, &closures)?;
             let seen = self.states.entry(id.clone()).or_default();
             if seen.last().is_none_or(|(_, state)| *state != stored.doc.state) {
                 seen.push((step, stored.doc.state));
@@ -187,7 +191,41 @@ impl Auditor {
     }
 }
 
-fn source(snapshot: &Snapshot, stored: &Stored<Source>, retention: &Period) -> Result<(), Violation> {
+/// What each active source's audience comes to.
+fn closures(catalog: &Catalog) -> BTreeMap<SourceId, Closure> {
+    let filters: Filters = catalog.segments.iter().map(|(id, s)| (id.clone(), s.filter.clone())).collect();
+    let active = catalog.sources.values().map(|s| &s.doc).filter(|s| s.status == Status::Active);
+    let closure = |s: &Source| Some((s.source.clone(), Closure::of(s.audience.as_ref()?, &filters)));
+    active.filter_map(closure).collect()
+}
+
+/// L6: a segment knows who uses it, and who is active and comes to it.
+fn segments(catalog: &Catalog, closures: &BTreeMap<SourceId, Closure>) -> Result<(), Violation> {
+    for (id, segment) in &catalog.segments {
+        let comes_to = closures.iter().filter(|(_, closure)| closure.segments.contains(id));
+        let active: BTreeSet<SourceId> = comes_to.map(|(source, _)| source.clone()).collect();
+        let names = |filter: &Filter| filter.segments().contains(id);
+        let sources = catalog.sources.values().map(|s| &s.doc);
+        let sources = sources.filter(|s| s.audience.as_ref().is_some_and(names));
+        let users = sources.map(|s| User::Source(s.source.clone()));
+        let others = catalog.segments.values().filter(|s| names(&s.filter));
+        let users: BTreeSet<User> = users.chain(others.map(|s| User::Segment(s.id.clone()))).collect();
+        if (&active, &users) != (&segment.active, &segment.used_by) {
+            return violated(format!(
+                "L6: segment {id} is used by {users:?}, of them active {active:?}, and says {:?}, {:?}",
+                segment.used_by, segment.active
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn source(
+    snapshot: &Snapshot,
+    stored: &Stored<Source>,
+    retention: &Period,
+    closures: &BTreeMap<SourceId, Closure>,
+) -> Result<(), Violation> {
     let source = &stored.doc;
     let id = &source.source;
     let manifest = snapshot.catalog.manifests.get(&LedgerId::Source(id.clone())).map(|m| m.doc.state);
@@ -200,17 +238,18 @@ fn source(snapshot: &Snapshot, stored: &Stored<Source>, retention: &Period) -> R
     if source.state == DataState::Restoring && (stored.wake_at.is_none() || source.waiting.is_empty()) {
         return violated(format!("L9: the restore of {id} has nobody who looks at it, or nobody who waits"));
     }
-    // L6: who is active holds what it names, and nobody else does.
-    let names = |other: &Source| {
-        other.status == Status::Active
-            && other.source != *id
-            && other.audience.as_ref().is_some_and(|a| a.sources().contains(id))
-    };
-    let sources = snapshot.catalog.sources.values().map(|s| &s.doc);
-    let active: BTreeSet<&SourceId> = sources.filter(|s| names(s)).map(|s| &s.source).collect();
-    let holders: BTreeSet<&SourceId> = source.holders.iter().map(|h| &h.source).collect();
-    if active != holders {
-        return violated(format!("L6: {id} is retargeted by {active:?} and held by {holders:?}"));
+    // L6: who is active holds what it comes to, and nobody else does.
+    let holders = &source.holders;
+    let needed: BTreeSet<Holder> = closures
+        .iter()
+        .filter(|(other, _)| *other != id)
+        .filter_map(|(other, closure)| {
+            let via = closure.targets.get(id)?.clone();
+            Some(Holder { source: other.clone(), via })
+        })
+        .collect();
+    if needed != *holders {
+        return violated(format!("L6: {id} is retargeted by {needed:?} and held by {holders:?}"));
     }
     if source.state != DataState::Available && !(holders.is_empty() && source.status == Status::Stopped) {
         return violated(format!("L6: {id} is {:?}, {:?}, held by {holders:?}", source.state, source.status));

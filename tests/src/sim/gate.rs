@@ -93,11 +93,12 @@ impl Call {
         }
     }
 
-    /// Whether it swaps a manifest together with its source: an expiry, or the end or the beginning of a restore.
-    pub fn commits_both(&self) -> bool {
+    /// Whether it decides what somebody else may be deciding otherwise at this moment: an expiry, the end or the beginning
+    /// of a restore, who holds what.
+    pub fn decides(&self) -> bool {
         self.action == "TransactWriteItems"
-            && self.body.contains("\"manifest\"")
-            && self.body.contains("\"source\"")
+            && (self.body.contains("\"segment\"")
+                || self.body.contains("\"source\"") && self.body.contains("\"manifest\""))
     }
 
     /// The object it writes.
@@ -118,17 +119,27 @@ impl Call {
         }
     }
 
-    /// Whether the auditor must look: it moves a manifest or a source, deletes, or adds rows.
+    /// Whether the auditor must look: it moves a manifest, a source or a segment, deletes, or adds rows.
     pub fn matters(&self) -> bool {
         self.deletes()
             || (self.writes() && self.service == "dynamodb")
-                && (self.body.contains("\"manifest\"") || self.body.contains("\"source\"") || self.is_batch())
+                && (["\"manifest\"", "\"source\"", "\"segment\""].iter().any(|what| self.body.contains(what))
+                    || self.is_batch())
     }
 
     /// A name for traces.
     pub fn name(&self) -> String {
-        let what =
-            ["\"manifest\"", "\"source\"", "\"p#", "\"inputs\"", "\"request\"", "\"notice\"", "\"b#", "\"i#"];
+        let what = [
+            "\"manifest\"",
+            "\"source\"",
+            "\"segment\"",
+            "\"p#",
+            "\"inputs\"",
+            "\"request\"",
+            "\"notice\"",
+            "\"b#",
+            "\"i#",
+        ];
         let what = what.iter().filter(|w| self.writes() && self.body.contains(**w));
         let what: Vec<&str> = what.map(|w| w.trim_matches('"')).collect();
         format!("{}.{} {}", self.service, self.action, what.join(" "))

@@ -291,6 +291,10 @@ impl History {
         for campaign in CAMPAIGNS {
             self.world.begin(campaign).await;
         }
+        for segment in ["s", "t"] {
+            let body = json!({ "filter": { "hard_bounced": {} } });
+            self.world.put(&format!("/v1/segments/{segment}"), body).await.ok();
+        }
         for _ in 0..1 + self.dice.below(3) {
             let events = self.events();
             let sent = self.truth.send(&events);

@@ -11,6 +11,7 @@ use rekindle_domain::{
     part::Part,
     restore::{Item, Notice, Request},
     rows,
+    segment::Segment,
     source::Source,
     tally::{Tallier, Tally},
 };
@@ -42,6 +43,7 @@ pub struct Catalog {
     pub items: BTreeMap<String, Vec<Item>>,
     pub notices: Vec<Stored<Notice>>,
     pub timelines: BTreeMap<String, Vec<TimelineEntry>>,
+    pub segments: BTreeMap<String, Segment>,
 }
 
 /// The catalog, the ledger table and the archive.
@@ -134,6 +136,8 @@ impl Catalog {
             }
         } else if sk == "notice" {
             self.notices.push(stored(item));
+        } else if let Some(segment) = pk.strip_prefix("segment#") {
+            self.segments.insert(segment.to_owned(), doc(item));
         } else if sk == "source" {
             self.sources.insert(pk.parse().expect("a source"), stored(item));
         } else if sk == "manifest" {

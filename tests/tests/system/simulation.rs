@@ -55,5 +55,7 @@ broken! {
     l9_noticed_is_a_lapsed_part_that_nobody_drives_on: Fault::Rule(Break::NobodyRedrives);
     l5_noticed_is_a_restore_committed_half: Fault::Rule(Break::CommitsHalfRestores);
     l8_noticed_is_a_mail_that_nobody_claimed: Fault::Rule(Break::SendsUnclaimed);
+    l6_noticed_is_an_expiry_of_what_is_held: Fault::Rule(Break::ExpiresTheHeld);
+    l6_noticed_are_segments_that_nobody_checked: Fault::Rule(Break::EditsSegmentsUnchecked);
     l2_noticed_is_one_time_for_a_whole_invocation: Fault::OneNow;
 }

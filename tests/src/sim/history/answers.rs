@@ -61,6 +61,8 @@ impl History {
             Work::Start(_) | Work::Put | Work::Stop(_) | Work::Cancel if status == StatusCode::CONFLICT => {
                 Ok(())
             }
+            // A segment may not stand in itself.
+            Work::Put if body["code"] == "segment_cycle" => Ok(()),
             _ if is_busy => Ok(()),
             // What was damaged is refused aloud, and so is what took longer than a copy's grace.
             Work::Ask { .. } if !self.auditor.damaged.is_empty() => Ok(()),

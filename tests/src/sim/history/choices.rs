@@ -74,14 +74,14 @@ impl History {
                 0..4 => self.ingest(),
                 4..6 => self.ask(),
                 6..9 => self.stop(campaign),
-                _ => self.put(campaign),
+                _ => self.retarget(campaign),
             },
             (DataState::Available, Status::Stopped) if due.is_some_and(|at| at <= now) => match roll {
                 0..4 => self.sweep(),
                 4..6 => self.ask(),
                 6 => self.start(campaign),
                 7 => self.restore(campaign),
-                8 => self.put(if campaign == "a" { "b" } else { "a" }),
+                8 => self.retarget(if campaign == "a" { "b" } else { "a" }),
                 _ => self.ingest(),
             },
             (DataState::Available, Status::Stopped) => match roll {
@@ -89,7 +89,7 @@ impl History {
                 0..3 | 8 => self.ingest(),
                 3..5 => self.ask(),
                 5 => self.start(campaign),
-                6 => self.put(campaign),
+                6 => self.retarget(campaign),
                 _ => self.sweep(),
             },
             (DataState::Expired, _) => match roll {
@@ -204,12 +204,36 @@ impl History {
         );
     }
 
-    /// Makes a campaign retarget the other one, or nothing.
+    /// Makes a campaign retarget the other one, itself or through segments, or nothing.
     pub(super) fn put(&mut self, campaign: &'static str) {
         let other = if campaign == "a" { "campaign/b" } else { "campaign/a" };
-        let audience = self.dice.chance(60).then(|| json!({ "not": { "opened": { "source": other } } }));
+        let audience = match self.dice.below(8) {
+            0 | 1 => Value::Null,
+            2 | 3 => json!({ "not": { "opened": { "source": other } } }),
+            4 => json!({ "segment": "s" }),
+            5 => json!({ "not": { "segment": "t" } }),
+            _ => json!({ "any": [{ "segment": "s" }, { "segment": "t" }] }),
+        };
         let body = json!({ "audience": audience, "notify": ["ops@example.com"] });
         self.request(Work::Put, Method::PUT, &format!("/v1/campaigns/{campaign}"), &body);
+    }
+
+    /// Makes a segment name a campaign, the other segment, or nothing.
+    pub(super) fn edit(&mut self) {
+        let (segment, other) = if self.dice.chance(50) { ("s", "t") } else { ("t", "s") };
+        let filter = match self.dice.below(6) {
+            0 | 1 => json!({ "opened": { "source": "campaign/a" } }),
+            2 => json!({ "received": { "source": "campaign/b" } }),
+            3 => json!({ "not": { "segment": other } }),
+            _ => json!({ "hard_bounced": {} }),
+        };
+        let body = json!({ "filter": filter });
+        self.request(Work::Put, Method::PUT, &format!("/v1/segments/{segment}"), &body);
+    }
+
+    /// Somebody begins or ends to retarget something.
+    pub(super) fn retarget(&mut self, campaign: &'static str) {
+        if self.dice.chance(50) { self.put(campaign) } else { self.edit() }
     }
 
     pub(super) fn restore(&mut self, campaign: &str) {

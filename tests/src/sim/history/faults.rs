@@ -19,9 +19,13 @@ impl History {
         };
         let (process, call) = self.gate.look_at(index);
         self.last = process;
-        if self.leans && call.commits_both() && self.running.len() <= AT_ONCE && self.dice.chance(50) {
-            // The commit waits for its turn, and whoever asks gets half-way or does not.
-            self.ask();
+        if self.leans && call.decides() && self.running.len() <= AT_ONCE && self.dice.chance(50) {
+            // The commit waits for its turn, and whoever asks, or begins to need the data, gets half-way or does not.
+            match self.dice.below(4) {
+                0 => self.retarget("b"),
+                1 => self.edit(),
+                _ => self.ask(),
+            }
             return Ok(());
         }
         let mut verdict = Verdict::Passes;
