@@ -181,7 +181,7 @@ fn decompress(packed: &[Vec<u8>], most: usize) -> usize {
 }
 
 /// The blocks of a hot copy of what the crowd did, how many rows it has, and the same rows as text.
-fn hot_copy(crowd: &Crowd, users: u64) -> Outcome<(Vec<Vec<u8>>, u64, Vec<String>)> {
+pub fn hot_copy(crowd: &Crowd, users: u64) -> Outcome<(Vec<Vec<u8>>, u64, Vec<String>)> {
     let (mut batches, mut plain) = (Vec::new(), Vec::new());
     let mut from = 0;
     while from < users {
@@ -202,7 +202,7 @@ fn hot_copy(crowd: &Crowd, users: u64) -> Outcome<(Vec<Vec<u8>>, u64, Vec<String
 }
 
 /// What an audience does once it has the bytes: a stream of blocks, and an inbox that is empty.
-fn count(program: &Program, blocks: &[Vec<u8>]) -> u64 {
+pub fn count(program: &Program, blocks: &[Vec<u8>]) -> u64 {
     let mut merge = Merge::new(2);
     merge.finish(1);
     let mut blocks = blocks.iter();

@@ -8,12 +8,14 @@
 //! | [`units`] | write units of appending, and of an item an event |
 //! | [`restore`] | expiring and restoring a million users |
 //! | [`cpu`] | packing; decoding, merging and counting |
+//! | [`beside`] | the same question asked of DuckDB |
 //! | [`memory`] | a worker's peak, by [`allocator`] |
 //! | [`growth`] | everything from 10,000 to 10,000,000 users, with a [`chart`] |
 //! | [`data`], [`deployment`], [`meter`] | who did what; the system; what DynamoDB charges |
 //! | [`report`] | the table |
 
 mod allocator;
+mod beside;
 mod chart;
 mod cpu;
 mod data;
@@ -62,6 +64,8 @@ enum Section {
     Restore,
     /// Packing and counting.
     Cpu,
+    /// Counting beside DuckDB; needs Python with venv, and PyPI.
+    Beside,
     /// A worker's peak.
     Memory,
     /// From 10,000 to 10,000,000 users.
@@ -127,6 +131,7 @@ fn measure(section: Section, size: Size, chart: &mut Option<String>) -> Outcome<
         Section::Units => runtime()?.block_on(units::measure(size)),
         Section::Restore => runtime()?.block_on(restore::measure(size)),
         Section::Cpu => cpu::measure(size),
+        Section::Beside => beside::measure(size),
         Section::Memory => memory::measure(size),
         Section::Growth => {
             let (findings, drawn) = runtime()?.block_on(growth::measure(size))?;
