@@ -141,7 +141,7 @@ impl Rekindle {
         let unknown = self.prepare_sources(&sources).await?;
         if !unknown.is_empty() {
             collector.refuse_sources(&unknown, "unknown_source", |source| {
-                format!("{source} is not registered; PUT /v1/campaigns/{} first", source.id())
+                format!("{source} is not registered; PUT /v1/{}/{} first", source.kind().plural(), source.id())
             });
         }
         let Collected { ledgers, accepted, rejected } = collector.finish();
