@@ -1,8 +1,9 @@
-//! The api function: sources, audiences and restores.
+//! The api function: sources, tags, audiences and restores.
 
 mod audiences;
-mod campaigns;
 mod restores;
+mod sources;
+mod tags;
 
 use axum::Router;
 use rekindle_runtime::http::with_fallbacks;
@@ -15,5 +16,9 @@ pub fn router(app: Rekindle) -> Router {
 
 /// The routes without answers for what is not there, to be merged with others.
 pub fn routes(app: Rekindle) -> Router {
-    campaigns::routes().merge(audiences::routes()).merge(restores::routes()).with_state(app)
+    sources::routes()
+        .merge(tags::routes())
+        .merge(audiences::routes())
+        .merge(restores::routes())
+        .with_state(app)
 }

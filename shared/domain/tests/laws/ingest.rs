@@ -51,7 +51,15 @@ fn sent() -> impl Strategy<Value = Sent> {
     ];
     let variant = || select(vec![None, None, Some("A"), Some("b.2:x_y-z")]);
     let alias = select(vec![None, Some("cta"), Some("Größe / €"), Some("\"")]);
-    let what = (select(Kind::ALL.to_vec()), select(Channel::ALL.to_vec()), any::<bool>(), 0u8..3, variant(), variant(), alias);
+    let what = (
+        select(Kind::ALL.to_vec()),
+        select(Channel::ALL.to_vec()),
+        any::<bool>(),
+        0u8..3,
+        variant(),
+        variant(),
+        alias,
+    );
     let time = prop::option::of(NOW.0 - 1_000_000..NOW.0 + 86_400_000);
     // One id is a campaign's and a Canvas's.
     let source = select(vec!["campaign/c1", "campaign/c2", "campaign/spring-sale", "canvas/c1", "canvas/w"]);

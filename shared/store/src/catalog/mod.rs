@@ -15,11 +15,13 @@
 //! | [`parts`] | part; inputs of a rewrite | `copy#COPY` | `p#SLOT`; `inputs` |
 //! | [`requests`] | request; its items; idempotency | `restore#ID`; `idem#HASH` | `request`; `i#SOURCE`; `idem` |
 //! | [`notices`] | notice | `notice#ID` | `notice` |
+//! | [`tags`] | that a source carries a tag, which is no document | `tags` | `TAG#SOURCE` |
 
 pub mod notices;
 pub mod parts;
 pub mod requests;
 pub mod sources;
+pub mod tags;
 
 use crate::{
     dynamo::{Attributes, n, number, s, text, unbuildable},
@@ -27,7 +29,7 @@ use crate::{
 };
 use aws_sdk_dynamodb::{
     Client,
-    types::{AttributeValue, Put, TransactWriteItem},
+    types::{AttributeValue, Delete, Put, TransactWriteItem},
 };
 use rekindle_domain::time::Millis;
 use serde::{Serialize, de::DeserializeOwned};
@@ -141,10 +143,18 @@ pub struct Versioned<T> {
     pub version: u64,
 }
 
-/// Conditional writes that happen together or not at all; at most 100.
+/// An item that says all it says by being there: made or deleted whatever was there before. It always goes with the
+/// conditional write of the document that it follows from.
+pub(crate) struct Mark {
+    key: Key,
+    is_there: bool,
+}
+
+/// Writes that happen together or not at all; at most [`Transaction::MAX`].
 #[derive(Default)]
 pub struct Transaction {
     writes: Vec<Write>,
+    marks: Vec<Mark>,
 }
 
 impl Transaction {
@@ -153,8 +163,25 @@ impl Transaction {
         Self::default()
     }
 
+    /// The most writes a transaction may have.
+    pub const MAX: usize = 100;
+
+    /// How many writes it has.
+    pub fn len(&self) -> usize {
+        self.writes.len() + self.marks.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub(crate) fn push(&mut self, write: Write) {
         self.writes.push(write);
+    }
+
+    pub(crate) fn mark(&mut self, key: Key, is_there: bool) {
+        self.marks.push(Mark { key, is_there });
     }
 }
 
@@ -168,10 +195,10 @@ impl Catalog {
     /// # Errors
     /// [`StoreError::Conflict`] if any document is not as it was read: read again and decide again.
     pub async fn commit(&self, mut transaction: Transaction) -> Result<(), StoreError> {
-        if transaction.writes.is_empty() {
+        if transaction.is_empty() {
             return Ok(());
         }
-        if transaction.writes.len() == 1
+        if transaction.len() == 1
             && let Some(write) = transaction.writes.pop()
         {
             // Alone, a conditional put does it at half a transaction's price.
@@ -188,6 +215,17 @@ impl Catalog {
             }
             let put = put.build().map_err(unbuildable)?;
             request = request.transact_items(TransactWriteItem::builder().put(put).build());
+        }
+        for Mark { key, is_there } in transaction.marks {
+            let item = TransactWriteItem::builder();
+            let item = if is_there {
+                let put = Put::builder().table_name(&self.table).set_item(Some(key.attributes()));
+                item.put(put.build().map_err(unbuildable)?)
+            } else {
+                let delete = Delete::builder().table_name(&self.table).set_key(Some(key.attributes()));
+                item.delete(delete.build().map_err(unbuildable)?)
+            };
+            request = request.transact_items(item.build());
         }
         request.send().await.map_err(failed("TransactWriteItems"))?;
         Ok(())
