@@ -121,17 +121,16 @@ enum Reading {
 #[derive(Debug)]
 struct Fine {
     user: String,
-    campaign: String,
+    source: SourceId,
     facet: Facet,
     at: i64,
 }
 
 impl Fine {
     fn store(&self, ledgers: &mut BTreeMap<LedgerId, Stored>) {
-        let source = SourceId::new(SourceKind::Campaign, &self.campaign).expect("it was checked");
         let everywhere = Facet { variant: None, step: None, conversion: 0, ..self.facet.clone() };
-        for (ledger, facet) in [(LedgerId::Users, everywhere), (LedgerId::Source(source), self.facet.clone())]
-        {
+        let source = LedgerId::Source(self.source.clone());
+        for (ledger, facet) in [(LedgerId::Users, everywhere), (source, self.facet.clone())] {
             let user = ledgers.entry(ledger).or_default().entry(self.user.clone().into_bytes()).or_default();
             let times = user.entry(facet).or_insert((self.at, self.at));
             *times = (times.0.min(self.at), times.1.max(self.at));
@@ -178,12 +177,15 @@ impl Reading {
 
 /// `None`: something is wrong with it.
 fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
-    const KNOWN: [&str; 10] = [
+    const KNOWN: [&str; 13] = [
         "user_id",
         "campaign_id",
+        "canvas_id",
         "type",
         "channel",
         "variant_id",
+        "variation_id",
+        "step_id",
         "link_alias",
         "bounce",
         "machine",
@@ -196,10 +198,20 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
     let present = |field: &str| fields.get(field).filter(|v| !v.is_null());
     // The outer `None`: it is there and not a text.
     let text = |field: &str| present(field).map_or(Some(None), |v| v.as_str().map(Some));
-    let [user, campaign, kind] = ["user_id", "campaign_id", "type"].map(|f| text(f).flatten());
-    let (user, campaign, kind) = (user?, campaign?, kind?);
-    let [channel, variant, alias, bounce] = ["channel", "variant_id", "link_alias", "bounce"].map(text);
-    let (channel, variant, alias, bounce) = (channel?, variant?, alias?, bounce?);
+    let [user, kind] = ["user_id", "type"].map(|f| text(f).flatten());
+    let (user, kind) = (user?, kind?);
+    let [channel, alias, bounce] = ["channel", "link_alias", "bounce"].map(text);
+    let (channel, alias, bounce) = (channel?, alias?, bounce?);
+    let [variant, variation, step] = ["variant_id", "variation_id", "step_id"].map(text);
+    let (variant, variation, step) = (variant?, variation?, step?);
+    let source = match (text("campaign_id")?, text("canvas_id")?) {
+        (Some(id), None) if variation.is_none() && step.is_none() => {
+            SourceId::new(SourceKind::Campaign, id)?
+        }
+        (None, Some(id)) if variant.is_none() => SourceId::new(SourceKind::Canvas, id)?,
+        _ => return None,
+    };
+    let variant = variant.or(variation);
     let machine = present("machine").map_or(Some(None), |v| v.as_bool().map(Some))?;
     let conversion = match present("conversion") {
         None => None,
@@ -221,6 +233,7 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
         "opened" => (Kind::Opened, true),
         "clicked" => (Kind::Clicked, true),
         "converted" => (Kind::Converted, false),
+        "entered" if source.kind() == SourceKind::Canvas => (Kind::Entered, false),
         "control" => (Kind::Control, false),
         "complained" => (Kind::Complained, false),
         "bounced" => match bounce {
@@ -236,8 +249,9 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
         Some(name) => Some(Channel::ALL.into_iter().find(|c| c.as_str() == name)?),
     };
     let fits = printable(user, 512)
-        && is_id(campaign)
+        && is_id(source.id())
         && variant.is_none_or(is_id)
+        && step.is_none_or(is_id)
         && alias.is_none_or(|alias| printable(alias, 256) && kind == Kind::Clicked)
         && (machine.is_none() || kind == Kind::Opened)
         && (conversion.is_none() || kind == Kind::Converted)
@@ -245,14 +259,14 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
         && (YEAR_2000..=NOW.0 + DAY).contains(&at);
     fits.then(|| Fine {
         user: user.to_owned(),
-        campaign: campaign.to_owned(),
+        source,
         facet: Facet {
             kind,
             channel,
             machine: machine.unwrap_or(false),
             conversion: conversion.unwrap_or(0),
             variant: variant.map(Into::into),
-            step: None,
+            step: step.map(Into::into),
             alias: alias.map(Into::into),
         },
         at,

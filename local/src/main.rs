@@ -10,6 +10,7 @@ use rekindle_local::{
     stack::{Stack, local_settings},
 };
 use rekindle_runtime::ports::RandomIds;
+use rekindle_service::Settings;
 use std::{error::Error, path::PathBuf, process::ExitCode, sync::Arc};
 use tracing_subscriber::EnvFilter;
 
@@ -31,6 +32,9 @@ struct Arguments {
     /// How long data stays available after a campaign stopped (ISO 8601).
     #[arg(long, default_value = "P3M", value_parser = Period::parse, value_name = "PERIOD")]
     retention: Period,
+    /// After how long without interactions an active source is stopped (ISO 8601); never, unless given.
+    #[arg(long, value_parser = Period::parse, value_name = "PERIOD")]
+    auto_stop_after: Option<Period>,
 }
 
 #[derive(Subcommand)]
@@ -80,7 +84,8 @@ async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     } else {
         EmbeddedAws::open(&arguments.data, now)?
     };
-    let settings = local_settings(arguments.retention);
+    let settings =
+        Settings { auto_stop_after: arguments.auto_stop_after, ..local_settings(arguments.retention) };
     let stack = Stack::create(&aws, clock.clone(), Arc::new(RandomIds), settings).await?;
     let local = Local::new(stack, aws, clock.clone());
     let kept =

@@ -1,9 +1,10 @@
-//! The api function: sources, segments, audiences and restores.
+//! The api function: sources, tags, segments, audiences and restores.
 
 mod audiences;
-mod campaigns;
 mod restores;
 mod segments;
+mod sources;
+mod tags;
 
 use axum::Router;
 use rekindle_runtime::http::with_fallbacks;
@@ -16,9 +17,10 @@ pub fn router(app: Rekindle) -> Router {
 
 /// The routes without answers for what is not there, to be merged with others.
 pub fn routes(app: Rekindle) -> Router {
-    campaigns::routes()
+    sources::routes()
+        .merge(tags::routes())
+        .merge(segments::routes())
         .merge(audiences::routes())
         .merge(restores::routes())
-        .merge(segments::routes())
         .with_state(app)
 }

@@ -21,6 +21,14 @@ impl SourceKind {
             Self::Canvas => "canvas",
         }
     }
+
+    /// What many of them are called in paths: `campaigns` or `canvases`.
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Campaign => "campaigns",
+            Self::Canvas => "canvases",
+        }
+    }
 }
 
 /// A campaign or a Canvas, written `campaign/ID` or `canvas/ID`.
@@ -69,7 +77,7 @@ impl FromStr for SourceId {
             "campaign" => SourceKind::Campaign,
             "canvas" => SourceKind::Canvas,
             _ => {
-                return Err(format!("`{}` is not a source; write campaign/ID", clip(text)));
+                return Err(format!("`{}` is not a source; write campaign/ID or canvas/ID", clip(text)));
             }
         };
         Self::new(kind, id).ok_or_else(|| {

@@ -117,14 +117,20 @@ fn too_many() -> BatchError {
 struct Wire<'a> {
     #[serde(borrow)]
     user_id: Text<'a>,
-    #[serde(borrow)]
-    campaign_id: Text<'a>,
+    #[serde(borrow, default)]
+    campaign_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    canvas_id: Option<Text<'a>>,
     #[serde(borrow, rename = "type")]
     kind: Text<'a>,
     #[serde(borrow, default)]
     channel: Option<Text<'a>>,
     #[serde(borrow, default)]
     variant_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    variation_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    step_id: Option<Text<'a>>,
     #[serde(borrow, default)]
     link_alias: Option<Text<'a>>,
     #[serde(borrow, default)]
@@ -143,17 +149,24 @@ fn refuse<T>(code: &'static str, detail: impl Into<String>) -> Result<T, Refusal
     Err((code.into(), detail.into()))
 }
 
-const TYPES: &str = "received, opened, clicked, converted, control, bounced, complained";
+const TYPES: &str = "received, opened, clicked, converted, entered, control, bounced, complained";
+
+fn check_id(field: &str, code: &'static str, id: &str) -> Result<(), Refusal> {
+    if is_valid_id(id) {
+        return Ok(());
+    }
+    let detail = format!("{field} `{}` must be 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : -", clip(id));
+    refuse(code, detail)
+}
 
 impl Wire<'_> {
     /// The facet's canonical encoding goes to `facet`; returns the time.
     fn check(&self, now: Millis, facet: &mut Vec<u8>) -> Result<Millis, Refusal> {
         check_user_id(&self.user_id.0).map_err(|d| ("invalid_user_id".into(), format!("user_id {d}")))?;
-        let id_rule = |field: &str, id: &str| {
-            format!("{field} `{}` must be 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : -", clip(id))
-        };
-        if !is_valid_id(&self.campaign_id.0) {
-            return refuse("invalid_campaign_id", id_rule("campaign_id", &self.campaign_id.0));
+        let (source, id) = self.source()?;
+        match source {
+            SourceKind::Campaign => check_id("campaign_id", "invalid_campaign_id", id)?,
+            SourceKind::Canvas => check_id("canvas_id", "invalid_canvas_id", id)?,
         }
         let kind = self.kind()?;
         let channel = match &self.channel {
@@ -170,14 +183,21 @@ impl Wire<'_> {
             }
             None => None,
         };
-        if let Some(id) = self.variant_id.as_ref().filter(|id| !is_valid_id(&id.0)) {
-            return refuse("invalid_variant_id", id_rule("variant_id", &id.0));
+        for (field, code, id) in [
+            ("variant_id", "invalid_variant_id", &self.variant_id),
+            ("variation_id", "invalid_variation_id", &self.variation_id),
+            ("step_id", "invalid_step_id", &self.step_id),
+        ] {
+            if let Some(id) = id {
+                check_id(field, code, &id.0)?;
+            }
         }
         if self.link_alias.as_ref().is_some_and(|a| !is_valid_alias(&a.0)) {
             let detail = format!("link_alias must be 1 to {MAX_ALIAS} bytes without control characters");
             return refuse("invalid_link_alias", detail);
         }
         self.check_fields_fit(kind)?;
+        self.check_source_fits(source, kind)?;
         let at = self.time.unwrap_or(now);
         if at < EARLIEST || at > now.plus(MAX_AHEAD_MILLIS) {
             let latest = now.plus(MAX_AHEAD_MILLIS);
@@ -189,9 +209,23 @@ impl Wire<'_> {
         facet.clear();
         // Encoded at once: most interactions have a facet that others had before, so that none need be made for them.
         let head = (kind, channel, self.machine.unwrap_or(false), self.conversion.unwrap_or(0));
-        let texts = [self.variant_id.as_ref(), None, self.link_alias.as_ref()];
+        let variant = self.variant_id.as_ref().or(self.variation_id.as_ref());
+        let texts = [variant, self.step_id.as_ref(), self.link_alias.as_ref()];
         encode_facet(head, texts.map(|text| text.map(|t| t.0.as_ref())), facet);
         Ok(at)
+    }
+
+    /// What it is about: a campaign or a Canvas, by id.
+    fn source(&self) -> Result<(SourceKind, &str), Refusal> {
+        match (&self.campaign_id, &self.canvas_id) {
+            (Some(id), None) => Ok((SourceKind::Campaign, id.0.as_ref())),
+            (None, Some(id)) => Ok((SourceKind::Canvas, id.0.as_ref())),
+            (None, None) => refuse("missing_field", "campaign_id or canvas_id is missing; send one of them"),
+            (Some(_), Some(_)) => refuse(
+                "two_sources",
+                "campaign_id and canvas_id exclude each other; send one interaction for the campaign and another for the Canvas",
+            ),
+        }
     }
 
     fn kind(&self) -> Result<Kind, Refusal> {
@@ -200,6 +234,7 @@ impl Wire<'_> {
             "opened" => Kind::Opened,
             "clicked" => Kind::Clicked,
             "converted" => Kind::Converted,
+            "entered" => Kind::Entered,
             "control" => Kind::Control,
             "complained" => Kind::Complained,
             "bounced" => match self.bounce.as_ref().map(|b| b.0.as_ref()) {
@@ -235,6 +270,29 @@ impl Wire<'_> {
                 format!("{field} goes with type {only} only, not with {}", self.kind.0),
             ),
             None => Ok(()),
+        }
+    }
+
+    /// Campaigns have variants; Canvases have variations and steps, and are entered.
+    fn check_source_fits(&self, source: SourceKind, kind: Kind) -> Result<(), Refusal> {
+        match source {
+            SourceKind::Campaign if kind == Kind::Entered => refuse(
+                "invalid_type",
+                "type `entered` goes with canvas_id only; who gets a campaign's message has received it",
+            ),
+            SourceKind::Campaign if self.variation_id.is_some() => refuse(
+                "field_not_allowed",
+                "variation_id goes with canvas_id only, not with campaign_id; a campaign's is called variant_id",
+            ),
+            SourceKind::Campaign if self.step_id.is_some() => refuse(
+                "field_not_allowed",
+                "step_id goes with canvas_id only, not with campaign_id; campaigns have no steps",
+            ),
+            SourceKind::Canvas if self.variant_id.is_some() => refuse(
+                "field_not_allowed",
+                "variant_id goes with campaign_id only, not with canvas_id; a Canvas's is called variation_id",
+            ),
+            _ => Ok(()),
         }
     }
 }
@@ -284,12 +342,15 @@ fn diagnose(text: &[u8]) -> Refusal {
     let Value::Object(fields) = &value else {
         return ("invalid_item".into(), "an interaction is a JSON object".to_owned());
     };
-    const FIELDS: [(&str, &str); 10] = [
+    const FIELDS: [(&str, &str); 13] = [
         ("user_id", "a string"),
-        ("campaign_id", "a string"),
         ("type", "a string"),
+        ("campaign_id", "a string"),
+        ("canvas_id", "a string"),
         ("channel", "a string"),
         ("variant_id", "a string"),
+        ("variation_id", "a string"),
+        ("step_id", "a string"),
         ("link_alias", "a string"),
         ("bounce", "a string"),
         ("machine", "true or false"),
@@ -303,7 +364,7 @@ fn diagnose(text: &[u8]) -> Refusal {
             format!("unknown field `{}`; the fields are {known}", clip(unknown)),
         );
     }
-    if let Some((missing, _)) = FIELDS[..3].iter().find(|(f, _)| !fields.contains_key(*f)) {
+    if let Some((missing, _)) = FIELDS[..2].iter().find(|(f, _)| !fields.contains_key(*f)) {
         return ("missing_field".into(), format!("{missing} is missing"));
     }
     for (field, what) in FIELDS {
@@ -312,7 +373,7 @@ fn diagnose(text: &[u8]) -> Refusal {
             ("machine", Some(v)) => v.is_boolean() || v.is_null(),
             ("conversion", Some(v)) => v.is_null() || v.as_u64().is_some_and(|n| n < 256),
             ("time", Some(v)) => v.is_null() || serde_json::from_value::<Millis>(v.clone()).is_ok(),
-            ("user_id" | "campaign_id" | "type", Some(v)) => v.is_string(),
+            ("user_id" | "type", Some(v)) => v.is_string(),
             (_, Some(v)) => v.is_string() || v.is_null(),
         };
         if !fits {
@@ -402,12 +463,14 @@ pub struct Collector {
     now: Millis,
     ids: Vec<u8>,
     users: Pile,
-    sources: HashMap<Box<str>, usize>,
+    /// Campaigns and Canvases by id, each with its place in `piles`.
+    sources: [HashMap<Box<str>, usize>; 2],
     piles: Vec<(SourceId, Pile)>,
     rejected: Vec<Rejection>,
     items: usize,
     facet: Vec<u8>,
-    last: Option<(Box<str>, usize)>,
+    /// The pile of the last interaction, which most often is the next one's, too.
+    last: Option<usize>,
 }
 
 /// The rows of one request, ready to be appended: `users` first, then the sources.
@@ -427,7 +490,7 @@ impl Collector {
             now,
             ids: Vec::new(),
             users: Pile::default(),
-            sources: HashMap::new(),
+            sources: Default::default(),
             piles: Vec::new(),
             rejected: Vec::new(),
             items: 0,
@@ -524,8 +587,12 @@ impl Collector {
         facet: &[u8],
         at: Millis,
     ) -> Result<Result<(), Refusal>, BatchError> {
-        let Some(pile) = self.pile(&wire.campaign_id.0)? else {
-            return Ok(refuse("invalid_campaign_id", "campaign_id is out of shape"));
+        let (kind, id) = match wire.source() {
+            Ok(source) => source,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let Some(pile) = self.pile(kind, id)? else {
+            return Ok(refuse("invalid_item", "the interaction is out of shape"));
         };
         let pile = &mut self.piles[pile].1;
         let Some(number) = pile.number(facet) else {
@@ -553,38 +620,40 @@ impl Collector {
         Ok(Ok(()))
     }
 
-    fn pile(&mut self, campaign: &str) -> Result<Option<usize>, BatchError> {
-        if let Some((id, pile)) = &self.last
-            && **id == *campaign
+    fn pile(&mut self, kind: SourceKind, id: &str) -> Result<Option<usize>, BatchError> {
+        if let Some(pile) = self.last
+            && self.piles[pile].0.kind() == kind
+            && self.piles[pile].0.id() == id
         {
-            return Ok(Some(*pile));
+            return Ok(Some(pile));
         }
-        let pile = match self.sources.get(campaign) {
+        let known = &mut self.sources[usize::from(kind == SourceKind::Canvas)];
+        let pile = match known.get(id) {
             Some(pile) => *pile,
             None => {
-                let Some(source) = SourceId::new(SourceKind::Campaign, campaign) else {
+                let Some(source) = SourceId::new(kind, id) else {
                     return Ok(None);
                 };
                 if self.piles.len() == MAX_SOURCES {
                     return Err(BatchError::TooMany(format!(
-                        "a request names at most {MAX_SOURCES} campaigns; send several requests"
+                        "a request names at most {MAX_SOURCES} campaigns and Canvases; send several requests"
                     )));
                 }
                 self.piles.push((source, Pile::default()));
-                self.sources.insert(campaign.into(), self.piles.len() - 1);
+                known.insert(id.into(), self.piles.len() - 1);
                 self.piles.len() - 1
             }
         };
-        self.last = Some((campaign.into(), pile));
+        self.last = Some(pile);
         Ok(Some(pile))
     }
 
-    /// The campaigns that interactions were taken for.
+    /// The campaigns and Canvases that interactions were taken for.
     pub fn sources(&self) -> impl Iterator<Item = &SourceId> {
         self.piles.iter().filter(|(_, p)| !p.entries.is_empty()).map(|(s, _)| s)
     }
 
-    /// Takes back what was taken for some campaigns, for the reason given.
+    /// Takes back what was taken for some of them, for the reason given.
     pub fn refuse_sources(
         &mut self,
         sources: &BTreeSet<SourceId>,
@@ -633,7 +702,7 @@ impl Collector {
             index: *index as usize,
             code: "too_many_facets".into(),
             detail: format!(
-                "one user has more than {MAX_FACETS_PER_USER} different interactions (type, channel, variant, alias) \
+                "one user has more than {MAX_FACETS_PER_USER} different interactions (type, channel, variant, step, alias) \
                  in this request; use fewer link aliases"
             ),
         });

@@ -25,6 +25,9 @@ pub struct Request {
     pub completed_at: Option<Millis>,
     /// Who asked, where that is known.
     pub requested_by: Option<String>,
+    /// The tag it was made by, if not by naming its sources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
     /// Who gets a mail at the end, one each.
     pub notify: Vec<String>,
     /// How many items it has.
@@ -85,7 +88,7 @@ pub enum ItemState {
     Restoring,
     /// Done.
     Restored,
-    /// It was not expired; its clock starts anew.
+    /// It was not expired. Its clock starts anew, unless it was asked for by a tag.
     AlreadyAvailable,
     /// There never were interactions.
     NothingToRestore,
@@ -169,6 +172,15 @@ pub enum Subject {
         source: SourceId,
         /// What went wrong.
         reason: String,
+    },
+    /// A source was stopped because nothing happened to it any more.
+    Stopped {
+        /// Which.
+        source: SourceId,
+        /// Since when nothing had happened, as far as is known.
+        idle_since: Millis,
+        /// When its data expires, unless it is used.
+        expires_at: Option<Millis>,
     },
 }
 

@@ -15,6 +15,8 @@ pub const MAX_HOLDERS: usize = 500;
 pub const MAX_WAITING: usize = 500;
 /// How often the sweeper drives a restore on before it fails: in production more than a day's worth.
 pub const MAX_REDRIVES: u32 = 100;
+/// The most tags a source carries: a change of all of them fits a transaction beside the source.
+pub const MAX_TAGS: usize = 20;
 /// How long late rows of an expired ledger stay in its inbox before they are archived.
 pub const LATE_SWEEP_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
@@ -41,7 +43,7 @@ impl Status {
     }
 }
 
-/// A variant of a campaign.
+/// A variant of a campaign; a variation or a step of a Canvas.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
@@ -60,6 +62,26 @@ pub struct Holder {
     /// Through which segments, if not directly.
     #[serde(default)]
     pub via: Vec<String>,
+}
+
+/// Somebody's wish that data be kept, whatever its age.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Pin {
+    /// Whose: a person's or a function's name.
+    pub by: String,
+    /// When it was made.
+    pub at: Millis,
+    /// When it ends; `None`: when somebody takes it away.
+    pub until: Option<Millis>,
+    /// What for, for people.
+    pub reason: String,
+}
+
+impl Pin {
+    /// Whether it keeps the data at `now`.
+    pub fn is_in_force(&self, now: Millis) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 /// How a restore ended for one source.
@@ -97,9 +119,15 @@ pub struct Source {
     pub version: u64,
     /// What people call it.
     pub name: String,
-    /// Its variants.
+    /// Its variants; a Canvas's variations.
     #[serde(default)]
     pub variants: Vec<Variant>,
+    /// A Canvas's steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Variant>,
+    /// What it is found by. Each is an id, too.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
     /// Whom it is sent to.
     #[serde(default)]
     pub audience: Option<Filter>,
@@ -135,6 +163,15 @@ pub struct Source {
     /// Active sources that retarget it.
     #[serde(default)]
     pub holders: BTreeSet<Holder>,
+    /// The last wish that its data be kept; it may have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
+    /// While active: when interactions were last seen to arrive, coarsely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen_at: Option<Millis>,
+    /// While active: when it has been without interactions for so long that the sweeper stops it. `None`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_at: Option<Millis>,
     /// Requests that wait for the restore that runs.
     #[serde(default)]
     pub waiting: BTreeSet<RequestId>,
@@ -160,6 +197,8 @@ pub enum Decision {
     NotStopped,
     /// Active sources retarget it.
     Held(Vec<Holder>),
+    /// Somebody wants it kept.
+    Pinned(Pin),
     /// The time has not come.
     Until(Millis),
     /// It is to expire.
@@ -174,6 +213,8 @@ impl Source {
             source,
             version: 0,
             variants: Vec::new(),
+            steps: Vec::new(),
+            tags: BTreeSet::new(),
             audience: None,
             notify: Vec::new(),
             status: Status::Draft,
@@ -187,6 +228,9 @@ impl Source {
             has_data: false,
             late_since: None,
             holders: BTreeSet::new(),
+            pin: None,
+            last_seen_at: None,
+            idle_at: None,
             waiting: BTreeSet::new(),
             settling: Vec::new(),
             redrives: 0,
@@ -207,6 +251,16 @@ impl Source {
         self.stopped_at.max(self.restored_at).and_then(|from| retention.after(from))
     }
 
+    /// The pin that keeps the data at `now`.
+    pub fn pin_in_force(&self, now: Millis) -> Option<&Pin> {
+        self.pin.as_ref().filter(|pin| pin.is_in_force(now))
+    }
+
+    /// Since when there have been no interactions, as far as is known. `None` unless active.
+    pub fn idle_since(&self) -> Option<Millis> {
+        if self.status == Status::Active { self.started_at.max(self.last_seen_at) } else { None }
+    }
+
     /// Whether the data is kept, and why.
     pub fn decide(&self, retention: &Period, now: Millis) -> Decision {
         if self.state != DataState::Available {
@@ -218,24 +272,34 @@ impl Source {
         match self.due_at(retention) {
             None => Decision::NotStopped,
             Some(_) if !self.holders.is_empty() => Decision::Held(self.holders.iter().cloned().collect()),
-            Some(due) if now < due => Decision::Until(due),
-            Some(_) => Decision::Due,
+            Some(due) => match self.pin_in_force(now) {
+                Some(pin) => Decision::Pinned(pin.clone()),
+                None if now < due => Decision::Until(due),
+                None => Decision::Due,
+            },
         }
     }
 
-    /// When the data will expire, for people. `None` while active, held, expired or without data; never slides.
+    /// When the data will expire, for people. `None` while active, held, pinned without end, expired or without data;
+    /// never slides.
     pub fn expires_at(&self, retention: &Period) -> Option<Millis> {
         let kept = !self.has_data || self.state != DataState::Available || !self.holders.is_empty();
-        if kept { None } else { self.due_at(retention) }
+        let due = if kept { None } else { self.due_at(retention) }?;
+        match &self.pin {
+            None => Some(due),
+            // One that has ended ended before now, and changes nothing about what was due then.
+            Some(pin) => pin.until.map(|until| due.max(until)),
+        }
     }
 
-    /// When the sweeper must look at this source: to tell requests, to expire, to archive late rows, to drive a
-    /// restore on. `None`: nothing will ever be due unless the source changes.
+    /// When the sweeper must look at this source: to tell requests, to stop it, to expire, to archive late rows, to drive
+    /// a restore on. `None`: nothing will ever be due unless the source changes.
     pub fn wake_at(&self, retention: &Period) -> Option<Millis> {
         if !self.settling.is_empty() {
             return Some(self.updated_at);
         }
         let due = match self.state {
+            DataState::Available if self.status == Status::Active => self.idle_at?,
             DataState::Available => self.expires_at(retention)?,
             DataState::Expired => match self.late_since {
                 Some(since) => since.plus(LATE_SWEEP_MILLIS),

@@ -95,14 +95,19 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
 /// # Errors
 /// 400 if it says something.
 pub async fn empty_body(body: Body) -> Result<(), Problem> {
-    #[derive(serde::Deserialize)]
+    #[derive(Default, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Nothing {}
+    optional_json_body::<Nothing>(body).await.map(drop)
+}
+
+/// Reads a JSON body that may be left out.
+///
+/// # Errors
+/// 400 with the path, 413.
+pub async fn optional_json_body<T: DeserializeOwned + Default>(body: Body) -> Result<T, Problem> {
     let bytes = read_body(body, MAX_BODY).await?;
-    if bytes.trim_ascii().is_empty() {
-        return Ok(());
-    }
-    parse_json::<Nothing>(&bytes).map(drop)
+    if bytes.trim_ascii().is_empty() { Ok(T::default()) } else { parse_json(&bytes) }
 }
 
 /// The parameters of a query; each must be known and stand once.

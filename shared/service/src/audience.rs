@@ -255,7 +255,7 @@ impl Rekindle {
         let mut sources: BTreeSet<SourceId> = filters.iter().flat_map(|f| f.sources()).collect();
         let mut tags = BTreeMap::new();
         for tag in filters.iter().flat_map(|f| f.tags()).collect::<BTreeSet<_>>() {
-            let tagged: BTreeSet<SourceId> = self.tagged(&tag).await?;
+            let tagged: BTreeSet<SourceId> = self.store.catalog.tagged(&tag).await?.into_iter().collect();
             sources.extend(tagged.iter().cloned());
             tags.insert(tag, tagged);
         }
@@ -384,10 +384,6 @@ impl Rekindle {
 
     fn go_on(&self, from: &Cursor, hash: u64, id: &[u8]) -> String {
         encode_cursor(&Cursor { hash, id: String::from_utf8_lossy(id).into_owned(), ..from.clone() })
-    }
-
-    async fn tagged(&self, _tag: &str) -> Result<BTreeSet<SourceId>, StoreError> {
-        Ok(BTreeSet::new())
     }
 
     /// Those of these sources that nobody registered.

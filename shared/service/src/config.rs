@@ -29,7 +29,8 @@ pub struct Config {
 
 impl Config {
     /// Reads `CATALOG_TABLE`, `LEDGER_TABLE`, `ARCHIVE_BUCKET`, `RESTORES_QUEUE_URL`, `NOTICES_QUEUE_URL`,
-    /// `MAIL_SENDER`, and if given `RETENTION` (`P3M`) and `UNKNOWN_SOURCES` (`register` or `reject`).
+    /// `MAIL_SENDER`, and if given `RETENTION` (`P3M`), `UNKNOWN_SOURCES` (`register` or `reject`) and `AUTO_STOP_AFTER`
+    /// (a period; empty or left out: sources are not stopped).
     ///
     /// # Errors
     /// Every variable that is missing or out of shape, by name.
@@ -64,10 +65,17 @@ impl Config {
                 UnknownSources::Register
             }
         };
+        let auto_stop_after = lookup("AUTO_STOP_AFTER").filter(|v| !v.is_empty()).and_then(|text| {
+            Period::parse(&text).map_err(|why| wrong.push(format!("AUTO_STOP_AFTER: {why}"))).ok()
+        });
         match retention {
             Some(retention) if wrong.is_empty() => Ok(Self {
                 names,
-                settings: Settings { unknown_sources, ..Settings::with_retention(retention) },
+                settings: Settings {
+                    unknown_sources,
+                    auto_stop_after,
+                    ..Settings::with_retention(retention)
+                },
             }),
             _ => Err(ConfigError(wrong)),
         }
@@ -77,6 +85,23 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sources_are_stopped_only_where_a_period_says_so() {
+        let read = |period: Option<&str>| {
+            let lookup = |name: &str| match name {
+                "AUTO_STOP_AFTER" => period.map(str::to_owned),
+                "RETENTION" | "UNKNOWN_SOURCES" => None,
+                required => Some(required.to_lowercase()),
+            };
+            Config::from_lookup(lookup).map(|c| c.settings.auto_stop_after.map(|p| p.to_string()))
+        };
+        assert_eq!(read(None), Ok(None));
+        assert_eq!(read(Some("")), Ok(None));
+        assert_eq!(read(Some("P90D")), Ok(Some("P90D".to_owned())));
+        let error = read(Some("soon")).unwrap_err().to_string();
+        assert!(error.contains("AUTO_STOP_AFTER: `soon`"), "{error}");
+    }
 
     #[test]
     fn every_missing_variable_is_named() {

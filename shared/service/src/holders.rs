@@ -14,10 +14,7 @@ use rekindle_domain::{
     segment::{Closure, Filters, MAX_CLOSURE, MAX_USERS, Segment, Tangle, User, untangle},
     source::{Decision, Holder, MAX_HOLDERS, Source, Status},
 };
-use rekindle_store::{
-    StoreError,
-    catalog::{MAX_ACTIONS, Transaction},
-};
+use rekindle_store::{StoreError, catalog::Transaction};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// More segments than this are not followed: no filter that was saved comes to so many.
@@ -303,7 +300,7 @@ impl Rekindle {
             return Ok(Err(expired_data(&expired)));
         }
         // The caller adds the source or the segment itself, and an entry in the timeline.
-        if transaction.len() + 2 > MAX_ACTIONS {
+        if transaction.len() + 2 > Transaction::MAX {
             let detail = format!(
                 "this would change what {} sources hold and {} segments at once, more than one transaction takes; use fewer segments, or stop some of the sources that use this one",
                 moves.targets.len(),

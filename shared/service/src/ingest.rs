@@ -28,7 +28,7 @@ pub const MAX_DECODED: usize = 32 << 20;
 /// How many rejections an answer lists.
 const LISTED_REJECTIONS: usize = 1_000;
 /// How long what is known of a source is believed. Far less than the day after which late rows are looked for anyway.
-const KNOWN_FOR_MILLIS: i64 = 60_000;
+pub(crate) const KNOWN_FOR_MILLIS: i64 = 60_000;
 /// How many sources are remembered.
 const KNOWN_SOURCES: usize = 10_000;
 /// How many sources are written at once.
@@ -141,7 +141,11 @@ impl Rekindle {
         let unknown = self.prepare_sources(&sources).await?;
         if !unknown.is_empty() {
             collector.refuse_sources(&unknown, "unknown_source", |source| {
-                format!("{source} is not registered; PUT /v1/campaigns/{} first", source.id())
+                format!(
+                    "{source} is not registered; PUT /v1/{}/{} first",
+                    source.kind().plural(),
+                    source.id()
+                )
             });
         }
         let Collected { ledgers, accepted, rejected } = collector.finish();
@@ -203,7 +207,10 @@ impl Rekindle {
             Some(source) => {
                 let is_late = source.state != DataState::Available && source.late_since.is_none();
                 let late_since = if is_late { Some(now) } else { source.late_since };
-                (is_late || !source.has_data).then_some(Source { has_data: true, late_since, ..source })
+                let is_noted = self.is_to_be_noted(&source, now);
+                let last_seen_at = if is_noted { Some(now) } else { source.last_seen_at };
+                let seen = Source { has_data: true, late_since, last_seen_at, ..source.clone() };
+                (is_late || is_noted || !source.has_data).then_some(seen)
             }
         };
         if let Some(source) = changed {

@@ -3,8 +3,8 @@
 //! | module | called by |
 //! |---|---|
 //! | [`ingest`] | ingest |
-//! | [`sources`], [`segments`], [`audience`], [`requests`] | api |
-//! | [`sweep`], with [`expire`] and [`housekeep`] | sweeper |
+//! | [`sources`], with [`inputs`], [`tags`] and [`pins`], [`segments`], [`audience`], [`requests`] | api |
+//! | [`sweep`], with [`expire`], [`idle`] and [`housekeep`] | sweeper |
 //! | [`restores`], with [`parts`] | restorer |
 //! | [`notices`] | notifier |
 
@@ -42,9 +42,12 @@ pub mod config;
 pub mod expire;
 mod holders;
 pub mod housekeep;
+pub mod idle;
 pub mod ingest;
+pub mod inputs;
 pub mod notices;
 pub mod parts;
+pub mod pins;
 pub mod problem;
 pub mod read;
 pub mod requests;
@@ -52,6 +55,7 @@ pub mod restores;
 pub mod segments;
 pub mod sources;
 pub mod sweep;
+pub mod tags;
 
 use rekindle_domain::{
     Ulid,
@@ -117,6 +121,8 @@ pub struct Settings {
     pub retention: Period,
     /// What to do with sources nobody registered.
     pub unknown_sources: UnknownSources,
+    /// After how long without interactions an active source is stopped, if ever.
+    pub auto_stop_after: Option<Period>,
     /// How long a worker has for a part, in milliseconds.
     pub lease_millis: i64,
     /// After how many milliseconds an audience answers what it has so far.
@@ -131,6 +137,7 @@ impl Settings {
         Self {
             retention,
             unknown_sources: UnknownSources::Register,
+            auto_stop_after: None,
             lease_millis: LEASE_MILLIS,
             audience_millis: 20_000,
             sizes: Sizes::default(),
@@ -180,6 +187,7 @@ impl Rekindle {
     }
 
     fn put_source(&self, transaction: &mut Transaction, source: &Source) -> Result<(), StoreError> {
-        transaction.put_source(source, &self.settings.retention)
+        let source = Source { idle_at: self.idle_at(source), ..source.clone() };
+        transaction.put_source(&source, &self.settings.retention)
     }
 }

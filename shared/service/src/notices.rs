@@ -114,6 +114,21 @@ impl Rekindle {
                         .to_owned(),
                 ],
             ),
+            Subject::Stopped { source, idle_since, expires_at } => {
+                let until = expires_at.map_or_else(
+                    || "It has no interaction data that could expire.".to_owned(),
+                    |at| format!("Its interaction data expires {at} unless it is used."),
+                );
+                let start = format!("POST /v1/{}/{}/start", source.kind().plural(), source.id());
+                (
+                    format!("{source} was stopped: nothing happens to it any more"),
+                    vec![
+                        format!("No interactions of {source} have arrived since {idle_since}, so it was stopped."),
+                        until,
+                        format!("If it still sends, start it again: {start}"),
+                    ],
+                )
+            }
         };
         let text = lines.join("\n") + "\n";
         let paragraphs = lines.iter().fold(String::new(), |mut html, line| {

@@ -4,6 +4,7 @@ use crate::{
     Problem, Rekindle,
     sources::{Listing, decode_cursor, encode_cursor},
     sweep::Budget,
+    tags::check_tag,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use rekindle_domain::{
@@ -35,8 +36,12 @@ const CANCEL_MILLIS: i64 = 10_000;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RestoreInput {
-    /// Which sources.
-    pub sources: Vec<String>,
+    /// Which sources, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Vec<String>>,
+    /// Or what carries this tag now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
     /// Who gets a mail at the end.
     #[serde(default)]
     pub notify: Vec<String>,
@@ -52,6 +57,7 @@ pub struct RequestView {
     pub completed_at: Option<Millis>,
     pub eta_seconds: Option<u64>,
     pub requested_by: Option<String>,
+    pub tag: Option<String>,
     pub notify: Vec<String>,
     /// Left out of lists: `GET /v1/restores/{id}` shows them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,6 +85,7 @@ fn summary(request: Request) -> RequestView {
         completed_at: request.completed_at,
         eta_seconds: None,
         requested_by: request.requested_by,
+        tag: request.tag,
         notify: request.notify,
         items: None,
     }
@@ -123,9 +130,8 @@ impl Rekindle {
         idempotency_key: Option<&str>,
         by: Option<String>,
     ) -> Result<RequestView, Problem> {
-        let sources = self.check_restore(input).await?;
         let id = match idempotency_key {
-            None => self.record_request(&sources, input, by, None).await?,
+            None => self.record_request(&self.check_restore(input).await?, input, by, None).await?,
             Some(key) => {
                 if !(1..=MAX_IDEMPOTENCY_KEY).contains(&key.len())
                     || !key.bytes().all(|b| b.is_ascii_graphic())
@@ -142,15 +148,22 @@ impl Rekindle {
                     let fresh =
                         |v: &Versioned<Idempotency>| self.now() < v.value.created_at.plus(IDEMPOTENCY_MILLIS);
                     match found {
-                        Some(v) if fresh(&v) => Ok((v.value.body == body).then_some(v.value.request)),
+                        Some(v) if fresh(&v) => Ok(Ok((v.value.body == body).then_some(v.value.request))),
                         other => {
+                            // Only a new request is checked: a tag may be on other sources by now, or on none.
+                            let sources = match self.check_restore(input).await {
+                                Ok(sources) => sources,
+                                Err(problem) => return Ok(Err(problem)),
+                            };
                             let version = other.map_or(0, |v| v.version);
                             let under = Some((key, body.as_str(), version));
-                            self.record_request(&sources, input, by.clone(), under).await.map(Some)
+                            self.record_request(&sources, input, by.clone(), under)
+                                .await
+                                .map(|id| Ok(Some(id)))
                         }
                     }
                 })?;
-                made.ok_or_else(|| {
+                made?.ok_or_else(|| {
                     let detail = "this Idempotency-Key was used for another request; choose a new one";
                     Problem::conflict("idempotency_key_reused", detail)
                 })?
@@ -161,11 +174,44 @@ impl Rekindle {
 
     async fn check_restore(&self, input: &RestoreInput) -> Result<BTreeSet<SourceId>, Problem> {
         check_addresses(&input.notify)?;
+        match (&input.sources, &input.tag) {
+            (Some(sources), None) => self.check_named_sources(sources).await,
+            (None, Some(tag)) => self.expand(tag).await,
+            (None, None) => {
+                let detail = "sources or tag is missing; say what to restore";
+                Err(Problem::bad_request("missing_field", detail))
+            }
+            (Some(_), Some(_)) => {
+                let detail = "sources and tag exclude each other; send two requests";
+                Err(Problem::unprocessable("sources_or_tag", detail))
+            }
+        }
+    }
+
+    /// What carries a tag at this moment. Expanded here rather than by the restorer: it is one strongly consistent query
+    /// of no more keys than a request may have items, and the items are then written before the request, as those that
+    /// are named are, so that there is no request which is half expanded.
+    async fn expand(&self, tag: &str) -> Result<BTreeSet<SourceId>, Problem> {
+        check_tag(tag)?;
+        let sources = self.store.catalog.tagged(tag).await?;
+        match sources.len() {
+            0 => Err(Problem::unprocessable("unknown_tag", format!("nothing carries the tag `{tag}`"))),
+            1..=MAX_SOURCES => Ok(sources.into_iter().collect()),
+            many => {
+                let detail = format!(
+                    "{many} sources carry the tag `{tag}`, and a request restores at most {MAX_SOURCES}; name them in several requests"
+                );
+                Err(Problem::unprocessable("tag_too_wide", detail))
+            }
+        }
+    }
+
+    async fn check_named_sources(&self, named: &[String]) -> Result<BTreeSet<SourceId>, Problem> {
         let invalid =
             |i: usize, why: String| Problem::unprocessable("invalid_source", format!("sources[{i}]: {why}"));
-        let parsed = input.sources.iter().enumerate().map(|(i, s)| s.parse().map_err(|why| invalid(i, why)));
+        let parsed = named.iter().enumerate().map(|(i, s)| s.parse().map_err(|why| invalid(i, why)));
         let sources: BTreeSet<SourceId> = parsed.collect::<Result<_, _>>()?;
-        if sources.is_empty() || input.sources.len() > MAX_SOURCES {
+        if sources.is_empty() || named.len() > MAX_SOURCES {
             let detail = format!("sources must name 1 to {MAX_SOURCES} sources");
             return Err(Problem::unprocessable("invalid_sources", detail));
         }
@@ -199,6 +245,7 @@ impl Rekindle {
             created_at: now,
             completed_at: None,
             requested_by: by,
+            tag: input.tag.clone(),
             notify: notify.into_iter().collect(),
             items: count,
             remaining: count,

@@ -93,7 +93,7 @@ impl Rekindle {
             if request.is_cancelled {
                 self.cancel_item(request.id, source).await
             } else {
-                self.start_item(request.id, source).await
+                self.start_item(request, source).await
             }
         });
         match begun {
@@ -113,7 +113,8 @@ impl Rekindle {
     }
 
     /// Begins one item: its source's restore, or joining the one that runs, or ending at once.
-    async fn start_item(&self, request: RequestId, id: &SourceId) -> Result<(), StoreError> {
+    async fn start_item(&self, asked: &Request, id: &SourceId) -> Result<(), StoreError> {
+        let request = asked.id;
         let Some(item) = self.store.catalog.item(request, id).await? else {
             return Ok(());
         };
@@ -133,6 +134,12 @@ impl Rekindle {
         match source.state {
             DataState::Available if !source.has_data => {
                 let ended = Item { state: ItemState::NothingToRestore, ..item.value.clone() };
+                self.end_item(transaction, request, item, ended).await
+            }
+            // Who asks by a tag means what is expired, and need not know what else carries it.
+            DataState::Available if asked.tag.is_some() => {
+                let expires_at = source.expires_at(&self.settings.retention);
+                let ended = Item { state: ItemState::AlreadyAvailable, expires_at, ..item.value.clone() };
                 self.end_item(transaction, request, item, ended).await
             }
             DataState::Available => {

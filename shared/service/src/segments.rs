@@ -3,7 +3,8 @@
 use crate::{
     Problem, Rekindle,
     holders::check_width,
-    sources::{Listing, decode_cursor, encode_cursor, is_name},
+    inputs::is_name,
+    sources::{Listing, decode_cursor, encode_cursor},
 };
 use rekindle_domain::{
     filter::Filter,

@@ -1,13 +1,13 @@
 //! Sources: registering, starting, stopping, listing, and who holds whose data.
 
-use crate::{Problem, Rekindle, audience::expired_data, holders::check_width, requests::check_addresses};
+use crate::{Problem, Rekindle, audience::expired_data, holders::check_width, inputs::SourceInput};
 use http::StatusCode;
 use rekindle_domain::{
     Ulid,
     filter::Filter,
-    id::{LedgerId, SourceId, SourceKind, is_valid_id},
+    id::{LedgerId, SourceId, SourceKind},
     manifest::{DataState, Manifest, Tier},
-    source::{Decision, Holder, Source, Status, Variant},
+    source::{Decision, Holder, Pin, Source, Status, Variant},
     time::Millis,
 };
 use rekindle_store::{
@@ -18,31 +18,7 @@ use rekindle_store::{
     },
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The longest name, in bytes.
-const MAX_NAME: usize = 256;
-/// The most variants of a campaign.
-const MAX_VARIANTS: usize = 100;
-
-/// What a person says of a campaign. Replaces what was said before.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CampaignInput {
-    /// What people call it; its id if left out.
-    #[serde(default)]
-    pub name: Option<String>,
-    /// Its variants.
-    #[serde(default)]
-    pub variants: Vec<Variant>,
-    /// Whom it is sent to.
-    #[serde(default)]
-    pub audience: Option<Value>,
-    /// Who is mailed about its data.
-    #[serde(default)]
-    pub notify: Vec<String>,
-}
 
 /// A source as the API shows it.
 #[derive(Clone, Debug, Serialize)]
@@ -51,7 +27,15 @@ pub struct SourceView {
     pub source: SourceId,
     pub name: String,
     pub status: Status,
-    pub variants: Vec<Variant>,
+    pub tags: BTreeSet<String>,
+    /// Of campaigns only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variants: Option<Vec<Variant>>,
+    /// Of Canvases only, as are the steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variations: Option<Vec<Variant>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<Variant>>,
     pub audience: Option<Filter>,
     pub notify: Vec<String>,
     pub started_at: Option<Millis>,
@@ -72,6 +56,8 @@ pub struct DataView {
     pub state: &'static str,
     pub expires_at: Option<Millis>,
     pub held_by: Vec<Holder>,
+    /// The pin that is in force.
+    pub pin: Option<Pin>,
     pub archived_at: Option<Millis>,
     pub restored_at: Option<Millis>,
     pub last_interaction_at: Option<Millis>,
@@ -96,6 +82,8 @@ pub struct ListRequest {
     pub status: Option<String>,
     /// `available`, `expiring`, `expired` or `restoring`.
     pub state: Option<String>,
+    /// Only what carries this tag.
+    pub tag: Option<String>,
     /// Prefix of name or id.
     pub q: Option<String>,
     /// `updated_at` (the default) or `expires_at`.
@@ -108,6 +96,14 @@ pub struct ListRequest {
 
 const EXPIRING: &str = "expiring";
 
+impl ListRequest {
+    /// Whether a source is of the status and in the state asked for.
+    pub(crate) fn shows(&self, view: &SourceView) -> bool {
+        self.state.as_ref().is_none_or(|state| *state == view.interaction_data.state)
+            && self.status.as_ref().is_none_or(|status| *status == view.status.as_str())
+    }
+}
+
 impl Rekindle {
     /// A source as the API shows it.
     pub fn view(&self, source: Source, manifest: &Manifest) -> SourceView {
@@ -119,6 +115,7 @@ impl Rekindle {
             state: if is_expiring { EXPIRING } else { source.state.as_str() },
             expires_at: source.expires_at(&self.settings.retention),
             held_by: source.holders.iter().cloned().collect(),
+            pin: source.pin_in_force(self.now()).cloned(),
             archived_at: source.archived_at,
             restored_at: source.restored_at,
             last_interaction_at: tally.as_ref().and_then(|t| t.last_at),
@@ -126,11 +123,18 @@ impl Rekindle {
             counts: tally.map(|t| t.by_kind),
             exact: manifest.runs.len() == 1,
         };
+        let (variants, variations, steps) = match source.source.kind() {
+            SourceKind::Campaign => (Some(source.variants), None, None),
+            SourceKind::Canvas => (None, Some(source.variants), Some(source.steps)),
+        };
         SourceView {
             source: source.source,
             name: source.name,
             status: source.status,
-            variants: source.variants,
+            tags: source.tags,
+            variants,
+            variations,
+            steps,
             audience: source.audience,
             notify: source.notify,
             started_at: source.started_at,
@@ -159,7 +163,7 @@ impl Rekindle {
     pub async fn put_source_fields(
         &self,
         id: &SourceId,
-        input: &CampaignInput,
+        input: &SourceInput,
         if_match: Option<u64>,
     ) -> Result<(SourceView, bool), Problem> {
         let audience = self.check_input(id, input).await?;
@@ -172,7 +176,7 @@ impl Rekindle {
     async fn try_put(
         &self,
         id: &SourceId,
-        input: &CampaignInput,
+        input: &SourceInput,
         audience: Option<&Filter>,
         if_match: Option<u64>,
     ) -> Result<Result<(bool, Vec<SourceId>), Problem>, StoreError> {
@@ -186,7 +190,9 @@ impl Rekindle {
         let before = found.unwrap_or_else(|| Source::draft(id.clone(), now));
         let after = Source {
             name: input.name.clone().unwrap_or_else(|| id.id().to_owned()),
+            tags: input.tags.iter().cloned().collect(),
             variants: input.variants.clone(),
+            steps: input.steps.clone(),
             audience: audience.cloned(),
             notify: input.notify.clone(),
             updated_at: now,
@@ -197,35 +203,22 @@ impl Rekindle {
             Ok(now_due) => now_due,
             Err(problem) => return Ok(Err(problem)),
         };
+        transaction.move_tags(id, &before.tags, &after.tags);
         self.put_source(&mut transaction, &after)?;
         if is_new {
             self.record(&mut transaction, id, "registered", "api", None)?;
+        }
+        if transaction.len() > Transaction::MAX {
+            let detail = "the audience and the tags of an active source change too much at once; change the tags first, then the audience";
+            return Ok(Err(Problem::unprocessable("too_many_changes", detail)));
         }
         self.store.catalog.commit(transaction).await?;
         Ok(Ok((is_new, now_due)))
     }
 
     /// 422 unless the fields fit; returns the audience's filter.
-    async fn check_input(&self, id: &SourceId, input: &CampaignInput) -> Result<Option<Filter>, Problem> {
-        input.name.as_deref().map_or(Ok(()), is_name)?;
-        if input.variants.len() > MAX_VARIANTS {
-            let detail = format!("a campaign has at most {MAX_VARIANTS} variants");
-            return Err(Problem::unprocessable("invalid_variants", detail));
-        }
-        let mut ids = BTreeSet::new();
-        for (i, variant) in input.variants.iter().enumerate() {
-            if !is_valid_id(&variant.id) || variant.name.len() > MAX_NAME {
-                let detail = format!(
-                    "variants[{i}] needs an id of 1 to 128 characters of A-Z a-z 0-9 _ . : - and a name of at most {MAX_NAME} bytes"
-                );
-                return Err(Problem::unprocessable("invalid_variants", detail));
-            }
-            if !ids.insert(&variant.id) {
-                let detail = format!("variants[{i}]: the id `{}` stands twice", variant.id);
-                return Err(Problem::unprocessable("invalid_variants", detail));
-            }
-        }
-        check_addresses(&input.notify)?;
+    async fn check_input(&self, id: &SourceId, input: &SourceInput) -> Result<Option<Filter>, Problem> {
+        input.check(id.kind())?;
         let Some(audience) = input.audience.as_ref().filter(|a| !a.is_null()) else {
             return Ok(None);
         };
@@ -243,26 +236,42 @@ impl Rekindle {
         self.change_status(id, by, "started", |source, now| {
             let started =
                 Source { status: Status::Active, started_at: Some(now), stopped_at: None, ..source.clone() };
-            (source.status != Status::Active).then_some(started)
+            Ok((source.status != Status::Active).then_some(started))
         })
         .await
     }
 
-    /// Stops a source.
+    /// Stops a source, now or as of a time since its start. Stopping again changes nothing.
     ///
     /// # Errors
-    /// 404; 409 if it was never started.
-    pub async fn stop_source(&self, id: &SourceId, by: &str) -> Result<SourceView, Problem> {
-        let source = self.store.catalog.source(id).await?.ok_or_else(|| unknown(id))?;
-        if source.status == Status::Draft {
-            return Err(Problem::conflict(
-                "not_started",
-                format!("{id} is a draft; only what was started can stop"),
-            ));
-        }
-        self.change_status(id, by, "stopped", |source, now| {
-            let stopped = Source { status: Status::Stopped, stopped_at: Some(now), ..source.clone() };
-            (source.status == Status::Active).then_some(stopped)
+    /// 404; 409 if it was never started, or was stopped at another time than that; 422 a time that it was not active at.
+    pub async fn stop_source(
+        &self,
+        id: &SourceId,
+        at: Option<Millis>,
+        by: &str,
+    ) -> Result<SourceView, Problem> {
+        self.change_status(id, by, "stopped", |source, now| match (source.status, at) {
+            (Status::Draft, _) => {
+                let detail = format!("{id} is a draft; only what was started can stop");
+                Err(Problem::conflict("not_started", detail))
+            }
+            (Status::Stopped, Some(at)) if source.stopped_at != Some(at) => {
+                let stopped_at = source.stopped_at.unwrap_or_default();
+                let detail = format!("{id} was stopped at {stopped_at} already; that does not change");
+                Err(Problem::conflict("already_stopped", detail))
+            }
+            (Status::Stopped, _) => Ok(None),
+            (Status::Active, Some(at)) if at > now || source.started_at.is_some_and(|start| at < start) => {
+                let start = source.started_at.unwrap_or_default();
+                let detail =
+                    format!("at must not be before {start}, when {id} was started, nor after now, {now}");
+                Err(Problem::unprocessable("invalid_at", detail))
+            }
+            (Status::Active, at) => {
+                let stopped_at = Some(at.unwrap_or(now));
+                Ok(Some(Source { status: Status::Stopped, stopped_at, ..source.clone() }))
+            }
         })
         .await
     }
@@ -272,19 +281,22 @@ impl Rekindle {
         id: &SourceId,
         by: &str,
         event: &str,
-        change: impl Fn(&Source, Millis) -> Option<Source>,
+        change: impl Fn(&Source, Millis) -> Result<Option<Source>, Problem>,
     ) -> Result<SourceView, Problem> {
         let outcome = until_won!({
             let now = self.now();
             let Some(before) = self.store.catalog.source(id).await? else {
                 return Ok(Err(unknown(id)));
             };
-            let Some(after) = change(&before, now) else {
-                return Ok(Ok(Vec::new()));
+            let after = match change(&before, now) {
+                Ok(Some(after)) => after,
+                Ok(None) => return Ok(Ok(Vec::new())),
+                Err(problem) => return Ok(Err(problem)),
             };
             if after.status == Status::Active && before.state != DataState::Available {
                 return Ok(Err(expired_data(&BTreeSet::from([id.clone()]))));
             }
+            let as_of = after.stopped_at.filter(|at| *at != now).map(|at| format!("as of {at}"));
             let after = Source { updated_at: now, ..after };
             let mut transaction = Transaction::new();
             let now_due = match self.move_holders(&mut transaction, &before, &after).await? {
@@ -292,7 +304,7 @@ impl Rekindle {
                 Err(problem) => return Ok(Err(problem)),
             };
             self.put_source(&mut transaction, &after)?;
-            self.record(&mut transaction, id, event, by, None)?;
+            self.record(&mut transaction, id, event, by, as_of)?;
             self.store.catalog.commit(transaction).await?;
             Ok(Ok(now_due))
         })?;
@@ -304,12 +316,15 @@ impl Rekindle {
     /// A page of sources.
     ///
     /// # Errors
-    /// 503.
+    /// 400 a sort of what carries a tag, 503.
     pub async fn list(
         &self,
         kind: SourceKind,
         request: &ListRequest,
     ) -> Result<Listing<SourceView>, Problem> {
+        if let Some(tag) = &request.tag {
+            return self.list_tagged(kind, tag, request).await;
+        }
         let is_expiring = request.state.as_deref() == Some(EXPIRING);
         let query = SourceQuery {
             status: request.status.clone(),
@@ -322,8 +337,7 @@ impl Rekindle {
         let sources = catalog.sources(&ids).await?;
         let mut items: Vec<SourceView> = sources.into_iter().map(|(s, m)| self.view(s, &m)).collect();
         // The index lags by a moment, and knows nothing of `expiring`: what is shown is what is.
-        items.retain(|view| request.state.as_ref().is_none_or(|state| *state == view.interaction_data.state));
-        items.retain(|view| request.status.as_ref().is_none_or(|status| *status == view.status.as_str()));
+        items.retain(|view| request.shows(view));
         Ok(Listing { items, next: next.map(|c| encode_cursor(&c)) })
     }
 
@@ -345,15 +359,6 @@ impl Rekindle {
         let next = entries.last().filter(|_| more).map(|(id, _)| id.clone());
         Ok(Listing { items: entries.into_iter().map(|(_, e)| e).collect(), next })
     }
-}
-
-/// 422 unless it may be the name of something.
-pub(crate) fn is_name(name: &str) -> Result<(), Problem> {
-    if (1..=MAX_NAME).contains(&name.len()) && !name.chars().any(char::is_control) {
-        return Ok(());
-    }
-    let detail = format!("name must be 1 to {MAX_NAME} bytes without control characters");
-    Err(Problem::unprocessable("invalid_name", detail))
 }
 
 /// 404.

@@ -1,7 +1,12 @@
 //! The sweeper: looks at whatever says it must be looked at, and brings it further. Several may run at once.
 
 use crate::{Rekindle, expire::Progress};
-use rekindle_domain::{id::SourceId, manifest::DataState, time::Millis};
+use rekindle_domain::{
+    id::SourceId,
+    manifest::DataState,
+    source::{Source, Status},
+    time::Millis,
+};
 use rekindle_store::{
     StoreError,
     catalog::{Key, Transaction, sources::Named},
@@ -111,14 +116,20 @@ impl Rekindle {
         if !source.settling.is_empty() {
             self.settle(id).await?;
         }
+        let source = Source { idle_at: self.idle_at(&source), ..source };
         if source.wake_at(&self.settings.retention).is_none_or(|at| at > self.now()) {
-            // Written under another retention, or changed since it was found: let the index say what holds now.
+            // Written under other settings, or changed since it was found: let the index say what holds now.
             let mut transaction = Transaction::new();
             self.put_source(&mut transaction, &source)?;
             return self.store.catalog.commit(transaction).await.map(|()| None);
         }
         if source.state == DataState::Restoring {
             return self.redrive_restore(&source).await;
+        }
+        if source.status == Status::Active
+            && let Some(stopped) = self.stop_if_idle(id).await?
+        {
+            return Ok(Some(stopped));
         }
         let mut outcome = None;
         loop {

@@ -174,7 +174,7 @@ fn bad_interactions() -> Vec<(String, &'static str)> {
         (with("time", json!(1e300)), "invalid_time"),
         (with("time", json!(1_800_000_000_000.5)), "invalid_time"),
         (with("time", true.into()), "invalid_time"),
-        (with("canvas_id", "w".into()), "unknown_field"),
+        (with("canvas_id", "w".into()), "two_sources"),
         (with("userid", "w".into()), "unknown_field"),
         (with(&"x".repeat(10_000), 1.into()), "unknown_field"),
         (typed("clicked", r#","link_alias":"""#), "invalid_link_alias"),

@@ -26,10 +26,20 @@ async fn routes_and_queries_that_are_not_there_are_problems() {
     let table: Vec<(&str, String, u16, &str)> = vec![
         ("GET", "/".into(), 404, "unknown_route"),
         ("GET", "/v1".into(), 404, "unknown_route"),
-        ("GET", "/v1/canvases".into(), 404, "unknown_route"),
         ("GET", "/v1/segments?limit=0".into(), 400, "invalid_query"),
         ("GET", "/v1/campaigns/".into(), 404, "unknown_route"),
-        ("POST", "/v1/campaigns/a/pin".into(), 404, "unknown_route"),
+        ("GET", "/v1/campaigns/a/pin".into(), 405, "method_not_allowed"),
+        ("DELETE", "/v1/campaigns/nobody/pin".into(), 404, "unknown_source"),
+        ("GET", "/v1/canvases/a".into(), 404, "unknown_source"),
+        ("GET", "/v1/canvases/a%20b".into(), 400, "invalid_id"),
+        ("DELETE", "/v1/canvases/%FF/pin".into(), 400, "invalid_id"),
+        ("GET", "/v1/canvases?variant=A".into(), 400, "invalid_query"),
+        ("POST", "/v1/tags".into(), 405, "method_not_allowed"),
+        ("GET", "/v1/tags?q=a".into(), 400, "invalid_query"),
+        ("GET", "/v1/tags?cursor=AAAA".into(), 400, "invalid_cursor"),
+        ("GET", "/v1/campaigns?tag=a%20b".into(), 422, "invalid_tag"),
+        ("GET", "/v1/campaigns?tag=".into(), 422, "invalid_tag"),
+        ("GET", "/v1/campaigns?tag=promo&sort=updated_at".into(), 400, "invalid_query"),
         ("GET", "/v1/interactions".into(), 405, "method_not_allowed"),
         ("DELETE", "/v1/campaigns/a".into(), 405, "method_not_allowed"),
         ("PATCH", "/v1/campaigns".into(), 405, "method_not_allowed"),
@@ -85,7 +95,10 @@ async fn bodies_that_do_not_fit_say_where() {
     let wide = json!({ "any": vec![got("a"); 500] });
     let variants: Vec<Value> = (0..101).map(|i| json!({ "id": i.to_string() })).collect();
     let named: Vec<Value> = (0..46).map(|i| got(&format!("c{i}"))).collect();
+    let tags: Vec<String> = (0..21).map(|i| i.to_string()).collect();
     let campaign = "PUT /v1/campaigns/b";
+    let canvas = "PUT /v1/canvases/b";
+    let [pin, stop] = ["POST /v1/campaigns/a/pin", "POST /v1/campaigns/a/stop"];
     let count = "POST /v1/audiences/count";
     let members = "POST /v1/audiences/members";
     let matches = "POST /v1/audiences/match";
@@ -109,7 +122,28 @@ async fn bodies_that_do_not_fit_say_where() {
             "unknown_field",
             Some("variants[0].weight"),
         ),
-        (campaign, json!({ "tags": ["x"] }), 400, "unknown_field", Some("tags")),
+        (campaign, json!({ "variations": [] }), 400, "unknown_field", Some("variations")),
+        (campaign, json!({ "steps": [] }), 400, "unknown_field", Some("steps")),
+        (canvas, json!({ "variants": [] }), 400, "unknown_field", Some("variants")),
+        (canvas, json!({ "steps": [{ "id": 1 }] }), 400, "invalid_field", Some("steps[0].id")),
+        (canvas, json!({ "steps": [{ "id": "a b" }] }), 422, "invalid_steps", None),
+        (canvas, json!({ "variations": [{ "id": "A" }, { "id": "A" }] }), 422, "invalid_variations", None),
+        (campaign, json!({ "tags": [7] }), 400, "invalid_field", Some("tags[0]")),
+        (campaign, json!({ "tags": ["a b"] }), 422, "invalid_tags", None),
+        (campaign, json!({ "tags": [""] }), 422, "invalid_tags", None),
+        (campaign, json!({ "tags": ["x".repeat(129)] }), 422, "invalid_tags", None),
+        (campaign, json!({ "tags": tags }), 422, "invalid_tags", None),
+        (pin, json!({}), 400, "missing_field", None),
+        (pin, json!({ "reason": "x", "end": null }), 400, "unknown_field", Some("end")),
+        (pin, json!({ "reason": "" }), 422, "invalid_reason", None),
+        (pin, json!({ "reason": "a\nb" }), 422, "invalid_reason", None),
+        (pin, json!({ "reason": "x".repeat(501) }), 422, "invalid_reason", None),
+        (pin, json!({ "reason": "x", "until": "tomorrow" }), 400, "invalid_field", Some("until")),
+        (pin, json!({ "reason": "x", "until": "2026-12-31T23:59:59Z" }), 422, "invalid_until", None),
+        (pin, json!({ "reason": "x", "until": "2027-01-01T00:00:00Z" }), 422, "invalid_until", None),
+        (stop, json!({ "at": "tomorrow" }), 400, "invalid_field", Some("at")),
+        (stop, json!({ "at": "2026-12-31T23:59:59Z" }), 422, "invalid_at", None),
+        (stop, json!({ "at": "2027-01-01T00:00:00.001Z" }), 422, "invalid_at", None),
         (campaign, json!({ "name": "" }), 422, "invalid_name", None),
         (campaign, json!({ "name": "x".repeat(257) }), 422, "invalid_name", None),
         (campaign, json!({ "name": "a\u{7}" }), 422, "invalid_name", None),

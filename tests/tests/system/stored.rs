@@ -242,6 +242,19 @@ fn assert_has_everything(golden: &Value) {
     assert!(!golden["archive"].as_object().unwrap().is_empty());
 }
 
+/// Whether an answer says all that it did, in the same place; newer versions may say more.
+fn still_says(now: &Value, then: &Value) -> bool {
+    match (now, then) {
+        (Value::Object(now), Value::Object(then)) => {
+            then.iter().all(|(field, then)| now.get(field).is_some_and(|now| still_says(now, then)))
+        }
+        (Value::Array(now), Value::Array(then)) => {
+            now.len() == then.len() && now.iter().zip(then).all(|(now, then)| still_says(now, then))
+        }
+        _ => now == then,
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn l1_what_was_stored_once_answers_as_it_did_and_goes_on() {
     let golden = golden();
@@ -252,7 +265,7 @@ async fn l1_what_was_stored_once_answers_as_it_did_and_goes_on() {
     let now = answers(&world).await;
     assert_eq!(now.len(), then.len());
     for (now, then) in now.iter().zip(then) {
-        assert_eq!(now, then);
+        assert!(still_says(now, then), "now:  {now}\nthen: {then}");
     }
     // The rewrite that was under way goes on with the inputs that were fixed for it.
     world.settle().await;

@@ -17,7 +17,7 @@ use rekindle_domain::{
     restore::{Item, ItemState, Notice, Request, Subject},
     rows::user_hash,
     slot::{ROWS_PER_SLOT, SlotBits},
-    source::{Holder, Outcome, Settlement, Source, Status, Variant},
+    source::{Holder, Outcome, Pin, Settlement, Source, Status, Variant},
     tally::{Tallier, Tally},
     time::Millis,
 };
@@ -190,6 +190,8 @@ fn source() -> Source {
         version: 7,
         name: "Spring sale 🌱".to_owned(),
         variants: vec![Variant { id: "A".to_owned(), name: "Green".to_owned() }],
+        steps: vec![],
+        tags: BTreeSet::new(),
         audience: Some(Filter::parse(&audience, "audience").unwrap()),
         notify: vec!["me@example.com".to_owned()],
         status: Status::Stopped,
@@ -203,6 +205,9 @@ fn source() -> Source {
         has_data: true,
         late_since: Some(AT.plus(6)),
         holders: BTreeSet::from([holder("canvas/welcome", &[]), holder("campaign/x", &["vip", "new"])]),
+        pin: None,
+        last_seen_at: None,
+        idle_at: None,
         waiting: BTreeSet::from([REQUEST]),
         settling: vec![
             settlement(Outcome::Restored { expires_at: Some(AT.plus(7)) }),
@@ -211,6 +216,40 @@ fn source() -> Source {
         redrives: 3,
         retry_at: Some(AT.plus(8)),
     }
+}
+
+/// One with what came later: a Canvas, with tags and a pin.
+fn canvas() -> Source {
+    let named = |id: &str, name: &str| Variant { id: id.to_owned(), name: name.to_owned() };
+    Source {
+        source: "canvas/welcome".parse().unwrap(),
+        variants: vec![named("V1", "Short")],
+        steps: vec![named("s1", "Hello"), named("s2", "")],
+        tags: BTreeSet::from(["promo".to_owned(), "2026:spring".to_owned()]),
+        audience: None,
+        pin: Some(Pin {
+            by: "api".to_owned(),
+            at: AT.plus(9),
+            until: Some(AT.plus(10)),
+            reason: "the audit of 2027".to_owned(),
+        }),
+        last_seen_at: Some(AT.plus(11)),
+        idle_at: Some(AT.plus(12)),
+        ..source()
+    }
+}
+
+fn tag_request() -> Request {
+    Request { tag: Some("promo".to_owned()), ..request() }
+}
+
+fn stopped_notice() -> Notice {
+    let subject = Subject::Stopped {
+        source: "canvas/welcome".parse().unwrap(),
+        idle_since: AT,
+        expires_at: Some(AT.plus(13)),
+    };
+    Notice { subject, ..notice() }
 }
 
 fn part() -> Part {
@@ -235,6 +274,7 @@ fn request() -> Request {
         created_at: AT,
         completed_at: Some(AT.plus(60_000)),
         requested_by: Some("key/rk_1".to_owned()),
+        tag: None,
         notify: vec!["me@example.com".to_owned()],
         items: 4,
         remaining: 0,
@@ -288,11 +328,14 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
     files.extend([
         ("manifest-v1.json", json_bytes(&manifest())),
         ("source-v1.json", json_bytes(&source())),
+        ("source-v1-canvas.json", json_bytes(&canvas())),
         ("part-v1.json", json_bytes(&part())),
         ("request-v1.json", json_bytes(&request())),
+        ("request-v1-tag.json", json_bytes(&tag_request())),
         ("item-v1.json", json_bytes(&item())),
         ("notice-v1.json", json_bytes(&notice())),
         ("notice-v1-trouble.json", json_bytes(&trouble_notice())),
+        ("notice-v1-stopped.json", json_bytes(&stopped_notice())),
     ]);
     files
 }
@@ -332,6 +375,9 @@ fn items_of_every_version_are_read() {
     assert_read("item-v1.json", &item());
     assert_read("notice-v1.json", &notice());
     assert_read("notice-v1-trouble.json", &trouble_notice());
+    assert_read("source-v1-canvas.json", &canvas());
+    assert_read("request-v1-tag.json", &tag_request());
+    assert_read("notice-v1-stopped.json", &stopped_notice());
 }
 
 /// The encodings are deterministic, and today's are those of the files. Of the compressed ones this holds for one

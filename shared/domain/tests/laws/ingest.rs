@@ -37,7 +37,7 @@ pub fn good() -> Map<String, Value> {
 #[derive(Clone, Debug)]
 struct Sent {
     user: String,
-    campaign: String,
+    source: SourceId,
     facet: Facet,
     time: Option<i64>,
     /// Of the ways to write it.
@@ -49,25 +49,38 @@ fn sent() -> impl Strategy<Value = Sent> {
         4 => (0u8..12).prop_map(|n| format!("user-{n}")),
         1 => select(vec!["é@example.com", "a \"quoted\" \\ user", "日本", "u", "0f8fad5b-d9cb-469f-a165-70867728950e"]).prop_map(str::to_owned),
     ];
-    let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|k| *k != Kind::Entered).collect();
     let variant = || select(vec![None, None, Some("A"), Some("b.2:x_y-z")]);
     let alias = select(vec![None, Some("cta"), Some("Größe / €"), Some("\"")]);
-    let what = (select(kinds), select(Channel::ALL.to_vec()), any::<bool>(), 0u8..3, variant(), alias);
+    let what = (
+        select(Kind::ALL.to_vec()),
+        select(Channel::ALL.to_vec()),
+        any::<bool>(),
+        0u8..3,
+        variant(),
+        variant(),
+        alias,
+    );
     let time = prop::option::of(NOW.0 - 1_000_000..NOW.0 + 86_400_000);
-    (user, select(vec!["c1", "c2", "spring-sale"]), what, time, 0u8..4).prop_map(
-        |(user, campaign, (kind, channel, flag, conversion, variant, alias), time, style)| Sent {
+    // One id is a campaign's and a Canvas's.
+    let source = select(vec!["campaign/c1", "campaign/c2", "campaign/spring-sale", "canvas/c1", "canvas/w"]);
+    let source = source.prop_map(|s| s.parse::<SourceId>().unwrap());
+    (user, source, what, time, 0u8..4).prop_map(
+        |(user, source, (kind, channel, flag, conversion, variant, step, alias), time, style)| Sent {
             user,
-            campaign: campaign.to_owned(),
             facet: Facet {
-                kind,
+                kind: match source.kind() {
+                    SourceKind::Campaign if kind == Kind::Entered => Kind::Control,
+                    _ => kind,
+                },
                 channel: (flag || matches!(kind, Kind::Received | Kind::Opened | Kind::Clicked))
                     .then_some(channel),
                 machine: flag && kind == Kind::Opened,
                 conversion: if kind == Kind::Converted { conversion } else { 0 },
                 variant: variant.map(Into::into),
-                step: None,
+                step: step.filter(|_| source.kind() == SourceKind::Canvas).map(Into::into),
                 alias: alias.filter(|_| kind == Kind::Clicked).map(Into::into),
             },
+            source,
             time,
             style,
         },
@@ -87,7 +100,11 @@ impl Sent {
             item.insert("type".into(), kind.into());
         }
         item.insert("user_id".into(), self.user.as_str().into());
-        item.insert("campaign_id".into(), self.campaign.as_str().into());
+        let [source, other, variant, other_variant] = match self.source.kind() {
+            SourceKind::Campaign => ["campaign_id", "canvas_id", "variant_id", "variation_id"],
+            SourceKind::Canvas => ["canvas_id", "campaign_id", "variation_id", "variant_id"],
+        };
+        item.insert(source.into(), self.source.id().into());
         item.insert("type".into(), kind.into());
         let mut put = |field: &str, value: Option<Value>| {
             if value.is_some() || self.style == 3 {
@@ -95,7 +112,10 @@ impl Sent {
             }
         };
         put("channel", self.facet.channel.map(|c| c.as_str().into()));
-        put("variant_id", self.facet.variant.as_deref().map(Into::into));
+        put(other, None);
+        put(variant, self.facet.variant.as_deref().map(Into::into));
+        put(other_variant, None);
+        put("step_id", self.facet.step.as_deref().map(Into::into));
         put("link_alias", self.facet.alias.as_deref().map(Into::into));
         put("bounce", bounce.map(Into::into));
         put("machine", self.facet.machine.then_some(true.into()));
@@ -111,8 +131,7 @@ fn expected(sent: &[&Sent]) -> BTreeMap<LedgerId, Model> {
     for s in sent {
         let at = s.time.unwrap_or(NOW.0);
         let row = |facet: Facet| vec![(s.user.clone().into_bytes(), UserModel::from([(facet, (at, at))]))];
-        let source = SourceId::new(SourceKind::Campaign, &s.campaign).unwrap();
-        out.entry(LedgerId::Source(source)).or_default().push(row(s.facet.clone()));
+        out.entry(LedgerId::Source(s.source.clone())).or_default().push(row(s.facet.clone()));
         out.entry(LedgerId::Users).or_default().push(row(s.facet.for_users()));
     }
     let in_order = |models| {
@@ -154,6 +173,8 @@ fn bad() -> impl Strategy<Value = (&'static str, &'static str)> {
             "invalid_json",
         ),
         (r#"{"user_id":"user-1","user_id":"user-2","campaign_id":"c1","type":"control"}"#, "invalid_item"),
+        (r#"{"user_id":"user-1","campaign_id":"c1","canvas_id":"c1","type":"control"}"#, "two_sources"),
+        (r#"{"user_id":"user-1","canvas_id":"c1","variant_id":"A","type":"entered"}"#, "field_not_allowed"),
     ])
 }
 
@@ -177,8 +198,8 @@ proptest! {
             _ => collector.add_ndjson(format!("\n\r\n{}\r\n\n", texts.join(" \r\n \n")).as_bytes()).unwrap(),
         }
         let good: Vec<&Sent> = items.iter().filter_map(|i| i.as_ref().ok()).collect();
-        let named: BTreeSet<&str> = good.iter().map(|s| s.campaign.as_str()).collect();
-        prop_assert_eq!(collector.sources().map(SourceId::id).collect::<BTreeSet<_>>(), named);
+        let named: BTreeSet<&SourceId> = good.iter().map(|s| &s.source).collect();
+        prop_assert_eq!(collector.sources().collect::<BTreeSet<_>>(), named);
         let collected = collector.finish();
         prop_assert_eq!(collected.accepted, good.len());
         prop_assert_eq!(stored(&collected.ledgers), expected(&good));
@@ -189,21 +210,24 @@ proptest! {
         prop_assert_eq!(rejected, bad);
     }
 
-    /// Campaigns that are refused take their interactions along, from `users` too, and no others.
+    /// Sources that are refused take their interactions along, from `users` too, and no others.
     #[test]
-    fn refused_campaigns_leave_nothing_behind(items in vec(sent(), 1..40), refused in select(vec!["c1", "c2", "other"])) {
+    fn refused_sources_leave_nothing_behind(
+        items in vec(sent(), 1..40),
+        refused in select(vec!["campaign/c1", "campaign/c2", "canvas/c1", "canvas/other"]),
+    ) {
         let body = Value::Array(items.iter().map(Sent::to_json).collect()).to_string();
         let mut collector = Collector::new(NOW);
         collector.add_json(body.as_bytes()).unwrap();
-        let source = SourceId::new(SourceKind::Campaign, refused).unwrap();
+        let source: SourceId = refused.parse().unwrap();
         collector.refuse_sources(&BTreeSet::from([source.clone()]), "unknown_source", |s| format!("{s} is not registered"));
         prop_assert!(!collector.sources().any(|s| *s == source));
         let collected = collector.finish();
-        let kept: Vec<&Sent> = items.iter().filter(|s| s.campaign != refused).collect();
+        let kept: Vec<&Sent> = items.iter().filter(|s| s.source != source).collect();
         prop_assert_eq!(collected.accepted, kept.len());
         prop_assert_eq!(stored(&collected.ledgers), expected(&kept));
         let indices: Vec<usize> = collected.rejected.iter().map(|r| r.index).collect();
-        let gone: Vec<usize> = (0..items.len()).filter(|i| items[*i].campaign == refused).collect();
+        let gone: Vec<usize> = (0..items.len()).filter(|i| items[*i].source == source).collect();
         prop_assert_eq!(indices, gone);
         let says_why = |r: &rekindle_domain::interaction::Rejection| r.code == "unknown_source" && r.detail.contains(&source.to_string());
         prop_assert!(collected.rejected.iter().all(says_why));
@@ -242,6 +266,8 @@ fn defaults_are_as_documented() {
     let at = (NOW.0, NOW.0);
     let bounced = json!({"user_id": "u", "campaign_id": "c", "type": "bounced"});
     assert_eq!(of(bounced), (Facet::of(Kind::HardBounced), at));
+    let entered = json!({"user_id": "u", "canvas_id": "c", "type": "entered", "campaign_id": null});
+    assert_eq!(of(entered), (Facet::of(Kind::Entered), at));
     let converted = json!({"user_id": "u", "campaign_id": "c", "type": "converted", "conversion": 255});
     assert_eq!(of(converted), (Facet { conversion: 255, ..Facet::of(Kind::Converted) }, at));
     let mut zoned = good();

@@ -19,6 +19,14 @@ fn item(kind: &str, more: Value) -> String {
     Value::Object(item).to_string()
 }
 
+/// The same of a Canvas.
+fn canvas(kind: &str, more: Value) -> String {
+    let Value::Object(more) = more else { unreachable!() };
+    let mut all = Map::from_iter([("campaign_id".into(), Value::Null), ("canvas_id".into(), "w".into())]);
+    all.extend(more);
+    item(kind, Value::Object(all))
+}
+
 fn without(field: &str) -> String {
     let mut item = good();
     item.remove(field);
@@ -41,7 +49,8 @@ fn bad_interactions_are_refused_by_code() {
         ("missing_field", without("user_id"), "user_id"),
         ("missing_field", without("campaign_id"), "campaign_id"),
         ("missing_field", without("type"), "type"),
-        ("unknown_field", received(json!({"canvas_id": "c"})), "`canvas_id`"),
+        ("missing_field", received(json!({"campaign_id": null})), "campaign_id or canvas_id"),
+        ("unknown_field", received(json!({"segment_id": "c"})), "`segment_id`"),
         ("unknown_field", received(json!({"Channel": "email"})), "`Channel`"),
         ("unknown_field", received(json!({"x".repeat(10_000): 1})), "xxx"),
         // Beyond what any interaction needs, nobody looks for what is wrong.
@@ -66,6 +75,18 @@ fn bad_interactions_are_refused_by_code() {
         ("invalid_variant_id", received(json!({"variant_id": "A B"})), "`A B`"),
         ("invalid_variant_id", received(json!({"variant_id": "x".repeat(1_000_000)})), "1 to 128"),
         ("invalid_variant_id", received(json!({"variant_id": 1})), "string"),
+        // Canvases have variations and steps, campaigns have variants, and nothing is both.
+        ("two_sources", received(json!({"canvas_id": "c"})), "exclude each other"),
+        ("invalid_canvas_id", canvas("received", json!({"canvas_id": "a b"})), "`a b`"),
+        ("invalid_canvas_id", canvas("received", json!({"canvas_id": 5})), "string"),
+        ("invalid_variation_id", canvas("received", json!({"variation_id": ""})), "1 to 128"),
+        ("invalid_step_id", canvas("received", json!({"step_id": "s 1"})), "`s 1`"),
+        ("invalid_step_id", canvas("received", json!({"step_id": {}})), "string"),
+        ("field_not_allowed", canvas("received", json!({"variant_id": "A"})), "called variation_id"),
+        ("field_not_allowed", received(json!({"variation_id": "V1"})), "called variant_id"),
+        ("field_not_allowed", received(json!({"step_id": "s1"})), "campaigns have no steps"),
+        ("invalid_type", item("entered", json!({})), "canvas_id only"),
+        ("field_not_allowed", canvas("entered", json!({"link_alias": "cta"})), "link_alias"),
         // Types and what goes with them.
         ("invalid_type", item("Received", json!({})), "`Received`"),
         ("invalid_type", item("", json!({})), "one of"),
@@ -224,6 +245,8 @@ fn limits_are_inclusive() {
         item("received", json!({"time": "2000-01-01T00:00:00Z"})),
         item("received", json!({"time": NOW.0 + MAX_AHEAD_MILLIS})),
         item("converted", json!({"conversion": 255, "channel": null})),
+        canvas("entered", json!({"canvas_id": "x".repeat(128), "variation_id": "y".repeat(128)})),
+        canvas("control", json!({"step_id": "A-Z_a.z:0".repeat(14), "channel": null})),
     ];
     let collected = collect(format!("[{}]", fine.join(",")).as_bytes());
     assert_eq!(collected.rejected, vec![]);
@@ -252,12 +275,17 @@ fn a_request_holds_at_most_100_000_items() {
 }
 
 #[test]
-fn a_request_names_at_most_1_000_campaigns() {
+fn a_request_names_at_most_1_000_sources() {
     let of = |n: usize| -> Vec<String> {
         (0..n).map(|i| item("received", json!({"campaign_id": format!("c{i}")}))).collect()
     };
     let collected = collect(format!("[{}]", of(MAX_SOURCES).join(",")).as_bytes());
     assert_eq!((MAX_SOURCES, collected.accepted, collected.ledgers.len()), (1_000, 1_000, 1_001));
+    // A Canvas of a campaign's id is another source.
+    let mut other = of(MAX_SOURCES);
+    other.push(canvas("received", json!({"canvas_id": "c1"})));
+    let error = Collector::new(NOW).add_json(format!("[{}]", other.join(",")).as_bytes());
+    assert!(matches!(error, Err(BatchError::TooMany(_))), "{error:?}");
     // A campaign that is out of shape, or that came before, is none more.
     let mut more = of(MAX_SOURCES);
     more.push(item("received", json!({"campaign_id": "c 1"})));

@@ -7,7 +7,7 @@ use rekindle_domain::{
     id::RequestId,
     manifest::DataState,
     restore::{Item, ItemState, Notice, Request, RequestState, Subject},
-    source::{Decision, Holder, Outcome, Settlement, Source, Status},
+    source::{Decision, Holder, Outcome, Pin, Settlement, Source, Status},
     time::{Millis, Period},
 };
 use std::collections::BTreeSet;
@@ -25,8 +25,10 @@ fn source() -> impl Strategy<Value = Source> {
     let state =
         select(vec![DataState::Available, DataState::Available, DataState::Expired, DataState::Restoring]);
     let times = (time(), time(), time(), time());
-    (status, state, times, any::<(bool, bool, bool)>()).prop_map(
-        |(status, state, (stopped, restored, late, retry), (has_data, is_held, is_settling))| {
+    // None, without end, or until then.
+    let pin = prop::option::weighted(0.3, time());
+    (status, state, times, (pin, time()), any::<(bool, bool, bool)>()).prop_map(
+        |(status, state, (stopped, restored, late, retry), (pin, idle), (has_data, is_held, is_settling))| {
             let mut source = Source::draft("campaign/a".parse().unwrap(), NOW);
             source.status = status;
             source.state = state;
@@ -35,6 +37,9 @@ fn source() -> impl Strategy<Value = Source> {
             source.late_since = late.filter(|_| state == DataState::Expired);
             source.retry_at = retry;
             source.has_data = has_data;
+            let by = "me".to_owned();
+            source.pin = pin.map(|until| Pin { by, at: Millis(0), until, reason: "why not".to_owned() });
+            source.idle_at = idle.filter(|_| status == Status::Active);
             if is_held {
                 let holder = "campaign/b".parse().unwrap();
                 source.holders.insert(Holder { source: holder, via: vec![] });
@@ -58,25 +63,37 @@ proptest! {
         let due_at = source.stopped_at.max(source.restored_at).and_then(|t| retention.after(t));
         let decision = source.decide(&retention, NOW);
         let may_go = source.state == DataState::Available && source.has_data && source.status == Status::Stopped;
-        // L6: nothing held is due.
-        let is_due = may_go && source.holders.is_empty() && due_at.is_some_and(|d| d <= NOW);
+        let is_pinned = source.pin.as_ref().is_some_and(|p| p.until.is_none_or(|until| until > NOW));
+        // L6: nothing held or pinned is due.
+        let is_due = may_go && source.holders.is_empty() && !is_pinned && due_at.is_some_and(|d| d <= NOW);
         prop_assert_eq!(decision == Decision::Due, is_due);
         prop_assert_eq!(matches!(decision, Decision::Held(_)), may_go && due_at.is_some() && !source.holders.is_empty());
+        let pinned = may_go && due_at.is_some() && source.holders.is_empty() && is_pinned;
+        prop_assert_eq!(matches!(decision, Decision::Pinned(_)), pinned);
         // What people are told is what is decided.
         match decision {
+            Decision::Pinned(Pin { until, .. }) => prop_assert_eq!(source.expires_at(&retention), until.max(due_at).filter(|_| until.is_some())),
             Decision::Due => prop_assert!(source.expires_at(&retention).unwrap() <= NOW),
             Decision::Until(at) => prop_assert_eq!(source.expires_at(&retention), Some(at)),
             _ => prop_assert_eq!(source.expires_at(&retention), None),
         }
         // L9: whatever is to be done has a time at which it is looked at, now or when it is tried again.
+        let is_idle = source.state == DataState::Available && source.idle_at.is_some_and(|at| at <= NOW);
         let work = is_due
+            || is_idle
             || source.state == DataState::Restoring
             || source.late_since.is_some()
             || !source.settling.is_empty();
         let wake_at = source.wake_at(&retention);
         prop_assert!(!work || wake_at.is_some());
-        if is_due {
+        if is_due || is_idle {
             prop_assert!(wake_at.unwrap() <= NOW.max(source.retry_at.unwrap_or(NOW)));
+        }
+        // A pin's end is one, too: data that was due meanwhile goes then.
+        if let (true, Some(until)) = (pinned, source.pin.as_ref().and_then(|p| p.until)) {
+            let end = until.max(due_at.unwrap());
+            prop_assert!(!source.settling.is_empty() || wake_at == Some(end.max(source.retry_at.unwrap_or(end))));
+            prop_assert_eq!(source.decide(&retention, end), Decision::Due);
         }
     }
 
@@ -100,6 +117,7 @@ proptest! {
             created_at: NOW,
             completed_at: None,
             requested_by: None,
+            tag: None,
             notify: vec![],
             items,
             remaining: items,

@@ -16,12 +16,14 @@
 //! | [`requests`] | request; its items; idempotency | `restore#ID`; `idem#HASH` | `request`; `i#SOURCE`; `idem` |
 //! | [`notices`] | notice | `notice#ID` | `notice` |
 //! | [`segments`] | segment | `segment#ID` | `segment` |
+//! | [`tags`] | that a source carries a tag, which is no document | `tags` | `TAG#SOURCE` |
 
 pub mod notices;
 pub mod parts;
 pub mod requests;
 pub mod segments;
 pub mod sources;
+pub mod tags;
 
 use crate::{
     dynamo::{Attributes, n, number, s, text, unbuildable},
@@ -146,14 +148,23 @@ pub struct Versioned<T> {
 /// Something a transaction does with one item, if that has the version that was read.
 pub(crate) enum Action {
     Put(Write),
-    Delete { key: Key, version: u64 },
-    Check { key: Key, version: u64 },
+    Delete {
+        key: Key,
+        version: u64,
+    },
+    Check {
+        key: Key,
+        version: u64,
+    },
+    /// An item that says all it says by being there: made or deleted whatever was there before. It always goes with the
+    /// conditional write of the document that it follows from.
+    Mark {
+        key: Key,
+        is_there: bool,
+    },
 }
 
-/// The most actions a transaction has, by DynamoDB.
-pub const MAX_ACTIONS: usize = 100;
-
-/// Conditional writes that happen together or not at all; at most [`MAX_ACTIONS`].
+/// Writes that happen together or not at all; at most [`Transaction::MAX`].
 #[derive(Default)]
 pub struct Transaction {
     actions: Vec<Action>,
@@ -164,6 +175,9 @@ impl Transaction {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// The most actions a transaction may have, by DynamoDB.
+    pub const MAX: usize = 100;
 
     /// How many actions it has.
     pub fn len(&self) -> usize {
@@ -185,6 +199,10 @@ impl Transaction {
 
     pub(crate) fn check(&mut self, key: Key, version: u64) {
         self.actions.push(Action::Check { key, version });
+    }
+
+    pub(crate) fn mark(&mut self, key: Key, is_there: bool) {
+        self.actions.push(Action::Mark { key, is_there });
     }
 }
 
@@ -235,6 +253,14 @@ impl Catalog {
                 let check =
                     check.condition_expression("v = :v").expression_attribute_values(":v", n(version));
                 item.condition_check(check.build().map_err(unbuildable)?)
+            }
+            Action::Mark { key, is_there: true } => {
+                let put = Put::builder().table_name(&self.table).set_item(Some(key.attributes()));
+                item.put(put.build().map_err(unbuildable)?)
+            }
+            Action::Mark { key, is_there: false } => {
+                let delete = Delete::builder().table_name(&self.table).set_key(Some(key.attributes()));
+                item.delete(delete.build().map_err(unbuildable)?)
             }
         };
         Ok(item.build())

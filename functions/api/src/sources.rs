@@ -1,0 +1,134 @@
+//! `/v1/campaigns` and `/v1/canvases`: the same routes for either kind.
+
+use axum::{
+    Extension, Router,
+    body::Body,
+    extract::{FromRequestParts, State},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts};
+use rekindle_domain::id::{SourceId, SourceKind};
+use rekindle_runtime::http::{PathId, Query, empty_body, header_text, json, json_body, optional_json_body};
+use rekindle_service::{
+    Problem, Rekindle,
+    inputs::{CampaignInput, CanvasInput, StopInput},
+    sources::{ListRequest, SourceView, decode_cursor},
+};
+
+/// Who did it, in timelines, until there are keys.
+const BY: &str = "api";
+
+pub(crate) fn routes() -> Router<Rekindle> {
+    of(SourceKind::Campaign).merge(of(SourceKind::Canvas))
+}
+
+fn of(kind: SourceKind) -> Router<Rekindle> {
+    let path = |rest: &str| format!("/v1/{}{rest}", kind.plural());
+    Router::new()
+        .route(&path(""), get(list))
+        .route(&path("/{id}"), get(show).put(put))
+        .route(&path("/{id}/start"), post(start))
+        .route(&path("/{id}/stop"), post(stop))
+        .route(&path("/{id}/pin"), post(pin).delete(unpin))
+        .route(&path("/{id}/timeline"), get(timeline))
+        .route_layer(Extension(kind))
+}
+
+/// The source that the path names.
+struct Named(SourceId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let Extension(kind) = Extension::<SourceKind>::from_request_parts(parts, state)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        let id = PathId::from_request_parts(parts, state).await.map_or_else(|never| match never {}, |p| p.0);
+        SourceId::new(kind, &id).map(Self).ok_or_else(|| {
+            let detail =
+                format!("the id of a {} is 1 to 128 characters of A-Z a-z 0-9 _ . : -", kind.as_str());
+            Problem::bad_request("invalid_id", detail).into_response()
+        })
+    }
+}
+
+fn shown(status: StatusCode, view: &SourceView) -> Response {
+    let mut response = json(status, view).into_response();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", view.version)) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+async fn show(State(app): State<Rekindle>, Named(id): Named) -> Result<Response, Problem> {
+    Ok(shown(StatusCode::OK, &app.get_source(&id).await?))
+}
+
+async fn put(
+    State(app): State<Rekindle>,
+    Named(id): Named,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let if_match = header_text(&headers, header::IF_MATCH.as_str())?.map(version).transpose()?;
+    let input = match id.kind() {
+        SourceKind::Campaign => json_body::<CampaignInput>(body).await?.into(),
+        SourceKind::Canvas => json_body::<CanvasInput>(body).await?.into(),
+    };
+    let (view, is_new) = app.put_source_fields(&id, &input, if_match).await?;
+    Ok(shown(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &view))
+}
+
+fn version(tag: &str) -> Result<u64, Problem> {
+    tag.trim().trim_matches('"').parse().map_err(|_| {
+        Problem::bad_request(
+            "invalid_if_match",
+            "If-Match takes the ETag of an earlier answer, such as \"3\"",
+        )
+    })
+}
+
+async fn start(State(app): State<Rekindle>, Named(id): Named, body: Body) -> Result<Response, Problem> {
+    empty_body(body).await?;
+    Ok(shown(StatusCode::OK, &app.start_source(&id, BY).await?))
+}
+
+async fn stop(State(app): State<Rekindle>, Named(id): Named, body: Body) -> Result<Response, Problem> {
+    let StopInput { at } = optional_json_body(body).await?;
+    Ok(shown(StatusCode::OK, &app.stop_source(&id, at, BY).await?))
+}
+
+async fn pin(State(app): State<Rekindle>, Named(id): Named, body: Body) -> Result<Response, Problem> {
+    Ok(shown(StatusCode::OK, &app.pin_source(&id, &json_body(body).await?, BY).await?))
+}
+
+async fn unpin(State(app): State<Rekindle>, Named(id): Named, body: Body) -> Result<Response, Problem> {
+    empty_body(body).await?;
+    Ok(shown(StatusCode::OK, &app.unpin_source(&id, BY).await?))
+}
+
+async fn list(
+    State(app): State<Rekindle>,
+    Extension(kind): Extension<SourceKind>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let query = Query::parse(&uri, &["status", "state", "tag", "q", "sort", "limit", "cursor"])?;
+    let request = ListRequest {
+        status: query.one_of("status", &["draft", "active", "stopped"])?,
+        state: query.one_of("state", &["available", "expiring", "expired", "restoring"])?,
+        tag: query.get("tag").map(str::to_owned),
+        q: query.get("q").map(str::to_owned),
+        sort: query.one_of("sort", &["updated_at", "expires_at"])?,
+        cursor: query.get("cursor").map(decode_cursor).transpose()?,
+        limit: query.limit()?,
+    };
+    Ok(json(StatusCode::OK, &app.list(kind, &request).await?))
+}
+
+async fn timeline(State(app): State<Rekindle>, Named(id): Named, uri: Uri) -> Result<Response, Problem> {
+    let query = Query::parse(&uri, &["limit", "cursor"])?;
+    let entries = app.timeline(&id, query.get("cursor"), query.limit()?).await?;
+    Ok(json(StatusCode::OK, &entries))
+}

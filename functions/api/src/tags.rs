@@ -1,0 +1,15 @@
+//! `/v1/tags`.
+
+use axum::{Router, extract::State, response::Response, routing::get};
+use http::{StatusCode, Uri};
+use rekindle_runtime::http::{Query, json};
+use rekindle_service::{Problem, Rekindle};
+
+pub(crate) fn routes() -> Router<Rekindle> {
+    Router::new().route("/v1/tags", get(list))
+}
+
+async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, Problem> {
+    let query = Query::parse(&uri, &["limit", "cursor"])?;
+    Ok(json(StatusCode::OK, &app.list_tags(query.get("cursor"), query.limit()?).await?))
+}

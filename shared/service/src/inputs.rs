@@ -1,0 +1,161 @@
+//! What people say of campaigns and Canvases, and what of it fits.
+
+use crate::{Problem, requests::check_addresses};
+use rekindle_domain::{
+    id::{MAX_ID, SourceKind, clip, is_valid_id},
+    source::{MAX_TAGS, Variant},
+    time::Millis,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// The longest name, in bytes.
+const MAX_NAME: usize = 256;
+/// The most variants, variations or steps.
+const MAX_VARIANTS: usize = 100;
+
+/// What a person says of a campaign. Replaces what was said before.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignInput {
+    /// What people call it; its id if left out.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// What it is found by.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Its variants.
+    #[serde(default)]
+    pub variants: Vec<Variant>,
+    /// Whom it is sent to.
+    #[serde(default)]
+    pub audience: Option<Value>,
+    /// Who is mailed about its data.
+    #[serde(default)]
+    pub notify: Vec<String>,
+}
+
+/// What a person says of a Canvas. Replaces what was said before.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CanvasInput {
+    /// What people call it; its id if left out.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// What it is found by.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Its variations.
+    #[serde(default)]
+    pub variations: Vec<Variant>,
+    /// Its steps.
+    #[serde(default)]
+    pub steps: Vec<Variant>,
+    /// Who enters it.
+    #[serde(default)]
+    pub audience: Option<Value>,
+    /// Who is mailed about its data.
+    #[serde(default)]
+    pub notify: Vec<String>,
+}
+
+/// What a person says of a source of either kind.
+#[derive(Clone, Debug, Default)]
+pub struct SourceInput {
+    /// What people call it; its id if left out.
+    pub name: Option<String>,
+    /// What it is found by.
+    pub tags: Vec<String>,
+    /// A campaign's variants, a Canvas's variations.
+    pub variants: Vec<Variant>,
+    /// A Canvas's steps.
+    pub steps: Vec<Variant>,
+    /// Whom it is sent to.
+    pub audience: Option<Value>,
+    /// Who is mailed about its data.
+    pub notify: Vec<String>,
+}
+
+/// How a source is to be stopped.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopInput {
+    /// As of when, since its start; now, if left out.
+    #[serde(default)]
+    pub at: Option<Millis>,
+}
+
+impl From<CampaignInput> for SourceInput {
+    fn from(said: CampaignInput) -> Self {
+        let CampaignInput { name, tags, variants, audience, notify } = said;
+        Self { name, tags, variants, steps: Vec::new(), audience, notify }
+    }
+}
+
+impl From<CanvasInput> for SourceInput {
+    fn from(said: CanvasInput) -> Self {
+        let CanvasInput { name, tags, variations, steps, audience, notify } = said;
+        Self { name, tags, variants: variations, steps, audience, notify }
+    }
+}
+
+impl SourceInput {
+    /// 422 unless the fields of a source of that kind fit; of the audience, only its place is looked at elsewhere.
+    pub(crate) fn check(&self, kind: SourceKind) -> Result<(), Problem> {
+        self.name.as_deref().map_or(Ok(()), is_name)?;
+        check_tags(&self.tags)?;
+        match kind {
+            SourceKind::Campaign => check_variants("variants", "invalid_variants", &self.variants)?,
+            SourceKind::Canvas => {
+                check_variants("variations", "invalid_variations", &self.variants)?;
+                check_variants("steps", "invalid_steps", &self.steps)?;
+            }
+        }
+        check_addresses(&self.notify)
+    }
+}
+
+/// 422 unless it may be the name of something.
+pub(crate) fn is_name(name: &str) -> Result<(), Problem> {
+    if (1..=MAX_NAME).contains(&name.len()) && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let detail = format!("name must be 1 to {MAX_NAME} bytes without control characters");
+    Err(Problem::unprocessable("invalid_name", detail))
+}
+
+fn check_variants(field: &str, code: &'static str, variants: &[Variant]) -> Result<(), Problem> {
+    if variants.len() > MAX_VARIANTS {
+        return Err(Problem::unprocessable(code, format!("{field} has at most {MAX_VARIANTS} entries")));
+    }
+    let mut ids = BTreeSet::new();
+    for (i, variant) in variants.iter().enumerate() {
+        if !is_valid_id(&variant.id) || variant.name.len() > MAX_NAME {
+            let detail = format!(
+                "{field}[{i}] needs an id of 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : - and a name of at most {MAX_NAME} bytes"
+            );
+            return Err(Problem::unprocessable(code, detail));
+        }
+        if !ids.insert(&variant.id) {
+            let detail = format!("{field}[{i}]: the id `{}` stands twice", variant.id);
+            return Err(Problem::unprocessable(code, detail));
+        }
+    }
+    Ok(())
+}
+
+/// A tag is spelled like an id, so that it needs no escaping anywhere; one that stands twice stands once.
+fn check_tags(tags: &[String]) -> Result<(), Problem> {
+    if let Some((i, tag)) = tags.iter().enumerate().find(|(_, tag)| !is_valid_id(tag)) {
+        let detail =
+            format!("tags[{i}]: `{}` must be 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : -", clip(tag));
+        return Err(Problem::unprocessable("invalid_tags", detail));
+    }
+    let distinct = tags.iter().collect::<BTreeSet<_>>().len();
+    if distinct > MAX_TAGS {
+        let detail = format!("a source has at most {MAX_TAGS} tags; this one has {distinct}");
+        return Err(Problem::unprocessable("invalid_tags", detail));
+    }
+    Ok(())
+}
