@@ -13,6 +13,7 @@ use crate::fixture::{
     ports::Dice,
     world::{Answer, World, router_of},
 };
+use aws_sdk_sqs::types::Message;
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use lambda_runtime::LambdaEvent;
@@ -151,6 +152,8 @@ pub struct History {
     unsure: BTreeSet<&'static str>,
     /// Whether there may be something in the queues.
     has_messages: bool,
+    /// Batches that were taken off a queue and not yet handed over.
+    in_hand: VecDeque<(Consumer, Vec<Message>)>,
     /// Restores somebody asked for, by id.
     requests: Vec<String>,
     next: u64,
@@ -196,7 +199,11 @@ pub fn play(seed: u64, fault: Option<Fault>, trace: bool) -> Result<Report, Viol
     let outcome = runtime.block_on(async {
         let mut history = History::new(seed, fault, trace).await;
         let outcome = history.run().await;
-        outcome.map_err(|violation| format!("{violation}{}", history.trace.take().unwrap_or_default()))
+        let trace = history.trace.take().unwrap_or_default();
+        if outcome.is_ok() && !trace.is_empty() {
+            println!("{trace}");
+        }
+        outcome.map_err(|violation| format!("{violation}{trace}"))
     });
     breaks::set(None);
     outcome.map_err(|violation| format!("seed {seed}: {violation}"))
@@ -234,6 +241,7 @@ impl History {
             ingesters,
             statuses: CAMPAIGNS.into_iter().map(|c| (c, Some(Status::Active))).collect(),
             has_messages: false,
+            in_hand: VecDeque::new(),
             requests: Vec::new(),
             unsure: BTreeSet::new(),
             next: 0,

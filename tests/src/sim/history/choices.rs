@@ -264,32 +264,49 @@ impl History {
         });
     }
 
+    /// Takes whatever is visible off the queues, as pollers do. In which order the engine gives what became visible at once
+    /// is chance, and not ours: everything is taken, and put in order.
+    async fn fetch(&mut self) {
+        for consumer in [Consumer::Restorer, Consumer::Notifier] {
+            let mut fetched: Vec<Message> = Vec::new();
+            loop {
+                let messages = self.world.stack.receive(consumer, 0).await.expect("messages");
+                if messages.is_empty() {
+                    break;
+                }
+                fetched.extend(messages);
+            }
+            fetched.sort_by(|a, b| a.body().cmp(&b.body()));
+            let at_once = if consumer == Consumer::Restorer { 1 } else { 10 };
+            self.in_hand.extend(fetched.chunks(at_once).map(|batch| (consumer, batch.to_vec())));
+        }
+    }
+
     /// Hands over what a queue holds; now and then twice.
     pub(super) async fn deliver(&mut self) -> Result<(), Violation> {
-        for consumer in [Consumer::Restorer, Consumer::Notifier] {
-            let messages = self.world.stack.receive(consumer, 0).await.expect("messages");
-            if messages.is_empty() {
-                continue;
-            }
-            if self.fault_percent > 0 && self.dice.chance(4) {
-                self.lose(consumer, messages).await;
-                return Ok(());
-            }
-            let times = if self.dice.chance(10) { 2 } else { 1 };
-            for _ in 0..times {
-                let app = self.app(&Work::Deliver(consumer));
-                let stack = Stack { app, ..self.world.stack.clone() };
-                let messages = messages.clone();
-                let body = messages[0].body().unwrap_or_default().to_owned();
-                self.spawn(Work::Deliver(consumer), &format!("{consumer:?} {body}"), async move {
-                    let done = stack.deliver(consumer, messages).await;
-                    Ended::Worked(done.map(drop).map_err(|e| e.to_string()))
-                });
-            }
+        if self.in_hand.is_empty() {
+            self.fetch().await;
+        }
+        let Some((consumer, messages)) = self.in_hand.pop_front() else {
+            // Nothing visible: it is in somebody's hands, or lost; time brings it back, or the sweeper sends it again.
+            self.has_messages = self.dice.chance(50);
+            return self.pass_time(31_000).await;
+        };
+        if self.fault_percent > 0 && self.dice.chance(4) {
+            self.lose(consumer, messages).await;
             return Ok(());
         }
-        // Nothing visible: it is in somebody's hands, or lost; time brings it back, or the sweeper sends it again.
-        self.has_messages = self.dice.chance(50);
-        self.pass_time(31_000).await
+        let times = if self.dice.chance(10) { 2 } else { 1 };
+        for _ in 0..times {
+            let app = self.app(&Work::Deliver(consumer));
+            let stack = Stack { app, ..self.world.stack.clone() };
+            let messages = messages.clone();
+            let body = messages[0].body().unwrap_or_default().to_owned();
+            self.spawn(Work::Deliver(consumer), &format!("{consumer:?} {body}"), async move {
+                let done = stack.deliver(consumer, messages).await;
+                Ended::Worked(done.map(drop).map_err(|e| e.to_string()))
+            });
+        }
+        Ok(())
     }
 }

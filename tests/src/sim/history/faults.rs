@@ -1,7 +1,6 @@
 //! What goes wrong: with calls, with storage, with processes; and how time passes.
 
 use super::*;
-use aws_sdk_sqs::types::Message;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 impl History {
