@@ -10,7 +10,7 @@ use rekindle_domain::{
     id::{CopyId, LedgerId, SourceId},
     manifest::{DataState, Life, Manifest, Tier},
     segment::{Closure, Filters, User},
-    source::{Holder, Source, Status},
+    source::{Holder, Pin, Source, Status},
     time::{Millis, Period},
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -250,6 +250,14 @@ fn source(
         .collect();
     if needed != *holders {
         return violated(format!("L6: {id} is retargeted by {needed:?} and held by {holders:?}"));
+    }
+    let is_kept = |pin: &Pin| pin.until.is_none_or(|until| Some(until) > source.archived_at);
+    if source.state != DataState::Available && source.pin.as_ref().is_some_and(is_kept) {
+        return violated(format!("L6: {id} is {:?} and pinned: {:?}", source.state, source.pin));
+    }
+    let tagged = snapshot.catalog.tags.iter().filter(|(_, tagged)| tagged == id);
+    if !tagged.map(|(tag, _)| tag).eq(&source.tags) {
+        return violated(format!("L1: {id} carries {:?}, and is not found by exactly these", source.tags));
     }
     if source.state != DataState::Available && !(holders.is_empty() && source.status == Status::Stopped) {
         return violated(format!("L6: {id} is {:?}, {:?}, held by {holders:?}", source.state, source.status));

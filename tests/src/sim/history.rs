@@ -75,7 +75,8 @@ impl Clock for Stopped {
 
 /// A Lambda lives a quarter of an hour; whatever is still at work then is ended.
 const LIFE_MILLIS: i64 = 15 * 60 * 1000;
-const CAMPAIGNS: [&str; 2] = ["a", "b"];
+/// A campaign and a Canvas.
+const SOURCES: [&str; 2] = ["campaign/a", "canvas/b"];
 /// How many calls there are at most between reading the clock for a swap and the swap.
 const CALLS_FOR_A_DECISION: usize = 12;
 /// How many processes are at work at once.
@@ -146,7 +147,7 @@ pub struct History {
     running: BTreeMap<u64, Running>,
     ended: Arc<Mutex<Vec<(u64, Ended)>>>,
     ingesters: [Rekindle; 2],
-    /// What is known of a campaign's status: unsure while somebody changes it.
+    /// What is known of a source's status: unsure while somebody changes it.
     statuses: BTreeMap<&'static str, Option<Status>>,
     /// Campaigns whose status somebody tried to change without hearing what came of it.
     unsure: BTreeSet<&'static str>,
@@ -168,6 +169,14 @@ pub struct History {
     mail_slack: usize,
     report: Report,
     trace: Option<String>,
+}
+
+/// Where a source is in the API.
+fn path(source: &str, more: &str) -> String {
+    match source.split_once('/') {
+        Some(("canvas", id)) => format!("/v1/canvases/{id}{more}"),
+        _ => format!("/v1/campaigns/{}{more}", source.trim_start_matches("campaign/")),
+    }
 }
 
 /// Small enough that a dozen users have several slots, blocks, bites and runs.
@@ -239,7 +248,7 @@ impl History {
             running: BTreeMap::new(),
             ended: Arc::default(),
             ingesters,
-            statuses: CAMPAIGNS.into_iter().map(|c| (c, Some(Status::Active))).collect(),
+            statuses: SOURCES.into_iter().map(|c| (c, Some(Status::Active))).collect(),
             has_messages: false,
             in_hand: VecDeque::new(),
             requests: Vec::new(),
@@ -294,14 +303,23 @@ impl History {
         Ok(self.report)
     }
 
-    /// Two campaigns with some interactions; the first may have stopped, expired, and come back before this begins.
+    /// Two sources with some interactions; the first may have stopped, expired, and come back before this begins.
     async fn begin(&mut self) {
-        for campaign in CAMPAIGNS {
-            self.world.begin(campaign).await;
+        for source in SOURCES {
+            self.world.put(&path(source, ""), json!({ "tags": ["promo"] })).await.ok();
+            self.world.post(&path(source, "/start"), Value::Null).await.ok();
         }
         for segment in ["s", "t"] {
             let body = json!({ "filter": { "hard_bounced": {} } });
             self.world.put(&format!("/v1/segments/{segment}"), body).await.ok();
+        }
+        if self.leans && self.dice.chance(50) {
+            // The Canvas comes to the campaign through one of two segments.
+            let filter = json!({ "filter": { "opened": { "source": SOURCES[0] } } });
+            self.world.put("/v1/segments/s", filter).await.ok();
+            let audience = json!({ "any": [{ "segment": "s" }, { "segment": "t" }] });
+            let body = json!({ "audience": audience, "tags": ["promo"] });
+            self.world.put(&path(SOURCES[1], ""), body).await.ok();
         }
         for _ in 0..1 + self.dice.below(3) {
             let events = self.events();
@@ -312,7 +330,7 @@ impl History {
         let past = self.dice.below(5);
         if past > 0 {
             self.world.stop("a").await;
-            self.statuses.insert("a", Some(Status::Stopped));
+            self.statuses.insert(SOURCES[0], Some(Status::Stopped));
             self.world.advance("P3M");
         }
         if past > 1 {
@@ -332,8 +350,8 @@ impl History {
     async fn look(&mut self, decided: Millis) -> Result<Snapshot, Violation> {
         self.report.audits += 1;
         let snapshot = self.auditor.look(&self.world, &self.truth, self.step, decided).await?;
-        for (campaign, status) in &self.statuses {
-            let id: SourceId = format!("campaign/{campaign}").parse()?;
+        for (source, status) in &self.statuses {
+            let id: SourceId = source.parse()?;
             let found = snapshot.catalog.sources.get(&id).map(|s| s.doc.status);
             if status.is_some() && found != *status {
                 return Err(format!("L6: {id} is {found:?}, and somebody was told that it is {status:?}"));

@@ -18,7 +18,7 @@ use rekindle_domain::{
 use rekindle_local::stack::{ARCHIVE, CATALOG, LEDGER};
 use rekindle_store::{catalog::sources::TimelineEntry, ledger::InboxKey, parquet::PartReader};
 use serde::de::DeserializeOwned;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 type Attributes = HashMap<String, AttributeValue>;
 
@@ -44,6 +44,8 @@ pub struct Catalog {
     pub notices: Vec<Stored<Notice>>,
     pub timelines: BTreeMap<String, Vec<TimelineEntry>>,
     pub segments: BTreeMap<String, Segment>,
+    /// Tags with the sources that carry them.
+    pub tags: BTreeSet<(String, SourceId)>,
 }
 
 /// The catalog, the ledger table and the archive.
@@ -138,6 +140,9 @@ impl Catalog {
             self.notices.push(stored(item));
         } else if let Some(segment) = pk.strip_prefix("segment#") {
             self.segments.insert(segment.to_owned(), doc(item));
+        } else if pk == "tags" {
+            let (tag, source) = sk.split_once('#').expect("a tag and a source");
+            self.tags.insert((tag.to_owned(), source.parse().expect("a source")));
         } else if sk == "source" {
             self.sources.insert(pk.parse().expect("a source"), stored(item));
         } else if sk == "manifest" {

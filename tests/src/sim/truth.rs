@@ -48,13 +48,17 @@ fn rows_of(event: &Value) -> [(LedgerId, (String, Facet)); 2] {
         channel: text("channel").and_then(Channel::from_name),
         machine: event["machine"].as_bool().unwrap_or(false),
         conversion: event["conversion"].as_u64().unwrap_or(0) as u8,
-        variant: text("variant_id").map(Box::from),
-        step: None,
+        variant: text("variant_id").or_else(|| text("variation_id")).map(Box::from),
+        step: text("step_id").map(Box::from),
         alias: text("link_alias").map(Box::from),
     };
     let user = text("user_id").unwrap().to_owned();
-    let of_users = Facet { variant: None, conversion: 0, ..facet.clone() };
-    let ledger = format!("campaign/{}", text("campaign_id").unwrap()).parse().unwrap();
+    let of_users = Facet { variant: None, step: None, conversion: 0, ..facet.clone() };
+    let ledger = match text("canvas_id") {
+        Some(id) => format!("canvas/{id}"),
+        None => format!("campaign/{}", text("campaign_id").unwrap()),
+    };
+    let ledger = ledger.parse().unwrap();
     [(ledger, (user.clone(), facet)), (LedgerId::Users, (user, of_users))]
 }
 

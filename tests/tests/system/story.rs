@@ -89,7 +89,7 @@ async fn assert_same(world: &World, model: &Model) {
 
 /// While `spring` is expired: refused with what to restore, excluded with the right unknowns.
 async fn assert_expired(world: &World, model: &mut Model) {
-    model.expired.insert("spring".to_owned());
+    model.expired.insert("campaign/spring".to_owned());
     for filter in filters("spring", "other") {
         let refused = world.try_count(&filter, "refuse").await;
         let refused = refused.problem(409, "expired_interaction_data");

@@ -91,13 +91,13 @@ impl History {
         let mut model = self.truth.model();
         for source in body["expired"].as_array().into_iter().flatten() {
             let id: SourceId = source.as_str().unwrap_or_default().parse()?;
-            model.expired.insert(id.id().to_owned());
+            model.expired.insert(id.to_string());
         }
         let named = asked["filter"].to_string();
-        for campaign in CAMPAIGNS.into_iter().filter(|c| named.contains(&format!("campaign/{c}"))) {
-            let states =
-                self.auditor.states_since(&format!("campaign/{campaign}").parse()?, running.since_step);
-            let is_away = model.expired.contains(campaign);
+        let is_named = |s: &&str| named.contains(*s) || named.contains("\"tag\"");
+        for source in SOURCES.into_iter().filter(is_named) {
+            let states = self.auditor.states_since(&source.parse()?, running.since_step);
+            let is_away = model.expired.contains(source);
             if is_away && states == BTreeSet::from(["available"]) {
                 return wrong("it was available all the time");
             }
@@ -118,16 +118,19 @@ impl History {
 }
 
 pub(super) fn filters() -> Vec<Value> {
-    let (a, b) = ("campaign/a", "campaign/b");
+    let [a, b] = SOURCES;
     vec![
         json!({ "received": { "source": a } }),
-        json!({ "received": { "source": b, "variant": "A" } }),
+        json!({ "received": { "source": b, "variation": "A", "step": "s1" } }),
         json!({ "not": { "received": { "source": a } } }),
         json!({ "clicked": { "source": a, "alias": "cta" } }),
         json!({ "all": [{ "received": { "source": a } }, { "not": { "opened": { "source": b } } }] }),
         json!({ "any": [{ "converted": { "source": b } }, { "in_control": { "source": a } }] }),
         json!({ "all": [{ "never_received": { "channel": "email" } }, { "not": { "in_control": { "source": b } } }] }),
         json!({ "any": [{ "never_received": {} }, { "not": { "never_received": {} } }] }),
+        json!({ "opened": { "tag": "promo" } }),
+        json!({ "last_received": { "tag": "promo", "after": "2027-03-01T00:00:00Z" } }),
+        json!({ "any": [{ "entered": { "source": b } }, { "in_control": { "source": b, "is": false } }] }),
     ]
 }
 

@@ -60,8 +60,8 @@ impl History {
         if self.has_messages && self.dice.chance(60) {
             return self.deliver().await;
         }
-        let campaign = CAMPAIGNS[self.dice.below(2) as usize];
-        let id = format!("campaign/{campaign}").parse()?;
+        let named = SOURCES[self.dice.below(2) as usize];
+        let id = named.parse()?;
         let source = self.world.app().store.catalog.source(&id).await.expect("the source").expect("a source");
         let now = self.world.clock.now_still();
         let due = source.expires_at(&self.world.settings.retention);
@@ -69,31 +69,33 @@ impl History {
         let roll = self.dice.below(10);
         let pause = [3_700_000, 25 * 3_600_000][self.dice.below(2) as usize];
         match (source.state, source.status) {
-            (_, Status::Draft) => self.start(campaign),
+            (_, Status::Draft) => self.start(named),
             (DataState::Available, Status::Active) => match roll {
                 0..4 => self.ingest(),
                 4..6 => self.ask(),
-                6..9 => self.stop(campaign),
-                _ => self.retarget(campaign),
+                6..9 => self.stop(named),
+                _ => self.retarget(named),
             },
             (DataState::Available, Status::Stopped) if due.is_some_and(|at| at <= now) => match roll {
                 0..4 => self.sweep(),
                 4..6 => self.ask(),
-                6 => self.start(campaign),
-                7 => self.restore(campaign),
-                8 => self.retarget(if campaign == "a" { "b" } else { "a" }),
+                6 => self.start(named),
+                7 if self.dice.chance(50) => self.pin(named),
+                7 => self.restore(named),
+                8 => self.retarget(other_than(named)),
                 _ => self.ingest(),
             },
             (DataState::Available, Status::Stopped) => match roll {
                 0..5 if is_alone => return self.pass_time(93 * 24 * 3_600_000).await,
                 0..3 | 8 => self.ingest(),
                 3..5 => self.ask(),
-                5 => self.start(campaign),
-                6 => self.retarget(campaign),
+                5 if self.dice.chance(30) => self.pin(named),
+                5 => self.start(named),
+                6 => self.retarget(named),
                 _ => self.sweep(),
             },
             (DataState::Expired, _) => match roll {
-                0..4 => self.restore(campaign),
+                0..4 => self.restore(named),
                 4..6 => self.ingest(),
                 6 => self.ask(),
                 7 if is_alone => return self.pass_time(pause).await,
@@ -125,20 +127,27 @@ impl History {
             } else {
                 format!("user-{n}")
             };
-            let campaign = CAMPAIGNS[self.dice.below(2) as usize];
+            let source = SOURCES[self.dice.below(2) as usize];
             let time = now - [0, 5, 60_000, 86_400_000, 7_776_000_000][self.dice.below(5) as usize];
+            let is_canvas = source.starts_with("canvas/");
+            let variant = if n.is_multiple_of(2) { "A" } else { "B" };
             let more = match self.dice.below(8) {
-                0..4 => {
-                    json!({ "type": "received", "channel": "email", "variant_id": if n.is_multiple_of(2) { "A" } else { "B" } })
+                0..4 if is_canvas => {
+                    let step = if n.is_multiple_of(3) { "s1" } else { "s2" };
+                    json!({ "type": "received", "channel": "email", "variation_id": variant, "step_id": step })
                 }
+                0..4 => json!({ "type": "received", "channel": "email", "variant_id": variant }),
                 4 => json!({ "type": "opened", "channel": "email", "machine": n.is_multiple_of(2) }),
                 5 => {
                     json!({ "type": "clicked", "channel": "push", "link_alias": if n.is_multiple_of(2) { "cta" } else { "é✓" } })
                 }
+                6 if is_canvas => json!({ "type": "entered", "variation_id": variant }),
                 6 => json!({ "type": "converted", "conversion": n % 2 }),
                 _ => json!({ "type": "control" }),
             };
-            let mut event = json!({ "user_id": user, "campaign_id": campaign, "time": time });
+            let (kind, id) = source.split_once('/').unwrap_or_default();
+            let mut event = json!({ "user_id": user, "time": time });
+            event[format!("{kind}_id")] = id.into();
             event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             out.push(event);
         }
@@ -176,54 +185,56 @@ impl History {
     }
 
     /// Until it is heard what came of it the status is not known; with two at once, never again.
-    fn somebody_changes(&mut self, campaign: &'static str) {
-        self.statuses.insert(campaign, None);
-        let changes = |r: &Running| matches!(r.work, Work::Start(c) | Work::Stop(c) if c == campaign);
+    fn somebody_changes(&mut self, source: &'static str) {
+        self.statuses.insert(source, None);
+        let changes = |r: &Running| matches!(r.work, Work::Start(s) | Work::Stop(s) if s == source);
         if self.running.values().any(changes) {
-            self.unsure.insert(campaign);
+            self.unsure.insert(source);
         }
     }
 
-    pub(super) fn start(&mut self, campaign: &'static str) {
-        self.somebody_changes(campaign);
-        self.request(
-            Work::Start(campaign),
-            Method::POST,
-            &format!("/v1/campaigns/{campaign}/start"),
-            &Value::Null,
-        );
+    pub(super) fn start(&mut self, source: &'static str) {
+        self.somebody_changes(source);
+        self.request(Work::Start(source), Method::POST, &path(source, "/start"), &Value::Null);
     }
 
-    pub(super) fn stop(&mut self, campaign: &'static str) {
-        self.somebody_changes(campaign);
-        self.request(
-            Work::Stop(campaign),
-            Method::POST,
-            &format!("/v1/campaigns/{campaign}/stop"),
-            &Value::Null,
-        );
+    pub(super) fn stop(&mut self, source: &'static str) {
+        self.somebody_changes(source);
+        self.request(Work::Stop(source), Method::POST, &path(source, "/stop"), &Value::Null);
     }
 
-    /// Makes a campaign retarget the other one, itself or through segments, or nothing.
-    pub(super) fn put(&mut self, campaign: &'static str) {
-        let other = if campaign == "a" { "campaign/b" } else { "campaign/a" };
-        let audience = match self.dice.below(8) {
+    /// Makes a source retarget the other one, itself, by its tag or through segments, or nothing.
+    pub(super) fn put(&mut self, source: &'static str) {
+        let audience = match self.dice.below(9) {
             0 | 1 => Value::Null,
-            2 | 3 => json!({ "not": { "opened": { "source": other } } }),
+            2 | 3 => json!({ "not": { "opened": { "source": other_than(source) } } }),
             4 => json!({ "segment": "s" }),
             5 => json!({ "not": { "segment": "t" } }),
+            6 => json!({ "received": { "tag": "promo" } }),
             _ => json!({ "any": [{ "segment": "s" }, { "segment": "t" }] }),
         };
-        let body = json!({ "audience": audience, "notify": ["ops@example.com"] });
-        self.request(Work::Put, Method::PUT, &format!("/v1/campaigns/{campaign}"), &body);
+        let tags = if self.dice.chance(80) { json!(["promo", "b"]) } else { json!(["promo"]) };
+        let body = json!({ "audience": audience, "tags": tags, "notify": ["ops@example.com"] });
+        self.request(Work::Put, Method::PUT, &path(source, ""), &body);
     }
 
-    /// Makes a segment name a campaign, the other segment, or nothing.
+    /// Pins a source's data for some days or for good, or takes the pin away.
+    pub(super) fn pin(&mut self, source: &'static str) {
+        let now = self.world.clock.now_still();
+        let (method, body) = match self.dice.below(4) {
+            0 => (Method::POST, json!({ "until": now.plus(3 * 86_400_000), "reason": "an audit" })),
+            1 => (Method::POST, json!({ "until": null, "reason": "an audit" })),
+            _ => (Method::DELETE, Value::Null),
+        };
+        self.request(Work::Put, method, &path(source, "/pin"), &body);
+    }
+
+    /// Makes a segment name a source, the other segment, or nothing.
     pub(super) fn edit(&mut self) {
         let (segment, other) = if self.dice.chance(50) { ("s", "t") } else { ("t", "s") };
         let filter = match self.dice.below(6) {
-            0 | 1 => json!({ "opened": { "source": "campaign/a" } }),
-            2 => json!({ "received": { "source": "campaign/b" } }),
+            0 | 1 => json!({ "opened": { "source": SOURCES[0] } }),
+            2 => json!({ "received": { "source": SOURCES[1] } }),
             3 => json!({ "not": { "segment": other } }),
             _ => json!({ "hard_bounced": {} }),
         };
@@ -232,16 +243,17 @@ impl History {
     }
 
     /// Somebody begins or ends to retarget something.
-    pub(super) fn retarget(&mut self, campaign: &'static str) {
-        if self.dice.chance(50) { self.put(campaign) } else { self.edit() }
+    pub(super) fn retarget(&mut self, source: &'static str) {
+        if self.dice.chance(50) { self.put(source) } else { self.edit() }
     }
 
-    pub(super) fn restore(&mut self, campaign: &str) {
-        let sources: Vec<String> = match self.dice.chance(25) {
-            true => CAMPAIGNS.iter().map(|c| format!("campaign/{c}")).collect(),
-            false => vec![format!("campaign/{campaign}")],
+    pub(super) fn restore(&mut self, source: &str) {
+        let notify = ["x@example.com", "y@example.com"];
+        let body = match self.dice.below(5) {
+            0 => json!({ "sources": SOURCES, "notify": notify }),
+            1 => json!({ "tag": "promo", "notify": notify }),
+            _ => json!({ "sources": [source], "notify": notify }),
         };
-        let body = json!({ "sources": sources, "notify": ["x@example.com", "y@example.com"] });
         self.request(Work::Restore, Method::POST, "/v1/restores", &body);
     }
 
@@ -309,4 +321,8 @@ impl History {
         }
         Ok(())
     }
+}
+
+fn other_than(source: &str) -> &'static str {
+    if source == SOURCES[0] { SOURCES[1] } else { SOURCES[0] }
 }

@@ -45,14 +45,14 @@ impl History {
 
     pub(super) async fn check_the_end(&mut self) -> Result<(), Violation> {
         let mut away = Vec::new();
-        for campaign in CAMPAIGNS {
-            if self.world.state(campaign).await != "available" {
-                away.push(format!("campaign/{campaign}"));
+        for source in SOURCES {
+            let shown = self.world.get(&path(source, "")).await.ok();
+            if shown["interaction_data"]["state"] != "available" {
+                away.push(source);
             }
         }
         if !away.is_empty() {
-            let sources: Vec<&str> = away.iter().map(String::as_str).collect();
-            let id = self.world.request_restore(&sources, &[]).await;
+            let id = self.world.request_restore(&away, &[]).await;
             self.world.drain().await;
             let request = self.world.request(&id).await;
             if request["state"] != "completed" {
@@ -64,7 +64,7 @@ impl History {
         let model = self.truth.model();
         let settled = self.truth.settled(&self.truth.acknowledged());
         for _ in 0..2 {
-            let filter = filters()[self.dice.below(8) as usize].clone();
+            let filter = filters()[self.dice.below(11) as usize].clone();
             let Answer { status, body, .. } = self.world.try_count(&filter, "refuse").await;
             if status != StatusCode::OK {
                 return Err(format!("L5: {filter} is answered {status} {body}"));

@@ -20,11 +20,15 @@ impl History {
         self.last = process;
         if self.leans && call.decides() && self.running.len() <= AT_ONCE && self.dice.chance(50) {
             // The commit waits for its turn, and whoever asks, or begins to need the data, gets half-way or does not.
+            let edits = call.body.contains("\"segment\"");
             match self.dice.below(4) {
-                0 => self.retarget("b"),
+                0 => self.retarget(SOURCES[1]),
                 1 => self.edit(),
+                _ if edits => self.edit(),
                 _ => self.ask(),
             }
+            // More often than not they get there first.
+            self.last = self.next;
             return Ok(());
         }
         let mut verdict = Verdict::Passes;
@@ -167,8 +171,8 @@ impl History {
         if let Some(running) = self.running.remove(&number) {
             running.abort.abort();
             self.report.kills += 1;
-            if let Work::Start(campaign) | Work::Stop(campaign) = running.work {
-                self.unsure.insert(campaign);
+            if let Work::Start(source) | Work::Stop(source) = running.work {
+                self.unsure.insert(source);
             }
             self.mail_slack += usize::from(matches!(running.work, Work::Deliver(Consumer::Notifier)));
             self.note(|| format!("#{number} is killed"));
