@@ -1,0 +1,38 @@
+//! What the template routes to the functions is what they answer.
+
+use crate::fixture::world::World;
+use http::Method;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// The routes of the template's HTTP API.
+fn routes() -> Vec<(Method, String)> {
+    let template = include_str!("../../../template.yaml");
+    let events = template.lines().filter_map(|line| {
+        let event = line.trim().strip_prefix("Properties: {ApiId: !Ref Api, Method: ")?.strip_suffix('}')?;
+        let (method, path) = event.split_once(", Path: ")?;
+        Some((method.parse().unwrap(), path.trim_matches('"').to_owned()))
+    });
+    events.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_route_of_the_template_is_answered() {
+    let routes = routes();
+    assert_eq!(routes.iter().collect::<BTreeSet<_>>().len(), routes.len(), "one stands twice");
+    assert!(routes.len() > 20);
+    let world = World::new(120).await;
+    for (method, path) in &routes {
+        let answer = world.call(method.clone(), &path.replace("{id}", "x"), &Value::Null).await;
+        let code = answer.body["code"].as_str().unwrap_or_default();
+        assert!(!["unknown_route", "method_not_allowed"].contains(&code), "{method} {path}: {}", answer.body);
+    }
+    // Campaigns and Canvases have the same ones.
+    let of = |kind: &str| -> BTreeSet<(String, String)> {
+        let rest = |(method, path): &(Method, String)| {
+            Some((method.to_string(), path.strip_prefix(&format!("/v1/{kind}"))?.to_owned()))
+        };
+        routes.iter().filter_map(rest).collect()
+    };
+    assert_eq!(of("campaigns"), of("canvases"));
+}
