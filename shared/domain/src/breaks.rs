@@ -26,10 +26,14 @@ pub enum Break {
     CommitsHalfRestores,
     /// A notice is sent without being claimed first (L8).
     SendsUnclaimed,
+    /// A compaction merges a run that has a cold copy with one that has none, and no check stops it.
+    MergesArchivedWithOthers,
+    /// The compactor deletes dirty marks before it acts on them.
+    LosesDirtyMarks,
 }
 
 impl Break {
-    /// All of them.
+    /// All that the simulation is to notice.
     pub const ALL: [Self; 11] = [
         Self::VerifiesNothing,
         Self::ClearsBeforeTheCommit,
