@@ -5,6 +5,7 @@
 //! | [`ingest`] | ingest |
 //! | [`sources`], [`audience`], [`requests`] | api |
 //! | [`sweep`], with [`expire`] and [`housekeep`] | sweeper |
+//! | [`compact`], with [`marks`] | compactor |
 //! | [`restores`], with [`parts`] | restorer |
 //! | [`notices`] | notifier |
 
@@ -38,10 +39,12 @@ macro_rules! until_won {
 }
 
 pub mod audience;
+pub mod compact;
 pub mod config;
 pub mod expire;
 pub mod housekeep;
 pub mod ingest;
+pub mod marks;
 pub mod notices;
 pub mod parts;
 pub mod problem;
@@ -53,6 +56,7 @@ pub mod sweep;
 
 use rekindle_domain::{
     Ulid,
+    compact::Tiering,
     id::SourceId,
     manifest::{MAX_INBOX_BYTES, MAX_INBOX_KEYS},
     part::LEASE_MILLIS,
@@ -93,6 +97,8 @@ pub struct Sizes {
     pub cold_runs: usize,
     /// The largest block of a hot copy, in bytes.
     pub hot_block: usize,
+    /// What the compactor merges.
+    pub tiering: Tiering,
 }
 
 impl Default for Sizes {
@@ -104,6 +110,7 @@ impl Default for Sizes {
             hot_runs: 16,
             cold_runs: 8,
             hot_block: HOT_BLOCK_BYTES,
+            tiering: Tiering::default(),
         }
     }
 }
@@ -148,12 +155,13 @@ pub struct Rekindle {
     /// How it behaves.
     pub settings: Settings,
     known: Arc<ingest::KnownSources>,
+    marked: Arc<marks::Marked>,
 }
 
 impl Rekindle {
     /// A deployment over those stores and ports.
     pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>, settings: Settings) -> Self {
-        Self { store, clock, ids, settings, known: Arc::default() }
+        Self { store, clock, ids, settings, known: Arc::default(), marked: Arc::default() }
     }
 
     fn now(&self) -> Millis {
