@@ -98,9 +98,9 @@ impl Rekindle {
         if breaks::is(Break::LosesDirtyMarks) {
             self.store.catalog.delete_marks(marks).await?;
         }
-        self.report_inbox(ledger).await?;
+        let mut is_reported = false;
         while !budget.is_spent(self.now()) {
-            match self.compact_step(ledger, budget).await {
+            match self.compact_step(ledger, budget, &mut is_reported).await {
                 Ok(Step::Rewrote) => *rewrites += 1,
                 // On a conflict somebody else brought it further: decide again from what is there now.
                 Ok(Step::GoOn) | Err(StoreError::Conflict) => {}
@@ -112,7 +112,7 @@ impl Rekindle {
         Ok(())
     }
 
-    /// Says aloud that an inbox is large: senders are faster than the compactor, or it fails.
+    /// Says aloud if an inbox is large: senders are faster than the compactor, or it fails.
     async fn report_inbox(&self, ledger: &LedgerId) -> Result<(), StoreError> {
         let listed = self.store.ledger.list_inbox(ledger, usize::MAX, LARGE_INBOX).await?;
         let inbox_bytes: u64 = listed.iter().map(|e| e.bytes).sum();
@@ -123,7 +123,12 @@ impl Rekindle {
     }
 
     /// Brings a ledger one step further, decided from what is stored.
-    async fn compact_step(&self, ledger: &LedgerId, budget: &Budget) -> Result<Step, StoreError> {
+    async fn compact_step(
+        &self,
+        ledger: &LedgerId,
+        budget: &Budget,
+        is_reported: &mut bool,
+    ) -> Result<Step, StoreError> {
         let manifest = self.store.catalog.manifest(ledger).await?;
         if manifest.state != DataState::Available {
             return Ok(Step::Done);
@@ -143,7 +148,7 @@ impl Rekindle {
             }
             Some(_) => Ok(Step::Later),
             None if manifest.copies.len() >= FULL => Ok(Step::Later),
-            None => self.plan_compaction(ledger, &manifest).await,
+            None => self.plan_compaction(ledger, &manifest, is_reported).await,
         }
     }
 
@@ -154,11 +159,20 @@ impl Rekindle {
         Ok(Step::Done)
     }
 
-    async fn plan_compaction(&self, ledger: &LedgerId, manifest: &Manifest) -> Result<Step, StoreError> {
+    async fn plan_compaction(
+        &self,
+        ledger: &LedgerId,
+        manifest: &Manifest,
+        is_reported: &mut bool,
+    ) -> Result<Step, StoreError> {
         let sizes = &self.settings.sizes;
         let listed = self.store.ledger.list_inbox(ledger, sizes.inbox_keys + 1, sizes.inbox_bytes).await?;
         let (blocks, bytes) = (listed.len(), listed.iter().map(|e| e.bytes).sum());
         let bite = Bite::of(listed, sizes);
+        if !bite.is_all && !*is_reported {
+            self.report_inbox(ledger).await?;
+            *is_reported = true;
+        }
         let (runs, takes_inbox) = if let Some(suspect) = &manifest.quarantine {
             // What is suspect is read again, whole, and with it alone the ledger leaves quarantine.
             (suspect.runs.clone(), suspect.inbox && manifest.clearing.is_none())

@@ -55,7 +55,8 @@ pub(crate) enum Driven {
 /// What the inbox offers one rewrite.
 pub(crate) struct Bite {
     entries: Vec<InboxEntry>,
-    is_all: bool,
+    /// Whether that is the whole inbox.
+    pub(crate) is_all: bool,
 }
 
 impl Bite {

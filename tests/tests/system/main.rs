@@ -5,6 +5,7 @@ use rekindle_tests::fixture;
 
 mod archive;
 mod bites;
+mod compaction;
 mod crashes;
 mod cycles;
 mod damage;
