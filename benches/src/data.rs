@@ -108,6 +108,17 @@ impl Crowd {
         (body, count)
     }
 
+    /// What arrives later, as NDJSON: interactions `which` of people among `users`, four opens to a click, somebody
+    /// anew each time.
+    pub fn later(&self, which: std::ops::Range<u64>, users: u64) -> String {
+        which.fold(String::new(), |mut body, n| {
+            let dice = mix(n ^ 1 << 62);
+            let what = if dice.is_multiple_of(5) { CLICKED } else { OPENED };
+            self.line(&mut body, dice % users, what, n);
+            body
+        })
+    }
+
     fn line(&self, body: &mut String, user: u64, what: &str, salt: u64) {
         let id = self.ids.of(user);
         let at = self.now.0 - (mix(user ^ salt << 56 ^ 1 << 63) % self.spread.unsigned_abs()) as i64;

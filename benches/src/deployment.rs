@@ -186,6 +186,18 @@ impl Deployment {
         Ok(())
     }
 
+    /// One invocation of the compactor; nothing may fail.
+    pub async fn compact(&self) -> Outcome<()> {
+        let report = self.local.compact().await?;
+        if report.failed == 0 { Ok(()) } else { Err(format!("the compaction failed: {report:?}").into()) }
+    }
+
+    /// One invocation of the sweeper; nothing may fail.
+    pub async fn sweep(&self) -> Outcome<()> {
+        let report = self.post("/_local/sweep", &json!({})).await?;
+        if report["failed"] == 0 { Ok(()) } else { Err(format!("the sweep failed: {report}").into()) }
+    }
+
     /// Sweeps until the campaign's data is expired.
     pub async fn expire(&self) -> Outcome<()> {
         loop {

@@ -6,6 +6,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`units`] | write units of appending, and of an item an event |
+//! | [`trickle`] | the whole life of interactions that arrive in small batches, compacted |
 //! | [`restore`] | expiring and restoring a million users |
 //! | [`cpu`] | packing; decoding, merging and counting |
 //! | [`beside`] | the same question asked of DuckDB |
@@ -25,6 +26,7 @@ mod memory;
 mod meter;
 mod report;
 mod restore;
+mod trickle;
 mod units;
 
 use clap::{Parser, ValueEnum};
@@ -60,6 +62,8 @@ impl Size {
 enum Section {
     /// Write units of appending.
     Units,
+    /// Small batches over weeks.
+    Trickle,
     /// Expire and restore.
     Restore,
     /// Packing and counting.
@@ -129,6 +133,7 @@ fn measure(section: Section, size: Size, chart: &mut Option<String>) -> Outcome<
     let runtime = || Runtime::new();
     match section {
         Section::Units => runtime()?.block_on(units::measure(size)),
+        Section::Trickle => runtime()?.block_on(trickle::measure(size)),
         Section::Restore => runtime()?.block_on(restore::measure(size)),
         Section::Cpu => cpu::measure(size),
         Section::Beside => beside::measure(size),

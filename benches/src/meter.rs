@@ -34,6 +34,17 @@ pub enum Place {
     Other,
 }
 
+/// Whose ledger a call was about: the one named last. Work on ledgers that is not done one after the other cannot be told
+/// apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Whose {
+    /// A campaign's.
+    #[default]
+    Campaign,
+    /// `users`.
+    Users,
+}
+
 /// Whether a call reads or writes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Way {
@@ -45,36 +56,55 @@ pub enum Way {
 
 /// Capacity units, by what they were spent on.
 #[derive(Clone, Default, Debug)]
-pub struct Units(BTreeMap<(Way, Place), f64>);
+pub struct Units(BTreeMap<(Way, Place, Whose), f64>);
 
 impl Units {
     /// All of one way.
     pub fn all(&self, way: Way) -> f64 {
-        self.0.iter().filter(|((w, _), _)| *w == way).map(|(_, units)| units).sum()
+        self.0.iter().filter(|((w, ..), _)| *w == way).map(|(_, units)| units).sum()
     }
 
     /// Those of one place.
     pub fn of(&self, way: Way, place: Place) -> f64 {
-        self.0.get(&(way, place)).copied().unwrap_or(0.0)
+        self.0.iter().filter(|((w, p, _), _)| (*w, *p) == (way, place)).map(|(_, units)| units).sum()
     }
 
-    fn add(&mut self, way: Way, place: Place, units: f64) {
-        *self.0.entry((way, place)).or_default() += units;
+    /// Those of one place that were spent on one ledger.
+    pub fn of_ledger(&self, way: Way, place: Place, whose: Whose) -> f64 {
+        self.0.get(&(way, place, whose)).copied().unwrap_or(0.0)
+    }
+
+    /// Adds others.
+    pub fn add_all(&mut self, others: &Self) {
+        for ((way, place, whose), units) in &others.0 {
+            self.add(*way, *place, *whose, *units);
+        }
+    }
+
+    fn add(&mut self, way: Way, place: Place, whose: Whose, units: f64) {
+        *self.0.entry((way, place, whose)).or_default() += units;
     }
 }
 
 /// Adds up what was spent.
 #[derive(Default, Debug)]
-pub struct Meter(Mutex<Units>);
+pub struct Meter(Mutex<(Units, Whose)>);
 
 impl Meter {
     /// What was spent since the last time this was asked.
     pub fn take(&self) -> Units {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).0)
     }
 
-    fn add(&self, way: Way, place: Place, units: f64) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(way, place, units);
+    /// Whose ledger a call is about: it says so, or goes on with what the one before was about.
+    fn whose(&self, named: Option<Whose>) -> Whose {
+        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        guard.1 = named.unwrap_or(guard.1);
+        guard.1
+    }
+
+    fn add(&self, way: Way, place: Place, whose: Whose, units: f64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.add(way, place, whose, units);
     }
 }
 
@@ -97,16 +127,16 @@ struct Metered {
 impl HttpConnector for Metered {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let (inner, meter, home) = (self.inner.clone(), self.meter.clone(), self.home.clone());
-        let charged = charged(&mut request);
+        let charged = charged(&mut request).map(|(way, place, named)| (way, place, meter.whose(named)));
         HttpConnectorFuture::new(async move {
             let answer = match home {
                 None => inner.call(request).await?,
                 Some(home) => copied(call_at(&home, inner, request).await?),
             };
             if let Some((way, bytes)) = charged.zip(answer.body().bytes()) {
-                let ((way, place), bytes) = (way, bytes);
+                let ((way, place, whose), bytes) = (way, bytes);
                 for (table, units) in consumed(bytes) {
-                    meter.add(way, place_of(&table, place), units);
+                    meter.add(way, place_of(&table, place), whose, units);
                 }
             }
             Ok(answer)
@@ -136,8 +166,8 @@ const TARGET_PREFIX: &str = "DynamoDB_20120810.";
 const QUESTION: &[u8] = br#"{"ReturnConsumedCapacity":"TOTAL","#;
 
 /// Asks for the call's cost, if it is one of DynamoDB's that has a cost; returns which way it goes and, as far as the
-/// ledger table is concerned, where.
-fn charged(request: &mut HttpRequest) -> Option<(Way, Place)> {
+/// ledger table is concerned, where, and whose ledger it names.
+fn charged(request: &mut HttpRequest) -> Option<(Way, Place, Option<Whose>)> {
     let operation = request.headers().get("x-amz-target")?.strip_prefix(TARGET_PREFIX)?;
     let way = match operation {
         "GetItem" | "BatchGetItem" | "Query" | "Scan" | "TransactGetItems" => Way::Read,
@@ -145,11 +175,11 @@ fn charged(request: &mut HttpRequest) -> Option<(Way, Place)> {
         _ => return None,
     };
     let body = request.body().bytes()?;
-    let place = in_ledger(body);
+    let (place, named) = (in_ledger(body), named(body));
     let body = [QUESTION, body.strip_prefix(b"{")?].concat();
     request.headers_mut().insert("content-length", body.len().to_string());
     *request.body_mut() = SdkBody::from(body);
-    Some((way, place))
+    Some((way, place, named))
 }
 
 /// What the partition keys in a request to the ledger table speak of: all of one request are of one kind.
@@ -162,6 +192,19 @@ fn in_ledger(body: &[u8]) -> Place {
         Place::CampaignInbox
     } else {
         Place::Blocks
+    }
+}
+
+/// Whose ledger the keys in a request name, if they name one: as the partition, or in a dirty mark.
+fn named(body: &[u8]) -> Option<Whose> {
+    let body = std::str::from_utf8(body).unwrap_or_default();
+    let says = |keys: &[&str]| keys.iter().any(|key| body.contains(key));
+    if says(&[r#"{"S":"users"}"#, "#users#"]) {
+        Some(Whose::Users)
+    } else if says(&[r#"{"S":"campaign/"#, "#campaign/"]) {
+        Some(Whose::Campaign)
+    } else {
+        None
     }
 }
 
@@ -223,5 +266,8 @@ mod tests {
         assert_eq!(in_ledger(br#"{"pk":{"S":"i#users#3"}}"#), Place::UsersInbox);
         assert_eq!(in_ledger(br#"{"pk":{"S":"i#campaign/c#3"}}"#), Place::CampaignInbox);
         assert_eq!(in_ledger(br#"{"pk":{"S":"b#X#1#0"}}"#), Place::Blocks);
+        assert_eq!(named(br#"{"pk":{"S":"users"},"sk":{"S":"manifest"}}"#), Some(Whose::Users));
+        assert_eq!(named(br#"{"pk":{"S":"dirty#1"},"sk":{"S":"1#campaign/c#W"}}"#), Some(Whose::Campaign));
+        assert_eq!(named(br#"{"pk":{"S":"b#X#1#0"}}"#), None);
     }
 }

@@ -19,7 +19,8 @@ use rekindle_local::{embedded::EmbeddedAws, stack::LEDGER};
 use serde::Deserialize;
 use std::{collections::HashMap, sync::Arc};
 
-type Item = HashMap<String, AttributeValue>;
+/// An item of a table.
+pub type Item = HashMap<String, AttributeValue>;
 
 const BATCH: u64 = 500;
 const MINUTE: i64 = 60_000;
@@ -148,7 +149,7 @@ async fn item_per_event() -> Outcome<(f64, f64)> {
     Ok((put, meter.take().all(Way::Write)))
 }
 
-async fn create_table(client: &Client, name: &str) -> Outcome<()> {
+pub async fn create_table(client: &Client, name: &str) -> Outcome<()> {
     let mut create = client.create_table().table_name(name).billing_mode(BillingMode::PayPerRequest);
     for (attribute, kind) in [("campaign_id", KeyType::Hash), ("user_and_time", KeyType::Range)] {
         let text = ScalarAttributeType::S;
@@ -162,7 +163,7 @@ async fn create_table(client: &Client, name: &str) -> Outcome<()> {
 }
 
 /// The interaction's own fields as attributes, and a sort key.
-fn plain_item(line: &str) -> Outcome<Item> {
+pub fn plain_item(line: &str) -> Outcome<Item> {
     #[derive(Deserialize)]
     struct Sorted {
         user_id: String,

@@ -1,4 +1,4 @@
-//! The running system: HTTP on loopback, workers for both queues, the sweeper's schedule, and the `/_local` endpoints.
+//! The running system: HTTP on loopback, workers for both queues, the schedules of sweeper and compactor, and the `/_local` endpoints.
 
 use crate::{
     clock::{ClockError, LocalClock},
@@ -18,7 +18,7 @@ use http::{StatusCode, header};
 use lambda_runtime::LambdaEvent;
 use rekindle_domain::time::{Clock, Millis, Period};
 use rekindle_runtime::http::{empty_body, json, json_body, with_fallbacks};
-use rekindle_service::Problem;
+use rekindle_service::{Problem, compact::CompactReport};
 use serde::Deserialize;
 use serde_json::{Value, json as object};
 use std::{future::pending, sync::Arc, time::Duration};
@@ -26,6 +26,8 @@ use tokio::sync::RwLock;
 
 /// How often the sweeper runs locally; in the cloud every 5 minutes.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// How often the compactor runs locally; in the cloud every minute.
+const COMPACT_EVERY: Duration = Duration::from_secs(15);
 /// How many invocations of the restorer may run at once, as Lambda would scale it.
 const RESTORERS: usize = 2;
 /// How long a poll waits for a message.
@@ -52,11 +54,16 @@ impl Local {
         Self { stack, aws, clock, gate: Arc::default() }
     }
 
-    /// Works off the queues and sweeps on schedule, until dropped.
+    /// Works off the queues, sweeps and compacts on schedule, until dropped.
     pub async fn run_in_background(&self) {
         let restorers = (0..RESTORERS).map(|_| self.poll(Consumer::Restorer));
         let workers = futures::future::join_all(restorers);
-        tokio::join!(workers, self.poll(Consumer::Notifier), self.sweep_on_schedule());
+        tokio::join!(
+            workers,
+            self.poll(Consumer::Notifier),
+            self.sweep_on_schedule(),
+            self.compact_on_schedule()
+        );
     }
 
     async fn poll(&self, consumer: Consumer) {
@@ -96,6 +103,30 @@ impl Local {
                 Err(error) => tracing::error!(error = %error, "the scheduled sweep broke off"),
             }
         }
+    }
+
+    async fn compact_on_schedule(&self) {
+        let mut schedule = tokio::time::interval(COMPACT_EVERY);
+        schedule.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            schedule.tick().await;
+            let local = self.clone();
+            match tokio::spawn(async move { local.compact().await }).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::error!(error = %error, "the scheduled compaction failed"),
+                Err(error) => tracing::error!(error = %error, "the scheduled compaction broke off"),
+            }
+        }
+    }
+
+    /// One invocation of the compactor.
+    ///
+    /// # Errors
+    /// As its handler.
+    pub async fn compact(&self) -> Result<CompactReport, lambda_runtime::Error> {
+        let _running = self.gate.read().await;
+        let event = LambdaEvent::new(Value::Null, context(&*self.clock));
+        rekindle_compactor::handle(&self.stack.app, event).await
     }
 
     async fn sweep(&self) -> Result<Value, Problem> {

@@ -5,6 +5,7 @@
 pub mod sim;
 
 pub mod fixture {
+    pub mod compaction;
     pub mod faults;
     pub mod model;
     pub mod peek;

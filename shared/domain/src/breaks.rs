@@ -30,11 +30,15 @@ pub enum Break {
     ExpiresTheHeld,
     /// A change of who holds what does not ask whether the segments it followed are as they were (L6).
     EditsSegmentsUnchecked,
+    /// A compaction merges a run that has a cold copy with one that has none, and no check stops it.
+    MergesArchivedWithOthers,
+    /// The compactor deletes dirty marks before it acts on them.
+    LosesDirtyMarks,
 }
 
 impl Break {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::VerifiesNothing,
         Self::ClearsBeforeTheCommit,
         Self::ClearsTheWholeInbox,
@@ -48,6 +52,8 @@ impl Break {
         Self::SendsUnclaimed,
         Self::ExpiresTheHeld,
         Self::EditsSegmentsUnchecked,
+        Self::MergesArchivedWithOthers,
+        Self::LosesDirtyMarks,
     ];
 }
 

@@ -5,6 +5,7 @@
 //! and decides again.
 
 use crate::{
+    breaks::{self, Break},
     id::{CopyId, RunId},
     slot::SlotBits,
     tally::Tally,
@@ -550,6 +551,15 @@ fn check_retired(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
     Ok(())
 }
 
+/// Whether a hot rewrite would merge a run that lies in the archive already.
+fn takes_archived(old: &Manifest, copy: &Copy) -> bool {
+    let inputs = copy.inputs.iter().flat_map(|i| &i.runs);
+    let is_archived = |run: &RunId| old.live(*run, Tier::Cold).is_some();
+    copy.tier == Tier::Hot
+        && inputs.copied().any(|run| is_archived(&run))
+        && !breaks::is(Break::MergesArchivedWithOthers)
+}
+
 fn check_rewrite(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
     let staged =
         |m: &Manifest| m.copies.iter().filter(|c| c.life == Life::Staged && c.inputs.is_some()).count();
@@ -563,6 +573,12 @@ fn check_rewrite(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
                 if !is_new || inputs.runs.iter().any(|r| old.run(*r).is_none()) {
                     return illegal(format!(
                         "copy {}: a rewrite makes a new run out of listed ones",
+                        copy.id
+                    ));
+                }
+                if takes_archived(old, copy) {
+                    return illegal(format!(
+                        "copy {}: a hot rewrite takes no run that has a cold copy, which would be lost",
                         copy.id
                     ));
                 }

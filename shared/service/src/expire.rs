@@ -24,7 +24,7 @@ use rekindle_store::{
 use std::collections::BTreeSet;
 
 /// How long the sweeper leaves data alone that did not verify, or work that failed too often.
-const RETRY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+pub(crate) const RETRY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 /// How far a step got.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,18 +37,34 @@ pub enum Progress {
     Expired,
 }
 
+/// How far a staged rewrite got.
+pub(crate) enum Driven {
+    /// The time was up, or others have the parts that are left.
+    Partly,
+    /// Every part is done and verified: what they add up to, and their bytes.
+    Whole(Tally, u64),
+    /// It cannot be done.
+    Failed {
+        /// Why, for people.
+        reason: String,
+        /// Whether what it read does not verify.
+        is_damaged: bool,
+    },
+}
+
 /// What the inbox offers one rewrite.
-struct Bite {
+pub(crate) struct Bite {
     entries: Vec<InboxEntry>,
-    is_all: bool,
+    /// Whether that is the whole inbox.
+    pub(crate) is_all: bool,
 }
 
 impl Bite {
-    const fn nothing() -> Self {
+    pub(crate) const fn nothing() -> Self {
         Self { entries: Vec::new(), is_all: true }
     }
 
-    fn of(listed: Vec<InboxEntry>, sizes: &Sizes) -> Self {
+    pub(crate) fn of(listed: Vec<InboxEntry>, sizes: &Sizes) -> Self {
         let mut bytes = 0;
         let count = listed.len();
         let fits = |e: &InboxEntry| {
@@ -59,7 +75,11 @@ impl Bite {
         Self { is_all: entries.len() == count, entries }
     }
 
-    fn rows(&self) -> u64 {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
         self.entries.iter().map(|e| e.rows).sum()
     }
 
@@ -89,7 +109,8 @@ impl Rekindle {
             return Ok(Progress::GoOn);
         }
         if !self.is_wanted(&source) {
-            if manifest.staged_rewrite().is_some() {
+            // A hot one is the compactor's, or as good: it finishes it, or housekeeping dooms it.
+            if manifest.staged_rewrite().is_some_and(|c| c.tier == Tier::Cold) {
                 self.abandon_rewrite(&ledger).await?;
             }
             return Ok(Progress::Rest);
@@ -142,10 +163,11 @@ impl Rekindle {
     async fn abandon_rewrite(&self, ledger: &LedgerId) -> Result<(), StoreError> {
         until_won!({
             let manifest = self.store.catalog.manifest(ledger).await?;
-            if manifest.staged_rewrite().is_none() {
+            let is_ours = |c: &Copy| c.inputs.is_some() && c.tier == Tier::Cold;
+            if !manifest.staged_rewrite().is_some_and(is_ours) {
                 return Ok(());
             }
-            let next = manifest.abandon(self.now(), |c| c.inputs.is_some());
+            let next = manifest.abandon(self.now(), is_ours);
             self.swap(ledger, &manifest, next).await.map(drop)
         })
     }
@@ -216,7 +238,7 @@ impl Rekindle {
     }
 
     /// Fixes the inputs and lists the copy, at once, and only then lets anybody write a byte of it.
-    async fn stage_rewrite(
+    pub(crate) async fn stage_rewrite(
         &self,
         ledger: &LedgerId,
         manifest: &Manifest,
@@ -260,36 +282,57 @@ impl Rekindle {
         budget: &Budget,
     ) -> Result<Progress, StoreError> {
         let ledger = LedgerId::Source(source.source.clone());
-        let mut worker = Worker::new(self, &ledger);
+        match self.work_through(&ledger, manifest, copy, budget).await? {
+            Driven::Partly => Ok(Progress::Rest),
+            Driven::Whole(tally, bytes) => self.commit_rewrite(source, manifest, copy, tally, bytes).await,
+            Driven::Failed { reason, is_damaged } => {
+                self.give_up(&source.source, copy, &reason, is_damaged).await
+            }
+        }
+    }
+
+    /// Does what parts of a rewrite are free.
+    pub(crate) async fn work_through(
+        &self,
+        ledger: &LedgerId,
+        manifest: &Manifest,
+        copy: &Copy,
+        budget: &Budget,
+    ) -> Result<Driven, StoreError> {
+        let damaged = |error: StoreError| Driven::Failed { reason: error.to_string(), is_damaged: true };
+        let mut worker = Worker::new(self, ledger);
         let mut all_done = true;
         for slot in 0..copy.slots.count() {
             if budget.is_spent(self.now()) {
-                return Ok(Progress::Rest);
+                return Ok(Driven::Partly);
             }
             match worker.work(manifest, copy, slot).await {
                 Ok(Outcome::Done) => {}
                 Ok(Outcome::Leased(_)) => all_done = false,
                 Ok(Outcome::Exhausted) => {
                     let reason = format!("slot {slot} of copy {} failed too often", copy.id);
-                    return self.give_up(&source.source, copy, &reason, false).await;
+                    return Ok(Driven::Failed { reason, is_damaged: false });
                 }
-                Err(error @ StoreError::Damaged { .. }) => {
-                    return self.give_up(&source.source, copy, &error.to_string(), true).await;
-                }
+                Err(error @ StoreError::Damaged { .. }) => return Ok(damaged(error)),
                 Err(other) => return Err(other),
             }
         }
         if !all_done {
-            return Ok(Progress::Rest);
+            return Ok(Driven::Partly);
         }
-        match self.finished(manifest, copy).await {
-            Ok(None) => Ok(Progress::Rest),
-            Ok(Some((tally, bytes))) => self.commit_rewrite(source, manifest, copy, tally, bytes).await,
-            Err(error @ StoreError::Damaged { .. }) => {
-                self.give_up(&source.source, copy, &error.to_string(), true).await
-            }
-            Err(other) => Err(other),
+        let (tally, bytes) = match self.finished(manifest, copy).await {
+            Ok(None) => return Ok(Driven::Partly),
+            Ok(Some(sums)) => sums,
+            Err(error @ StoreError::Damaged { .. }) => return Ok(damaged(error)),
+            Err(other) => return Err(other),
+        };
+        if breaks::is(Break::ClearsBeforeTheCommit)
+            && copy.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0)
+        {
+            let taken = self.store.catalog.inputs(copy.id).await?;
+            self.store.ledger.delete_inbox(ledger, &taken.keys).await?;
         }
+        Ok(Driven::Whole(tally, bytes))
     }
 
     /// What a copy adds up to and its size, once every part of it is done and verified (L4), compared with what went
@@ -339,12 +382,6 @@ impl Rekindle {
         tally: Tally,
         bytes: u64,
     ) -> Result<Progress, StoreError> {
-        if breaks::is(Break::ClearsBeforeTheCommit)
-            && copy.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0)
-        {
-            let taken = self.store.catalog.inputs(copy.id).await?;
-            self.store.ledger.delete_inbox(&LedgerId::Source(source.source.clone()), &taken.keys).await?;
-        }
         let next = manifest.commit_rewrite(copy.id, tally, bytes, self.now())?;
         if copy.tier == Tier::Cold && source.state == DataState::Available {
             return self.commit_expiry(source, manifest, next, "archived").await;
@@ -352,6 +389,10 @@ impl Rekindle {
         let ledger = LedgerId::Source(source.source.clone());
         let mut transaction = Transaction::new();
         transaction.swap(&ledger, manifest, next)?;
+        if copy.tier == Tier::Hot {
+            // If the source is started before it expires, the compactor has these runs to merge.
+            self.add_mark(&mut transaction, &ledger, self.now());
+        }
         self.store.catalog.commit(transaction).await?;
         Ok(Progress::GoOn)
     }

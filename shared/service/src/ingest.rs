@@ -164,14 +164,23 @@ impl Rekindle {
         Ok(Accepted { accepted, rejected_count, rejected: listed })
     }
 
-    /// `users` first, so that the universe is never short of somebody that a source knows; then the sources.
+    /// `users` first, so that the universe is never short of somebody that a source knows; then the sources. All are
+    /// marked before, so that the compactor looks at them even if this process dies right after an append.
     async fn append(&self, ledgers: Vec<(LedgerId, rekindle_domain::rows::Rows)>) -> Result<(), StoreError> {
         let random = self.new_id().random();
-        let append = |(ledger, rows): (LedgerId, rekindle_domain::rows::Rows)| async move {
+        let encode = |(ledger, rows): (LedgerId, rekindle_domain::rows::Rows)| {
+            let blocks = encode_inbox(&rows, INBOX_BLOCK_BYTES).into_iter();
+            (ledger, blocks.map(|(block, rows)| (InboxId(self.new_id()), block, rows)).collect::<Vec<_>>())
+        };
+        let ledgers: Vec<_> = ledgers.into_iter().map(encode).collect();
+        let marks = ledgers.iter().map(|(ledger, blocks)| {
+            let bytes = blocks.iter().map(|(_, block, _)| block.len() as u64).sum();
+            Ok(self.mark(ledger, blocks.len(), bytes))
+        });
+        let marks: Vec<_> = marks.collect();
+        stream::iter(marks).try_for_each_concurrent(CONCURRENT_SOURCES, |mark| mark).await?;
+        let append = |(ledger, blocks): (LedgerId, Vec<_>)| async move {
             let shard = (random % u128::from(ledger.inbox_shards())) as u8;
-            let blocks = encode_inbox(&rows, INBOX_BLOCK_BYTES);
-            let blocks =
-                blocks.into_iter().map(|(block, rows)| (InboxId(self.new_id()), block, rows)).collect();
             self.store.ledger.append(&ledger, shard, blocks).await
         };
         let (users, sources): (Vec<_>, Vec<_>) =

@@ -5,6 +5,7 @@
 //! | [`ingest`] | ingest |
 //! | [`sources`], with [`inputs`], [`tags`] and [`pins`], [`segments`], [`audience`], [`requests`] | api |
 //! | [`sweep`], with [`expire`], [`idle`] and [`housekeep`] | sweeper |
+//! | [`compact`], with [`marks`] | compactor |
 //! | [`restores`], with [`parts`] | restorer |
 //! | [`notices`] | notifier |
 
@@ -38,6 +39,7 @@ macro_rules! until_won {
 }
 
 pub mod audience;
+pub mod compact;
 pub mod config;
 pub mod expire;
 mod holders;
@@ -45,6 +47,7 @@ pub mod housekeep;
 pub mod idle;
 pub mod ingest;
 pub mod inputs;
+pub mod marks;
 pub mod notices;
 pub mod parts;
 pub mod pins;
@@ -59,6 +62,7 @@ pub mod tags;
 
 use rekindle_domain::{
     Ulid,
+    compact::Tiering,
     id::SourceId,
     manifest::{MAX_INBOX_BYTES, MAX_INBOX_KEYS},
     part::LEASE_MILLIS,
@@ -99,6 +103,8 @@ pub struct Sizes {
     pub cold_runs: usize,
     /// The largest block of a hot copy, in bytes.
     pub hot_block: usize,
+    /// What the compactor merges.
+    pub tiering: Tiering,
 }
 
 impl Default for Sizes {
@@ -110,6 +116,7 @@ impl Default for Sizes {
             hot_runs: 16,
             cold_runs: 8,
             hot_block: HOT_BLOCK_BYTES,
+            tiering: Tiering::default(),
         }
     }
 }
@@ -157,12 +164,13 @@ pub struct Rekindle {
     /// How it behaves.
     pub settings: Settings,
     known: Arc<ingest::KnownSources>,
+    marked: Arc<marks::Marked>,
 }
 
 impl Rekindle {
     /// A deployment over those stores and ports.
     pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>, settings: Settings) -> Self {
-        Self { store, clock, ids, settings, known: Arc::default() }
+        Self { store, clock, ids, settings, known: Arc::default(), marked: Arc::default() }
     }
 
     fn now(&self) -> Millis {

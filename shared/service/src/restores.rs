@@ -364,6 +364,8 @@ impl Rekindle {
             transaction.swap(&ledger, &manifest, next.available())?;
             self.put_source(&mut transaction, &restored)?;
             self.record(&mut transaction, id, "restored", "restorer", None)?;
+            // Late rows wait in the inbox, and while the data was expired the compactor took no notice of them.
+            self.add_mark(&mut transaction, &ledger, now);
             self.store.catalog.commit(transaction).await?;
             Ok(None)
         });

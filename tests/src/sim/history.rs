@@ -20,6 +20,7 @@ use lambda_runtime::LambdaEvent;
 use rekindle_domain::{
     Ulid,
     breaks::{self, Break},
+    compact::Tiering,
     id::{CopyId, SourceId},
     manifest::DataState,
     slot::SlotSize,
@@ -188,6 +189,7 @@ pub fn sizes(hot_block: usize) -> Sizes {
         hot_runs: 3,
         cold_runs: 3,
         hot_block,
+        tiering: Tiering { inbox_blocks: 3, inbox_bytes: 1 << 20, fanout: 2, smallest: 4 },
     }
 }
 

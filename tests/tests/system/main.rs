@@ -6,6 +6,7 @@ use rekindle_tests::fixture;
 mod archive;
 mod bites;
 mod canvases;
+mod compaction;
 mod crashes;
 mod cycles;
 mod damage;

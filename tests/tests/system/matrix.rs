@@ -3,7 +3,7 @@
 
 use crate::fixture::{
     faults::{Fault, Process},
-    world::{World, try_sweep},
+    world::{World, try_compact, try_sweep},
 };
 use axum::body::Body;
 use http::Request;
@@ -30,6 +30,8 @@ enum Work {
     Expire,
     /// Late rows of an expired campaign are archived.
     Late,
+    /// Inboxes are folded and runs merged, of a campaign with an archived run and of `users`.
+    Compact,
     /// Copies past their grace are deleted.
     Purge,
     /// A restore is asked for, begun, and done part by part.
@@ -83,6 +85,18 @@ impl Story {
                 story.world.restore(&["campaign/a"]).await;
                 story.ingest("a", "more", 5).await;
                 story.world.advance("P3M");
+            }
+            Work::Compact => {
+                story.world.restore(&["campaign/a"]).await;
+                for batch in 0..2 {
+                    for block in 0..3 {
+                        story.ingest("a", &format!("more{batch}{block}-"), 3).await;
+                    }
+                    story.world.advance("PT12M");
+                    if batch == 0 {
+                        story.world.compact().await;
+                    }
+                }
             }
             Work::Purge => {
                 story.world.restore(&["campaign/a"]).await;
@@ -138,6 +152,7 @@ impl Story {
                 }
             }
             Work::Rewrite | Work::Expire | Work::Late | Work::Purge => _ = try_sweep(&process.stack).await,
+            Work::Compact => _ = try_compact(&process.stack).await,
             Work::Restore => {
                 let status = self.ask(&process.router).await;
                 assert!(status == 202 || status == 503, "{status}");
@@ -208,6 +223,7 @@ every_call_of! {
     l1_to_l9_at_every_call_of_a_rewrite: Rewrite, 60;
     l1_to_l9_at_every_call_of_an_expiry: Expire, 20;
     l1_to_l9_at_every_call_of_archiving_late_rows: Late, 20;
+    l1_to_l9_at_every_call_of_a_compaction: Compact, 40;
     l1_to_l9_at_every_call_of_a_purge: Purge, 15;
     l1_to_l9_at_every_call_of_a_restore: Restore, 30;
     l1_to_l9_at_every_call_of_a_notice: Notice, 8;

@@ -3,6 +3,7 @@
 //! Tests that stand for an invariant of ARCHITECTURE.md carry its number in their name: `l2_…`, `l5_…`.
 
 mod blocks;
+mod compaction;
 mod evaluation;
 mod filters;
 mod golden;

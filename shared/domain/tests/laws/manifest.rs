@@ -204,7 +204,9 @@ impl Ledger {
                 if *inbox {
                     self.taken.insert(copy.id, self.inbox.clone());
                 }
+                let takes_archived = inputs.iter().any(|r| m.live(*r, Tier::Cold).is_some());
                 let legal = m.staged_rewrite().is_none()
+                    && !(*tier == Tier::Hot && takes_archived)
                     && (blocks == 0 || m.clearing.is_none())
                     && m.copies.len() < MAX_COPIES;
                 Some((m.stage(copy), legal))

@@ -32,21 +32,34 @@ fn edit(m: &Manifest, how: impl FnOnce(&mut Manifest)) -> Manifest {
     next
 }
 
-fn life_of(m: &mut Manifest, copy: u64) -> &mut Life {
-    &mut m.copies.iter_mut().find(|c| c.id == copy_id(copy)).unwrap().life
+fn copy_mut(m: &mut Manifest, copy: u64) -> &mut Copy {
+    m.copies.iter_mut().find(|c| c.id == copy_id(copy)).unwrap()
 }
 
-/// Two runs. Run 1: hot copy 1 and cold copy 3. Run 2: hot copy 2 only.
-fn two_runs() -> Manifest {
+fn life_of(m: &mut Manifest, copy: u64) -> &mut Life {
+    &mut copy_mut(m, copy).life
+}
+
+/// Two runs with hot copies 1 and 2.
+fn two_hot_runs() -> Manifest {
     let m = Manifest::default();
     let m = swap(&m, m.stage(rewrite(1, 1, Tier::Hot, &[], 1, NOW)));
     let m = swap(&m, m.commit_rewrite(copy_id(1), tally(10), 100, NOW).unwrap());
     let m = swap(&m, m.cleared(copy_id(1)));
     let m = swap(&m, m.stage(rewrite(2, 2, Tier::Hot, &[], 1, NOW)));
     let m = swap(&m, m.commit_rewrite(copy_id(2), tally(20), 200, NOW).unwrap());
-    let m = swap(&m, m.cleared(copy_id(2)));
-    let m = swap(&m, m.stage(further(3, run_id(1), Tier::Cold, NOW)));
+    swap(&m, m.cleared(copy_id(2)))
+}
+
+/// Gives run 1 cold copy 3.
+fn archive_run_1(m: &Manifest) -> Manifest {
+    let m = swap(m, m.stage(further(3, run_id(1), Tier::Cold, NOW)));
     swap(&m, m.commit_copy(copy_id(3), 90, NOW).unwrap())
+}
+
+/// Two runs. Run 1: hot copy 1 and cold copy 3. Run 2: hot copy 2 only.
+fn two_runs() -> Manifest {
+    archive_run_1(&two_hot_runs())
 }
 
 /// As before, but run 2 has cold copy 4 and the data is expired.
@@ -56,16 +69,32 @@ fn expired() -> Manifest {
     swap(&m, m.commit_copy(copy_id(4), 90, NOW).unwrap().expired(NOW))
 }
 
-/// As `two_runs`, with rewrite 5 of both into run 5 and of two inbox blocks staged.
+/// As `two_runs`, with rewrite 5 of both into run 5 and of two inbox blocks staged; before run 1 had its cold copy.
 fn rewriting() -> Manifest {
-    let m = two_runs();
-    swap(&m, m.stage(rewrite(5, 5, Tier::Hot, &[run_id(1), run_id(2)], 2, NOW)))
+    let m = two_hot_runs();
+    archive_run_1(&swap(&m, m.stage(rewrite(5, 5, Tier::Hot, &[run_id(1), run_id(2)], 2, NOW))))
 }
 
 /// As `rewriting`, committed, with its inbox blocks still to be cleared.
 fn clearing() -> Manifest {
     let m = rewriting();
     swap(&m, m.commit_rewrite(copy_id(5), tally(30), 300, NOW).unwrap())
+}
+
+/// Merged into a run that lies hot only, it would lose its cold copy: a restored ledger that got few rows could no longer
+/// expire by dropping its hot copies.
+#[test]
+fn l2_a_hot_rewrite_takes_no_archived_run() {
+    let m = two_runs();
+    for runs in [&[run_id(1)][..], &[run_id(1), run_id(2)], &[run_id(2), run_id(1)]] {
+        assert_refused(
+            &m,
+            m.stage(rewrite(5, 5, Tier::Hot, runs, 0, NOW)),
+            "takes no run that has a cold copy",
+        );
+        swap(&m, m.stage(rewrite(5, 5, Tier::Cold, runs, 0, NOW)));
+    }
+    swap(&m, m.stage(rewrite(5, 5, Tier::Hot, &[run_id(2)], 0, NOW)));
 }
 
 // What may be deleted.
@@ -149,10 +178,10 @@ fn l2_inputs_are_fixed_when_staged() {
         |c| c.slots = four_slots(),
     ];
     for change in changes {
-        assert_refused(&m, edit(&m, |m| change(m.copies.last_mut().unwrap())), "copy");
+        assert_refused(&m, edit(&m, |m| change(copy_mut(m, 5))), "copy");
         // Nor in the swap that commits it.
         let committed = m.commit_rewrite(copy_id(5), tally(30), 300, NOW).unwrap();
-        refused(&m, edit(&committed, |m| change(m.copies.last_mut().unwrap())));
+        refused(&m, edit(&committed, |m| change(copy_mut(m, 5))));
     }
 }
 
@@ -253,7 +282,7 @@ fn l2_only_the_blocks_of_the_committed_rewrite_are_cleared() {
     assert_refused(&m, edit(&m, |m| m.clearing = Some(copy_id(1))), "after the commit");
     assert_eq!(m.cleared(copy_id(1)), m);
     // A rewrite that took no block leaves nothing to clear.
-    let m = two_runs();
+    let m = two_hot_runs();
     let m = swap(&m, m.stage(rewrite(6, 6, Tier::Hot, &[run_id(1)], 0, NOW)));
     let committed = m.commit_rewrite(copy_id(6), tally(10), 100, NOW).unwrap();
     assert_refused(&m, edit(&committed, |m| m.clearing = Some(copy_id(6))), "after the commit");
@@ -435,7 +464,7 @@ fn l4_what_is_suspect_stays_so_until_it_is_read() {
 /// What another worker finds meanwhile adds to it.
 #[test]
 fn l4_suspicions_add_up() {
-    let m = two_runs();
+    let m = two_hot_runs();
     let m = swap(&m, m.stage(further(6, run_id(1), Tier::Hot, NOW)));
     let m = swap(&m, m.quarantined("run 1", &m.copy(copy_id(6)).unwrap().clone(), NOW));
     let m = swap(&m, m.stage(rewrite(7, 7, Tier::Hot, &[run_id(1), run_id(2)], 1, NOW)));
@@ -527,7 +556,8 @@ fn l5_runs_only_go_when_a_rewrite_takes_their_place() {
     assert_refused(&m, edit(&m, |m| drop(m.runs.remove(0))), "may only be replaced by a rewrite");
     assert_refused(&m, edit(&m, |m| m.runs.clear()), "may only be replaced by a rewrite");
     // A rewrite of one drops the other as well.
-    let m = swap(&m, m.stage(rewrite(6, 6, Tier::Hot, &[run_id(1)], 0, NOW)));
+    let m = two_hot_runs();
+    let m = archive_run_1(&swap(&m, m.stage(rewrite(6, 6, Tier::Hot, &[run_id(1)], 0, NOW))));
     let committed = m.commit_rewrite(copy_id(6), tally(10), 1, NOW).unwrap();
     assert_refused(
         &m,
@@ -587,7 +617,7 @@ fn l5_copies_are_committed_as_what_they_were_staged_as() {
     assert_refused(&m, m.commit_rewrite(copy_id(6), tally(99), 1, NOW).unwrap(), "twice");
     for inputs in [vec![], vec![run_id(1)]] {
         for inbox_blocks in [0, 1] {
-            let m = two_runs();
+            let m = two_hot_runs();
             let m = swap(&m, m.stage(rewrite(6, 6, Tier::Hot, &inputs, inbox_blocks, NOW)));
             refused(&m, m.commit_copy(copy_id(6), 1, NOW).unwrap());
         }
@@ -597,7 +627,7 @@ fn l5_copies_are_committed_as_what_they_were_staged_as() {
 /// Neither by themselves nor in the shadow of another run's commit.
 #[test]
 fn l5_replaced_runs_do_not_come_back() {
-    let before = two_runs();
+    let before = two_hot_runs();
     let replaced = before.run(run_id(2)).unwrap().clone();
     let m = swap(&before, before.stage(further(6, run_id(2), Tier::Hot, NOW)));
     let m = swap(&m, m.stage(rewrite(5, 5, Tier::Hot, &[run_id(2)], 0, NOW)));
@@ -632,8 +662,8 @@ fn l5_copies_of_replaced_runs_do_not_become_live() {
     // It can only be given up.
     let m = swap(&m, m.abandon(NOW, |c| c.id == copy_id(6)));
     // And copies of an input that are still live must retire with it.
-    let old = two_runs();
-    let old = swap(&old, old.stage(rewrite(5, 5, Tier::Hot, &[run_id(1)], 0, NOW)));
+    let old = two_hot_runs();
+    let old = archive_run_1(&swap(&old, old.stage(rewrite(5, 5, Tier::Hot, &[run_id(1)], 0, NOW))));
     let committed = old.commit_rewrite(copy_id(5), tally(10), 1, NOW).unwrap();
     assert_refused(&old, edit(&committed, |m| *life_of(m, 3) = Life::Live), "is not listed");
     assert_eq!(m.copy(copy_id(6)).unwrap().life, Life::Doomed);

@@ -17,7 +17,9 @@
 //! | [`notices`] | notice | `notice#ID` | `notice` |
 //! | [`segments`] | segment | `segment#ID` | `segment` |
 //! | [`tags`] | that a source carries a tag, which is no document | `tags` | `TAG#SOURCE` |
+//! | [`dirty`] | dirty mark, no document | `dirty#SHARD`, `0` to `7` | `UNTIL#LEDGER#WORKER` |
 
+pub mod dirty;
 pub mod notices;
 pub mod parts;
 pub mod requests;
@@ -65,9 +67,14 @@ impl Key {
     }
 
     fn wake_shard(&self) -> String {
-        let sum = self.pk.bytes().fold(0u32, |sum, b| sum.wrapping_mul(31).wrapping_add(u32::from(b)));
-        (sum % u32::from(WAKE_SHARDS)).to_string()
+        shard_of(&self.pk, WAKE_SHARDS).to_string()
     }
+}
+
+/// One of `shards`, by a hash of a name.
+fn shard_of(name: &str, shards: u8) -> u8 {
+    let sum = name.bytes().fold(0u32, |sum, b| sum.wrapping_mul(31).wrapping_add(u32::from(b)));
+    (sum % u32::from(shards)) as u8
 }
 
 /// What the indexes need of an item.
