@@ -7,7 +7,7 @@ use super::{
 use crate::fixture::world::World;
 use rekindle_domain::{
     filter::Filter,
-    id::{CopyId, LedgerId, SourceId},
+    id::{CopyId, LedgerId, RunId, SourceId},
     manifest::{DataState, Life, Manifest, Tier},
     segment::{Closure, Filters, User},
     source::{Holder, Pin, Source, Status},
@@ -30,6 +30,8 @@ pub struct Auditor {
     states: BTreeMap<SourceId, Vec<(u64, DataState)>>,
     /// The archive's objects as last read; they never change under their names.
     objects: BTreeMap<String, Vec<u8>>,
+    /// Each ledger's state and the runs that had a live cold copy, as last seen.
+    archived: BTreeMap<LedgerId, (DataState, BTreeSet<RunId>)>,
     /// Whether nothing was written or deleted there since.
     knows_the_archive: bool,
     /// Copies that lost something after they were verified.
@@ -66,6 +68,7 @@ impl Auditor {
         }
         for (ledger, stored) in &snapshot.catalog.manifests {
             self.manifest(ledger, stored)?;
+            self.archived(ledger, &stored.doc)?;
         }
         let clearing = snapshot.catalog.manifests.values().filter_map(|m| m.doc.clearing);
         let taken = clearing.filter_map(|copy| snapshot.catalog.inputs.get(&copy)).flatten();
@@ -121,6 +124,21 @@ impl Auditor {
             }
         }
         Ok(())
+    }
+
+    /// What lies in the archive is not merged away from there while it is available: it would be uploaded again.
+    fn archived(&mut self, ledger: &LedgerId, manifest: &Manifest) -> Result<(), Violation> {
+        let runs = manifest.runs.iter().map(|r| r.id).filter(|r| manifest.live(*r, Tier::Cold).is_some());
+        let now = (manifest.state, runs.collect());
+        let before = self.archived.insert(ledger.clone(), now);
+        let Some((DataState::Available, before)) = before.filter(|_| manifest.state == DataState::Available)
+        else {
+            return Ok(());
+        };
+        match before.iter().find(|run| manifest.run(**run).is_none()) {
+            Some(run) => violated(format!("L2: archived run {run} of {ledger} was merged with others")),
+            None => Ok(()),
+        }
     }
 
     fn manifest(&self, ledger: &LedgerId, stored: &Stored<Manifest>) -> Result<(), Violation> {

@@ -74,8 +74,6 @@ impl Clock for Stopped {
     }
 }
 
-/// A Lambda lives a quarter of an hour; whatever is still at work then is ended.
-const LIFE_MILLIS: i64 = 15 * 60 * 1000;
 /// A campaign and a Canvas.
 const SOURCES: [&str; 2] = ["campaign/a", "canvas/b"];
 /// How many calls there are at most between reading the clock for a swap and the swap.
@@ -99,7 +97,19 @@ enum Work {
     Restore,
     Cancel,
     Sweep,
+    Compact,
     Deliver(Consumer),
+}
+
+impl Work {
+    /// How long it may be at work before it is ended: a quarter of an hour, as a Lambda lives; whoever answers over HTTP
+    /// gets half a minute from the gateway.
+    const fn life_millis(&self) -> i64 {
+        match self {
+            Self::Sweep | Self::Compact | Self::Deliver(_) => 15 * 60 * 1000,
+            _ => 30 * 1000,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -57,5 +57,7 @@ broken! {
     l8_noticed_is_a_mail_that_nobody_claimed: Fault::Rule(Break::SendsUnclaimed);
     l6_noticed_is_an_expiry_of_what_is_held: Fault::Rule(Break::ExpiresTheHeld);
     l6_noticed_are_segments_that_nobody_checked: Fault::Rule(Break::EditsSegmentsUnchecked);
+    l2_noticed_is_an_archived_run_merged_with_others: Fault::Rule(Break::MergesArchivedWithOthers);
+    l9_noticed_is_a_lost_dirty_mark: Fault::Rule(Break::LosesDirtyMarks);
     l2_noticed_is_one_time_for_a_whole_invocation: Fault::OneNow;
 }

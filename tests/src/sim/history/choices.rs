@@ -60,6 +60,14 @@ impl History {
         if self.has_messages && self.dice.chance(60) {
             return self.deliver().await;
         }
+        if self.dice.chance(15) {
+            if self.running.is_empty() && self.dice.chance(60) {
+                // Until what was marked is old enough.
+                self.pass_time(700_000).await?;
+            }
+            self.compact();
+            return Ok(());
+        }
         let named = SOURCES[self.dice.below(2) as usize];
         let id = named.parse()?;
         let source = self.world.app().store.catalog.source(&id).await.expect("the source").expect("a source");
@@ -264,6 +272,16 @@ impl History {
             }
             None => self.sweep(),
         }
+    }
+
+    pub(super) fn compact(&mut self) {
+        let app = self.app(&Work::Compact);
+        let clock = self.world.clock.clone();
+        self.spawn(Work::Compact, "compaction", async move {
+            let event = LambdaEvent::new(Value::Null, context(&*clock));
+            let compacted = rekindle_compactor::handle(&app, event).await;
+            Ended::Worked(compacted.map(drop).map_err(|e| e.to_string()))
+        });
     }
 
     pub(super) fn sweep(&mut self) {

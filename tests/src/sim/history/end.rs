@@ -14,6 +14,7 @@ impl History {
             self.land_something().await?;
         }
         rest::settle(&self.world).await?;
+        rest::compact(&self.world).await?;
         self.auditor.archive_changes(None);
         let snapshot = self.look(Millis(0)).await?;
         rest::check(&self.world, &snapshot, &self.auditor)?;

@@ -182,8 +182,8 @@ impl History {
     /// Time passes; who is at work for too long is ended, and what is on its way arrives or never does.
     pub(super) async fn pass_time(&mut self, millis: i64) -> Result<(), Violation> {
         let now = self.world.clock.now_still().plus(millis);
-        let old: Vec<u64> =
-            self.running.iter().filter(|(_, r)| now.0 - r.since.0 > LIFE_MILLIS).map(|(n, _)| *n).collect();
+        let is_old = |r: &Running| now.0 - r.since.0 > r.work.life_millis();
+        let old: Vec<u64> = self.running.iter().filter(|(_, r)| is_old(r)).map(|(n, _)| *n).collect();
         for number in old {
             self.kill(number);
         }
