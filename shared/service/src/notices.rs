@@ -163,7 +163,9 @@ fn restore_subject(request: &Request, items: &[Item]) -> String {
 }
 
 fn restore_lines(request: &Request, items: &[Item]) -> Vec<String> {
-    let mut lines = vec![format!("Restore request {}, made {}:", request.id, request.created_at)];
+    let of_tag =
+        request.tag.as_ref().map(|tag| format!(" of what carried the tag {tag}")).unwrap_or_default();
+    let mut lines = vec![format!("Restore request {}{of_tag}, made {}:", request.id, request.created_at)];
     // What failed comes first: it is what somebody must do something about.
     let (failed, fine): (Vec<_>, Vec<_>) = items.iter().partition(|i| i.state == ItemState::Failed);
     lines.extend(failed.into_iter().chain(fine).take(LISTED).map(item_line));

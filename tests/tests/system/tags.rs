@@ -204,7 +204,9 @@ async fn a_tag_restores_what_is_expired_and_touches_nothing_else() {
     assert_eq!(request["items"][2]["expires_at"], before["interaction_data"]["expires_at"]);
     assert_eq!(world.campaign("here").await, before, "its clock does not start anew");
     assert_eq!(world.count(&got("gone")).await, 20);
-    assert_eq!(world.mails_to("me@example.com").len(), 1);
+    let mails = world.mails_to("me@example.com");
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].text.contains("of what carried the tag promo"), "{}", mails[0].text);
     // By name it does.
     world.request_restore(&["campaign/here"], &[]).await;
     world.drain().await;
