@@ -180,6 +180,10 @@ impl Rekindle {
             let inbox = InboxSize { blocks, bytes, rows: bite.rows() };
             match plan(&RunSize::of(manifest), inbox, &sizes.tiering) {
                 Some(merge) => (merge.runs, merge.inbox),
+                // Only if runs and inbox were of one moment: another compactor may have folded in between, and die.
+                None if self.store.catalog.manifest(ledger).await?.version != manifest.version => {
+                    return Ok(Step::GoOn);
+                }
                 None => return Ok(Step::Done),
             }
         };
