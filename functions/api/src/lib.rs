@@ -3,6 +3,7 @@
 mod audiences;
 mod campaigns;
 mod restores;
+mod users;
 
 use axum::Router;
 use rekindle_runtime::http::with_fallbacks;
@@ -15,5 +16,5 @@ pub fn router(app: Rekindle) -> Router {
 
 /// The routes without answers for what is not there, to be merged with others.
 pub fn routes(app: Rekindle) -> Router {
-    campaigns::routes().merge(audiences::routes()).merge(restores::routes()).with_state(app)
+    campaigns::routes().merge(audiences::routes()).merge(restores::routes()).merge(users::routes()).with_state(app)
 }

@@ -50,6 +50,7 @@ pub mod requests;
 pub mod restores;
 pub mod sources;
 pub mod sweep;
+pub mod users;
 
 use rekindle_domain::{
     Ulid,

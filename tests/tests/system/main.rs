@@ -21,3 +21,4 @@ mod repeats;
 mod simulation;
 mod stored;
 mod story;
+mod users;

@@ -16,6 +16,7 @@
 //! | [`requests`] | request; its items; idempotency | `restore#ID`; `idem#HASH` | `request`; `i#SOURCE`; `idem` |
 //! | [`notices`] | notice | `notice#ID` | `notice` |
 
+pub mod listing;
 pub mod notices;
 pub mod parts;
 pub mod requests;

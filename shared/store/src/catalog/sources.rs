@@ -158,7 +158,7 @@ impl Catalog {
         Ok(sources.iter().filter_map(take).collect())
     }
 
-    async fn get_many(&self, keys: Vec<Attributes>) -> Result<Vec<Attributes>, StoreError> {
+    pub(super) async fn get_many(&self, keys: Vec<Attributes>) -> Result<Vec<Attributes>, StoreError> {
         let mut out = Vec::with_capacity(keys.len());
         for chunk in keys.chunks(100) {
             let mut left = chunk.to_vec();
