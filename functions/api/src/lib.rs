@@ -2,6 +2,7 @@
 
 mod audiences;
 mod campaigns;
+mod export;
 mod restores;
 mod users;
 
@@ -16,5 +17,5 @@ pub fn router(app: Rekindle) -> Router {
 
 /// The routes without answers for what is not there, to be merged with others.
 pub fn routes(app: Rekindle) -> Router {
-    campaigns::routes().merge(audiences::routes()).merge(restores::routes()).merge(users::routes()).with_state(app)
+    campaigns::routes().merge(audiences::routes()).merge(restores::routes()).merge(users::routes()).merge(export::routes()).with_state(app)
 }

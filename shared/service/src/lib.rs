@@ -40,6 +40,7 @@ macro_rules! until_won {
 pub mod audience;
 pub mod config;
 pub mod expire;
+pub mod export;
 pub mod housekeep;
 pub mod ingest;
 pub mod notices;
