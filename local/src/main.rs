@@ -10,6 +10,7 @@ use rekindle_local::{
     stack::{Stack, local_settings},
 };
 use rekindle_runtime::ports::RandomIds;
+use rekindle_service::{Settings, config::addresses};
 use std::{error::Error, path::PathBuf, process::ExitCode, sync::Arc};
 use tracing_subscriber::EnvFilter;
 
@@ -31,6 +32,12 @@ struct Arguments {
     /// How long data stays available after a campaign stopped (ISO 8601).
     #[arg(long, default_value = "P3M", value_parser = Period::parse, value_name = "PERIOD")]
     retention: Period,
+    /// How long before data expires a mail says so (ISO 8601).
+    #[arg(long, default_value = "P7D", value_parser = Period::parse, value_name = "PERIOD")]
+    warn_before: Period,
+    /// Who gets these mails, beside those whom a campaign names: addresses between commas.
+    #[arg(long, value_delimiter = ',', value_name = "ADDRESSES")]
+    notify: Vec<String>,
 }
 
 #[derive(Subcommand)]
@@ -80,7 +87,11 @@ async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     } else {
         EmbeddedAws::open(&arguments.data, now)?
     };
-    let settings = local_settings(arguments.retention);
+    let settings = Settings {
+        warn_before: arguments.warn_before,
+        notify: addresses(&arguments.notify.join(",")).map_err(|why| format!("--notify: {why}"))?,
+        ..local_settings(arguments.retention)
+    };
     let stack = Stack::create(&aws, clock.clone(), Arc::new(RandomIds), settings).await?;
     let local = Local::new(stack, aws, clock.clone());
     let kept =

@@ -7,6 +7,7 @@
 pub mod block;
 pub mod breaks;
 mod codec;
+pub mod digest;
 pub mod facet;
 pub mod filter;
 pub mod id;

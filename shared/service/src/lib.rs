@@ -3,10 +3,10 @@
 //! | module | called by |
 //! |---|---|
 //! | [`ingest`] | ingest |
-//! | [`sources`], [`audience`], [`requests`] | api |
-//! | [`sweep`], with [`expire`] and [`housekeep`] | sweeper |
+//! | [`sources`], [`audience`], [`requests`], [`users`], [`export`] | api |
+//! | [`sweep`], with [`expire`], [`warnings`] and [`housekeep`] | sweeper |
 //! | [`restores`], with [`parts`] | restorer |
-//! | [`notices`] | notifier |
+//! | [`notices`], with [`referrers`] | notifier |
 
 /// Decides and writes again, from scratch, as long as somebody else wrote first; bounded. The body is that of an async
 /// block and says `Result<_, StoreError>`.
@@ -47,11 +47,13 @@ pub mod notices;
 pub mod parts;
 pub mod problem;
 pub mod read;
+pub mod referrers;
 pub mod requests;
 pub mod restores;
 pub mod sources;
 pub mod sweep;
 pub mod users;
+pub mod warnings;
 
 use rekindle_domain::{
     Ulid,
@@ -115,6 +117,10 @@ impl Default for Sizes {
 pub struct Settings {
     /// How long data stays available after its source stopped or was restored.
     pub retention: Period,
+    /// How long before data expires people are warned.
+    pub warn_before: Period,
+    /// Who is warned about every source's data, beside those whom the source names.
+    pub notify: Vec<String>,
     /// What to do with sources nobody registered.
     pub unknown_sources: UnknownSources,
     /// How long a worker has for a part, in milliseconds.
@@ -126,10 +132,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Three months, unknown sources are registered, and the limits of API Gateway and Lambda.
+    /// A week's warning to nobody beside those whom sources name, unknown sources are registered, and the limits of API Gateway and Lambda.
     pub fn with_retention(retention: Period) -> Self {
         Self {
             retention,
+            warn_before: Period::of_days(7),
+            notify: Vec::new(),
             unknown_sources: UnknownSources::Register,
             lease_millis: LEASE_MILLIS,
             audience_millis: 20_000,
@@ -179,7 +187,11 @@ impl Rekindle {
         transaction.add_timeline(source, self.new_id(), &entry)
     }
 
+    fn wake_at(&self, source: &Source) -> Option<Millis> {
+        source.wake_at(&self.settings.retention, &self.settings.warn_before)
+    }
+
     fn put_source(&self, transaction: &mut Transaction, source: &Source) -> Result<(), StoreError> {
-        transaction.put_source(source, &self.settings.retention)
+        transaction.put_source(source, &self.settings.retention, &self.settings.warn_before)
     }
 }

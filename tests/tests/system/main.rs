@@ -23,3 +23,4 @@ mod simulation;
 mod stored;
 mod story;
 mod users;
+mod warnings;
