@@ -1,7 +1,8 @@
-//! The api function: sources, audiences and restores.
+//! The api function: sources, audiences, restores, users, exports and expirations.
 
 mod audiences;
 mod campaigns;
+mod expirations;
 mod export;
 mod restores;
 mod users;
@@ -17,5 +18,11 @@ pub fn router(app: Rekindle) -> Router {
 
 /// The routes without answers for what is not there, to be merged with others.
 pub fn routes(app: Rekindle) -> Router {
-    campaigns::routes().merge(audiences::routes()).merge(restores::routes()).merge(users::routes()).merge(export::routes()).with_state(app)
+    campaigns::routes()
+        .merge(audiences::routes())
+        .merge(restores::routes())
+        .merge(users::routes())
+        .merge(export::routes())
+        .merge(expirations::routes())
+        .with_state(app)
 }

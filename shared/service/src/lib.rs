@@ -3,7 +3,7 @@
 //! | module | called by |
 //! |---|---|
 //! | [`ingest`] | ingest |
-//! | [`sources`], [`audience`], [`requests`], [`users`], [`export`] | api |
+//! | [`sources`], [`audience`], [`requests`], [`users`], [`export`], [`expirations`] | api |
 //! | [`sweep`], with [`expire`], [`warnings`] and [`housekeep`] | sweeper |
 //! | [`restores`], with [`parts`] | restorer |
 //! | [`notices`], with [`referrers`] | notifier |
@@ -39,6 +39,7 @@ macro_rules! until_won {
 
 pub mod audience;
 pub mod config;
+pub mod expirations;
 pub mod expire;
 pub mod export;
 pub mod housekeep;

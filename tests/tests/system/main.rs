@@ -8,6 +8,7 @@ mod bites;
 mod crashes;
 mod cycles;
 mod damage;
+mod expirations;
 mod export;
 mod garbage;
 mod garbage_api;
