@@ -10,7 +10,7 @@ use rekindle_local::{
     stack::{Stack, local_settings},
 };
 use rekindle_runtime::ports::RandomIds;
-use rekindle_service::Settings;
+use rekindle_service::{Settings, config::addresses};
 use std::{error::Error, path::PathBuf, process::ExitCode, sync::Arc};
 use tracing_subscriber::EnvFilter;
 
@@ -35,6 +35,12 @@ struct Arguments {
     /// After how long without interactions an active source is stopped (ISO 8601); never, unless given.
     #[arg(long, value_parser = Period::parse, value_name = "PERIOD")]
     auto_stop_after: Option<Period>,
+    /// How long before data expires a mail says so (ISO 8601).
+    #[arg(long, default_value = "P7D", value_parser = Period::parse, value_name = "PERIOD")]
+    warn_before: Period,
+    /// Who gets these mails, beside those whom a campaign names: addresses between commas.
+    #[arg(long, value_delimiter = ',', value_name = "ADDRESSES")]
+    notify: Vec<String>,
 }
 
 #[derive(Subcommand)]
@@ -84,8 +90,12 @@ async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     } else {
         EmbeddedAws::open(&arguments.data, now)?
     };
-    let settings =
-        Settings { auto_stop_after: arguments.auto_stop_after, ..local_settings(arguments.retention) };
+    let settings = Settings {
+        auto_stop_after: arguments.auto_stop_after,
+        warn_before: arguments.warn_before,
+        notify: addresses(&arguments.notify.join(",")).map_err(|why| format!("--notify: {why}"))?,
+        ..local_settings(arguments.retention)
+    };
     let stack = Stack::create(&aws, clock.clone(), Arc::new(RandomIds), settings).await?;
     let local = Local::new(stack, aws, clock.clone());
     let kept =

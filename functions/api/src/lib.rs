@@ -1,10 +1,13 @@
-//! The api function: sources, tags, segments, audiences and restores.
+//! The api function: sources, tags, segments, audiences, restores, users, exports and expirations.
 
 mod audiences;
+mod expirations;
+mod export;
 mod restores;
 mod segments;
 mod sources;
 mod tags;
+mod users;
 
 use axum::Router;
 use rekindle_runtime::http::with_fallbacks;
@@ -22,5 +25,8 @@ pub fn routes(app: Rekindle) -> Router {
         .merge(segments::routes())
         .merge(audiences::routes())
         .merge(restores::routes())
+        .merge(users::routes())
+        .merge(export::routes())
+        .merge(expirations::routes())
         .with_state(app)
 }

@@ -8,6 +8,7 @@ pub mod block;
 pub mod breaks;
 mod codec;
 pub mod compact;
+pub mod digest;
 pub mod facet;
 pub mod filter;
 pub mod id;

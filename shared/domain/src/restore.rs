@@ -1,6 +1,7 @@
 //! Requests to restore, and the notices that say how they ended.
 
 use crate::{
+    digest::Expiring,
     id::{RequestId, SourceId},
     source::Outcome,
     time::Millis,
@@ -165,6 +166,13 @@ pub enum Subject {
     Restore {
         /// Which.
         request: RequestId,
+    },
+    /// The data of sources is going to expire: a digest.
+    Expiring {
+        /// Which, the first [`crate::digest::MAX_LISTED`] that were added.
+        sources: Vec<Expiring>,
+        /// How many more were added.
+        more: u32,
     },
     /// Work on a source's data failed and needs a person.
     Trouble {

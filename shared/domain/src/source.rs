@@ -184,6 +184,9 @@ pub struct Source {
     /// When the sweeper looks at work that is under way or failed, again.
     #[serde(default)]
     pub retry_at: Option<Millis>,
+    /// The expiry date that people were warned of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warned_for: Option<Millis>,
 }
 
 /// Why data is kept, or that it is not.
@@ -235,6 +238,7 @@ impl Source {
             settling: Vec::new(),
             redrives: 0,
             retry_at: None,
+            warned_for: None,
         }
     }
 
@@ -292,15 +296,28 @@ impl Source {
         }
     }
 
-    /// When the sweeper must look at this source: to tell requests, to stop it, to expire, to archive late rows, to drive
-    /// a restore on. `None`: nothing will ever be due unless the source changes.
-    pub fn wake_at(&self, retention: &Period) -> Option<Millis> {
+    /// When people are warned that the data will expire; `None` where it will not, or where they were warned of that
+    /// date. That is `warn_before` ahead, at the beginning of the UTC day, so that what expires on one day is said in
+    /// one mail; but never more than twice as early as asked, for periods of less than a day.
+    pub fn warn_at(&self, retention: &Period, warn_before: &Period) -> Option<Millis> {
+        let due = self.expires_at(retention).filter(|due| self.warned_for != Some(*due))?;
+        let at = warn_before.before(due).unwrap_or_default();
+        let twice = at.plus(at.0.saturating_sub(due.0));
+        Some(at.day().max(twice))
+    }
+
+    /// When the sweeper must look at this source: to tell requests, to stop it, to warn, to expire, to archive late rows,
+    /// to drive a restore on. `None`: nothing will ever be due unless the source changes.
+    pub fn wake_at(&self, retention: &Period, warn_before: &Period) -> Option<Millis> {
         if !self.settling.is_empty() {
             return Some(self.updated_at);
         }
         let due = match self.state {
             DataState::Available if self.status == Status::Active => self.idle_at?,
-            DataState::Available => self.expires_at(retention)?,
+            DataState::Available => match self.warn_at(retention, warn_before) {
+                Some(at) => at,
+                None => self.expires_at(retention)?,
+            },
             DataState::Expired => match self.late_since {
                 Some(since) => since.plus(LATE_SWEEP_MILLIS),
                 None => self.retry_at?,
@@ -355,7 +372,7 @@ mod tests {
         s.holders.insert(holder.clone());
         let late = Millis::parse("2100-01-01T00:00:00Z").unwrap();
         assert_eq!(s.decide(&p3m(), late), Decision::Held(vec![holder]));
-        assert_eq!((s.expires_at(&p3m()), s.wake_at(&p3m())), (None, None));
+        assert_eq!((s.expires_at(&p3m()), s.wake_at(&p3m(), &Period::of_days(7))), (None, None));
     }
 
     proptest! {
@@ -365,9 +382,10 @@ mod tests {
             let mut s = source();
             s.status = Status::Stopped;
             s.stopped_at = Some(Millis(stopped));
+            s.warned_for = s.expires_at(&p3m());
             let now = Millis(stopped + later);
             let due = s.decide(&p3m(), now) == Decision::Due;
-            prop_assert_eq!(due, s.wake_at(&p3m()).is_some_and(|w| w <= now));
+            prop_assert_eq!(due, s.wake_at(&p3m(), &Period::of_days(7)).is_some_and(|w| w <= now));
         }
     }
 }

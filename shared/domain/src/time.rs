@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use ulid::Ulid;
 
+/// A day of 24 hours, in milliseconds.
+pub const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+
 /// A point in time: milliseconds since 1970-01-01T00:00:00Z. Written as RFC 3339 with milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Millis(pub i64);
@@ -17,9 +20,22 @@ impl Millis {
         text.parse::<Timestamp>().ok().map(|t| Self(t.as_millisecond()))
     }
 
+    /// Reads RFC 3339, or epoch milliseconds within the calendar. `None` if it is neither.
+    pub fn parse_any(text: &str) -> Option<Self> {
+        match text.parse() {
+            Ok(millis) => Timestamp::from_millisecond(millis).ok().map(|_| Self(millis)),
+            Err(_) => Self::parse(text),
+        }
+    }
+
     /// This time plus a number of milliseconds; saturates.
     pub const fn plus(self, millis: i64) -> Self {
         Self(self.0.saturating_add(millis))
+    }
+
+    /// When its day began, in UTC.
+    pub const fn day(self) -> Self {
+        Self(self.0.saturating_sub(self.0.rem_euclid(DAY_MILLIS)))
     }
 }
 
@@ -85,6 +101,11 @@ impl Period {
             return Err(format!("`{text}` is too long"));
         }
         Ok(period)
+    }
+
+    /// That many days.
+    pub fn of_days(days: u8) -> Self {
+        Self(Span::new().days(days))
     }
 
     /// `at` plus this period by the UTC calendar: 30 November + P3M is 28 (29) February.

@@ -3,7 +3,6 @@
 use crate::{
     Problem, Rekindle,
     holders::filters as filters_of,
-    problem::DAMAGED,
     read::{LedgerView, Stream},
     sources::{decode_cursor, encode_cursor},
 };
@@ -30,14 +29,15 @@ macro_rules! retried {
     ($read:expr) => {{
         let mut is_retry = false;
         loop {
-            let outcome: Result<_, Problem> = async { $read }.await;
+            let outcome: Result<_, $crate::Problem> = async { $read }.await;
             match outcome {
-                Err(problem) if problem.code == DAMAGED && !is_retry => is_retry = true,
+                Err(problem) if problem.code == $crate::problem::DAMAGED && !is_retry => is_retry = true,
                 other => break other,
             }
         }
     }};
 }
+pub(crate) use retried;
 
 /// The most members one page has.
 pub const MAX_MEMBERS: usize = 50_000;

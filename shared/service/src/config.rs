@@ -1,7 +1,7 @@
 //! Configuration: read once at cold start, through a look-up, so that tests touch no process environment. Required
 //! means required: a missing variable is never replaced by something else.
 
-use crate::{Settings, UnknownSources};
+use crate::{Settings, UnknownSources, requests::check_addresses};
 use rekindle_domain::time::Period;
 use rekindle_store::Names;
 use std::fmt;
@@ -29,8 +29,9 @@ pub struct Config {
 
 impl Config {
     /// Reads `CATALOG_TABLE`, `LEDGER_TABLE`, `ARCHIVE_BUCKET`, `RESTORES_QUEUE_URL`, `NOTICES_QUEUE_URL`,
-    /// `MAIL_SENDER`, and if given `RETENTION` (`P3M`), `UNKNOWN_SOURCES` (`register` or `reject`) and `AUTO_STOP_AFTER`
-    /// (a period; empty or left out: sources are not stopped).
+    /// `MAIL_SENDER`, and if given `RETENTION` (`P3M`), `WARN_BEFORE` (`P7D`), `NOTIFY` (addresses between commas),
+    /// `UNKNOWN_SOURCES` (`register` or `reject`) and `AUTO_STOP_AFTER` (a period; empty or left out: sources are not
+    /// stopped).
     ///
     /// # Errors
     /// Every variable that is missing or out of shape, by name.
@@ -50,13 +51,15 @@ impl Config {
             notices: required("NOTICES_QUEUE_URL"),
             sender: required("MAIL_SENDER"),
         };
-        let retention = match Period::parse(&lookup("RETENTION").unwrap_or_else(|| "P3M".to_owned())) {
-            Ok(period) => Some(period),
-            Err(why) => {
-                wrong.push(format!("RETENTION: {why}"));
-                None
-            }
+        let mut period = |name: &str, default: &str| {
+            let period = Period::parse(&lookup(name).unwrap_or_else(|| default.to_owned()));
+            period.map_err(|why| wrong.push(format!("{name}: {why}"))).ok()
         };
+        let (retention, warn_before) = (period("RETENTION", "P3M"), period("WARN_BEFORE", "P7D"));
+        let notify = addresses(&lookup("NOTIFY").unwrap_or_default()).unwrap_or_else(|why| {
+            wrong.push(format!("NOTIFY: {why}"));
+            Vec::new()
+        });
         let unknown_sources = match lookup("UNKNOWN_SOURCES").as_deref() {
             None | Some("register") => UnknownSources::Register,
             Some("reject") => UnknownSources::Reject,
@@ -68,10 +71,12 @@ impl Config {
         let auto_stop_after = lookup("AUTO_STOP_AFTER").filter(|v| !v.is_empty()).and_then(|text| {
             Period::parse(&text).map_err(|why| wrong.push(format!("AUTO_STOP_AFTER: {why}"))).ok()
         });
-        match retention {
-            Some(retention) if wrong.is_empty() => Ok(Self {
+        match (retention, warn_before) {
+            (Some(retention), Some(warn_before)) if wrong.is_empty() => Ok(Self {
                 names,
                 settings: Settings {
+                    warn_before,
+                    notify,
                     unknown_sources,
                     auto_stop_after,
                     ..Settings::with_retention(retention)
@@ -80,6 +85,23 @@ impl Config {
             _ => Err(ConfigError(wrong)),
         }
     }
+}
+
+/// The most addresses a deployment names: with those of a source they fit into one transaction.
+const MAX_STACK_NOTIFY: usize = 40;
+
+/// Reads mail addresses between commas.
+///
+/// # Errors
+/// A sentence for people, naming what is no address.
+pub fn addresses(text: &str) -> Result<Vec<String>, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let addresses: Vec<String> = parts.map(str::to_owned).collect();
+    if addresses.len() > MAX_STACK_NOTIFY {
+        return Err(format!("at most {MAX_STACK_NOTIFY} addresses"));
+    }
+    check_addresses(&addresses).map_err(|problem| problem.detail)?;
+    Ok(addresses)
 }
 
 #[cfg(test)]
@@ -110,5 +132,22 @@ mod tests {
         assert!(
             error.to_string().contains("LEDGER_TABLE is not set") && error.to_string().contains("`soon`")
         );
+    }
+
+    #[test]
+    fn who_is_warned_and_when_is_read() {
+        let config = |notify: &str, warn_before: &str| {
+            Config::from_lookup(|name| match name {
+                "NOTIFY" => Some(notify.to_owned()),
+                "WARN_BEFORE" => Some(warn_before.to_owned()),
+                "RETENTION" | "UNKNOWN_SOURCES" => None,
+                _ => Some("x".to_owned()),
+            })
+        };
+        let settings = config(" a@example.com,, b@example.com ", "PT12H").unwrap().settings;
+        assert_eq!(settings.notify, ["a@example.com", "b@example.com"]);
+        assert_eq!(settings.warn_before.to_string(), "PT12H");
+        assert_eq!(config("", "P7D").unwrap().settings.notify, Vec::<String>::new());
+        assert_eq!(config("not an address", "P1").unwrap_err().0.len(), 2);
     }
 }

@@ -126,7 +126,7 @@ impl Rekindle {
         let now = self.now();
         match source.state {
             DataState::Available => source.decide(&self.settings.retention, now) == Decision::Due,
-            DataState::Expired => source.wake_at(&self.settings.retention).is_some_and(|at| at <= now),
+            DataState::Expired => self.wake_at(source).is_some_and(|at| at <= now),
             DataState::Restoring => false,
         }
     }

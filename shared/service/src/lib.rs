@@ -3,11 +3,11 @@
 //! | module | called by |
 //! |---|---|
 //! | [`ingest`] | ingest |
-//! | [`sources`], with [`inputs`], [`tags`] and [`pins`], [`segments`], [`audience`], [`requests`] | api |
-//! | [`sweep`], with [`expire`], [`idle`] and [`housekeep`] | sweeper |
+//! | [`sources`], with [`inputs`], [`tags`] and [`pins`], [`segments`], [`audience`], [`requests`], [`users`], [`export`], [`expirations`] | api |
+//! | [`sweep`], with [`expire`], [`idle`], [`warnings`] and [`housekeep`] | sweeper |
 //! | [`compact`], with [`marks`] | compactor |
 //! | [`restores`], with [`parts`] | restorer |
-//! | [`notices`] | notifier |
+//! | [`notices`], with [`referrers`] | notifier |
 
 /// Decides and writes again, from scratch, as long as somebody else wrote first; bounded. The body is that of an async
 /// block and says `Result<_, StoreError>`.
@@ -41,7 +41,9 @@ macro_rules! until_won {
 pub mod audience;
 pub mod compact;
 pub mod config;
+pub mod expirations;
 pub mod expire;
+pub mod export;
 mod holders;
 pub mod housekeep;
 pub mod idle;
@@ -53,12 +55,15 @@ pub mod parts;
 pub mod pins;
 pub mod problem;
 pub mod read;
+pub mod referrers;
 pub mod requests;
 pub mod restores;
 pub mod segments;
 pub mod sources;
 pub mod sweep;
 pub mod tags;
+pub mod users;
+pub mod warnings;
 
 use rekindle_domain::{
     Ulid,
@@ -126,6 +131,10 @@ impl Default for Sizes {
 pub struct Settings {
     /// How long data stays available after its source stopped or was restored.
     pub retention: Period,
+    /// How long before data expires people are warned.
+    pub warn_before: Period,
+    /// Who is warned about every source's data, beside those whom the source names.
+    pub notify: Vec<String>,
     /// What to do with sources nobody registered.
     pub unknown_sources: UnknownSources,
     /// After how long without interactions an active source is stopped, if ever.
@@ -139,10 +148,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Three months, unknown sources are registered, and the limits of API Gateway and Lambda.
+    /// A week's warning to nobody beside those whom sources name, unknown sources are registered, and the limits of API Gateway and Lambda.
     pub fn with_retention(retention: Period) -> Self {
         Self {
             retention,
+            warn_before: Period::of_days(7),
+            notify: Vec::new(),
             unknown_sources: UnknownSources::Register,
             auto_stop_after: None,
             lease_millis: LEASE_MILLIS,
@@ -194,8 +205,12 @@ impl Rekindle {
         transaction.add_timeline(source, self.new_id(), &entry)
     }
 
+    fn wake_at(&self, source: &Source) -> Option<Millis> {
+        source.wake_at(&self.settings.retention, &self.settings.warn_before)
+    }
+
     fn put_source(&self, transaction: &mut Transaction, source: &Source) -> Result<(), StoreError> {
         let source = Source { idle_at: self.idle_at(source), ..source.clone() };
-        transaction.put_source(&source, &self.settings.retention)
+        transaction.put_source(&source, &self.settings.retention, &self.settings.warn_before)
     }
 }

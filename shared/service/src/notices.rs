@@ -104,6 +104,7 @@ impl Rekindle {
     async fn compose(&self, notice: &Notice) -> Result<Letter, StoreError> {
         let (subject, lines) = match &notice.subject {
             Subject::Restore { request } => self.restore_lines(*request).await?,
+            Subject::Expiring { sources, more } => self.expiring_lines(sources, *more).await?,
             Subject::Trouble { source, reason } => (
                 format!("Interaction data of {source} needs attention"),
                 vec![

@@ -2,6 +2,7 @@
 
 use crate::{Rekindle, expire::Progress};
 use rekindle_domain::{
+    digest::is_digest,
     id::SourceId,
     manifest::DataState,
     source::{Source, Status},
@@ -71,8 +72,13 @@ impl Rekindle {
             if new.is_empty() {
                 return Ok(report);
             }
-            // People wait for requests and mails; sources to expire may come in waves.
-            new.sort_by_key(|key| !matches!(key.sk.as_str(), "request" | "notice"));
+            // People wait for requests and mails; sources to expire may come in waves. Digests of warnings go last: what
+            // is found on the way is added to them.
+            new.sort_by_key(|key| match key.parse() {
+                Some(Named::Notice(id)) if is_digest(&id) => 2,
+                Some(Named::Notice(_) | Named::Request(_)) => 0,
+                _ => 1,
+            });
             for key in new {
                 if budget.is_spent(self.now()) {
                     report.is_partial = true;
@@ -117,7 +123,7 @@ impl Rekindle {
             self.settle(id).await?;
         }
         let source = Source { idle_at: self.idle_at(&source), ..source };
-        if source.wake_at(&self.settings.retention).is_none_or(|at| at > self.now()) {
+        if self.wake_at(&source).is_none_or(|at| at > self.now()) {
             // Written under other settings, or changed since it was found: let the index say what holds now.
             let mut transaction = Transaction::new();
             self.put_source(&mut transaction, &source)?;
@@ -131,7 +137,11 @@ impl Rekindle {
         {
             return Ok(Some(stopped));
         }
-        let mut outcome = None;
+        let is_to_warn = source
+            .warn_at(&self.settings.retention, &self.settings.warn_before)
+            .is_some_and(|at| at <= self.now());
+        let is_warned = is_to_warn && self.warn(id).await?;
+        let mut outcome = is_warned.then(|| "warned".to_owned());
         loop {
             match self.expire_step(id, budget).await {
                 Ok(Progress::Rest) => return Ok(outcome),

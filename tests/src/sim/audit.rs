@@ -9,10 +9,12 @@ use rekindle_domain::{
     filter::Filter,
     id::{CopyId, LedgerId, RunId, SourceId},
     manifest::{DataState, Life, Manifest, Tier},
+    restore::Subject,
     segment::{Closure, Filters, User},
     source::{Holder, Pin, Source, Status},
-    time::{Millis, Period},
+    time::Millis,
 };
+use rekindle_service::Settings;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What does not hold: an invariant's number, and how.
@@ -55,12 +57,12 @@ impl Auditor {
         let snapshot = Snapshot::take(world, &self.objects, !self.knows_the_archive).await;
         self.objects.clone_from(&snapshot.objects);
         self.knows_the_archive = true;
-        let retention = &world.settings.retention;
+        let settings = &world.settings;
         self.times(&snapshot, decided)?;
         let closures = closures(&snapshot.catalog);
         segments(&snapshot.catalog, &closures)?;
         for (id, stored) in &snapshot.catalog.sources {
-            source(&snapshot, stored, retention, &closures)?;
+            source(&snapshot, stored, settings, &closures)?;
             let seen = self.states.entry(id.clone()).or_default();
             if seen.last().is_none_or(|(_, state)| *state != stored.doc.state) {
                 seen.push((step, stored.doc.state));
@@ -74,6 +76,7 @@ impl Auditor {
         let taken = clearing.filter_map(|copy| snapshot.catalog.inputs.get(&copy)).flatten();
         self.taken.extend(taken.map(|key| key.id.0.to_bytes().to_vec()));
         requests(&snapshot)?;
+        warnings(&snapshot)?;
         self.rows(&snapshot, truth)?;
         Ok(snapshot)
     }
@@ -241,7 +244,7 @@ fn segments(catalog: &Catalog, closures: &BTreeMap<SourceId, Closure>) -> Result
 fn source(
     snapshot: &Snapshot,
     stored: &Stored<Source>,
-    retention: &Period,
+    settings: &Settings,
     closures: &BTreeMap<SourceId, Closure>,
 ) -> Result<(), Violation> {
     let source = &stored.doc;
@@ -250,7 +253,7 @@ fn source(
     if manifest.unwrap_or_default() != source.state {
         return violated(format!("L5: {id} is {:?} and its manifest {manifest:?}", source.state));
     }
-    if stored.wake_at != source.wake_at(retention).map(|at| at.0) {
+    if stored.wake_at != source.wake_at(&settings.retention, &settings.warn_before).map(|at| at.0) {
         return violated(format!("L9: {id} is not looked at when it must be"));
     }
     if source.state == DataState::Restoring && (stored.wake_at.is_none() || source.waiting.is_empty()) {
@@ -313,6 +316,27 @@ fn requests(snapshot: &Snapshot) -> Result<(), Violation> {
     for notice in &snapshot.catalog.notices {
         if notice.wake_at != notice.doc.wake_at().map(|at| at.0) {
             return violated(format!("L9: notice {} is not looked at when it must be", notice.doc.id));
+        }
+    }
+    Ok(())
+}
+
+/// L8: nobody is told twice that a source expires at that time, and nobody gets two digests of a day.
+fn warnings(snapshot: &Snapshot) -> Result<(), Violation> {
+    let mut told = BTreeSet::new();
+    for notice in snapshot.catalog.notices.iter().map(|n| &n.doc) {
+        let Subject::Expiring { sources, .. } = &notice.subject else { continue };
+        for entry in sources {
+            if !told.insert((&notice.to, &entry.source, entry.expires_at)) {
+                return violated(format!("L8: {} is told twice of {entry:?}", notice.to));
+            }
+        }
+    }
+    for (id, timeline) in &snapshot.catalog.timelines {
+        let mut dates = BTreeSet::new();
+        let warned = timeline.iter().filter(|e| e.event == "warned");
+        if let Some(twice) = warned.map(|e| &e.detail).find(|detail| !dates.insert(*detail)) {
+            return violated(format!("L8: {id} is warned of twice: {twice:?}"));
         }
     }
     Ok(())

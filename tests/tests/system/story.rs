@@ -168,6 +168,7 @@ async fn l1_what_was_posted_is_found_again_through_expiry_and_restore() {
         "registered",
         "started",
         "stopped",
+        "warned",
         "expired",
         "restore_started",
         "restored",
@@ -176,7 +177,9 @@ async fn l1_what_was_posted_is_found_again_through_expiry_and_restore() {
         "restored",
     ];
     assert_eq!(world.timeline("spring").await, expected);
-    assert_eq!(world.outbox().len(), 2);
+    let told = world.mails_to("owner@example.com");
+    assert_eq!(told.len(), 1, "that it would expire: {told:?}");
+    assert_eq!(world.outbox().len(), 3);
 }
 
 /// Requests, watches the progress, and checks how it ended.
@@ -222,5 +225,6 @@ async fn restore_with_two_addresses(world: &World, model: &Model) {
         assert_eq!(mails.len(), 1, "{mails:?}");
         assert!(mails[0].subject.contains("campaign/spring is restored"), "{mails:?}");
     }
-    assert_eq!(world.outbox().len(), 2);
+    // And one told the owner, a week before, that the data would expire.
+    assert_eq!(world.outbox().len(), 3);
 }

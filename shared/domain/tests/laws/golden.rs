@@ -9,6 +9,7 @@ use crate::support::{Model, UserModel, model, rows_of, sort_by_hash, sort_by_id}
 use rekindle_domain::{
     Ulid,
     block::{Block, Cover, Position, decode, encode},
+    digest::{Expiring, digest_id},
     facet::{Channel, Facet, Kind},
     filter::Filter,
     id::{CopyId, RequestId, RunId},
@@ -215,6 +216,7 @@ fn source() -> Source {
         ],
         redrives: 3,
         retry_at: Some(AT.plus(8)),
+        warned_for: None,
     }
 }
 
@@ -250,6 +252,10 @@ fn stopped_notice() -> Notice {
         expires_at: Some(AT.plus(13)),
     };
     Notice { subject, ..notice() }
+}
+
+fn warned_source() -> Source {
+    Source { warned_for: Some(AT.plus(9)), ..source() }
 }
 
 fn part() -> Part {
@@ -317,6 +323,15 @@ fn trouble_notice() -> Notice {
     Notice { sent_at: None, failed: None, subject, ..notice() }
 }
 
+fn expiring_notice() -> Notice {
+    let sources = vec![
+        Expiring { source: "campaign/a".parse().unwrap(), expires_at: AT.plus(3) },
+        Expiring { source: "canvas/w".parse().unwrap(), expires_at: AT.plus(4) },
+    ];
+    let id = digest_id(AT, "me@example.com");
+    Notice { id, sent_at: None, failed: None, subject: Subject::Expiring { sources, more: 5 }, ..notice() }
+}
+
 fn json_bytes(value: &impl Serialize) -> Vec<u8> {
     (serde_json::to_string_pretty(value).unwrap() + "\n").into_bytes()
 }
@@ -329,6 +344,7 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("manifest-v1.json", json_bytes(&manifest())),
         ("source-v1.json", json_bytes(&source())),
         ("source-v1-canvas.json", json_bytes(&canvas())),
+        ("source-v1-warned.json", json_bytes(&warned_source())),
         ("part-v1.json", json_bytes(&part())),
         ("request-v1.json", json_bytes(&request())),
         ("request-v1-tag.json", json_bytes(&tag_request())),
@@ -336,6 +352,7 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("notice-v1.json", json_bytes(&notice())),
         ("notice-v1-trouble.json", json_bytes(&trouble_notice())),
         ("notice-v1-stopped.json", json_bytes(&stopped_notice())),
+        ("notice-v1-expiring.json", json_bytes(&expiring_notice())),
     ]);
     files
 }
@@ -370,6 +387,7 @@ fn assert_read<T: DeserializeOwned + PartialEq + Debug>(name: &str, expected: &T
 fn items_of_every_version_are_read() {
     assert_read("manifest-v1.json", &manifest());
     assert_read("source-v1.json", &source());
+    assert_read("source-v1-warned.json", &warned_source());
     assert_read("part-v1.json", &part());
     assert_read("request-v1.json", &request());
     assert_read("item-v1.json", &item());
@@ -378,6 +396,7 @@ fn items_of_every_version_are_read() {
     assert_read("source-v1-canvas.json", &canvas());
     assert_read("request-v1-tag.json", &tag_request());
     assert_read("notice-v1-stopped.json", &stopped_notice());
+    assert_read("notice-v1-expiring.json", &expiring_notice());
 }
 
 /// The encodings are deterministic, and today's are those of the files. Of the compressed ones this holds for one

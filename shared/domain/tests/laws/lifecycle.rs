@@ -4,16 +4,25 @@ use crate::support::cases;
 use proptest::{collection::vec, prelude::*, sample::select};
 use rekindle_domain::{
     Ulid,
+    digest::{Expiring, MAX_LISTED, digest_id, is_digest, next_day},
     id::RequestId,
     manifest::DataState,
     restore::{Item, ItemState, Notice, Request, RequestState, Subject},
     source::{Decision, Holder, Outcome, Pin, Settlement, Source, Status},
-    time::{Millis, Period},
+    time::{DAY_MILLIS, Millis, Period},
 };
 use std::collections::BTreeSet;
 
 const NOW: Millis = Millis(1_763_000_000_000);
 const REQUEST: RequestId = RequestId(Ulid(1));
+
+/// What date people were warned of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Warned {
+    Never,
+    OfThis,
+    OfAnother,
+}
 
 fn time() -> impl Strategy<Value = Option<Millis>> {
     let year = 365 * 24 * 3_600_000;
@@ -84,7 +93,7 @@ proptest! {
             || source.state == DataState::Restoring
             || source.late_since.is_some()
             || !source.settling.is_empty();
-        let wake_at = source.wake_at(&retention);
+        let wake_at = source.wake_at(&retention, &Period::of_days(7));
         prop_assert!(!work || wake_at.is_some());
         if is_due || is_idle {
             prop_assert!(wake_at.unwrap() <= NOW.max(source.retry_at.unwrap_or(NOW)));
@@ -95,6 +104,66 @@ proptest! {
             prop_assert!(!source.settling.is_empty() || wake_at == Some(end.max(source.retry_at.unwrap_or(end))));
             prop_assert_eq!(source.decide(&retention, end), Decision::Due);
         }
+    }
+
+    /// People are warned of a date once: at least as early as asked, at most a day or twice as early, and what is due is
+    /// looked at all the same (L9), whether or not somebody was warned.
+    #[test]
+    fn l9_sources_are_warned_of_and_looked_at(
+        source in source(),
+        days in 1u8..200,
+        in_hours: bool,
+        warned in select(vec![Warned::Never, Warned::OfThis, Warned::OfAnother]),
+    ) {
+        let retention = Period::parse("P3M").unwrap();
+        let warn_before = if in_hours { Period::parse("PT5H").unwrap() } else { Period::of_days(days) };
+        let expires_at = source.expires_at(&retention);
+        let warned_for = match warned {
+            Warned::Never => None,
+            Warned::OfThis => expires_at,
+            Warned::OfAnother => expires_at.map(|at| at.plus(1)),
+        };
+        let source = Source { warned_for, retry_at: None, settling: vec![], ..source };
+        let warn_at = source.warn_at(&retention, &warn_before);
+        prop_assert_eq!(warn_at.is_some(), expires_at.is_some() && warned != Warned::OfThis);
+        let wake_at = source.wake_at(&retention, &warn_before);
+        if let (Some(warn_at), Some(due)) = (warn_at, expires_at) {
+            let asked = due.0 - warn_before.before(due).unwrap().0;
+            let early = due.0 - warn_at.0;
+            prop_assert!(early >= asked && early <= 2 * asked && early < asked + DAY_MILLIS, "{early} of {asked}");
+            prop_assert_eq!(wake_at, Some(warn_at));
+        } else if source.state == DataState::Available {
+            prop_assert_eq!(wake_at, expires_at);
+        }
+        // L9: nobody waits for a warning that was given, and a later failure to expire is waited out either way.
+        let again = Source { retry_at: Some(NOW.plus(1)), ..source.clone() };
+        if source.state == DataState::Available && expires_at.is_some() {
+            prop_assert_eq!(again.wake_at(&retention, &warn_before), wake_at.map(|at| at.max(NOW.plus(1))));
+        }
+    }
+
+    /// L8: a digest takes sources until somebody may have sent it, lists some and counts the rest.
+    #[test]
+    fn l8_digests_take_sources_until_they_are_claimed(count in 1usize..250, tried: bool, sent: bool, gave_up: bool, later in 0i64..3) {
+        let entry = |i: usize| Expiring { source: format!("campaign/c{i}").parse().unwrap(), expires_at: NOW };
+        let day = NOW.plus(later * DAY_MILLIS);
+        let mut digest = Notice::digest(day, "Me@example.com", entry(0), NOW);
+        prop_assert!(digest.wake_at().unwrap() == NOW.max(day.day()));
+        prop_assert_eq!(&digest.id, &digest_id(day.day().plus(DAY_MILLIS - 1), "me@EXAMPLE.com"));
+        prop_assert!(is_digest(&digest.id) && digest.id != digest_id(next_day(day), "me@example.com"));
+        for i in 1..count {
+            digest = digest.with_expiring(entry(i)).unwrap();
+        }
+        let Subject::Expiring { sources, more } = &digest.subject else { panic!("{digest:?}") };
+        prop_assert_eq!(sources.len() + *more as usize, count);
+        prop_assert!(sources.len() <= MAX_LISTED && sources.iter().enumerate().all(|(i, e)| *e == entry(i)));
+        let next = Notice {
+            attempts: tried.into(),
+            sent_at: sent.then_some(NOW),
+            failed: gave_up.then(String::new),
+            ..digest
+        };
+        prop_assert_eq!(next.with_expiring(entry(count)).is_none(), tried || sent || gave_up);
     }
 
     /// Items end one by one, in any way: the request counts them, and says at the end how it went.

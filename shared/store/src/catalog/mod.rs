@@ -20,6 +20,7 @@
 //! | [`dirty`] | dirty mark, no document | `dirty#SHARD`, `0` to `7` | `UNTIL#LEDGER#WORKER` |
 
 pub mod dirty;
+pub mod listing;
 pub mod notices;
 pub mod parts;
 pub mod requests;

@@ -15,7 +15,12 @@ fn write(notice: &Notice, version: u64) -> Result<Write, StoreError> {
 impl Transaction {
     /// Makes a notice; its id must be new.
     pub fn add_notice(&mut self, notice: &Notice) -> Result<(), StoreError> {
-        self.push(write(notice, 0)?);
+        self.put_notice(notice, 0)
+    }
+
+    /// Writes a notice over the version that was read; 0 where there was none.
+    pub fn put_notice(&mut self, notice: &Notice, version: u64) -> Result<(), StoreError> {
+        self.push(write(notice, version)?);
         Ok(())
     }
 }

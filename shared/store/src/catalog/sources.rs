@@ -87,9 +87,14 @@ impl Key {
 
 impl Transaction {
     /// Writes a source over what was read; `source.version` is the version that was read.
-    pub fn put_source(&mut self, source: &Source, retention: &Period) -> Result<(), StoreError> {
+    pub fn put_source(
+        &mut self,
+        source: &Source,
+        retention: &Period,
+        warn_before: &Period,
+    ) -> Result<(), StoreError> {
         let index = Index {
-            wake_at: source.wake_at(retention),
+            wake_at: source.wake_at(retention, warn_before),
             list: Some((source.source.kind().as_str(), source.updated_at)),
             expires_at: source.expires_at(retention),
             more: vec![

@@ -1,0 +1,19 @@
+//! `/v1/users`.
+
+use axum::{Router, extract::State, response::Response, routing::get};
+use http::{StatusCode, Uri};
+use rekindle_runtime::http::{Query, json};
+use rekindle_service::{Problem, Rekindle};
+
+pub(crate) fn routes() -> Router<Rekindle> {
+    Router::new().route("/v1/users", get(show))
+}
+
+async fn show(State(app): State<Rekindle>, uri: Uri) -> Result<Response, Problem> {
+    let query = Query::parse(&uri, &["user_id", "limit", "cursor"])?;
+    let user = query
+        .get("user_id")
+        .ok_or_else(|| Problem::bad_request("invalid_query", "say which user: GET /v1/users?user_id=u1"))?;
+    let profile = app.user_profile(user, query.get("cursor"), query.limit()?).await?;
+    Ok(json(StatusCode::OK, &profile))
+}
