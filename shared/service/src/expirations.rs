@@ -7,7 +7,7 @@ use crate::{
 use rekindle_domain::{
     id::{SourceId, SourceKind},
     manifest::{DataState, Manifest},
-    source::{Holder, Source, Status},
+    source::{Holder, Pin, Source, Status},
     time::{DAY_MILLIS, Millis},
 };
 use rekindle_store::{
@@ -37,6 +37,8 @@ pub struct Expiration {
     pub due_at: Millis,
     /// The active sources that keep it, and through what.
     pub held_by: Vec<Holder>,
+    /// The pin on it, in force or not.
+    pub pin: Option<Pin>,
     /// How many users it has, as [`crate::sources::DataView::users`].
     pub users: Option<u64>,
 }
@@ -167,6 +169,7 @@ impl Rekindle {
             expires_at: data.expires_at,
             due_at,
             held_by: data.held_by,
+            pin: data.pin,
             users: data.users,
         })
     }

@@ -2,8 +2,8 @@
 //! a source's status or audience, and each edit of a segment, moves the holders in the transaction that makes it.
 //!
 //! A segment's item lists the active sources that come to it, and every transaction is conditional on each segment
-//! that it followed. So whoever edits one knows everybody it matters to, and of two that cross each other one loses and
-//! decides again.
+//! that it followed; a source that changes writes them, so that an edit which has read the source notices. So whoever
+//! edits one knows everybody it matters to, and of two that cross each other one loses and decides again.
 
 use crate::{Problem, Rekindle, audience::expired_data};
 use rekindle_domain::{
@@ -264,13 +264,16 @@ impl Rekindle {
             if except == Some(id) {
                 continue;
             }
-            if segment != &moves.read[id] {
+            // A source that changes writes every segment it comes to, changed or not: whoever edits one of them has read the
+            // source, and must lose against this.
+            let is_relied_on = moves.relied_on.contains(id);
+            if segment != &moves.read[id] || (is_relied_on && except.is_none()) {
                 if segment.used_by.len() > MAX_USERS || segment.active.len() > MAX_USERS {
                     let detail = format!("segment/{id} is used by {MAX_USERS} sources and segments already");
                     return Ok(Err(Problem::conflict("too_many_users", detail)));
                 }
                 transaction.put_segment(segment)?;
-            } else if moves.relied_on.contains(id) && !breaks::is(Break::EditsSegmentsUnchecked) {
+            } else if is_relied_on && !breaks::is(Break::EditsSegmentsUnchecked) {
                 transaction.check_segment(segment);
             }
         }

@@ -229,5 +229,9 @@ async fn a_day_of_a_marketing_team() {
         assert_eq!(world.count(&filter).await, count, "{filter}");
     }
     assert_eq!(world.mails_to("team@example.com").len(), 2);
-    assert_eq!(world.campaign("spring").await["interaction_data"]["expires_at"], "2027-07-10T00:00:00.000Z");
+    let spring = world.campaign("spring").await["interaction_data"].clone();
+    assert!(
+        spring["expires_at"].as_str().unwrap().starts_with("2027-07-10"),
+        "three months from now: {spring}"
+    );
 }

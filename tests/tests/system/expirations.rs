@@ -53,12 +53,12 @@ async fn what_expires_comes_soonest_first_and_then_what_is_kept() {
     assert_eq!(sources(&all), ["s0", "s1", "s2", "s3", "s4", "s5", "held2", "held"]);
     let first = json!({
         "source": "campaign/s0", "name": "S0", "expires_at": "2027-04-03T00:00:00.000Z",
-        "due_at": "2027-04-03T00:00:00.000Z", "held_by": [], "users": null,
+        "due_at": "2027-04-03T00:00:00.000Z", "held_by": [], "pin": null, "users": null,
     });
     assert_eq!(all[0], first);
     let held = json!({
         "source": "campaign/held", "name": "HELD", "expires_at": null, "due_at": "2027-04-01T00:00:00.000Z",
-        "held_by": [{ "source": "campaign/vip", "via": [] }], "users": null,
+        "held_by": [{ "source": "campaign/vip", "via": [] }], "pin": null, "users": null,
     });
     assert_eq!(all[7], held);
     for limit in [1, 2, 3, 7, 8] {
