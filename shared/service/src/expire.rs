@@ -21,7 +21,6 @@ use rekindle_store::{
     catalog::{Transaction, parts::InboxInputs},
     ledger::InboxEntry,
 };
-use std::collections::BTreeSet;
 
 /// How long the sweeper leaves data alone that did not verify, or work that failed too often.
 pub(crate) const RETRY_MILLIS: i64 = 24 * 60 * 60 * 1000;
@@ -480,14 +479,13 @@ impl Rekindle {
         Ok(Progress::Rest)
     }
 
-    /// One notice for each address of the source, about work on a copy that failed.
+    /// One notice for each address of the source and of the stack, about work on a copy that failed.
     pub(crate) fn trouble_notices(&self, source: &Source, copy: CopyId, reason: &str) -> Vec<Notice> {
         let subject = Subject::Trouble { source: source.source.clone(), reason: reason.to_owned() };
-        let to = source.notify.iter().collect::<BTreeSet<_>>().into_iter();
-        let notice = |(i, to): (usize, &String)| {
-            Notice::new(format!("{copy}-{i}"), to.clone(), subject.clone(), self.now(), self.notice_lease())
+        let notice = |(i, to): (usize, String)| {
+            Notice::new(format!("{copy}-{i}"), to, subject.clone(), self.now(), self.notice_lease())
         };
-        to.enumerate().map(notice).collect()
+        self.recipients(source).into_iter().enumerate().map(notice).collect()
     }
 }
 

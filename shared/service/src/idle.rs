@@ -12,7 +12,6 @@ use rekindle_domain::{
     time::Millis,
 };
 use rekindle_store::{StoreError, catalog::Transaction};
-use std::collections::BTreeSet;
 
 /// How coarsely the last interaction of an active source is noted, at most.
 const NOTED_MILLIS: i64 = 24 * 60 * 60 * 1000;
@@ -55,7 +54,8 @@ impl Rekindle {
             self.put_source(&mut transaction, &after)?;
             let detail = Some(format!("no interactions since {idle_since}"));
             self.record(&mut transaction, id, "stopped", "sweeper", detail)?;
-            let notices = self.idle_notices(&after, idle_since);
+            let room = Transaction::MAX - transaction.len();
+            let notices = self.idle_notices(&after, idle_since, room);
             for notice in &notices {
                 transaction.add_notice(notice)?;
             }
@@ -67,17 +67,17 @@ impl Rekindle {
         Ok(Some("stopped, since it was idle".to_owned()))
     }
 
-    fn idle_notices(&self, source: &Source, idle_since: Millis) -> Vec<Notice> {
+    /// One notice for each address, as many as there is room for in the transaction.
+    fn idle_notices(&self, source: &Source, idle_since: Millis, room: usize) -> Vec<Notice> {
         let subject = Subject::Stopped {
             source: source.source.clone(),
             idle_since,
             expires_at: source.expires_at(&self.settings.retention),
         };
         let id = self.new_id();
-        let to = source.notify.iter().collect::<BTreeSet<_>>().into_iter().enumerate();
-        let notice = |(i, to): (usize, &String)| {
-            Notice::new(format!("{id}-{i}"), to.clone(), subject.clone(), self.now(), self.notice_lease())
+        let notice = |(i, to): (usize, String)| {
+            Notice::new(format!("{id}-{i}"), to, subject.clone(), self.now(), self.notice_lease())
         };
-        to.map(notice).collect()
+        self.recipients(source).into_iter().take(room).enumerate().map(notice).collect()
     }
 }

@@ -109,9 +109,9 @@ impl Rekindle {
                 format!("Interaction data of {source} needs attention"),
                 vec![
                     format!(
-                        "Moving the interaction data of {source} to long-term storage did not verify: {reason}."
+                        "Rewriting the interaction data of {source} did not verify, or failed too often: {reason}."
                     ),
-                    "Nothing was deleted: every copy that was ever verified is kept. Moving data to long-term storage is tried again in a day; a restore when somebody asks for it."
+                    "Nothing was deleted: every copy that was ever verified is kept. Moving data to long-term storage, or merging it, is tried again in a day; a restore when somebody asks for it."
                         .to_owned(),
                 ],
             ),

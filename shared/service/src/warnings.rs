@@ -51,7 +51,7 @@ impl Rekindle {
     }
 
     /// The stack's addresses and the source's, each once, however it is written.
-    fn recipients(&self, source: &Source) -> Vec<String> {
+    pub(crate) fn recipients(&self, source: &Source) -> Vec<String> {
         let all = self.settings.notify.iter().chain(&source.notify);
         let mut each: BTreeMap<String, &String> = BTreeMap::new();
         for to in all {

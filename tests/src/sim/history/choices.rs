@@ -94,7 +94,11 @@ impl History {
                 _ => self.ingest(),
             },
             (DataState::Available, Status::Stopped) => match roll {
-                0..5 if is_alone => return self.pass_time(93 * 24 * 3_600_000).await,
+                0..5 if is_alone => {
+                    // To the day on which people are told, or past everything.
+                    let days = if roll < 2 { 84 } else { 93 };
+                    return self.pass_time(days * 24 * 3_600_000).await;
+                }
                 0..3 | 8 => self.ingest(),
                 3..5 => self.ask(),
                 5 if self.dice.chance(30) => self.pin(named),
