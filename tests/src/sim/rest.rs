@@ -15,6 +15,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 /// Further than this nobody looks ahead: a source that is not stopped may expire one day.
 const DAYS: i64 = 3 * 24 * 3_600_000;
+/// How long at least between two sweeps here, in milliseconds: half a grace, so that little is looked at in vain.
+const PAUSE: i64 = 1_800_000;
 /// At how many moments something may have to be looked at before everything rests.
 const ROUNDS: usize = 80;
 
@@ -35,7 +37,7 @@ pub async fn settle(world: &World) -> Result<(), Violation> {
             return Ok(());
         };
         last.push(format!("{what} at {} after {:?}", Millis(next), swept.items));
-        world.clock.set(now.plus((next - now.0).max(31_000)));
+        world.clock.set(now.plus((next - now.0).max(PAUSE)));
         tokio::time::advance(Duration::from_secs(31)).await;
     }
     // What is tried again once a day (data that does not verify, a source that was marked and got no rows) may go on.

@@ -117,9 +117,7 @@ impl Catalog {
 
     fn take(&mut self, item: &Attributes) {
         let (pk, sk) = (text(item, "pk"), text(item, "sk"));
-        if pk == "tags" {
-            // No document; the tags that a source carries stand in the source, too.
-        } else if let Some(copy) = pk.strip_prefix("copy#") {
+        if let Some(copy) = pk.strip_prefix("copy#") {
             let copy: CopyId = copy.parse().expect("a copy");
             match sk.strip_prefix("p#") {
                 Some(slot) => {
