@@ -44,6 +44,8 @@ pub struct Catalog {
     pub notices: Vec<Stored<Notice>>,
     pub timelines: BTreeMap<String, Vec<TimelineEntry>>,
     pub segments: BTreeMap<String, Segment>,
+    /// How many dirty marks there are.
+    pub marks: usize,
     /// Tags with the sources that carry them.
     pub tags: BTreeSet<(String, SourceId)>,
 }
@@ -140,6 +142,8 @@ impl Catalog {
             self.notices.push(stored(item));
         } else if let Some(segment) = pk.strip_prefix("segment#") {
             self.segments.insert(segment.to_owned(), doc(item));
+        } else if pk.starts_with("dirty#") {
+            self.marks += 1;
         } else if pk == "tags" {
             let (tag, source) = sk.split_once('#').expect("a tag and a source");
             self.tags.insert((tag.to_owned(), source.parse().expect("a source")));
