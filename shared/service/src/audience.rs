@@ -63,6 +63,10 @@ pub enum IfExpired {
 /// The most sources a question may come to, those of its segments and those that carry its tags included: each is a
 /// ledger to read.
 const MAX_READ: usize = 500;
+/// The most a question may ask of each user, its segments and tags written out.
+const MAX_WIDTH: usize = 20_000;
+/// The most copies in the archive that a question may read at once: each is some megabytes in memory.
+const MAX_ARCHIVED: usize = 150;
 
 /// A question about an audience.
 #[derive(Clone, Debug, Deserialize)]
@@ -166,7 +170,7 @@ impl Rekindle {
     pub async fn count(&self, request: &CountRequest) -> Result<Count, Problem> {
         retried!({
             let (prepared, from) =
-                self.prepare(&request.filter, request.expired, request.cursor.as_deref()).await?;
+                self.prepare(&request.filter, request.expired, request.cursor.as_deref(), None).await?;
             let (mut count, mut unknown) = (0, 0);
             let next = self
                 .walk(&prepared, from, |_, answer| {
@@ -190,7 +194,7 @@ impl Rekindle {
         }
         retried!({
             let (prepared, from) =
-                self.prepare(&request.filter, request.expired, request.cursor.as_deref()).await?;
+                self.prepare(&request.filter, request.expired, request.cursor.as_deref(), None).await?;
             let (mut items, mut bytes) = (Vec::new(), 0);
             let next = self
                 .walk(&prepared, from, |user, answer| {
@@ -217,7 +221,7 @@ impl Rekindle {
         let hash = user_hash(id.as_bytes());
         retried!({
             let (Prepared { program, views, unavailable }, _) =
-                self.prepare(&request.filter, request.expired, None).await?;
+                self.prepare(&request.filter, request.expired, None, Some(hash)).await?;
             let mut facts = program.blank();
             let mut is_known = false;
             for (ledger, view) in views.iter().enumerate() {
@@ -245,6 +249,7 @@ impl Rekindle {
         filter: &Value,
         if_expired: IfExpired,
         cursor: Option<&str>,
+        only: Option<u64>,
     ) -> Result<(Prepared, Cursor), Problem> {
         let parsed = Filter::parse(filter, "filter")?;
         let question = user_hash(filter.to_string().as_bytes()) ^ if_expired as u64;
@@ -271,10 +276,10 @@ impl Rekindle {
         let open = |source: SourceId| async move {
             let ledger = LedgerId::Source(source);
             let view = if if_expired == IfExpired::Archive {
-                Some(LedgerView::open_archived(&self.store, &ledger).await?)
+                Some(LedgerView::open_archived(&self.store, &ledger, only).await?)
             } else if self.store.catalog.manifest(&ledger).await?.state == DataState::Available {
                 // A look that is cheap where the data is not available; here the manifest is read after the inbox.
-                LedgerView::open(&self.store, &ledger).await?
+                LedgerView::open(&self.store, &ledger, only).await?
             } else {
                 None
             };
@@ -294,14 +299,27 @@ impl Rekindle {
         }
         let known =
             Known { now: from.now, unavailable: unavailable.clone(), tags, segments: filters_of(&segments) };
+        if known.width(&parsed) > MAX_WIDTH {
+            let detail = format!(
+                "filter: with its segments and tags written out it asks more than {MAX_WIDTH} things of each user; narrow it"
+            );
+            return Err(Problem::unprocessable("filter_too_wide", detail).with("path", "filter"));
+        }
         let program = Program::compile(&parsed, &known);
         let mut views = Vec::with_capacity(program.ledgers().len());
         for ledger in program.ledgers() {
             let view = match seen.remove(ledger) {
                 Some(view) => Some(view),
-                None => LedgerView::open(&self.store, ledger).await?,
+                None => LedgerView::open(&self.store, ledger, only).await?,
             };
             views.push(view.ok_or_else(|| StoreError::missing(format!("the data of {ledger}")))?);
+        }
+        let archived = views.iter().map(LedgerView::archived).sum::<usize>();
+        if archived > MAX_ARCHIVED && only.is_none() {
+            let detail = format!(
+                "filter: its data lies in {archived} pieces of the archive, and {MAX_ARCHIVED} is the most to be read at once; restore some of it, or narrow the filter"
+            );
+            return Err(Problem::unprocessable("archive_too_wide", detail).with("path", "filter"));
         }
         Ok((Prepared { program, views, unavailable }, from))
     }

@@ -28,6 +28,8 @@ use std::collections::HashMap;
 const LARGE_INBOX: u64 = 32 << 20;
 /// How many marks one invocation looks at, about.
 const MARKS: usize = 16_000;
+/// More marks of a ledger that does not get on than this become one.
+const FEW_MARKS: usize = 8;
 /// With that many copies listed no more are made until the oldest are collected, so that a restore finds room.
 const FULL: usize = MAX_COPIES / 4 * 3;
 
@@ -105,11 +107,30 @@ impl Rekindle {
                 // On a conflict somebody else brought it further: decide again from what is there now.
                 Ok(Step::GoOn) | Err(StoreError::Conflict) => {}
                 Ok(Step::Done) => return self.store.catalog.delete_marks(marks).await,
-                Ok(Step::Later) => return Ok(()),
-                Err(other) => return Err(other),
+                Ok(Step::Later) => {
+                    if !is_reported {
+                        self.report_inbox(ledger).await?;
+                    }
+                    return self.keep_one(ledger, marks).await;
+                }
+                Err(other) => {
+                    self.keep_one(ledger, marks).await?;
+                    return Err(other);
+                }
             }
         }
         Ok(())
+    }
+
+    /// One mark in place of many: a ledger that does not get on must not hide its neighbours.
+    async fn keep_one(&self, ledger: &LedgerId, marks: &[Mark]) -> Result<(), StoreError> {
+        if marks.len() <= FEW_MARKS {
+            return Ok(());
+        }
+        let one = Mark { until: self.now(), ledger: ledger.clone(), worker: Ulid::nil() };
+        self.store.catalog.mark(&one).await?;
+        let others: Vec<Mark> = marks.iter().filter(|mark| **mark != one).cloned().collect();
+        self.store.catalog.delete_marks(&others).await
     }
 
     /// Says aloud if an inbox is large: senders are faster than the compactor, or it fails.

@@ -113,7 +113,7 @@ mod tests {
         let read = |period: Option<&str>| {
             let lookup = |name: &str| match name {
                 "AUTO_STOP_AFTER" => period.map(str::to_owned),
-                "RETENTION" | "UNKNOWN_SOURCES" => None,
+                "RETENTION" | "UNKNOWN_SOURCES" | "WARN_BEFORE" | "NOTIFY" => None,
                 required => Some(required.to_lowercase()),
             };
             Config::from_lookup(lookup).map(|c| c.settings.auto_stop_after.map(|p| p.to_string()))
@@ -140,7 +140,7 @@ mod tests {
             Config::from_lookup(|name| match name {
                 "NOTIFY" => Some(notify.to_owned()),
                 "WARN_BEFORE" => Some(warn_before.to_owned()),
-                "RETENTION" | "UNKNOWN_SOURCES" => None,
+                "RETENTION" | "UNKNOWN_SOURCES" | "AUTO_STOP_AFTER" => None,
                 _ => Some("x".to_owned()),
             })
         };

@@ -151,7 +151,7 @@ impl Rekindle {
         let (ids, next) = self.store.catalog.list_sources(kind, &query, after, limit.min(PAGE)).await?;
         let found = self.store.catalog.sources(&ids).await?.into_iter();
         let due = found.filter_map(|(source, manifest)| self.expiration(source, &manifest, until));
-        items.extend(due.filter(|e| e.expires_at.is_none()));
+        items.extend(due.filter(|e| e.expires_at.is_none_or(|at| at > until)));
         Ok(next)
     }
 

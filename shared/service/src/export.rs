@@ -53,7 +53,7 @@ impl Rekindle {
         let after: Option<Cursor> = cursor.map(decode_cursor).transpose()?;
         self.store.catalog.source(id).await?.ok_or_else(|| unknown(id))?;
         retried!({
-            let view = LedgerView::open(&self.store, &LedgerId::Source(id.clone())).await?;
+            let view = LedgerView::open(&self.store, &LedgerId::Source(id.clone()), None).await?;
             let view = view.ok_or_else(|| expired_data(&BTreeSet::from([id.clone()])))?;
             Ok(self.page_of(&view, after.as_ref()).await?)
         })

@@ -213,6 +213,9 @@ impl Rekindle {
             moves.active(&user.source, &closure(user, &filters_before), &comes_to);
         }
         moves.direct(&User::Segment(after.id.clone()), &old, &new);
+        // Whether or not somebody is active: of two edits that together would make a cycle, one reads what the other writes.
+        moves.relied_on.extend(Closure::of(&after.filter, &filters_after).segments);
+        moves.relied_on.remove(&after.id);
         self.write_moves(transaction, moves, Some(&after.id)).await
     }
 

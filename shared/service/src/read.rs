@@ -14,7 +14,7 @@ use rekindle_store::{
     ledger::{SlotKey, SlotReader},
     parquet::PartReader,
 };
-use std::{ops::RangeInclusive, sync::Arc};
+use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
 /// A live copy with the attempts that count.
 #[derive(Clone, Debug)]
@@ -22,7 +22,8 @@ pub struct CopyReader {
     store: Store,
     ledger: LedgerId,
     copy: Copy,
-    parts: Arc<Vec<PartDone>>,
+    /// Of each slot; of a reader for one user only of that user's.
+    parts: Arc<BTreeMap<u32, PartDone>>,
 }
 
 impl CopyReader {
@@ -32,18 +33,30 @@ impl CopyReader {
     /// [`StoreError::Damaged`] if one is not recorded: the copy is going away, or something is wrong.
     pub async fn open(store: &Store, ledger: &LedgerId, copy: &Copy) -> Result<Self, StoreError> {
         let parts = store.catalog.parts(copy.id).await?;
-        let done: Vec<(u32, PartDone)> =
+        let done: BTreeMap<u32, PartDone> =
             parts.into_iter().filter_map(|(slot, p)| Some((slot, p.done?))).collect();
-        if !done.iter().map(|(slot, _)| *slot).eq(0..copy.slots.count()) {
+        if !done.keys().copied().eq(0..copy.slots.count()) {
             return Err(StoreError::missing(format!("the record of a part of copy {}", copy.id)));
         }
-        let parts = Arc::new(done.into_iter().map(|(_, p)| p).collect());
+        Ok(Self { store: store.clone(), ledger: ledger.clone(), copy: copy.clone(), parts: Arc::new(done) })
+    }
+
+    /// The same for nobody but users with that hash: looks up one part.
+    ///
+    /// # Errors
+    /// As [`CopyReader::open`].
+    async fn open_at(store: &Store, ledger: &LedgerId, copy: &Copy, hash: u64) -> Result<Self, StoreError> {
+        let slot = copy.slots.slot_of(hash);
+        let part = store.catalog.part(copy.id, slot).await?.value.done;
+        let part =
+            part.ok_or_else(|| StoreError::missing(format!("the record of a part of copy {}", copy.id)))?;
+        let parts = Arc::new(BTreeMap::from([(slot, part)]));
         Ok(Self { store: store.clone(), ledger: ledger.clone(), copy: copy.clone(), parts })
     }
 
     /// What a slot's rows add up to.
     pub fn tally(&self, slot: u32) -> &Tally {
-        &self.parts[slot as usize].tally
+        &self.parts[&slot].tally
     }
 
     /// What a slot's bytes are called, for people.
@@ -51,7 +64,7 @@ impl CopyReader {
         match self.copy.tier {
             Tier::Hot => format!("slot {slot} of hot copy {} of {}", self.copy.id, self.ledger),
             Tier::Cold => {
-                let attempt = self.parts[slot as usize].attempt;
+                let attempt = self.parts[&slot].attempt;
                 let key = ArchiveKey { ledger: self.ledger.clone(), copy: self.copy.id, slot, attempt };
                 format!("archive part {key}")
             }
@@ -59,7 +72,7 @@ impl CopyReader {
     }
 
     fn slot_key(&self, slot: u32) -> SlotKey {
-        SlotKey { copy: self.copy.id, attempt: self.parts[slot as usize].attempt, slot }
+        SlotKey { copy: self.copy.id, attempt: self.parts[&slot].attempt, slot }
     }
 
     /// The rows whose hash is within `hashes`, in order.
@@ -73,7 +86,7 @@ impl CopyReader {
     /// The rows of users with that hash.
     pub async fn look_up(&self, hash: u64) -> Result<Rows, StoreError> {
         let slot = self.copy.slots.slot_of(hash);
-        if self.parts[slot as usize].tally.rows == 0 {
+        if self.parts[&slot].tally.rows == 0 {
             return Ok(Rows::default());
         }
         if self.copy.tier == Tier::Hot {
@@ -181,7 +194,7 @@ impl CopyStream {
             let slot = self.next_slot;
             self.next_slot += 1;
             let reader = &self.reader;
-            let done = &reader.parts[slot as usize];
+            let done = &reader.parts[&slot];
             if done.tally.rows > 0 {
                 let which = (slot, done.attempt);
                 let part = open_part(&reader.store, &reader.ledger, &reader.copy, which, &self.hashes);
@@ -219,11 +232,16 @@ pub struct LedgerView {
 }
 
 impl LedgerView {
-    /// Reads the inbox, then the manifest, then which bytes of each copy count. `None`: the data is not available.
+    /// Reads the inbox, then the manifest, then which bytes of each copy count. `None`: the data is not available. With
+    /// `only` the view is for nobody but users with that hash, and little is read.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if a listed copy is not whole.
-    pub async fn open(store: &Store, ledger: &LedgerId) -> Result<Option<Self>, StoreError> {
+    pub async fn open(
+        store: &Store,
+        ledger: &LedgerId,
+        only: Option<u64>,
+    ) -> Result<Option<Self>, StoreError> {
         let early = if breaks::is(Break::ReadsTheManifestFirst) {
             Some(store.catalog.manifest(ledger).await?)
         } else {
@@ -237,7 +255,7 @@ impl LedgerView {
         if manifest.state != DataState::Available {
             return Ok(None);
         }
-        let copies = live_copies(store, ledger, &manifest, &[Tier::Hot]).await?;
+        let copies = live_copies(store, ledger, &manifest, &[Tier::Hot], only).await?;
         Ok(Some(Self { inbox, copies }))
     }
 
@@ -245,11 +263,20 @@ impl LedgerView {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if a listed copy is not whole.
-    pub async fn open_archived(store: &Store, ledger: &LedgerId) -> Result<Self, StoreError> {
+    pub async fn open_archived(
+        store: &Store,
+        ledger: &LedgerId,
+        only: Option<u64>,
+    ) -> Result<Self, StoreError> {
         let inbox = store.ledger.read_inbox(ledger).await?;
         let manifest = store.catalog.manifest(ledger).await?;
-        let copies = live_copies(store, ledger, &manifest, &[Tier::Hot, Tier::Cold]).await?;
+        let copies = live_copies(store, ledger, &manifest, &[Tier::Hot, Tier::Cold], only).await?;
         Ok(Self { inbox, copies })
+    }
+
+    /// How many copies in the archive it reads.
+    pub fn archived(&self) -> usize {
+        self.copies.iter().filter(|copy| copy.copy.tier == Tier::Cold).count()
     }
 
     /// All rows whose hash is within `hashes`: the inbox's, then each run's.
@@ -278,12 +305,16 @@ async fn live_copies(
     ledger: &LedgerId,
     manifest: &Manifest,
     tiers: &[Tier],
+    only: Option<u64>,
 ) -> Result<Vec<CopyReader>, StoreError> {
     let mut out = Vec::with_capacity(manifest.runs.len());
     for run in &manifest.runs {
         let copy = tiers.iter().find_map(|tier| manifest.live(run.id, *tier));
         let copy = copy.ok_or_else(|| StoreError::missing(format!("a live copy of run {}", run.id)))?;
-        out.push(CopyReader::open(store, ledger, copy).await?);
+        out.push(match only {
+            Some(hash) => CopyReader::open_at(store, ledger, copy, hash).await?,
+            None => CopyReader::open(store, ledger, copy).await?,
+        });
     }
     Ok(out)
 }

@@ -87,9 +87,8 @@ impl Rekindle {
         let mut after = None;
         loop {
             let (ids, more) = self.store.catalog.list_segments(after, PAGE).await?;
-            let page = self.store.catalog.segments(&ids).await?;
-            let last = ids.last().and_then(|id| page.iter().find(|s| s.id == *id));
-            after = last.map(|s| (s.id.clone(), s.updated_at));
+            let page = self.store.catalog.segments(ids.iter().map(|(id, _)| id)).await?;
+            after = ids.last().cloned();
             out.extend(page.into_iter().map(|segment| (segment.id.clone(), segment)));
             if !more || after.is_none() {
                 return Ok(out);

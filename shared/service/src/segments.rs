@@ -4,11 +4,11 @@ use crate::{
     Problem, Rekindle,
     holders::check_width,
     inputs::is_name,
-    sources::{Listing, decode_cursor, encode_cursor},
+    sources::{Listing, NOT_OURS, decode_cursor, encode_cursor},
 };
 use rekindle_domain::{
     filter::Filter,
-    id::SourceId,
+    id::{SourceId, is_valid_id},
     segment::{Segment, User},
     time::Millis,
 };
@@ -115,13 +115,16 @@ impl Rekindle {
         limit: usize,
     ) -> Result<Listing<SegmentView>, Problem> {
         let after: Option<(String, Millis)> = cursor.map(decode_cursor).transpose()?;
+        if after.as_ref().is_some_and(|(id, _)| !is_valid_id(id)) {
+            return Err(Problem::bad_request("invalid_cursor", NOT_OURS));
+        }
         let (ids, more) = self.store.catalog.list_segments(after, limit).await?;
         let mut found: BTreeMap<String, Segment> = BTreeMap::new();
-        for segment in self.store.catalog.segments(&ids).await? {
+        for segment in self.store.catalog.segments(ids.iter().map(|(id, _)| id)).await? {
             found.insert(segment.id.clone(), segment);
         }
-        let items: Vec<Segment> = ids.iter().filter_map(|id| found.remove(id)).collect();
-        let next = items.last().filter(|_| more).map(|last| encode_cursor(&(&last.id, last.updated_at)));
+        let next = ids.last().filter(|_| more).map(encode_cursor);
+        let items: Vec<Segment> = ids.iter().filter_map(|(id, _)| found.remove(id)).collect();
         Ok(Listing { items: items.into_iter().map(SegmentView::from).collect(), next })
     }
 

@@ -367,7 +367,7 @@ pub(crate) fn unknown(id: &SourceId) -> Problem {
 }
 
 /// What a cursor is told that is not one.
-const NOT_OURS: &str = "cursor is not one of ours; take it from `next`";
+pub(crate) const NOT_OURS: &str = "cursor is not one of ours; take it from `next`";
 
 /// An opaque cursor.
 pub fn encode_cursor(cursor: &impl Serialize) -> String {

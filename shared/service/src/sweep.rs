@@ -5,7 +5,7 @@ use rekindle_domain::{
     digest::is_digest,
     id::SourceId,
     manifest::DataState,
-    source::{Source, Status},
+    source::{Decision, Source, Status},
     time::Millis,
 };
 use rekindle_store::{
@@ -140,7 +140,15 @@ impl Rekindle {
         let is_to_warn = source
             .warn_at(&self.settings.retention, &self.settings.warn_before)
             .is_some_and(|at| at <= self.now());
-        let is_warned = is_to_warn && self.warn(id).await?;
+        let is_due = source.decide(&self.settings.retention, self.now()) == Decision::Due;
+        let is_warned = match if is_to_warn { self.warn(id).await } else { Ok(false) } {
+            // What is due expires, whether or not anybody could be told.
+            Err(error) if is_due => {
+                tracing::error!(source = %id, error = %error, "nobody could be told that the data expires");
+                false
+            }
+            other => other?,
+        };
         let mut outcome = is_warned.then(|| "warned".to_owned());
         loop {
             match self.expire_step(id, budget).await {

@@ -165,7 +165,9 @@ impl Rekindle {
 
     async fn overall(&self, user_id: &str) -> Result<Overall, StoreError> {
         let mut overall = Overall::default();
-        let Some(view) = LedgerView::open(&self.store, &LedgerId::Users).await? else {
+        let Some(view) =
+            LedgerView::open(&self.store, &LedgerId::Users, Some(user_hash(user_id.as_bytes()))).await?
+        else {
             return Ok(overall);
         };
         each_row(&view, user_id, |facet, row| {
@@ -197,7 +199,11 @@ impl Rekindle {
         }
         let facts = retried!({
             let ledger = LedgerId::Source(source.source.clone());
-            let Some(view) = LedgerView::open(&self.store, &ledger).await? else { return Ok(None) };
+            let Some(view) =
+                LedgerView::open(&self.store, &ledger, Some(user_hash(user_id.as_bytes()))).await?
+            else {
+                return Ok(None);
+            };
             let mut rows = Vec::new();
             each_row(&view, user_id, |facet, row| rows.push((facet.clone(), row))).await?;
             Ok(Some(facts(source.source.kind(), &rows)))

@@ -57,7 +57,7 @@ impl About {
 }
 
 /// Which of the messages count. What is left out counts whatever it is.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Narrow {
     /// A campaign's variant or a Canvas's variation.
     pub variant: Option<String>,
@@ -325,6 +325,6 @@ impl Serialize for Filter {
 
 impl<'de> Deserialize<'de> for Filter {
     fn deserialize<D: de::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        Self::parse(&Value::deserialize(d)?, "filter").map_err(de::Error::custom)
+        Self::read(&Value::deserialize(d)?, "filter").map_err(de::Error::custom)
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     rows::{Row, Rows},
     time::Millis,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// An answer: expired data makes it unknown, and unknown is never no.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -49,7 +49,7 @@ pub struct Known {
 }
 
 /// What a leaf asks of the rows of one user in one ledger: the latest `last_at` among the facets that match.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Atom {
     ledger: usize,
     kind: Kind,
@@ -118,11 +118,31 @@ enum Node {
     Unknown,
 }
 
+impl Known {
+    /// How many things are asked of each user, at most, once the segments and tags are written out: what a program costs.
+    pub fn width(&self, filter: &Filter) -> usize {
+        let carry = |tag: &String| self.tags.get(tag).map_or(0, BTreeSet::len).max(1);
+        match filter {
+            Filter::All(filters) | Filter::Any(filters) => filters.iter().map(|f| self.width(f)).sum(),
+            Filter::Not(filter) => self.width(filter),
+            Filter::Segment(id) => self.segments.get(id).map_or(1, |f| self.width(f)),
+            Filter::Received { about: About::Tag(tag), .. }
+            | Filter::LastReceived { about: About::Tag(tag), .. }
+            | Filter::Opened { about: About::Tag(tag), .. }
+            | Filter::Clicked { about: About::Tag(tag), .. } => carry(tag),
+            _ => 1,
+        }
+    }
+}
+
 /// A filter made ready to be asked of many users.
 #[derive(Debug)]
 pub struct Program {
     ledgers: Vec<LedgerId>,
-    atoms: Vec<Atom>,
+    ledger_numbers: HashMap<LedgerId, usize>,
+    /// The atoms of each ledger.
+    atoms: Vec<Vec<(AtomId, Atom)>>,
+    numbers: HashMap<Atom, AtomId>,
     root: Node,
 }
 
@@ -139,7 +159,13 @@ pub struct FacetAtoms(Vec<Vec<u32>>);
 impl Program {
     /// Compiles a filter. Segments must not form a cycle.
     pub fn compile(filter: &Filter, known: &Known) -> Self {
-        let mut program = Self { ledgers: Vec::new(), atoms: Vec::new(), root: Node::Unknown };
+        let mut program = Self {
+            ledgers: Vec::new(),
+            ledger_numbers: HashMap::new(),
+            atoms: Vec::new(),
+            numbers: HashMap::new(),
+            root: Node::Unknown,
+        };
         program.root = program.node(filter, known);
         if program.needs_universe() {
             program.ledger(LedgerId::Users);
@@ -159,16 +185,19 @@ impl Program {
     }
 
     fn ledger(&mut self, ledger: LedgerId) -> usize {
-        self.ledgers.iter().position(|l| *l == ledger).unwrap_or_else(|| {
-            self.ledgers.push(ledger);
-            self.ledgers.len() - 1
+        let next = self.ledgers.len();
+        *self.ledger_numbers.entry(ledger).or_insert_with_key(|ledger| {
+            self.ledgers.push(ledger.clone());
+            self.atoms.push(Vec::new());
+            next
         })
     }
 
     fn atom(&mut self, atom: Atom) -> AtomId {
-        self.atoms.iter().position(|a| *a == atom).unwrap_or_else(|| {
-            self.atoms.push(atom);
-            self.atoms.len() - 1
+        let next = self.numbers.len();
+        *self.numbers.entry(atom).or_insert_with_key(|atom| {
+            self.atoms[atom.ledger].push((next, atom.clone()));
+            next
         })
     }
 
@@ -289,15 +318,15 @@ impl Program {
     /// Which atoms the facets of a batch of a ledger matter to. Once a batch, so that rows cost a look-up.
     pub fn facet_atoms(&self, ledger: usize, rows: &Rows) -> FacetAtoms {
         let of = |facet: &Facet| {
-            let atoms = self.atoms.iter().enumerate().filter(|(_, a)| a.ledger == ledger && a.matches(facet));
-            atoms.map(|(i, _)| i as u32).collect()
+            let atoms = self.atoms[ledger].iter().filter(|(_, atom)| atom.matches(facet));
+            atoms.map(|(id, _)| *id as u32).collect()
         };
         FacetAtoms(rows.facets.iter().map(of).collect())
     }
 
     /// Facts of a user nothing is known of.
     pub fn blank(&self) -> Facts {
-        Facts(vec![NEVER; self.atoms.len()])
+        Facts(vec![NEVER; self.numbers.len()])
     }
 
     /// The answer for a user.
@@ -345,6 +374,8 @@ impl Node {
             Self::Within { latest_of, may_be_later, from, to } => {
                 let latest = latest_of.iter().map(|atom| facts[*atom]).max().unwrap_or(NEVER);
                 match (latest != NEVER, *may_be_later) {
+                    // Bounds that exclude each other hold of nothing.
+                    _ if from >= to => Truth::No,
                     // The true time is this one, or none at all.
                     (is_known, false) => Truth::of(is_known && (*from..*to).contains(&latest)),
                     // It is this one or later: too late is too late, and late enough stays so if there is no end.

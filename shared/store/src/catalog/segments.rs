@@ -2,7 +2,7 @@
 
 use super::{Catalog, Index, Key, Transaction, Versioned, Write};
 use crate::{
-    dynamo::{n, s, text},
+    dynamo::{n, number, s, text},
     error::{StoreError, failed},
 };
 use rekindle_domain::{segment::Segment, time::Millis};
@@ -44,13 +44,13 @@ impl Catalog {
         items.iter().map(|item| Ok(super::document(item)?.value)).collect()
     }
 
-    /// The ids of a page of segments, last changed first; `after` is the last one of the page before with its time. From
+    /// The ids of a page of segments with their times, last changed first; `after` is the last one of the page before. From
     /// an index: a change shows after a moment.
     pub async fn list_segments(
         &self,
         after: Option<(String, Millis)>,
         limit: usize,
-    ) -> Result<(Vec<String>, bool), StoreError> {
+    ) -> Result<(Vec<(String, Millis)>, bool), StoreError> {
         let from = after.map(|(id, at)| {
             let mut key = key(&id).attributes();
             key.insert("list".to_owned(), s("segment"));
@@ -69,7 +69,10 @@ impl Catalog {
             .limit(limit as i32)
             .set_exclusive_start_key(from);
         let answer = request.send().await.map_err(failed("Query"))?;
-        let ids = answer.items().iter().filter_map(|item| text(item, "pk")?.strip_prefix("segment#"));
-        Ok((ids.map(str::to_owned).collect(), answer.last_evaluated_key.is_some()))
+        let place = |item| {
+            let at = number(item, "updated_at")?;
+            Some((text(item, "pk")?.strip_prefix("segment#")?.to_owned(), Millis(i64::try_from(at).ok()?)))
+        };
+        Ok((answer.items().iter().filter_map(place).collect(), answer.last_evaluated_key.is_some()))
     }
 }
