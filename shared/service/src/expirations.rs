@@ -37,7 +37,7 @@ pub struct Expiration {
     pub due_at: Millis,
     /// The active sources that keep it, and through what.
     pub held_by: Vec<Holder>,
-    /// The pin on it, in force or not.
+    /// The pin on it, where one is in force.
     pub pin: Option<Pin>,
     /// How many users it has, as [`crate::sources::DataView::users`].
     pub users: Option<u64>,

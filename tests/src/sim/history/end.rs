@@ -18,6 +18,7 @@ impl History {
         self.auditor.archive_changes(None);
         let snapshot = self.look(Millis(0)).await?;
         rest::check(&self.world, &snapshot, &self.auditor)?;
+        rest::check_compacted(&self.world, &snapshot)?;
         self.check_mails(&snapshot)?;
         self.report.moves = snapshot
             .catalog
