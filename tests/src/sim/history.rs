@@ -166,6 +166,8 @@ pub struct History {
     has_messages: bool,
     /// Batches that were taken off a queue and not yet handed over.
     in_hand: VecDeque<(Consumer, Vec<Message>)>,
+    /// What a notifier was last given.
+    notices: Vec<Message>,
     /// Restores somebody asked for, by id.
     requests: Vec<String>,
     next: u64,
@@ -263,6 +265,7 @@ impl History {
             statuses: SOURCES.into_iter().map(|c| (c, Some(Status::Active))).collect(),
             has_messages: false,
             in_hand: VecDeque::new(),
+            notices: Vec::new(),
             requests: Vec::new(),
             unsure: BTreeSet::new(),
             next: 0,

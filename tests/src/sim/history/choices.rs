@@ -332,16 +332,23 @@ impl History {
         }
         let times = if self.dice.chance(10) { 2 } else { 1 };
         for _ in 0..times {
-            let app = self.app(&Work::Deliver(consumer));
-            let stack = Stack { app, ..self.world.stack.clone() };
-            let messages = messages.clone();
-            let body = messages[0].body().unwrap_or_default().to_owned();
-            self.spawn(Work::Deliver(consumer), &format!("{consumer:?} {body}"), async move {
-                let done = stack.deliver(consumer, messages).await;
-                Ended::Worked(done.map(drop).map_err(|e| e.to_string()))
-            });
+            self.hand_over(consumer, messages.clone());
+        }
+        if consumer == Consumer::Notifier {
+            self.notices = messages;
         }
         Ok(())
+    }
+
+    /// Gives a batch to a worker.
+    pub(super) fn hand_over(&mut self, consumer: Consumer, messages: Vec<Message>) {
+        let app = self.app(&Work::Deliver(consumer));
+        let stack = Stack { app, ..self.world.stack.clone() };
+        let body = messages[0].body().unwrap_or_default().to_owned();
+        self.spawn(Work::Deliver(consumer), &format!("{consumer:?} {body}"), async move {
+            let done = stack.deliver(consumer, messages).await;
+            Ended::Worked(done.map(drop).map_err(|e| e.to_string()))
+        });
     }
 }
 
