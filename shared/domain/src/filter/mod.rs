@@ -1,4 +1,4 @@
-//! Filters: their form. [`parse`] reads them, [`program`] evaluates them.
+//! Filters: their form; `parse` reads them, `program` evaluates them.
 
 mod parse;
 mod program;
