@@ -339,13 +339,13 @@ impl Rekindle {
     ) -> Result<Listing<RequestView>, Problem> {
         let after: Option<(RequestId, Millis)> = cursor.map(decode_cursor).transpose()?;
         let (ids, more) = self.store.catalog.list_requests(after, limit).await?;
+        let next = ids.last().filter(|_| more).map(encode_cursor);
         let mut items = Vec::with_capacity(ids.len());
-        for id in ids {
+        for (id, _) in ids {
             if let Some(request) = self.store.catalog.request(id).await? {
                 items.push(summary(request));
             }
         }
-        let next = items.last().filter(|_| more).map(|last| encode_cursor(&(last.id, last.created_at)));
         Ok(Listing { items, next })
     }
 

@@ -327,6 +327,39 @@ impl Catalog {
         }
     }
 
+    /// The keys of a page of what stands in a list of the `updated` index, with their times, newest first, and whether there
+    /// are more; `after` is the last one of the page before. A change shows after a moment.
+    async fn newest(
+        &self,
+        list: &str,
+        after: Option<(Key, Millis)>,
+        limit: usize,
+    ) -> Result<(Vec<(Key, Millis)>, bool), StoreError> {
+        let from = after.map(|(key, at)| {
+            let mut from = key.attributes();
+            from.insert("list".to_owned(), s(list));
+            from.insert("updated_at".to_owned(), n(at.0));
+            from
+        });
+        let request = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name("updated")
+            .key_condition_expression("#list = :list")
+            .expression_attribute_names("#list", "list")
+            .expression_attribute_values(":list", s(list))
+            .scan_index_forward(false)
+            .limit(limit as i32)
+            .set_exclusive_start_key(from);
+        let answer = request.send().await.map_err(failed("Query"))?;
+        let place = |item: &Attributes| {
+            let at = i64::try_from(number(item, "updated_at")?).ok()?;
+            Some((Key::new(text(item, "pk")?, text(item, "sk")?), Millis(at)))
+        };
+        Ok((answer.items().iter().filter_map(place).collect(), answer.last_evaluated_key.is_some()))
+    }
+
     /// What the sweeper must look at by `now`: up to `limit` keys, longest due first.
     pub async fn due(&self, now: Millis, limit: usize) -> Result<Vec<Key>, StoreError> {
         let mut out: Vec<(u64, Key)> = Vec::new();

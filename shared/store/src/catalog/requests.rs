@@ -2,8 +2,8 @@
 
 use super::{Catalog, Index, Key, Page, Transaction, Versioned, Write};
 use crate::{
-    dynamo::{n, put, s, text, write_all},
-    error::{StoreError, failed},
+    dynamo::{put, write_all},
+    error::StoreError,
 };
 use rekindle_domain::{
     id::{RequestId, SourceId},
@@ -111,32 +111,15 @@ impl Catalog {
         self.get(&idempotency_key(key)).await
     }
 
-    /// The ids of a page of requests, newest first; `after` is the last one of the page before with its time.
+    /// The ids of a page of requests with their times, newest first; `after` is the last one of the page before.
     pub async fn list_requests(
         &self,
         after: Option<(RequestId, Millis)>,
         limit: usize,
-    ) -> Result<(Vec<RequestId>, bool), StoreError> {
-        let from = after.map(|(id, at)| {
-            let mut key = Key::new(partition(id), "request").attributes();
-            key.insert("list".to_owned(), s("restore"));
-            key.insert("updated_at".to_owned(), n(at.0));
-            key
-        });
-        let request = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name("updated")
-            .key_condition_expression("#list = :list")
-            .expression_attribute_names("#list", "list")
-            .expression_attribute_values(":list", s("restore"))
-            .scan_index_forward(false)
-            .limit(limit as i32)
-            .set_exclusive_start_key(from);
-        let answer = request.send().await.map_err(failed("Query"))?;
-        let id = |pk: &str| pk.strip_prefix("restore#")?.parse().ok();
-        let ids = answer.items().iter().filter_map(|item| text(item, "pk").and_then(id));
-        Ok((ids.collect(), answer.last_evaluated_key.is_some()))
+    ) -> Result<(Vec<(RequestId, Millis)>, bool), StoreError> {
+        let after = after.map(|(id, at)| (Key::new(partition(id), "request"), at));
+        let (places, more) = self.newest("restore", after, limit).await?;
+        let id = |(key, at): (Key, Millis)| Some((key.pk.strip_prefix("restore#")?.parse().ok()?, at));
+        Ok((places.into_iter().filter_map(id).collect(), more))
     }
 }

@@ -1,10 +1,7 @@
 //! Segments.
 
 use super::{Catalog, Index, Key, Transaction, Versioned, Write};
-use crate::{
-    dynamo::{n, number, s, text},
-    error::{StoreError, failed},
-};
+use crate::error::StoreError;
 use rekindle_domain::{segment::Segment, time::Millis};
 
 fn key(id: &str) -> Key {
@@ -51,28 +48,9 @@ impl Catalog {
         after: Option<(String, Millis)>,
         limit: usize,
     ) -> Result<(Vec<(String, Millis)>, bool), StoreError> {
-        let from = after.map(|(id, at)| {
-            let mut key = key(&id).attributes();
-            key.insert("list".to_owned(), s("segment"));
-            key.insert("updated_at".to_owned(), n(at.0));
-            key
-        });
-        let request = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name("updated")
-            .key_condition_expression("#list = :list")
-            .expression_attribute_names("#list", "list")
-            .expression_attribute_values(":list", s("segment"))
-            .scan_index_forward(false)
-            .limit(limit as i32)
-            .set_exclusive_start_key(from);
-        let answer = request.send().await.map_err(failed("Query"))?;
-        let place = |item| {
-            let at = number(item, "updated_at")?;
-            Some((text(item, "pk")?.strip_prefix("segment#")?.to_owned(), Millis(i64::try_from(at).ok()?)))
-        };
-        Ok((answer.items().iter().filter_map(place).collect(), answer.last_evaluated_key.is_some()))
+        let after = after.map(|(id, at)| (key(&id), at));
+        let (places, more) = self.newest("segment", after, limit).await?;
+        let id = |(key, at): (Key, Millis)| Some((key.pk.strip_prefix("segment#")?.to_owned(), at));
+        Ok((places.into_iter().filter_map(id).collect(), more))
     }
 }
