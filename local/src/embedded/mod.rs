@@ -66,8 +66,8 @@ struct Account {
     s3: S3,
     sqs: Sqs,
     ses: Ses,
-    /// Held for its lock, and declared last so that it is let go after everything it guards.
-    _lock: Option<File>,
+    /// Declared last so that it is let go after everything it guards.
+    _lock: Option<Lock>,
 }
 
 /// Why the embedded AWS could not be opened, or could not answer at all. Errors that AWS itself would answer
@@ -215,12 +215,23 @@ impl std::fmt::Debug for EmbeddedAws {
 
 /// Takes the directory for this account alone: SQLite would share it, but the object index and the outbox are read
 /// once and then kept in memory. The lock is the kernel's, so a killed process leaves none behind.
-fn lock(dir: &Path) -> Result<File, EmbeddedError> {
+fn lock(dir: &Path) -> Result<Lock, EmbeddedError> {
     let path = dir.join("lock");
     let file = File::create(&path).map_err(EmbeddedError::io("create", &path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(EmbeddedError::InUse(dir.to_owned())),
         Err(TryLockError::Error(source)) => Err(EmbeddedError::io("lock", &path)(source)),
+    }
+}
+
+/// A locked file. Closing it would not be enough to let go: a process that is just being started holds copies of all
+/// our descriptors until it runs its own program, and the kernel keeps a lock until the last copy is closed.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // What cannot be unlocked is unlocked when the last copy is closed.
+        let _ = self.0.unlock();
     }
 }

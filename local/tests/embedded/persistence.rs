@@ -122,6 +122,24 @@ async fn a_data_directory_has_one_owner() {
     EmbeddedAws::open(dir.path(), crate::now()).unwrap();
 }
 
+/// A process that is being started holds copies of our descriptors for a moment, the lock's among them.
+#[tokio::test]
+async fn a_directory_is_free_once_dropped_whatever_processes_start_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                let mut child = Command::new(std::env::current_exe().unwrap());
+                child.arg("--list").stdout(Stdio::null()).status().unwrap();
+            }
+        });
+        let opened = (0..200).find_map(|_| EmbeddedAws::open(dir.path(), crate::now()).err());
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(opened.is_none(), "{}", opened.unwrap());
+    });
+}
+
 /// Not a test of its own: the process that [`what_was_acknowledged_survives_kill_9`] kills.
 #[tokio::test]
 #[allow(clippy::disallowed_methods, reason = "a process tells its child by the environment")]
