@@ -280,7 +280,7 @@ impl Rekindle {
             Ok(Some(notices))
         })?;
         if let Some(notices) = notices {
-            tracing::error!(ledger = %ledger, reason, "compaction failed; the data stays where it is");
+            tracing::error!(ledger = %ledger, reason, quarantined = is_damaged, "compaction failed; the data stays where it is");
             self.announce(&notices).await;
         }
         Ok(())

@@ -473,7 +473,7 @@ impl Rekindle {
             Ok(Some(notices))
         })?;
         if let Some(notices) = notices {
-            tracing::error!(source = %id, reason, "archiving failed; the data stays where it is");
+            tracing::error!(source = %id, reason, quarantined = is_damaged, "archiving failed; the data stays where it is");
             self.announce(&notices).await;
         }
         Ok(Progress::Rest)

@@ -407,7 +407,7 @@ impl Rekindle {
             Ok(Some(notices))
         })?;
         if let Some(notices) = notices {
-            tracing::error!(source = %id, reason, "a restore failed; the data is expired as before");
+            tracing::error!(source = %id, reason, quarantined = is_damaged, "a restore failed; the data is expired as before");
             self.announce(&notices).await;
         }
         self.settle(id).await
