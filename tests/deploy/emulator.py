@@ -1,4 +1,4 @@
-"""MiniStack, which plays AWS: started on a free port of loopback, with an account of its own, and ended again."""
+"""What plays AWS: MiniStack, started on a free port of loopback and ended again, or LocalStack, started by somebody else."""
 
 import http.client
 import json
@@ -8,7 +8,9 @@ import socket
 import ssl
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 
@@ -25,34 +27,105 @@ def free_port():
         return listener.getsockname()[1]
 
 
+@dataclass
+class Mail:
+    to: str
+    subject: str
+    text: str
+    html: str
+
+
 class Emulator:
     """A context: inside of it AWS is at `url`."""
 
+    # Trusted beside the system's, for what the emulator serves.
+    certificate = None
+
     def __init__(self, folder):
         self.folder = Path(folder)
-        self.port = free_port()
-        # Over TLS, since the archive's bucket refuses everything else.
-        self.url = f"https://localhost:{self.port}"
-        self.log = self.folder / "ministack.log"
         self.home = self.folder / "home"
         self.home.mkdir()
-        # Made by MiniStack, for "localhost".
-        self.certificate = self.home / "ministack-tls" / "server.crt"
 
     def environment(self):
         """Of the emulator, and of what talks to it: nothing of the caller's account or home."""
+        trust = {"AWS_CA_BUNDLE": str(self.certificate)} if self.certificate else {}
         return {
             **CREDENTIALS,
+            **trust,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(self.home),
             "TMPDIR": str(self.home),
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": self.url,
-            "AWS_CA_BUNDLE": str(self.certificate),
             "AWS_EC2_METADATA_DISABLED": "true",
             "SAM_CLI_TELEMETRY": "0",
             "__SAM_CLI_APP_DIR": str(self.home),
         }
+
+    def client(self, service):
+        """A client of the account's root."""
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            verify=str(self.certificate) if self.certificate else None,
+            region_name=REGION,
+            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def connection(self):
+        """For HTTP without an SDK."""
+        address = urlsplit(self.url)
+        if address.scheme == "http":
+            return http.client.HTTPConnection(address.hostname, address.port, timeout=60)
+        context = ssl.create_default_context(cafile=self.certificate)
+        return http.client.HTTPSConnection(address.hostname, address.port, timeout=60, context=context)
+
+    def get(self, path):
+        """What the emulator says of itself, in JSON."""
+        connection = self.connection()
+        try:
+            connection.request("GET", path)
+            return json.load(connection.getresponse())
+        finally:
+            connection.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+class LocalStack(Emulator):
+    """At a given address. Not tried: see docs/localstack.md."""
+
+    def __init__(self, folder, url):
+        super().__init__(folder)
+        self.url = url
+
+    def api_host(self, api_id):
+        return f"{api_id}.execute-api.localhost.localstack.cloud:{urlsplit(self.url).port}"
+
+    def mails(self):
+        for m in self.get("/_aws/ses")["messages"]:
+            body = m["Body"]
+            yield Mail(m["Destination"]["ToAddresses"][0], m["Subject"], body["text_part"], body["html_part"])
+
+    def tail(self):
+        return "`docker compose logs` has them"
+
+
+class MiniStack(Emulator):
+    """One of our own, over TLS, since the archive's bucket refuses everything else."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.port = free_port()
+        self.url = f"https://localhost:{self.port}"
+        self.log = self.folder / "ministack.log"
+        # Made by MiniStack, for "localhost".
+        self.certificate = self.home / "ministack-tls" / "server.crt"
 
     def __enter__(self):
         environment = {
@@ -93,20 +166,6 @@ class Emulator:
         except OSError:
             return False
 
-    def connection(self):
-        """For HTTP without an SDK."""
-        context = ssl.create_default_context(cafile=self.certificate)
-        return http.client.HTTPSConnection("localhost", self.port, timeout=60, context=context)
-
-    def get(self, path):
-        """What MiniStack says of itself, in JSON."""
-        connection = self.connection()
-        try:
-            connection.request("GET", path)
-            return json.load(connection.getresponse())
-        finally:
-            connection.close()
-
     def __exit__(self, *_):
         self.stop()
 
@@ -125,13 +184,10 @@ class Emulator:
     def tail(self, lines=40):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
-    def client(self, service):
-        """A client of the account's root."""
-        return boto3.client(
-            service,
-            endpoint_url=self.url,
-            verify=str(self.certificate),
-            region_name=REGION,
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        )
+    def api_host(self, api_id):
+        return f"{api_id}.execute-api.localhost:{self.port}"
+
+    def mails(self):
+        accounts = self.get("/_ministack/ses/messages")["messages"].values()
+        for m in [message for account in accounts for message in account]:
+            yield Mail(m["To"][0], m["Subject"], m["BodyText"], m["BodyHtml"])

@@ -32,7 +32,7 @@ class HttpApi:
 
     def __init__(self, emulator, api_id):
         self.emulator = emulator
-        self.host = f"{api_id}.execute-api.localhost:{emulator.port}"
+        self.host = emulator.api_host(api_id)
 
     def call(self, method, path, body=None, content_type="application/json", authorized=True, **headers):
         """One request. JSON that comes back is parsed."""

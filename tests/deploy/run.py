@@ -1,9 +1,11 @@
 """Deploys the built stack onto MiniStack, tells its story through the deployed HTTP API, and takes it down again.
 
-`run.py TEMPLATE`: TEMPLATE is what `sam build` wrote. What is not as it should be ends it with 1.
+`run.py TEMPLATE`: TEMPLATE is what `sam build` wrote. What is not as it should be ends it with 1. With AWS_ENDPOINT_URL it
+deploys there, to what must be LocalStack.
 """
 
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -11,7 +13,7 @@ import time
 import traceback
 from pathlib import Path
 
-from emulator import Emulator
+from emulator import LocalStack, MiniStack
 from http_api import HttpApi
 from stack import Stack
 from story import RETENTION, Story, say
@@ -111,15 +113,17 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     template = Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory(prefix="rekindle-deploy-") as folder:
-        with Emulator(folder) as emulator:
+        given = os.environ.get("AWS_ENDPOINT_URL")
+        with LocalStack(folder, given) if given else MiniStack(folder) as emulator:
             try:
                 tell(emulator, template, Path(folder))
             except Exception:
                 traceback.print_exc()
+                print(f"\nThe emulator's last words:\n{emulator.tail()}")
                 show_logs(emulator)
-                print(f"\nMiniStack's last words:\n{emulator.tail()}")
                 sys.exit(1)
-    print(f"\nMiniStack cannot show:\n{NOT_SHOWN}")
+    if not given:
+        print(f"\nMiniStack cannot show:\n{NOT_SHOWN}")
     print(f"\ndeployed, twice, and lived through in {time.monotonic() - STARTED:.0f} s")
 
 

@@ -107,8 +107,8 @@ def condition_name(condition):
     match condition:
         case None:
             return ""
-        case {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": str(keys)}} if len(condition) == 1:
-            return f"keys {keys}"
+        case {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}} if len(condition) == 1:
+            return f"keys {' '.join(listed(keys))}"
         case {"StringEquals": {"ses:FromAddress": {"Ref": "MailSender"}}} if len(condition) == 1:
             return "from the sender"
     return json.dumps(condition)
