@@ -4,6 +4,7 @@
 use rekindle_tests::fixture;
 
 mod archive;
+mod audiences;
 mod bites;
 mod canvases;
 mod compaction;
