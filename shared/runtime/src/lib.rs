@@ -3,4 +3,6 @@
 pub mod http;
 #[cfg(feature = "lambda")]
 pub mod lambda;
+#[cfg(feature = "lambda")]
+pub mod metrics;
 pub mod ports;

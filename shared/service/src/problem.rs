@@ -1,5 +1,6 @@
 //! Errors as RFC 9457 problems: what is wrong, where, and how to mend it.
 
+use crate::metrics::count;
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -92,6 +93,7 @@ impl From<StoreError> for Problem {
             }
             StoreError::Damaged { .. } => {
                 tracing::error!(error = %error, "stored data did not verify");
+                count!(DamagedReads = 1);
                 Self::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     DAMAGED,

@@ -1,6 +1,6 @@
 //! The sweeper: looks at whatever says it must be looked at, and brings it further. Several may run at once.
 
-use crate::{Rekindle, expire::Progress};
+use crate::{Rekindle, expire::Progress, metrics::count};
 use rekindle_domain::{
     digest::is_digest,
     id::SourceId,
@@ -66,6 +66,7 @@ impl Rekindle {
     pub async fn sweep(&self, budget: &Budget) -> Result<SweepReport, StoreError> {
         let mut report = SweepReport::default();
         let mut seen: HashSet<Key> = HashSet::new();
+        count!(Sweeps = 1);
         loop {
             let due = self.store.catalog.due(self.now(), PAGE + seen.len()).await?;
             let mut new: Vec<Key> = due.into_iter().filter(|key| seen.insert(key.clone())).collect();
