@@ -4,6 +4,7 @@
 use rekindle_tests::fixture;
 
 mod archive;
+mod audit;
 mod bites;
 mod canvases;
 mod compaction;
@@ -18,6 +19,7 @@ mod garbage_api;
 mod holders;
 mod idle;
 mod joins;
+mod keys;
 mod late;
 mod listing;
 mod matrix;
