@@ -214,7 +214,7 @@ mod tests {
 
     impl Ids for Fixed {
         fn new_id(&self, _: Millis) -> Ulid {
-            Ulid::from_parts(7, 9)
+            Ulid::from_parts(7, 10)
         }
         fn new_secret(&self) -> [u8; 32] {
             [0xfb; 32]
@@ -244,6 +244,12 @@ mod tests {
         // `printf %s -_v7-_v7… | openssl dgst -sha256`, as scripts/admin-key does it.
         assert_eq!(token().secret, "-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_v7-_s");
         assert_eq!(token().hash().0, "d11835ca7edbd11d612c89ccda97f8054dde4f78485ff5b589336e8bd9e35315");
+    }
+
+    #[test]
+    fn what_the_script_writes_is_read() {
+        let first = r#"{"id":"01M88W25109EGSMK4MY3BG38T3","version":1,"name":"admin key","scopes":["ingest","admin"],"hash":"00","created_at":"2026-11-25T08:09:56.000Z","created_by":"scripts/admin-key"}"#;
+        assert_eq!(serde_json::to_string(&serde_json::from_str::<AccessKey>(first).unwrap()).unwrap(), first);
     }
 
     #[test]

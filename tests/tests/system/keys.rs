@@ -12,11 +12,12 @@ use rekindle_domain::{
     key::{MAX_KEYS, Scope},
     time::Ids,
 };
-use rekindle_local::stack::CATALOG;
+use rekindle_local::{clock::LocalClock, server::Local, stack::CATALOG};
 use rekindle_runtime::scopes::{ROUTES, guarded};
-use rekindle_service::keys::Caller;
+use rekindle_service::keys::{Caller, KeyInput, RotateInput};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     io::Write,
     sync::{Arc, Mutex},
 };
@@ -296,6 +297,33 @@ async fn one_key_may_have_several_scopes() {
     world.start("a").await.problem(403, "wrong_scope");
 }
 
+/// A call that has to be made again, at each place: its act is done once, and both secrets are what was answered.
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_changes_no_key_twice() {
+    for (fault, at) in
+        [Fault::LosesAnswer, Fault::Breaks].into_iter().flat_map(|f| (0..9).map(move |at| (f, at)))
+    {
+        let world = World::new(213).await;
+        let (old, id) = make(&world, &["read", "admin"]).await;
+        let doomed = world.doomed(fault, at);
+        let app = &doomed.stack.app;
+        let (id, by) = (id.parse().unwrap(), Caller::of(ADMIN_KEY[3..29].parse().unwrap()));
+        let grace = RotateInput { grace: Some("PT1H".to_owned()) };
+        let rotated = app.rotate_key(id, &grace, &by).await.unwrap().key.unwrap();
+        let input = KeyInput { name: "another".to_owned(), scopes: BTreeSet::from([Scope::Read]) };
+        let made = app.create_key(&input, &by).await.unwrap().key.unwrap();
+        for key in [&old, &rotated, &made] {
+            assert_eq!(opens(&world.router, key).await, 200, "{fault:?} at {at}");
+        }
+        app.revoke_key(id, &by).await.unwrap();
+        let trail = world.get("/v1/audit").await.ok();
+        let events: Vec<&Value> = trail["items"].as_array().unwrap().iter().map(|e| &e["event"]).collect();
+        assert_eq!(events, ["revoked", "created", "rotated", "created"], "{fault:?} at {at}");
+        assert_eq!(world.get("/v1/keys").await.ok()["items"].as_array().unwrap().len(), 3);
+        assert_eq!(doomed.has_struck(), at < 7, "{at}");
+    }
+}
+
 /// Where the store does not answer, nobody knows: that is no refusal.
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_not_a_wrong_key() {
@@ -323,11 +351,15 @@ impl Write for Log {
 #[tokio::test(start_paused = true)]
 async fn secrets_are_neither_stored_nor_logged() {
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || writer.clone());
-    let _logging = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
+    // Twice, and the second counts: where there is but one subscriber, another test's thread, which has none, may decide
+    // that nobody listens to an event that it comes to first.
+    let _listening = [(), ()].map(|()| {
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+            .with_writer(move || writer.clone());
+        tracing_subscriber::util::SubscriberInitExt::set_default(subscriber)
+    });
     let world = World::new(210).await;
     let (first, id) = make(&world, &["read"]).await;
     let rotated = world.post(&format!("/v1/keys/{id}/rotate"), json!({ "grace": "P1D" })).await.ok();
@@ -355,6 +387,22 @@ async fn secrets_are_neither_stored_nor_logged() {
     assert_eq!((of("its key may not"), of("its key was revoked")), (2, 1), "{ours:#?}");
     assert_eq!(ours.len(), 7, "once each: {ours:#?}");
     assert_eq!(of(&id), 3, "the key's id where it was verified");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_local_runner_asks_for_keys_and_its_own_routes_do_not() {
+    let world = World::new(214).await;
+    let clock = Arc::new(LocalClock::in_memory());
+    let router = Local::new(world.stack.clone(), world.aws.clone(), clock).router();
+    let host = ("host", HeaderValue::from_static("127.0.0.1"));
+    for (path, open) in [("/_local/clock", true), ("/_local/x", false), ("/v1/tags", false), ("/", false)] {
+        let answer = ask(&router, &Method::GET, path, std::slice::from_ref(&host)).await;
+        if open { drop(answer.ok()) } else { drop(assert_refused(answer, path)) }
+    }
+    let with = [host, bearer(ADMIN_KEY)[0].clone()];
+    ask(&router, &Method::GET, "/v1/tags", &with).await.ok();
+    ask(&router, &Method::GET, "/_local/x", &with).await.problem(404, "unknown_route");
+    ask(&router, &Method::PUT, "/_local/clock", &with).await.problem(405, "method_not_allowed");
 }
 
 #[tokio::test(start_paused = true)]
