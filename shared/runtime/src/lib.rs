@@ -1,4 +1,4 @@
-//! What the shells share: reading HTTP input, the ports of the real world, and the cold start of a Lambda function.
+//! What the shells share: reading HTTP input, who may call what, the ports of the real world, and the cold start of a Lambda function.
 
 pub mod http;
 #[cfg(feature = "lambda")]
@@ -6,3 +6,4 @@ pub mod lambda;
 #[cfg(feature = "lambda")]
 pub mod metrics;
 pub mod ports;
+pub mod scopes;
