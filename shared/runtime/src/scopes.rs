@@ -79,37 +79,34 @@ async fn guard(
     // The pattern of the route, which holds nobody's data.
     let route = path.as_ref().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
-    let key = match token(request.headers()) {
-        Err(why) => Err(why),
+    let verified = match token(request.headers()) {
         Ok(token) => match app.verify(&token).await {
+            Ok(verified) => verified.map_err(|refusal| match refusal {
+                Refusal::UnknownKey => ("its key is not of this deployment", None),
+                Refusal::WrongSecret => ("its secret is not the key's", None),
+                Refusal::Revoked(id) => ("its key was revoked", Some(id.to_string())),
+            }),
             Err(error) => return Problem::from(error).into_response(),
-            Ok(Err(Refusal::UnknownKey)) => Err("its key is not of this deployment"),
-            Ok(Err(Refusal::WrongSecret)) => Err("its secret is not the key's"),
-            Ok(Err(Refusal::Revoked(id))) => {
-                tracing::warn!(%method, route, key = %id, "a request was refused: its key was revoked");
-                return Problem::unauthorized().into_response();
-            }
-            Ok(Ok(key)) => Ok(key),
         },
+        Err(why) => Err((why, None)),
     };
-    match key {
-        Err(why) => {
-            tracing::warn!(%method, route, "a request was refused: {why}");
-            Problem::unauthorized().into_response()
+    let key = match verified {
+        Ok(key) => key,
+        Err((why, key)) => {
+            tracing::warn!(%method, route, key, why, "a request was refused");
+            return Problem::unauthorized().into_response();
         }
-        Ok(key) => match wanted(&method, &route).ok_or_else(|| absent(&request, &route)) {
-            Err(absent) => absent,
-            Ok(scope) if !key.allows(scope) => {
-                let id = key.id;
-                tracing::warn!(%method, route, key = %id, scope = scope.as_str(), "a request was refused: its key may not");
-                wrong_scope(&key, scope).into_response()
-            }
-            Ok(_) => {
-                request.extensions_mut().insert(Caller::of(key.id));
-                next.run(request).await
-            }
-        },
+    };
+    let Some(scope) = wanted(&method, &route) else {
+        return absent(&request, &route);
+    };
+    if !key.allows(scope) {
+        let why = format!("its key lacks the scope {}", scope.as_str());
+        tracing::warn!(%method, route, key = %key.id, why, "a request was refused");
+        return wrong_scope(&key, scope).into_response();
     }
+    request.extensions_mut().insert(Caller::of(key.id));
+    next.run(request).await
 }
 
 /// The token of a request. An error: what is wrong, for the log.

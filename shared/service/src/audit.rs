@@ -31,6 +31,12 @@ pub struct AuditRequest {
     pub limit: usize,
 }
 
+/// What an edit changed, of these fields; `None` if nothing.
+pub(crate) fn changed(fields: &[(&str, bool)]) -> Option<String> {
+    let names: Vec<&str> = fields.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
 impl Rekindle {
     /// Adds who does something to the transaction that does it.
     pub(crate) fn audit(

@@ -2,6 +2,7 @@
 
 use crate::{
     Problem, Rekindle,
+    audit::changed,
     holders::check_width,
     inputs::is_name,
     keys::Caller,
@@ -98,8 +99,15 @@ impl Rekindle {
                 Err(problem) => return Ok(Err(problem)),
             };
             transaction.put_segment(&after)?;
-            let event = if before.is_some() { "edited" } else { "registered" };
-            self.audit(&mut transaction, by, event, &on(id), None)?;
+            let (event, detail) = match &before {
+                None => ("registered", None),
+                Some(before) => {
+                    let fields =
+                        [("name", before.name != after.name), ("filter", before.filter != after.filter)];
+                    ("edited", changed(&fields))
+                }
+            };
+            self.audit(&mut transaction, by, event, &on(id), detail)?;
             self.store.catalog.commit(transaction).await?;
             Ok(Ok((before.is_none(), now_due, after)))
         })?;

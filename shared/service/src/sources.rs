@@ -1,7 +1,8 @@
 //! Sources: registering, starting, stopping, listing, and who holds whose data.
 
 use crate::{
-    Problem, Rekindle, audience::expired_data, holders::check_width, inputs::SourceInput, keys::Caller,
+    Problem, Rekindle, audience::expired_data, audit::changed, holders::check_width, inputs::SourceInput,
+    keys::Caller,
 };
 use http::StatusCode;
 use rekindle_domain::{
@@ -212,7 +213,7 @@ impl Rekindle {
         if is_new {
             self.record_act(&mut transaction, id, "registered", by, None)?;
         } else {
-            self.audit(&mut transaction, by, "edited", &id.to_string(), None)?;
+            self.audit(&mut transaction, by, "edited", &id.to_string(), edits(&before, &after))?;
         }
         if transaction.len() > Transaction::MAX {
             let detail = "the audience and the tags of an active source change too much at once; change the tags first, then the audience";
@@ -365,6 +366,22 @@ impl Rekindle {
         let next = entries.last().filter(|_| more).map(|(id, _)| id.clone());
         Ok(Listing { items: entries.into_iter().map(|(_, e)| e).collect(), next })
     }
+}
+
+/// The fields that an edit changed, as the API names them.
+fn edits(before: &Source, after: &Source) -> Option<String> {
+    let variants = match after.source.kind() {
+        SourceKind::Campaign => "variants",
+        SourceKind::Canvas => "variations",
+    };
+    changed(&[
+        ("name", before.name != after.name),
+        ("tags", before.tags != after.tags),
+        (variants, before.variants != after.variants),
+        ("steps", before.steps != after.steps),
+        ("audience", before.audience != after.audience),
+        ("notify", before.notify != after.notify),
+    ])
 }
 
 /// 404.

@@ -79,6 +79,8 @@ async fn every_act_leaves_an_entry_and_nothing_else_does() {
     assert_eq!(
         details,
         [
+            "tags",
+            "name",
             "an audit",
             "tag promo: campaign/a",
             "campaign/a",

@@ -384,7 +384,7 @@ async fn secrets_are_neither_stored_nor_logged() {
     let ours: Vec<&str> = logged.lines().filter(|line| line.contains("a request was refused")).collect();
     let of = |what: &str| ours.iter().filter(|line| line.contains(what)).count();
     assert_eq!((of("its secret is not the key's"), of("not Bearer and a key")), (2, 2), "{ours:#?}");
-    assert_eq!((of("its key may not"), of("its key was revoked")), (2, 1), "{ours:#?}");
+    assert_eq!((of("its key lacks the scope admin"), of("its key was revoked")), (2, 1), "{ours:#?}");
     assert_eq!(ours.len(), 7, "once each: {ours:#?}");
     assert_eq!(of(&id), 3, "the key's id where it was verified");
 }
