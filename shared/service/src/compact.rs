@@ -140,7 +140,7 @@ impl Rekindle {
         let inbox_bytes: u64 = listed.iter().map(|e| e.bytes).sum();
         if inbox_bytes > LARGE_INBOX {
             tracing::warn!(ledger = %ledger, inbox_bytes, inbox_blocks = listed.len(), "the inbox is large");
-            count!(InboxBytes = inbox_bytes);
+            count!(LargeInboxBytes = inbox_bytes);
         }
         Ok(())
     }
@@ -283,7 +283,7 @@ impl Rekindle {
         })?;
         if let Some(notices) = notices {
             tracing::error!(ledger = %ledger, reason, "compaction failed; the data stays where it is");
-            count!(WorkGivenUp = 1, Quarantines = u8::from(is_damaged));
+            count!(WorkGivenUp = 1, Damage = u8::from(is_damaged));
             self.announce(&notices).await;
         }
         Ok(())

@@ -479,7 +479,7 @@ impl Rekindle {
         })?;
         if let Some(notices) = notices {
             tracing::error!(source = %id, reason, "archiving failed; the data stays where it is");
-            count!(WorkGivenUp = 1, Quarantines = u8::from(is_damaged));
+            count!(WorkGivenUp = 1, Damage = u8::from(is_damaged));
             self.announce(&notices).await;
         }
         Ok(Progress::Rest)

@@ -6,12 +6,11 @@
 //! | `InteractionsAccepted`, `InteractionsRejected` | a request |
 //! | `RowsSwept` | a source that expired: rows that left DynamoDB |
 //! | `RowsRestored`, `RestoreSeconds` | a source that is available again; from the first request that waited for it |
-//! | `Sweeps` | a run of the sweeper: none for a while is an alarm |
-//! | `Quarantines` | a copy that did not verify, and is kept |
-//! | `DamagedReads` | a question that was not answered since what it read did not verify |
+//! | `Sweeps` | a sweep that ended well: none for a while is an alarm |
+//! | `Damage` | what did not verify: work that failed of it, or a question that was not answered |
 //! | `WorkGivenUp` | archiving, a restore or a compaction that ended without success |
 //! | `MailsGivenUp` | a mail that could not be sent for good |
-//! | `InboxBytes` | an inbox that is larger than it should get |
+//! | `LargeInboxBytes` | an inbox that is larger than it should get |
 
 /// The target of these events.
 pub const TARGET: &str = "metrics";

@@ -99,7 +99,7 @@ impl From<StoreError> for Problem {
             }
             StoreError::Damaged { .. } => {
                 tracing::error!(error = %error, "stored data did not verify");
-                count!(DamagedReads = 1);
+                count!(Damage = 1);
                 Self::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     DAMAGED,

@@ -416,7 +416,7 @@ impl Rekindle {
         })?;
         if let Some(notices) = notices {
             tracing::error!(source = %id, reason, "a restore failed; the data is expired as before");
-            count!(WorkGivenUp = 1, Quarantines = u8::from(is_damaged));
+            count!(WorkGivenUp = 1, Damage = u8::from(is_damaged));
             self.announce(&notices).await;
         }
         self.settle(id).await

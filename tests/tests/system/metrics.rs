@@ -52,6 +52,6 @@ async fn a_life_is_counted() {
     assert!((90.0..100.0).contains(&counted("RestoreSeconds").unwrap()));
     assert_eq!(world.count(&got("a")).await, 50);
 
-    let troubles = ["Quarantines", "DamagedReads", "WorkGivenUp", "MailsGivenUp", "InboxBytes"];
-    assert_eq!(troubles.map(counted), [None; 5], "and there is no trouble");
+    let troubles = ["Damage", "WorkGivenUp", "MailsGivenUp", "LargeInboxBytes"];
+    assert_eq!(troubles.map(counted), [None; 4], "and there is no trouble");
 }

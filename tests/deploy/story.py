@@ -1,0 +1,283 @@
+"""What happens to interactions in a deployed stack, told over HTTP; what HTTP does not show is asked of AWS."""
+
+import gzip
+import json
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from waiting import until
+
+ARCHIVE_CHECK = Path(__file__).parents[1] / "archive" / "check.py"
+# A stopped campaign's data is due after this; long enough for the questions that are asked before.
+RETENTION = "PT20S"
+CAMPAIGN, BUSY = "spring-sale", "busy"
+USERS = 4_000
+CLICKED = {f"user-{n}" for n in range(0, USERS, 3)}
+RECEIVED_NOT_CLICKED = {
+    "all": [
+        {"received": {"source": f"campaign/{CAMPAIGN}", "variant": "B"}},
+        {"not": {"clicked": {"source": f"campaign/{CAMPAIGN}"}}},
+    ]
+}
+FUNCTIONS = ["ingest", "api", "sweeper", "compactor", "restorer", "notifier"]
+
+
+def say(text):
+    print(f"   {text}", flush=True)
+
+
+def interactions():
+    """Everybody received a mail of one of two variants, a third clicked in it, and a few converted."""
+    at = datetime.now(timezone.utc) - timedelta(hours=1)
+    for n in range(USERS):
+        user, when = f"user-{n}", (at + timedelta(milliseconds=n)).isoformat(timespec="milliseconds")
+        common = {"user_id": user, "campaign_id": CAMPAIGN, "time": when}
+        yield {**common, "type": "received", "channel": "email", "variant_id": "AB"[n % 2]}
+        if user in CLICKED:
+            yield {**common, "type": "clicked", "channel": "email", "link_alias": "cta"}
+        if n % 50 == 0:
+            yield {**common, "type": "converted"}
+
+
+class Story:
+    def __init__(self, emulator, stack, api):
+        self.emulator, self.stack, self.api = emulator, stack, api
+        self.posted = list(interactions())
+
+    # ---- What each route says ------------------------------------------------------------------------------------
+
+    def nobody_gets_in_unauthorized(self):
+        """Each route of the template refuses who shows no key, and has a handler for who does."""
+        routes = self.stack.routes()
+        for method, path, _ in routes:
+            path = path.replace("{id}", "nobody")
+            refused = self.api.call(method, path, authorized=False)
+            assert refused.status == 401, f"{method} {path} without a key: {refused}"
+            answer = self.api.call(method, path)
+            code = answer.body.get("code") if isinstance(answer.body, dict) else None
+            is_handled = answer.status < 500 and code not in ("unknown_route", "method_not_allowed")
+            # The gateway's own 404 has no code.
+            assert is_handled and (answer.status != 404 or code), f"{method} {path}: {answer}"
+        say(f"{len(routes)} routes refuse who shows no key, and have handlers")
+
+    # ---- In ------------------------------------------------------------------------------------------------------
+
+    def interactions_arrive(self):
+        self.api.must(
+            201,
+            "PUT",
+            f"/v1/campaigns/{CAMPAIGN}",
+            {"name": "Spring sale", "variants": [{"id": "A"}, {"id": "B"}]},
+        )
+        self.api.must(200, "POST", f"/v1/campaigns/{CAMPAIGN}/start")
+        accepted = 0
+        for at in range(0, len(self.posted), 2_000):
+            batch = self.posted[at : at + 2_000]
+            if at == 0:
+                answer = self.api.must(200, "POST", "/v1/interactions", {"interactions": batch})
+            else:
+                lines = "\n".join(map(json.dumps, batch)).encode()
+                answer = self.api.must(
+                    200,
+                    "POST",
+                    "/v1/interactions",
+                    gzip.compress(lines),
+                    content_type="application/x-ndjson",
+                    content_encoding="gzip",
+                )
+            accepted += answer["accepted"]
+        assert accepted == len(self.posted), accepted
+        self.audience = self.members()
+        expected = {f"user-{n}" for n in range(1, USERS, 2)} - CLICKED
+        assert self.audience == expected, f"{len(self.audience)} are in the audience, not {len(expected)}"
+        say(f"{accepted} interactions arrived; the audience has {len(expected)} users, the right ones")
+
+    def members(self):
+        """The audience, page by page; a count must agree."""
+        count = self.api.must(200, "POST", "/v1/audiences/count", {"filter": RECEIVED_NOT_CLICKED})
+        found, cursor = [], None
+        while True:
+            page = {"cursor": cursor} if cursor else {}
+            answer = self.api.must(
+                200, "POST", "/v1/audiences/members", {"filter": RECEIVED_NOT_CLICKED, "limit": 500, **page}
+            )
+            found += answer["items"]
+            cursor = answer["next"]
+            if not cursor:
+                break
+        assert count["count"] == len(found) == len(set(found)), f"{count} and {len(found)} members"
+        return set(found)
+
+    def much_arrives(self):
+        """So much of one campaign that the compactor has to do something; it looks some two minutes later."""
+        self.busy_users = {str(uuid.uuid4()) for _ in range(24_000)}
+        users = sorted(self.busy_users)
+        for at in range(0, len(users), 3_000):
+            self.post_busy(users[at : at + 3_000])
+        say(f"{len(users)} users received campaign/{BUSY}")
+
+    def post_busy(self, users):
+        batch = [{"user_id": user, "campaign_id": BUSY, "type": "received", "channel": "push"} for user in users]
+        self.api.must(200, "POST", "/v1/interactions", {"interactions": batch})
+
+    # ---- Out -----------------------------------------------------------------------------------------------------
+
+    def data_expires(self):
+        """Stopped, its retention over, and the sweeper's rule fires."""
+        self.api.must(200, "POST", f"/v1/campaigns/{CAMPAIGN}/stop")
+        # The template's rate is five minutes. The rule, its target and its permission stay as they are.
+        self.set_rate("SweeperFunctionClock", "rate(1 minute)")
+        until("the data is expired", lambda: self.state() == "expired", seconds=240)
+        self.set_rate("SweeperFunctionClock", "rate(5 minutes)")
+        refused = self.api.must(409, "POST", "/v1/audiences/count", {"filter": RECEIVED_NOT_CLICKED})
+        assert refused["code"] == "expired_interaction_data", refused
+        assert refused["expired"] == [f"campaign/{CAMPAIGN}"], refused
+        say("the sweeper expired the data; the audience is refused")
+
+    def set_rate(self, rule, rate):
+        name = self.stack.resources()[rule]
+        # A rule's physical id may stand with its bus.
+        self.emulator.client("events").put_rule(Name=name.split("|")[-1], ScheduleExpression=rate)
+
+    def state(self):
+        return self.source(CAMPAIGN)["interaction_data"]["state"]
+
+    def source(self, campaign):
+        return self.api.must(200, "GET", f"/v1/campaigns/{campaign}")
+
+    def others_read_the_archive(self, folder):
+        """pyarrow and DuckDB read what lies in the bucket: the rows must be those that were posted."""
+        s3, bucket = self.emulator.client("s3"), self.stack.outputs()["ArchiveBucketName"]
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"archive/campaign/{CAMPAIGN}/")
+        for page in pages:
+            for entry in page.get("Contents", []):
+                file = folder / entry["Key"]
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read())
+        posted = folder / "posted" / f"{CAMPAIGN}.ndjson"
+        posted.parent.mkdir(parents=True)
+        posted.write_text("\n".join(map(json.dumps, self.posted)))
+        run = subprocess.run([sys.executable, str(ARCHIVE_CHECK), str(folder)], capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
+        for line in run.stdout.splitlines():
+            say(line)
+
+    # ---- And back, while a new version is deployed ---------------------------------------------------------------
+
+    def a_restore_begins(self):
+        answer = self.api.must(
+            202, "POST", "/v1/restores", {"sources": [f"campaign/{CAMPAIGN}"], "notify": ["boss@example.com"]}
+        )
+        self.restore = answer["id"]
+
+    def a_sender_goes_on(self):
+        """Posts small batches to a campaign until `sender_stops`; one that is refused is sent again, as senders do."""
+        self.is_over = threading.Event()
+        self.sent, self.refused = set(), []
+
+        def send():
+            n = 0
+            while not self.is_over.is_set():
+                users = [f"s-{n}-{k}" for k in range(20)]
+                try:
+                    self.post_busy(users)
+                except (AssertionError, OSError) as error:
+                    self.refused.append(str(error))
+                    time.sleep(0.2)
+                    continue
+                self.sent.update(users)
+                n += 1
+
+        self.sender = threading.Thread(target=send, daemon=True)
+        self.sender.start()
+
+    def sender_stops(self):
+        self.is_over.set()
+        self.sender.join(90)
+        assert not self.sender.is_alive() and self.sent, f"the sender could not send: {self.refused[-1:]}"
+        say(f"{len(self.sent)} users were sent while it was deployed again, {len(self.refused)} batches more than once")
+
+    def nothing_was_lost(self):
+        """What was acknowledged before and during the second deployment is there."""
+        question = {"filter": {"received": {"source": f"campaign/{BUSY}"}}}
+        count = self.api.must(200, "POST", "/v1/audiences/count", question)["count"]
+        expected = len(self.busy_users | self.sent)
+        assert count == expected, f"{count} users, not {expected}"
+        say(f"of the {expected} users whose batches were accepted none is missing")
+
+    def data_comes_back(self):
+        def ended():
+            answer = self.api.must(200, "GET", f"/v1/restores/{self.restore}")
+            return answer if answer["state"] not in ("queued", "running") else None
+
+        answer = until("the restore ends", ended, seconds=120)
+        assert answer["state"] == "completed", answer
+        again = self.members()
+        assert again == self.audience, f"{len(again)} are in the audience, not {len(self.audience)}"
+        say("the restore is completed, and the audience is the same")
+
+    def mails_arrive(self):
+        """About the restore, to whom it named, as text and as HTML."""
+
+        def found():
+            return [m for m in self.emulator.mails() if m.to == "boss@example.com" and "restored" in m.subject]
+
+        (mail,) = until("a mail tells of the restore", found, seconds=60)
+        assert CAMPAIGN in mail.text and CAMPAIGN in mail.html and "</" in mail.html, mail
+        say(f"a mail to {mail.to}: {mail.subject}")
+
+    def the_compactor_merges(self):
+        """It comes by itself, once a minute, and leaves what arrives alone until it has arrived."""
+        until("the compactor merges", lambda: self.source(BUSY)["interaction_data"]["users"], seconds=300)
+        say("the compactor merged what had arrived")
+
+    def logs(self):
+        """What each function logged, a line an event."""
+        logs, resources = self.emulator.client("logs"), self.stack.resources()
+        for function in FUNCTIONS:
+            pages = logs.get_paginator("filter_log_events").paginate(logGroupName=resources[f"{function.capitalize()}Logs"])
+            yield function, [event["message"].strip() for page in pages for event in page["events"]]
+
+    # ---- In the end ----------------------------------------------------------------------------------------------
+
+    def nothing_failed(self):
+        """No dead letters, no invocation that failed, and nothing logged as an error."""
+        sqs, resources = self.emulator.client("sqs"), self.stack.resources()
+        for queue in ["RestoresDeadLetters", "NoticesDeadLetters", "SchedulesDeadLetters"]:
+            answer = sqs.get_queue_attributes(QueueUrl=resources[queue], AttributeNames=["ApproximateNumberOfMessages"])
+            assert answer["Attributes"]["ApproximateNumberOfMessages"] == "0", f"{queue} has messages"
+        lines = 0
+        for function, messages in self.logs():
+            assert messages, f"{function} never ran, or logged nothing"
+            lines += len(messages)
+            for message in messages:
+                assert '"level":"ERROR"' not in message and "AccessDenied" not in message, f"{function} logged {message}"
+        say(f"no dead letters, and no error in {lines} lines of the logs of {len(FUNCTIONS)} functions")
+
+    def roles_count(self):
+        """The emulator refuses what a role does not allow; else that all of this works would say nothing of the roles."""
+        iam, role = self.emulator.client("iam"), self.stack.resources()["IngestRole"]
+        name = "ingest"
+        policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        iam.delete_role_policy(RoleName=role, PolicyName=name)
+        batch = [{"user_id": "nobody", "campaign_id": BUSY, "type": "converted"}]
+        answer = self.api.call("POST", "/v1/interactions", {"interactions": batch})
+        assert answer.status >= 500, f"without any permission ingest answers {answer}"
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
+        self.api.must(200, "POST", "/v1/interactions", {"interactions": batch})
+        say("without its policy a function can do nothing")
+
+    def what_people_did_is_kept(self, outputs):
+        """Tables and bucket outlive the stack, with what is in them; nothing else does."""
+        functions = self.emulator.client("lambda").list_functions()["Functions"]
+        assert not functions, functions
+        dynamodb, s3 = self.emulator.client("dynamodb"), self.emulator.client("s3")
+        for table in ["CatalogTableName", "LedgerTableName"]:
+            assert dynamodb.scan(TableName=outputs[table], Limit=1)["Items"], f"{table} is empty"
+        assert s3.list_objects_v2(Bucket=outputs["ArchiveBucketName"], MaxKeys=1)["KeyCount"] == 1
+        say("the stack is gone; the tables and the bucket are there, with what was in them")
