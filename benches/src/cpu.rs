@@ -201,8 +201,9 @@ pub fn hot_copy(crowd: &Crowd, users: u64) -> Outcome<(Vec<Vec<u8>>, u64, Vec<St
     Ok((packed.into_iter().map(|p| p.bytes).collect(), rows.row_count() as u64, plain))
 }
 
-/// What an audience does once it has the bytes: a stream of blocks, and an inbox that is empty.
-pub fn count(program: &Program, blocks: &[Vec<u8>]) -> u64 {
+/// What an audience does once it has the bytes, where it has to look at each user: a stream of blocks, and another that
+/// is empty.
+fn count(program: &Program, blocks: &[Vec<u8>]) -> u64 {
     let mut merge = Merge::new(2);
     merge.finish(1);
     let mut blocks = blocks.iter();
@@ -213,7 +214,7 @@ pub fn count(program: &Program, blocks: &[Vec<u8>]) -> u64 {
         while merge.needs().is_some() {
             match blocks.next().map(|block| decode(block)) {
                 Some(Ok(block)) => {
-                    atoms = program.facet_atoms(0, &block.rows);
+                    atoms = program.facet_atoms(0, &block.rows.facets);
                     merge.feed(0, block.rows);
                 }
                 Some(Err(_)) | None => merge.finish(0),

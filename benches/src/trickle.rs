@@ -67,7 +67,7 @@ impl Spent {
 /// Measures trickles.
 pub async fn measure(size: Size) -> Outcome<Findings> {
     let users = size.pick(5_000_000, 20_000);
-    let at = size.pick(vec![100_000, 1_000_000, HEADLINE, 10_000_000], vec![10_000, 30_000]);
+    let at = size.pick(vec![100_000, 500_000, HEADLINE], vec![10_000, 30_000]);
     let mut rows = Vec::new();
     for (name, ids, aim) in AIMS {
         let told = trickle(ids, users, 20, &at).await?;
@@ -89,6 +89,11 @@ pub async fn measure(size: Size) -> Outcome<Findings> {
         ));
         rows.push(Row::plain("… runs then, campaign · `users`", headline.runs.clone()));
     }
+    let most = size.pick(HEADLINE, 30_000);
+    let large = trickle(Ids::Uuids, size.pick(1_000_000, 20_000), 500, &[most]).await?;
+    let large = large.first().ok_or("no figure")?;
+    rows.push(Row::plain("Write units an interaction, in batches of 500, random UUIDs", short(large.each)));
+    rows.push(Row::plain("… put + delete + rewrite + manifest", large.told.clone()));
     let few = size.pick(20_000, 1_000);
     let alone = trickle(Ids::Uuids, size.pick(100_000, 1_000), 1, &[few]).await?;
     let alone = alone.first().ok_or("no figure")?;

@@ -2,10 +2,13 @@
 
 use crate::{heap::peak_of, reference};
 use rekindle_domain::{
-    block::{Block, BlockError, MAX_BLOCK_ID_BYTES, MAX_BLOCK_ROWS, decode, encode},
+    block::{Block, BlockError, MAX_BLOCK_ID_BYTES, MAX_BLOCK_ROWS, Sealed, decode, encode},
+    facet::Kind,
+    filter::{Filter, Known, Program, Tallied},
     interaction::MAX_USER_ID,
-    rows::user_hash,
+    rows::{UserRows, user_hash},
 };
+use serde_json::json;
 
 /// Magic, version and checksum.
 const HEADER: usize = 12;
@@ -29,10 +32,29 @@ fn sealed(content: &[u8]) -> Vec<u8> {
     block
 }
 
+/// Counts the block whole, and where it decodes, finds what its users say one by one.
+fn count(bytes: &[u8], block: Option<&Block>) {
+    let clicked = json!({ "clicked": { "any": true } });
+    let filter = Filter::parse(&clicked, "filter").expect("a filter");
+    let program = Program::compile(&filter, &Known::default());
+    let mut presence = program.presence().expect("it asks nothing else");
+    let (counted, peak) = peak_of(|| presence.count(&Sealed::open(bytes)?));
+    assert!(peak <= MOST_MEMORY, "{} bytes took {peak} to count", bytes.len());
+    if let Some(Block { rows, .. }) = block {
+        let clicks = |user: &UserRows<'_>| {
+            user.rows.iter().any(|row| rows.facets[row.facet as usize].kind == Kind::Clicked)
+        };
+        let yes = rows.iter().filter(clicks).count() as u64;
+        let counted = counted.expect("what decodes can be counted");
+        assert!(counted.is_none_or(|counted| counted == Tallied { yes, unknown: 0 }), "{counted:?}, not {yes}");
+    }
+}
+
 /// Decodes; asserts the bound, and that the block is what a second reading of the same bytes finds.
 fn read(bytes: &[u8]) -> Option<Block> {
     let (decoded, peak) = peak_of(|| decode(bytes));
     assert!(peak <= MOST_MEMORY, "{} bytes took {peak} to decode", bytes.len());
+    count(bytes, decoded.as_ref().ok());
     let reference = reference::decode(bytes);
     let block = match decoded {
         Ok(block) => block,

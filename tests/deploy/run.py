@@ -33,7 +33,7 @@ NOT_SHOWN = """\
   does not have; the roles get both here, beside their own policies
 - policies: it knows no dynamodb:LeadingKeys; which keys a statement is for is not tried
 - time to live and point-in-time recovery: it drops them. Deletion protection, encryption, lifecycle rules, alarms,
-  metric filters, the dashboard and throttling are taken, and do nothing
+  metrics, the dashboard and throttling are taken, and do nothing
 - limits: it checks few properties against what AWS allows; cfn-lint and tests/template do
 - time, memory, concurrency and scaling are this machine's, not Lambda's"""
 
@@ -69,7 +69,7 @@ def tell(emulator, template, folder):
     stack = Stack(emulator, NAME)
     step("deploy")
     deploy(emulator, stack, template, RETENTION)
-    story = Story(emulator, stack, HttpApi(emulator, stack.resources()["Api"]))
+    story = Story(emulator, stack, HttpApi(emulator, stack.resources()["Api"], stack.admin_key()))
 
     step("every route")
     story.much_arrives()

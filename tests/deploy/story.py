@@ -52,18 +52,18 @@ class Story:
     # ---- What each route says ------------------------------------------------------------------------------------
 
     def nobody_gets_in_unauthorized(self):
-        """Each route of the template refuses who does not say who they are, and has a handler for who does."""
+        """Each route of the template refuses who shows no key, and has a handler for who does."""
         routes = self.stack.routes()
-        for method, path, _, _ in routes:
+        for method, path, _ in routes:
             path = path.replace("{id}", "nobody")
             refused = self.api.call(method, path, authorized=False)
-            assert refused.status in (401, 403), f"{method} {path} without authorization: {refused}"
+            assert refused.status == 401, f"{method} {path} without a key: {refused}"
             answer = self.api.call(method, path)
             code = answer.body.get("code") if isinstance(answer.body, dict) else None
             is_handled = answer.status < 500 and code not in ("unknown_route", "method_not_allowed")
             # The gateway's own 404 has no code.
             assert is_handled and (answer.status != 404 or code), f"{method} {path}: {answer}"
-        say(f"{len(routes)} routes refuse the unauthorized, and have handlers")
+        say(f"{len(routes)} routes refuse who shows no key, and have handlers")
 
     # ---- In ------------------------------------------------------------------------------------------------------
 

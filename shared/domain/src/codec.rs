@@ -142,6 +142,90 @@ pub(crate) fn read_ints(
     Ok(())
 }
 
+/// Reads a column of `n` integers that are all within a byte, eight at a time. `Ok(false)`: they are not all.
+pub(crate) fn read_small_ints(
+    reader: &mut Reader<'_>,
+    n: usize,
+    out: &mut Vec<u8>,
+) -> Result<bool, Truncated> {
+    out.clear();
+    if n == 0 {
+        return Ok(true);
+    }
+    let Ok(base) = u8::try_from(unzigzag(reader.varint()?)) else {
+        return Ok(false);
+    };
+    out.resize(n.next_multiple_of(GROUP), base);
+    let mut left = n;
+    for group in out.as_chunks_mut::<GROUP>().0 {
+        let width = usize::from(reader.byte()?);
+        if width > 8 || usize::from(base) + (1 << width) - 1 > usize::from(u8::MAX) {
+            return Ok(false);
+        }
+        let size = (left.min(GROUP) * width).div_ceil(8);
+        let mut padded = [0; GROUP + 8];
+        // What follows the group does no harm, where something does.
+        let packed = reader.0.first_chunk().filter(|_| left >= GROUP).unwrap_or_else(|| {
+            let size = size.min(reader.0.len());
+            padded[..size].copy_from_slice(&reader.0[..size]);
+            &padded
+        });
+        reader.bytes(size)?;
+        match width {
+            0 => {}
+            1 => add_packed::<1>(packed, group),
+            2 => add_packed::<2>(packed, group),
+            3 => add_packed::<3>(packed, group),
+            4 => add_packed::<4>(packed, group),
+            5 => add_packed::<5>(packed, group),
+            6 => add_packed::<6>(packed, group),
+            7 => add_packed::<7>(packed, group),
+            _ => add_packed::<8>(packed, group),
+        }
+        left = left.saturating_sub(GROUP);
+    }
+    out.truncate(n);
+    Ok(true)
+}
+
+/// Adds to each of a group its value of `WIDTH` bits. Eight values stand in a word and move apart in three steps: four
+/// and four, two and two, one and one.
+fn add_packed<const WIDTH: usize>(packed: &[u8; GROUP + 8], group: &mut [u8; GROUP]) {
+    let bits = |n: usize| u64::MAX >> (64 - n);
+    let fours = bits(4 * WIDTH);
+    let twos = bits(2 * WIDTH) * 0x0000_0001_0000_0001;
+    let ones = bits(WIDTH) * 0x0001_0001_0001_0001;
+    for (i, eight) in group.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        let mut word = [0; 8];
+        word.copy_from_slice(&packed[i * WIDTH..i * WIDTH + 8]);
+        let word = u64::from_le_bytes(word);
+        let word = (word & fours) | (word >> (4 * WIDTH) & fours) << 32;
+        let word = (word & twos) | (word >> (2 * WIDTH) & twos) << 16;
+        let word = (word & ones) | (word >> WIDTH & ones) << 8;
+        *eight = u64::from_le_bytes(*eight).wrapping_add(word).to_le_bytes();
+    }
+}
+
+/// Goes past a column of `n` integers.
+pub(crate) fn skip_ints(reader: &mut Reader<'_>, n: usize) -> Result<(), Truncated> {
+    if n > 0 {
+        reader.varint()?;
+    }
+    for from in (0..n).step_by(GROUP) {
+        let width = usize::from(reader.byte()?);
+        reader.bytes(((n - from).min(GROUP) * width).div_ceil(8))?;
+    }
+    Ok(())
+}
+
+/// Goes past what [`put_bytes`] wrote.
+pub(crate) fn skip_bytes(reader: &mut Reader<'_>, max: usize) -> Result<(), Truncated> {
+    let len = reader.count(max)?;
+    let packed = reader.count(max)?;
+    reader.bytes(if packed == 0 { len } else { packed })?;
+    Ok(())
+}
+
 const ZSTD_LEVEL: i32 = 3;
 
 /// Appends bytes: their length, then the length as compressed by zstd (0: stored as they are), then the bytes.
@@ -193,8 +277,29 @@ mod tests {
             read_ints(&mut reader, values.len(), |v| back.push(v)).unwrap();
             prop_assert_eq!(&values, &back);
             prop_assert!(reader.0.is_empty());
+            let mut skipped = Reader(&out);
+            skip_ints(&mut skipped, values.len()).unwrap();
+            prop_assert!(skipped.0.is_empty());
             for cut in 0..out.len().min(40) {
                 prop_assert!(read_ints(&mut Reader(&out[..cut]), values.len(), |_| ()).is_err());
+            }
+        }
+
+        #[test]
+        fn small_ints_round_trip(values in (0u8..=255, 0u8..=255).prop_flat_map(|(a, b)| prop::collection::vec(a.min(b)..=a.max(b), 0..300))) {
+            let mut out = vec![];
+            put_ints(&mut out, &values.iter().map(|v| i64::from(*v)).collect::<Vec<_>>());
+            let mut reader = Reader(&out);
+            let mut back = vec![];
+            // What a width can say may not fit a byte though all values do.
+            if read_small_ints(&mut reader, values.len(), &mut back).unwrap() {
+                prop_assert_eq!(&values, &back);
+                prop_assert!(reader.0.is_empty());
+            } else {
+                prop_assert!(values.iter().any(|v| *v >= 128));
+            }
+            for cut in 0..out.len().min(40) {
+                prop_assert!(!matches!(read_small_ints(&mut Reader(&out[..cut]), values.len(), &mut back), Ok(true)));
             }
         }
 
@@ -213,6 +318,9 @@ mod tests {
             put_bytes(&mut out, &bytes);
             let back = read_bytes(&mut Reader(&out), bytes.len()).unwrap();
             prop_assert_eq!(back.as_ref(), &bytes[..]);
+            let mut skipped = Reader(&out);
+            skip_bytes(&mut skipped, bytes.len()).unwrap();
+            prop_assert!(skipped.0.is_empty());
         }
     }
 }

@@ -52,6 +52,17 @@ impl Merge {
         self.streams.iter().position(|s| s.at == s.rows.len() && !s.finished)
     }
 
+    /// Whether no other stream has a user up to and with that hash, as far as they have been fed.
+    pub fn is_alone_to(&self, stream: usize, hash: u64) -> bool {
+        self.streams.iter().enumerate().all(|(number, other)| {
+            let is_past = || match other.rows.len() {
+                n if other.at < n => other.rows.hash(other.at) > hash,
+                _ => other.finished,
+            };
+            number == stream || is_past()
+        })
+    }
+
     /// Gives a stream its next batch.
     pub fn feed(&mut self, stream: usize, rows: Rows) {
         let stream = &mut self.streams[stream];

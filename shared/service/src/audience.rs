@@ -3,12 +3,12 @@
 use crate::{
     Problem, Rekindle,
     holders::filters as filters_of,
-    read::{LedgerView, Stream},
+    read::{Batch, LedgerView, Stream},
     sources::{decode_cursor, encode_cursor},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use rekindle_domain::{
-    filter::{FacetAtoms, Filter, Known, Program, Truth},
+    filter::{FacetAtoms, Filter, Known, Presence, Program, Tallied, Truth},
     id::{LedgerId, SourceId},
     interaction::check_user_id,
     manifest::DataState,
@@ -16,7 +16,7 @@ use rekindle_domain::{
     rows::{UserRows, user_hash},
     time::Millis,
 };
-use rekindle_store::StoreError;
+use rekindle_store::{StoreError, ledger::Piece};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
@@ -171,14 +171,9 @@ impl Rekindle {
         retried!({
             let (prepared, from) =
                 self.prepare(&request.filter, request.expired, request.cursor.as_deref(), None).await?;
-            let (mut count, mut unknown) = (0, 0);
-            let next = self
-                .walk(&prepared, from, |_, answer| {
-                    count += u64::from(answer == Truth::Yes);
-                    unknown += u64::from(answer == Truth::Unknown);
-                    ControlFlow::Continue(())
-                })
-                .await?;
+            let mut counting = Counting { presence: prepared.program.presence(), found: Tallied::default() };
+            let next = self.walk(&prepared, from, &mut counting).await?;
+            let Tallied { yes: count, unknown } = counting.found;
             Ok(Count { count, unknown, expired: prepared.unavailable.into_iter().collect(), next })
         })
     }
@@ -195,19 +190,9 @@ impl Rekindle {
         retried!({
             let (prepared, from) =
                 self.prepare(&request.filter, request.expired, request.cursor.as_deref(), None).await?;
-            let (mut items, mut bytes) = (Vec::new(), 0);
-            let next = self
-                .walk(&prepared, from, |user, answer| {
-                    if answer == Truth::Yes {
-                        let escaped = user.id.iter().filter(|b| matches!(b, b'"' | b'\\')).count();
-                        bytes += user.id.len() + escaped + 3;
-                        items.push(String::from_utf8_lossy(user.id).into_owned());
-                    }
-                    let is_full = items.len() >= limit || bytes >= MAX_MEMBER_BYTES;
-                    if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-                })
-                .await?;
-            Ok(Members { items, expired: prepared.unavailable.into_iter().collect(), next })
+            let mut paging = Paging { limit, items: Vec::new(), bytes: 0 };
+            let next = self.walk(&prepared, from, &mut paging).await?;
+            Ok(Members { items: paging.items, expired: prepared.unavailable.into_iter().collect(), next })
         })
     }
 
@@ -226,7 +211,7 @@ impl Rekindle {
             let mut is_known = false;
             for (ledger, view) in views.iter().enumerate() {
                 for batch in view.look_up(hash).await? {
-                    let atoms = program.facet_atoms(ledger, &batch);
+                    let atoms = program.facet_atoms(ledger, &batch.facets);
                     for user in batch.iter().filter(|u| u.id == id.as_bytes()) {
                         is_known = true;
                         facts.learn(user.rows, &atoms);
@@ -338,13 +323,12 @@ impl Rekindle {
         }
     }
 
-    /// Calls `each` with every user from the cursor on until it breaks, the time is up or all were asked; returns where
-    /// to go on.
+    /// Shows every user from the cursor on until it is enough, the time is up or all were asked; returns where to go on.
     async fn walk(
         &self,
         prepared: &Prepared,
         from: Cursor,
-        mut each: impl FnMut(&UserRows<'_>, Truth) -> ControlFlow<()>,
+        visitor: &mut impl Visitor,
     ) -> Result<Option<String>, StoreError> {
         let until = self.now().plus(self.settings.audience_millis);
         let program = &prepared.program;
@@ -360,13 +344,24 @@ impl Rekindle {
         loop {
             while let Some(i) = merge.needs() {
                 let (ledger, stream) = &mut streams[i];
-                match stream.next().await? {
-                    None => merge.finish(i),
-                    Some(rows) => {
-                        atoms[i] = program.facet_atoms(*ledger, &rows);
-                        merge.feed(i, rows);
+                let Some(batch) = stream.next_batch().await? else {
+                    merge.finish(i);
+                    continue;
+                };
+                if let Batch::Piece(piece) = &batch {
+                    let hashes = piece.hashes();
+                    let is_all_new = from.id.is_empty() || from.hash < *hashes.start();
+                    if is_all_new && merge.is_alone_to(i, *hashes.end()) && visitor.piece(piece)? {
+                        let after = hashes.end().checked_add(1);
+                        if let Some(hash) = after.filter(|_| self.now() >= until) {
+                            return Ok(Some(self.go_on(&from, hash, b"")));
+                        }
+                        continue;
                     }
                 }
+                let rows = batch.rows()?;
+                atoms[i] = program.facet_atoms(*ledger, &rows.facets);
+                merge.feed(i, rows);
             }
             let mut ended = true;
             while let Some(group) = merge.next_group() {
@@ -377,7 +372,7 @@ impl Rekindle {
                 }
                 facts.reset();
                 group.parts().for_each(|(stream, _, user)| facts.learn(user.rows, &atoms[stream]));
-                if each(&user, program.answer(&facts)).is_break() {
+                if visitor.user(&user, program.answer(&facts)).is_break() {
                     return Ok(Some(self.go_on(&from, user.hash, user.id)));
                 }
                 match &mut last {
@@ -413,6 +408,59 @@ impl Rekindle {
         let found = self.store.catalog.sources(&ids).await?;
         let known: BTreeSet<SourceId> = found.into_iter().map(|(source, _)| source.source).collect();
         Ok(named.difference(&known).cloned().collect())
+    }
+}
+
+/// Is shown the users of an audience, in ledger order.
+trait Visitor {
+    /// A user, and whether it is in. Breaks where that was enough.
+    fn user(&mut self, user: &UserRows<'_>, answer: Truth) -> ControlFlow<()>;
+
+    /// Users of whom there is nothing but this; `false` to be shown them one by one.
+    fn piece(&mut self, _: &Piece) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+}
+
+struct Counting<'a> {
+    /// Counts whole blocks, if the question allows it.
+    presence: Option<Presence<'a>>,
+    found: Tallied,
+}
+
+impl Visitor for Counting<'_> {
+    fn user(&mut self, _: &UserRows<'_>, answer: Truth) -> ControlFlow<()> {
+        self.found.yes += u64::from(answer == Truth::Yes);
+        self.found.unknown += u64::from(answer == Truth::Unknown);
+        ControlFlow::Continue(())
+    }
+
+    fn piece(&mut self, piece: &Piece) -> Result<bool, StoreError> {
+        let (Some(presence), Some(block)) = (&mut self.presence, piece.block()) else {
+            return Ok(false);
+        };
+        let found = presence.count(block).map_err(|e| piece.damaged(e))?;
+        self.found.yes += found.map_or(0, |f| f.yes);
+        self.found.unknown += found.map_or(0, |f| f.unknown);
+        Ok(found.is_some())
+    }
+}
+
+struct Paging {
+    limit: usize,
+    items: Vec<String>,
+    bytes: usize,
+}
+
+impl Visitor for Paging {
+    fn user(&mut self, user: &UserRows<'_>, answer: Truth) -> ControlFlow<()> {
+        if answer == Truth::Yes {
+            let escaped = user.id.iter().filter(|b| matches!(b, b'"' | b'\\')).count();
+            self.bytes += user.id.len() + escaped + 3;
+            self.items.push(String::from_utf8_lossy(user.id).into_owned());
+        }
+        let is_full = self.items.len() >= self.limit || self.bytes >= MAX_MEMBER_BYTES;
+        if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     Rekindle,
     expire::{Bite, Driven, RETRY_MILLIS},
     marks::MARGIN_MILLIS,
+    metrics::count,
     sweep::{Budget, Swept},
 };
 use rekindle_domain::{
@@ -139,6 +140,7 @@ impl Rekindle {
         let inbox_bytes: u64 = listed.iter().map(|e| e.bytes).sum();
         if inbox_bytes > LARGE_INBOX {
             tracing::warn!(ledger = %ledger, inbox_bytes, inbox_blocks = listed.len(), "the inbox is large");
+            count!(LargeInboxBytes = inbox_bytes);
         }
         Ok(())
     }
@@ -280,7 +282,8 @@ impl Rekindle {
             Ok(Some(notices))
         })?;
         if let Some(notices) = notices {
-            tracing::error!(ledger = %ledger, reason, quarantined = is_damaged, "compaction failed; the data stays where it is");
+            tracing::error!(ledger = %ledger, reason, "compaction failed; the data stays where it is");
+            count!(WorkGivenUp = 1, Damage = u8::from(is_damaged));
             self.announce(&notices).await;
         }
         Ok(())

@@ -25,11 +25,13 @@ pub struct Config {
     pub names: Names,
     /// How it behaves.
     pub settings: Settings,
+    /// The CloudWatch namespace of its metrics.
+    pub metrics_namespace: String,
 }
 
 impl Config {
     /// Reads `CATALOG_TABLE`, `LEDGER_TABLE`, `ARCHIVE_BUCKET`, `RESTORES_QUEUE_URL`, `NOTICES_QUEUE_URL`,
-    /// `MAIL_SENDER`, and if given `RETENTION` (`P3M`), `WARN_BEFORE` (`P7D`), `NOTIFY` (addresses between commas),
+    /// `MAIL_SENDER`, `METRICS_NAMESPACE`, and if given `RETENTION` (`P3M`), `WARN_BEFORE` (`P7D`), `NOTIFY` (addresses between commas),
     /// `UNKNOWN_SOURCES` (`register` or `reject`) and `AUTO_STOP_AFTER` (a period; empty or left out: sources are not
     /// stopped).
     ///
@@ -51,6 +53,7 @@ impl Config {
             notices: required("NOTICES_QUEUE_URL"),
             sender: required("MAIL_SENDER"),
         };
+        let metrics_namespace = required("METRICS_NAMESPACE");
         let mut period = |name: &str, default: &str| {
             let period = Period::parse(&lookup(name).unwrap_or_else(|| default.to_owned()));
             period.map_err(|why| wrong.push(format!("{name}: {why}"))).ok()
@@ -74,6 +77,7 @@ impl Config {
         match (retention, warn_before) {
             (Some(retention), Some(warn_before)) if wrong.is_empty() => Ok(Self {
                 names,
+                metrics_namespace,
                 settings: Settings {
                     warn_before,
                     notify,
@@ -128,7 +132,7 @@ mod tests {
     #[test]
     fn every_missing_variable_is_named() {
         let error = Config::from_lookup(|name| (name == "RETENTION").then(|| "soon".to_owned())).unwrap_err();
-        assert_eq!(error.0.len(), 7);
+        assert_eq!(error.0.len(), 8);
         assert!(
             error.to_string().contains("LEDGER_TABLE is not set") && error.to_string().contains("`soon`")
         );

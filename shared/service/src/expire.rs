@@ -4,6 +4,7 @@
 
 use crate::{
     Rekindle, Sizes,
+    metrics::count,
     parts::{Outcome, Worker},
     sweep::Budget,
 };
@@ -415,6 +416,7 @@ impl Rekindle {
         {
             (source.version, source.holders) = (found.version, found.holders);
         }
+        let rows: u64 = new.runs.iter().map(|run| run.tally.rows).sum();
         let mut transaction = Transaction::new();
         transaction.swap(&ledger, old, new.expired(now))?;
         let expired = Source {
@@ -435,7 +437,10 @@ impl Rekindle {
                     Manifest { version: self.store.catalog.manifest(&ledger).await?.version, ..old.clone() };
                 Box::pin(self.commit_expiry(&source, &old, new, detail)).await
             }
-            other => other.map(|()| Progress::Expired),
+            other => other.map(|()| {
+                count!(RowsSwept = rows);
+                Progress::Expired
+            }),
         }
     }
 
@@ -473,7 +478,8 @@ impl Rekindle {
             Ok(Some(notices))
         })?;
         if let Some(notices) = notices {
-            tracing::error!(source = %id, reason, quarantined = is_damaged, "archiving failed; the data stays where it is");
+            tracing::error!(source = %id, reason, "archiving failed; the data stays where it is");
+            count!(WorkGivenUp = 1, Damage = u8::from(is_damaged));
             self.announce(&notices).await;
         }
         Ok(Progress::Rest)

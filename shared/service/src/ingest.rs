@@ -1,6 +1,6 @@
 //! Taking interactions in: check, pack, append. What is accepted is durable.
 
-use crate::{Problem, Rekindle, UnknownSources};
+use crate::{Problem, Rekindle, UnknownSources, metrics::count};
 use flate2::read::MultiGzDecoder;
 use futures::{StreamExt, TryStreamExt, stream};
 use http::StatusCode;
@@ -153,6 +153,7 @@ impl Rekindle {
             let detail =
                 if rejected.is_empty() { "the batch is empty" } else { "no interaction was acceptable" };
             let listed: Vec<_> = rejected.iter().take(LISTED_REJECTIONS).collect();
+            count!(InteractionsAccepted = 0, InteractionsRejected = rejected.len());
             return Err(Problem::unprocessable("nothing_accepted", detail)
                 .with("accepted", 0)
                 .with("rejected_count", rejected.len())
@@ -160,6 +161,7 @@ impl Rekindle {
         }
         self.append(ledgers).await?;
         let rejected_count = rejected.len();
+        count!(InteractionsAccepted = accepted, InteractionsRejected = rejected_count);
         let listed = rejected.into_iter().take(LISTED_REJECTIONS).collect();
         Ok(Accepted { accepted, rejected_count, rejected: listed })
     }

@@ -1,6 +1,7 @@
 //! Mails: one a notice, one recipient each. Claimed, sent, recorded; a lapsed claim is sent again.
 
 use crate::Rekindle;
+use crate::metrics::count;
 use rekindle_domain::{
     breaks::{self, Break},
     id::RequestId,
@@ -68,6 +69,7 @@ impl Rekindle {
             }
             Err(error) if claimed.attempts >= MAX_NOTICE_ATTEMPTS => {
                 tracing::error!(notice = id, error = %error, attempts = claimed.attempts, "a mail was given up");
+                count!(MailsGivenUp = 1);
                 let failed = Notice { failed: Some(error.to_string()), ..claimed };
                 self.store.catalog.put_notice(&failed, version).await.map(drop)
             }

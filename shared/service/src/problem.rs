@@ -1,5 +1,6 @@
 //! Errors as RFC 9457 problems: what is wrong, where, and how to mend it.
 
+use crate::metrics::count;
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -34,6 +35,12 @@ impl Problem {
     /// 400: the request is out of shape.
     pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// 401: the same whatever is wrong with the key, so that nobody learns how near a guess was.
+    pub fn unauthorized() -> Self {
+        let detail = "this takes a key that is in use: Authorization: Bearer rk_ID_SECRET";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }
 
     /// 404: there is no such thing.
@@ -92,6 +99,7 @@ impl From<StoreError> for Problem {
             }
             StoreError::Damaged { .. } => {
                 tracing::error!(error = %error, "stored data did not verify");
+                count!(Damage = 1);
                 Self::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     DAMAGED,
@@ -114,8 +122,14 @@ impl IntoResponse for Problem {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
         }
         response
     }

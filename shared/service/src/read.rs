@@ -11,7 +11,7 @@ use rekindle_domain::{
 use rekindle_store::{
     Store, StoreError,
     archive::ArchiveKey,
-    ledger::{SlotKey, SlotReader},
+    ledger::{Piece, SlotKey, SlotReader},
     parquet::PartReader,
 };
 use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
@@ -101,18 +101,41 @@ impl CopyReader {
     }
 }
 
-/// Rows of one part as they come.
+/// Rows as they come.
+pub enum Batch {
+    /// From a hot copy, still encoded.
+    Piece(Piece),
+    /// From an archive or an inbox.
+    Rows(Rows),
+}
+
+impl Batch {
+    /// The rows.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn rows(self) -> Result<Rows, StoreError> {
+        match self {
+            Self::Piece(piece) => piece.rows(),
+            Self::Rows(rows) => Ok(rows),
+        }
+    }
+}
+
+/// The batches of one part.
 enum Part {
     Hot(SlotReader),
     Cold(PartReader, String),
 }
 
 impl Part {
-    async fn next(&mut self) -> Result<Option<Rows>, StoreError> {
-        match self {
-            Self::Hot(reader) => reader.next().await,
-            Self::Cold(reader, what) => reader.next_rows().map_err(|e| StoreError::damaged(what.clone(), e)),
-        }
+    async fn next(&mut self) -> Result<Option<Batch>, StoreError> {
+        Ok(match self {
+            Self::Hot(reader) => reader.next().await?.map(Batch::Piece),
+            Self::Cold(reader, what) => {
+                reader.next_rows().map_err(|e| StoreError::damaged(what.clone(), e))?.map(Batch::Rows)
+            }
+        })
     }
 }
 
@@ -155,7 +178,8 @@ pub async fn read_back(
     let mut tallier = Tallier::default();
     if rows > 0 {
         let mut part = open_part(store, ledger, copy, (slot, attempt), &copy.slots.hashes(slot)).await?;
-        while let Some(rows) = part.next().await? {
+        while let Some(batch) = part.next().await? {
+            let rows = batch.rows()?;
             tallier.use_facets(&rows.facets);
             rows.iter().for_each(|user| tallier.add(&user));
         }
@@ -173,16 +197,20 @@ pub struct CopyStream {
 }
 
 impl CopyStream {
-    /// The next rows; `None` at the end.
-    pub async fn next(&mut self) -> Result<Option<Rows>, StoreError> {
+    /// The next batch; `None` at the end. What is still encoded has no users but those asked for.
+    async fn next_batch(&mut self) -> Result<Option<Batch>, StoreError> {
         loop {
             if let Some(part) = &mut self.part {
                 match part.next().await? {
                     None => self.part = None,
-                    Some(mut rows) => {
+                    Some(Batch::Piece(piece)) if self.has_all_of(&piece) => {
+                        return Ok(Some(Batch::Piece(piece)));
+                    }
+                    Some(batch) => {
+                        let mut rows = batch.rows()?;
                         rows.restrict(&self.hashes);
                         if !rows.is_empty() {
-                            return Ok(Some(rows));
+                            return Ok(Some(Batch::Rows(rows)));
                         }
                     }
                 }
@@ -202,6 +230,17 @@ impl CopyStream {
             }
         }
     }
+
+    /// Whether all users that a piece may have are asked for.
+    fn has_all_of(&self, piece: &Piece) -> bool {
+        let hashes = piece.hashes();
+        self.hashes.start() <= hashes.start() && hashes.end() <= self.hashes.end()
+    }
+
+    /// The next rows; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Rows>, StoreError> {
+        self.next_batch().await?.map(Batch::rows).transpose()
+    }
 }
 
 /// A stream of rows in ledger order.
@@ -213,12 +252,17 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// The next batch; `None` at the end.
+    pub async fn next_batch(&mut self) -> Result<Option<Batch>, StoreError> {
+        match self {
+            Self::Copy(stream) => stream.next_batch().await,
+            Self::Memory(rows) => Ok(rows.take().filter(|r| !r.is_empty()).map(Batch::Rows)),
+        }
+    }
+
     /// The next rows; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Rows>, StoreError> {
-        match self {
-            Self::Copy(stream) => stream.next().await,
-            Self::Memory(rows) => Ok(rows.take().filter(|r| !r.is_empty())),
-        }
+        self.next_batch().await?.map(Batch::rows).transpose()
     }
 }
 

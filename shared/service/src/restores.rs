@@ -2,6 +2,7 @@
 
 use crate::{
     Rekindle,
+    metrics::count,
     parts::{Outcome as PartOutcome, Worker},
     sweep::Budget,
 };
@@ -358,8 +359,11 @@ impl Rekindle {
                 ..source
             };
             let expires_at = restored.expires_at(&self.settings.retention);
+            // Requests are numbered by when they came. There is none where all were given up.
+            let asked = restored.waiting.first().map(|request| request.0.timestamp_ms());
             let outcome = Outcome::Restored { expires_at };
             restored.settling.extend(settlements(std::mem::take(&mut restored.waiting), &outcome));
+            let rows: u64 = next.runs.iter().map(|run| run.tally.rows).sum();
             let mut transaction = Transaction::new();
             transaction.swap(&ledger, &manifest, next.available())?;
             self.put_source(&mut transaction, &restored)?;
@@ -367,6 +371,10 @@ impl Rekindle {
             // Late rows wait in the inbox, and while the data was expired the compactor took no notice of them.
             self.add_mark(&mut transaction, &ledger, now);
             self.store.catalog.commit(transaction).await?;
+            count!(RowsRestored = rows);
+            if let Some(asked) = asked {
+                count!(RestoreSeconds = (now.0 - asked as i64) as f64 / 1e3);
+            }
             Ok(None)
         });
         match finished? {
@@ -407,7 +415,8 @@ impl Rekindle {
             Ok(Some(notices))
         })?;
         if let Some(notices) = notices {
-            tracing::error!(source = %id, reason, quarantined = is_damaged, "a restore failed; the data is expired as before");
+            tracing::error!(source = %id, reason, "a restore failed; the data is expired as before");
+            count!(WorkGivenUp = 1, Damage = u8::from(is_damaged));
             self.announce(&notices).await;
         }
         self.settle(id).await

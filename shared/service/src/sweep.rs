@@ -1,6 +1,6 @@
 //! The sweeper: looks at whatever says it must be looked at, and brings it further. Several may run at once.
 
-use crate::{Rekindle, expire::Progress};
+use crate::{Rekindle, expire::Progress, metrics::count};
 use rekindle_domain::{
     digest::is_digest,
     id::SourceId,
@@ -66,11 +66,11 @@ impl Rekindle {
     pub async fn sweep(&self, budget: &Budget) -> Result<SweepReport, StoreError> {
         let mut report = SweepReport::default();
         let mut seen: HashSet<Key> = HashSet::new();
-        loop {
+        'all: loop {
             let due = self.store.catalog.due(self.now(), PAGE + seen.len()).await?;
             let mut new: Vec<Key> = due.into_iter().filter(|key| seen.insert(key.clone())).collect();
             if new.is_empty() {
-                return Ok(report);
+                break;
             }
             // People wait for requests and mails; sources to expire may come in waves. Digests of warnings go last: what
             // is found on the way is added to them.
@@ -82,11 +82,13 @@ impl Rekindle {
             for key in new {
                 if budget.is_spent(self.now()) {
                     report.is_partial = true;
-                    return Ok(report);
+                    break 'all;
                 }
                 self.sweep_one(&key, budget, &mut report).await;
             }
         }
+        count!(Sweeps = 1);
+        Ok(report)
     }
 
     async fn sweep_one(&self, key: &Key, budget: &Budget, report: &mut SweepReport) {

@@ -18,12 +18,12 @@ use aws_sdk_dynamodb::{Client, types::KeysAndAttributes};
 use futures::{StreamExt, TryStreamExt, stream};
 use rekindle_domain::{
     Ulid,
-    block::{Block, Cover, CoverCheck, Packed, Position, decode},
+    block::{BlockError, Cover, CoverCheck, Packed, Position, Sealed, decode},
     breaks::{self, Break},
     id::{CopyId, InboxId, LedgerId},
     rows::Rows,
 };
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::RangeInclusive};
 
 /// The largest block of a hot copy, so that with its key it takes at most 32 write units.
 pub const HOT_BLOCK_BYTES: usize = 32 * 1024 - 128;
@@ -75,6 +75,10 @@ impl SlotKey {
 
     fn gap(self) -> StoreError {
         StoreError::missing(format!("a block of {}", self.partition()))
+    }
+
+    fn damaged(self, why: impl std::fmt::Display) -> StoreError {
+        StoreError::damaged(format!("a block of {}", self.partition()), why)
     }
 }
 
@@ -240,12 +244,7 @@ impl Ledger {
     }
 
     /// Reads the blocks of a slot of a hot copy that cover these hashes, and no others: a page is billed whole.
-    pub fn read_slot(
-        &self,
-        slot: SlotKey,
-        hashes: std::ops::RangeInclusive<u64>,
-        first_of_slot: u64,
-    ) -> SlotReader {
+    pub fn read_slot(&self, slot: SlotKey, hashes: RangeInclusive<u64>, first_of_slot: u64) -> SlotReader {
         SlotReader {
             ledger: self.clone(),
             slot,
@@ -264,18 +263,18 @@ impl Ledger {
         let what = || format!("block for hash {hash:016x} of {}", slot.partition());
         let block = self.block_at(slot, hash).await?.ok_or_else(|| StoreError::missing(what()))?;
         let covers = |c: &Cover| c.covers(hash) || breaks::is(Break::ReadsGapsAsEmpty);
-        let cover = block.cover.filter(covers).ok_or_else(|| StoreError::missing(what()))?;
+        let cover = block.cover().filter(covers).ok_or_else(|| StoreError::missing(what()))?;
         if cover.start.ordinal == 0 && !cover.is_continued() {
-            return Ok(block.rows);
+            return Piece { slot, blocks: vec![block] }.rows();
         }
         let first = cover.start.hash;
         let mut reader = self.read_slot(slot, first..=first, first);
-        let rows = reader.next().await?;
-        rows.ok_or_else(|| StoreError::missing(what()))
+        let piece = reader.next().await?;
+        piece.ok_or_else(|| StoreError::missing(what()))?.rows()
     }
 
     /// The last block that starts at or before `hash`.
-    async fn block_at(&self, slot: SlotKey, hash: u64) -> Result<Option<Block>, StoreError> {
+    async fn block_at(&self, slot: SlotKey, hash: u64) -> Result<Option<Sealed<Vec<u8>>>, StoreError> {
         let answer = self
             .client
             .query()
@@ -289,7 +288,7 @@ impl Ledger {
             .send()
             .await
             .map_err(failed("Query"))?;
-        answer.items().first().map(|item| read_block(slot, item)).transpose()
+        answer.items.into_iter().flatten().next().map(|item| open_block(slot, item)).transpose()
     }
 
     /// Deletes every block of a slot of a copy.
@@ -327,13 +326,46 @@ fn inbox_entry(shard: u8, item: &Attributes) -> Result<InboxEntry, StoreError> {
     entry().ok_or_else(|| StoreError::damaged("an inbox item", "its attributes are out of shape"))
 }
 
-fn read_block(slot: SlotKey, item: &Attributes) -> Result<Block, StoreError> {
-    let what = || format!("a block of {}", slot.partition());
-    let block = decode(binary(item, "d").unwrap_or_default()).map_err(|e| StoreError::damaged(what(), e))?;
-    if block.cover.is_some_and(|c| Some(&c.start.to_key()[..]) == binary(item, "sk")) {
+fn open_block(slot: SlotKey, mut item: Attributes) -> Result<Sealed<Vec<u8>>, StoreError> {
+    let block = Sealed::open(take_binary(&mut item, "d").unwrap_or_default()).map_err(|e| slot.damaged(e))?;
+    if block.cover().is_some_and(|c| Some(&c.start.to_key()[..]) == binary(&item, "sk")) {
         return Ok(block);
     }
-    Err(StoreError::damaged(what(), "it stands under another key"))
+    Err(slot.damaged("it stands under another key"))
+}
+
+/// All that a slot has of some users: a block, or a chain of blocks.
+pub struct Piece {
+    slot: SlotKey,
+    blocks: Vec<Sealed<Vec<u8>>>,
+}
+
+impl Piece {
+    /// Its rows.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub fn rows(&self) -> Result<Rows, StoreError> {
+        Sealed::gather(&self.blocks).map_err(|e| self.slot.damaged(e))
+    }
+
+    /// The block, if it is one only.
+    pub fn block(&self) -> Option<&Sealed<Vec<u8>>> {
+        if let [block] = &self.blocks[..] { Some(block) } else { None }
+    }
+
+    /// Within which hashes all its users are: up to the next block, or to any if the slot ends with it.
+    pub fn hashes(&self) -> RangeInclusive<u64> {
+        let ends = [self.blocks.first(), self.blocks.last()].map(|block| block.and_then(Sealed::cover));
+        let [first, last] = ends;
+        let start = first.map_or(0, |cover| cover.start.hash);
+        start..=last.and_then(|cover| cover.next).map_or(u64::MAX, |next| next.hash.saturating_sub(1))
+    }
+
+    /// Says that it does not decode.
+    pub fn damaged(&self, error: BlockError) -> StoreError {
+        self.slot.damaged(error)
+    }
 }
 
 /// Reads the blocks of a slot in order, and notices a missing one.
@@ -343,32 +375,34 @@ pub struct SlotReader {
     from: u64,
     to: u64,
     first_of_slot: u64,
-    check: Option<CoverCheck>,
+    check: Option<CoverCheck<Vec<u8>>>,
     next_key: Option<Attributes>,
-    ready: VecDeque<Rows>,
+    ready: VecDeque<Piece>,
     is_done: bool,
 }
 
 impl SlotReader {
-    /// The rows of the next block (or chain of blocks); `None` at the end. Users before the first hash asked for may be
-    /// among the first ones, users after the last one among the last.
+    /// The next block (or chain of blocks); `None` at the end. Users before the first hash asked for may be among the
+    /// first ones, users after the last one among the last.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] where a block is missing: never a shorter answer.
-    pub async fn next(&mut self) -> Result<Option<Rows>, StoreError> {
+    pub async fn next(&mut self) -> Result<Option<Piece>, StoreError> {
         if self.check.is_none() {
             self.start().await?;
         }
         while self.ready.is_empty() && !self.is_done {
             let page = self.page().await?;
-            for item in page.items() {
-                let block = read_block(self.slot, item)?;
-                let check = self.check.as_mut().ok_or_else(|| self.slot.gap())?;
-                if breaks::is(Break::ReadsGapsAsEmpty) {
-                    self.ready.push_back(block.rows);
-                    continue;
-                }
-                self.ready.extend(check.take(block).map_err(|()| self.slot.gap())?);
+            let slot = self.slot;
+            for item in page.items.unwrap_or_default() {
+                let block = open_block(slot, item)?;
+                let check = self.check.as_mut().ok_or_else(|| slot.gap())?;
+                let whole = if breaks::is(Break::ReadsGapsAsEmpty) {
+                    Some(vec![block])
+                } else {
+                    check.take(block).map_err(|()| slot.gap())?
+                };
+                self.ready.extend(whole.map(|blocks| Piece { slot, blocks }));
             }
             self.next_key = page.last_evaluated_key;
             self.is_done = self.next_key.is_none();
@@ -386,7 +420,7 @@ impl SlotReader {
         let mut start = Position::at(self.first_of_slot);
         if self.from > self.first_of_slot {
             let block = self.ledger.block_at(self.slot, self.from).await?;
-            let cover = block.and_then(|b| b.cover).filter(|c| c.covers(self.from));
+            let cover = block.and_then(|b| b.cover()).filter(|c| c.covers(self.from));
             let cover = cover.ok_or_else(|| self.slot.gap())?;
             start = Position::at(cover.start.hash);
         }

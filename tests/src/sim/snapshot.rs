@@ -5,7 +5,7 @@ use crate::fixture::world::World;
 use aws_sdk_dynamodb::types::AttributeValue;
 use rekindle_domain::{
     Ulid,
-    block::{Block, CoverCheck, Position, decode},
+    block::{CoverCheck, Position, Sealed, decode},
     id::{CopyId, InboxId, LedgerId, SourceId},
     manifest::{Copy, Manifest, Tier},
     part::Part,
@@ -222,8 +222,11 @@ impl Snapshot {
             self.blocks.get(&(copy.id, attempt, slot)).ok_or_else(|| format!("{} is missing", what()))?;
         let mut check = CoverCheck::from(Position::at(*copy.slots.hashes(slot).start()));
         for bytes in blocks.values() {
-            let block: Block = decode(bytes).map_err(|e| format!("{}: {e}", what()))?;
-            out.extend(check.take(block).map_err(|()| format!("{} has a gap", what()))?);
+            let damaged = |e| format!("{}: {e}", what());
+            let block = Sealed::open(&bytes[..]).map_err(damaged)?;
+            if let Some(blocks) = check.take(block).map_err(|()| format!("{} has a gap", what()))? {
+                out.push(Sealed::gather(&blocks).map_err(damaged)?);
+            }
         }
         if check.is_complete() { Ok(out) } else { Err(format!("{} breaks off", what())) }
     }

@@ -4,6 +4,8 @@
 use rekindle_tests::fixture;
 
 mod archive;
+mod audiences;
+mod audit;
 mod bites;
 mod canvases;
 mod compaction;
@@ -18,9 +20,11 @@ mod garbage_api;
 mod holders;
 mod idle;
 mod joins;
+mod keys;
 mod late;
 mod listing;
 mod matrix;
+mod metrics;
 mod pins;
 mod poison;
 mod races;

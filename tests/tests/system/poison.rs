@@ -163,6 +163,7 @@ async fn a_store_that_does_not_answer_is_a_503() {
     let lame = world.doomed(Fault::Lacks("dynamodb"), 0);
     for (method, path, body) in [
         ("POST", "/v1/interactions", json!([crate::fixture::world::received("a", "u1")])),
+        ("GET", "/v1/health", Value::Null),
         ("GET", "/v1/campaigns", Value::Null),
         ("GET", "/v1/campaigns/a", Value::Null),
         ("PUT", "/v1/campaigns/a", json!({})),

@@ -174,6 +174,7 @@ async fn a_page_ends_when_its_time_is_up_and_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn questions_out_of_shape_are_refused() {
     let world = World::new(42).await;
+    assert_eq!(world.get("/v1/health").await.ok()["status"], "ok");
     world.get("/v1/users").await.problem(400, "invalid_query");
     world.get("/v1/users?user_id=a&user=b").await.problem(400, "invalid_query");
     world.get("/v1/users?user_id=a&limit=1001").await.problem(400, "invalid_query");

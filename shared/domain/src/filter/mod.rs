@@ -1,9 +1,11 @@
-//! Filters: their form; `parse` reads them, `program` evaluates them.
+//! Filters: their form; `parse` reads them, `program` evaluates them, `presence` whole blocks at a time.
 
 mod parse;
+mod presence;
 mod program;
 
 pub use parse::FilterError;
+pub use presence::{Presence, Tallied};
 pub use program::{FacetAtoms, Facts, Known, Program, Truth};
 
 use crate::{

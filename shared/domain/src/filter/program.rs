@@ -4,7 +4,7 @@ use super::{About, Filter, Narrow, Opens, Times};
 use crate::{
     facet::{Channel, Facet, Kind},
     id::{LedgerId, SourceId, SourceKind},
-    rows::{Row, Rows},
+    rows::Row,
     time::Millis,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -316,12 +316,23 @@ impl Program {
     }
 
     /// Which atoms the facets of a batch of a ledger matter to. Once a batch, so that rows cost a look-up.
-    pub fn facet_atoms(&self, ledger: usize, rows: &Rows) -> FacetAtoms {
+    pub fn facet_atoms(&self, ledger: usize, facets: &[Facet]) -> FacetAtoms {
         let of = |facet: &Facet| {
             let atoms = self.atoms[ledger].iter().filter(|(_, atom)| atom.matches(facet));
             atoms.map(|(id, _)| *id as u32).collect()
         };
-        FacetAtoms(rows.facets.iter().map(of).collect())
+        FacetAtoms(facets.iter().map(of).collect())
+    }
+
+    /// How many atoms there are, if all that matters is which of them a user has, in one ledger: not when.
+    pub(super) fn presence_atoms(&self) -> Option<usize> {
+        (self.ledgers.len() == 1 && !self.root.reads_times()).then_some(self.numbers.len())
+    }
+
+    /// The answer for a user who has these atoms, as bits, and no others.
+    pub(super) fn answer_of_present(&self, atoms: u64) -> Truth {
+        let fact = |atom| if atoms >> atom & 1 == 1 { 0 } else { NEVER };
+        self.answer(&Facts((0..self.numbers.len()).map(fact).collect()))
     }
 
     /// Facts of a user nothing is known of.
@@ -332,6 +343,13 @@ impl Program {
     /// The answer for a user.
     pub fn answer(&self, facts: &Facts) -> Truth {
         self.root.answer(&facts.0)
+    }
+}
+
+impl FacetAtoms {
+    /// The atoms each facet matters to, as bits.
+    pub(super) fn bits(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().map(|atoms| atoms.iter().fold(0, |bits, atom| bits | 1 << atom))
     }
 }
 
@@ -356,6 +374,17 @@ impl Node {
     fn within(latest_of: Vec<AtomId>, may_be_later: bool, times: &Times, now: Millis) -> Self {
         let (from, to) = times.bounds(now);
         Self::Within { latest_of, may_be_later, from, to }
+    }
+
+    /// Whether it matters when something was, and not only that it was.
+    fn reads_times(&self) -> bool {
+        match self {
+            Self::All(nodes) | Self::Any(nodes) => nodes.iter().any(Self::reads_times),
+            Self::Not(node) => node.reads_times(),
+            Self::Converted { not_before, .. } => not_before.is_some(),
+            Self::Within { .. } => true,
+            Self::Has(_) | Self::HasNot(_) | Self::Without { .. } | Self::Unknown => false,
+        }
     }
 
     fn answer(&self, facts: &[i64]) -> Truth {

@@ -6,7 +6,7 @@ use crate::support::{
 };
 use proptest::prelude::*;
 use rekindle_domain::{
-    block::{Block, CoverCheck, Packed, Position, decode},
+    block::{Cover, CoverCheck, Packed, Position, Sealed, decode, encode},
     facet::{Channel, Facet, Kind},
     rows::{Row, Rows, user_hash},
     slot::{ROWS_PER_SLOT, SlotBits},
@@ -43,8 +43,8 @@ fn look_up(blocks: &[Packed], id: &[u8]) -> Option<(Vec<u8>, crate::support::Use
     let first = blocks.iter().position(|b| b.cover.start == chain)?;
     let mut check = CoverCheck::from(chain);
     for packed in &blocks[first..] {
-        if let Some(rows) = check.take(decode(&packed.bytes).unwrap()).unwrap() {
-            return model(&rows).into_iter().find(|(i, _)| i == id);
+        if let Some(blocks) = check.take(Sealed::open(&packed.bytes[..]).unwrap()).unwrap() {
+            return model(&Sealed::gather(&blocks).unwrap()).into_iter().find(|(i, _)| i == id);
         }
     }
     None
@@ -221,6 +221,11 @@ fn l5_run_blocks_hold_no_more_id_bytes_than_can_be_read() {
     }
 }
 
+/// A block of nobody.
+fn empty(cover: Cover) -> Sealed<Vec<u8>> {
+    Sealed::open(encode(&Rows::default(), 0..0, Some(cover))).unwrap()
+}
+
 /// Every block left out, doubled, or changed for any other.
 #[test]
 fn l5_missing_doubled_and_swapped_blocks_are_noticed() {
@@ -229,9 +234,8 @@ fn l5_missing_doubled_and_swapped_blocks_are_noticed() {
     {
         // What a block holds does not matter here, and is left out for speed.
         let packed = pack(0, limit, &rows);
-        let blocks: Vec<Block> =
-            packed.iter().map(|b| Block { rows: Rows::default(), cover: Some(b.cover) }).collect();
-        let is_whole = |start: u64, mut blocks: &mut dyn Iterator<Item = &Block>| {
+        let blocks: Vec<_> = packed.iter().map(|b| empty(b.cover)).collect();
+        let is_whole = |start: u64, mut blocks: &mut dyn Iterator<Item = &Sealed<Vec<u8>>>| {
             let mut check = CoverCheck::from(Position::at(start));
             (&mut blocks).all(|b| check.take(b.clone()).is_ok()) && check.is_complete()
         };
@@ -278,9 +282,7 @@ fn l5_a_slot_read_in_part_is_whole_as_far_as_it_was_read() {
     assert!(covers.iter().any(|c| c.start.ordinal > 0), "a chain is among them");
     let reads = |count: usize, to: u64| {
         let mut check = CoverCheck::from(Position::at(0));
-        let block =
-            |cover: &rekindle_domain::block::Cover| Block { rows: Rows::default(), cover: Some(*cover) };
-        covers[..count].iter().all(|c| check.take(block(c)).is_ok()) && check.is_complete_to(to)
+        covers[..count].iter().all(|c| check.take(empty(*c)).is_ok()) && check.is_complete_to(to)
     };
     for to in covers.iter().flat_map(|c| [c.start.hash.saturating_sub(1), c.start.hash, c.start.hash + 1]) {
         let enough = covers.partition_point(|c| c.start.hash <= to);
@@ -293,14 +295,14 @@ fn l5_a_slot_read_in_part_is_whole_as_far_as_it_was_read() {
 #[test]
 fn l5_inbox_blocks_are_no_blocks_of_runs() {
     let rows = rows_of(&merged([]));
-    let inbox = rekindle_domain::block::encode(&rows, 0..0, None);
-    assert!(CoverCheck::from(Position::at(0)).take(decode(&inbox).unwrap()).is_err());
+    let inbox = encode(&rows, 0..0, None);
+    assert!(CoverCheck::from(Position::at(0)).take(Sealed::open(inbox).unwrap()).is_err());
 }
 
 #[test]
 fn an_empty_slot_has_no_block() {
     assert!(pack(0, 4_096, &Rows::default()).is_empty());
-    assert!(!CoverCheck::from(Position::at(0)).is_complete());
+    assert!(!CoverCheck::<Vec<u8>>::from(Position::at(0)).is_complete());
 }
 
 /// However many users come before: those of one hash are never parted, neither by the end of a block nor in a chain.

@@ -2,7 +2,7 @@
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use rekindle_domain::{
-    block::{CoverCheck, Packed, Packer, Position, decode},
+    block::{CoverCheck, Packed, Packer, Position, Sealed},
     facet::{Channel, Facet, Kind},
     rows::{Row, Rows, normalize, user_hash},
 };
@@ -196,7 +196,9 @@ pub fn read_slot(start: Position, blocks: &[Packed]) -> Option<Model> {
     let mut check = CoverCheck::from(start);
     let mut out = Model::new();
     for packed in blocks {
-        out.extend(check.take(decode(&packed.bytes).ok()?).ok()?.iter().flat_map(model));
+        if let Some(blocks) = check.take(Sealed::open(&packed.bytes[..]).ok()?).ok()? {
+            out.extend(model(&Sealed::gather(&blocks).ok()?));
+        }
     }
     check.is_complete().then_some(out)
 }

@@ -1,0 +1,15 @@
+//! `/v1/health`.
+
+use axum::{Router, extract::State, response::Response, routing::get};
+use http::{StatusCode, Uri};
+use rekindle_runtime::http::{Query, json};
+use rekindle_service::{Problem, Rekindle};
+
+pub(crate) fn routes() -> Router<Rekindle> {
+    Router::new().route("/v1/health", get(show))
+}
+
+async fn show(State(app): State<Rekindle>, uri: Uri) -> Result<Response, Problem> {
+    Query::parse(&uri, &[])?;
+    Ok(json(StatusCode::OK, &app.health().await?))
+}

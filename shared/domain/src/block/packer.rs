@@ -1,0 +1,180 @@
+//! Cutting rows into blocks that fit.
+
+use super::{Cover, MAX_BLOCK_ROWS, Position, encode, encode_bounded};
+use crate::{
+    facet::Facet,
+    rows::{Row, Rows},
+};
+
+/// What `rows` are packed into: blocks of at most `limit` bytes for the inbox, in order.
+pub fn encode_inbox(rows: &Rows, limit: usize) -> Vec<(Vec<u8>, u64)> {
+    let mut out = Vec::new();
+    let mut stack: Vec<_> = std::iter::once(0..rows.len()).collect();
+    while let Some(range) = stack.pop() {
+        if range.is_empty() {
+            continue;
+        }
+        let row_count = rows.row_start(range.end) - rows.row_start(range.start);
+        let (block, bounded) = encode_bounded(rows, range.clone(), None);
+        if range.len() > 1 && (block.len() > limit || !bounded) {
+            let middle = range.start + range.len() / 2;
+            stack.push(middle..range.end);
+            stack.push(range.start..middle);
+        } else {
+            out.push((block, row_count as u64));
+        }
+    }
+    out
+}
+
+/// Cuts the users of one slot, given in ledger order, into blocks of at most `limit` bytes that cover the slot.
+pub struct Packer {
+    limit: usize,
+    pending: Rows,
+    start: Position,
+    bytes_per_row: f64,
+}
+
+/// A packed block of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// What it covers; `cover.start` is its sort key.
+    pub cover: Cover,
+    /// The encoded block.
+    pub bytes: Vec<u8>,
+}
+
+impl Packer {
+    /// A packer for a slot that starts at `first_hash`. `limit` is in bytes and at least 4,096.
+    pub fn new(first_hash: u64, limit: usize) -> Self {
+        Self { limit, pending: Rows::default(), start: Position::at(first_hash), bytes_per_row: 20.0 }
+    }
+
+    /// Adds a user; `facets` is the dictionary of its rows, which may only grow from call to call.
+    pub fn push(&mut self, hash: u64, id: &[u8], rows: &[Row], facets: &[Facet], out: &mut Vec<Packed>) {
+        if self.pending.facets.len() < facets.len() {
+            self.pending.facets.extend_from_slice(&facets[self.pending.facets.len()..]);
+        }
+        self.pending.push(hash, id, rows);
+        // A quarter more than a block is thought to hold, so that the last guess can still grow.
+        let enough = self.limit as f64 * 1.25;
+        while self.pending.row_count() as f64 * self.bytes_per_row > enough && self.pending.len() > 1 {
+            let before = self.pending.len();
+            self.emit(false, out);
+            if self.pending.len() == before {
+                break;
+            }
+        }
+    }
+
+    /// Packs what is left. Empty slots have no block.
+    pub fn finish(mut self, out: &mut Vec<Packed>) {
+        while !self.pending.is_empty() {
+            self.emit(true, out);
+        }
+    }
+
+    /// Emits the largest block that fits, guessed from the density so far and corrected by what came out.
+    fn emit(&mut self, last: bool, out: &mut Vec<Packed>) {
+        let mut users = self.guess();
+        let mut best = None;
+        for _ in 0..6 {
+            users = self.whole_hashes(users);
+            if users == 0 {
+                break;
+            }
+            if users == self.pending.len() && !last {
+                // What follows must be known: it may fit too, and says where the next block starts.
+                return;
+            }
+            let (packed, bounded) = self.encode_front(users);
+            let rows = self.pending.row_start(users).max(1);
+            let size = packed.bytes.len();
+            self.bytes_per_row = size as f64 / rows as f64;
+            if size <= self.limit && bounded {
+                let full = size as f64 > self.limit as f64 * 0.97 || users == self.pending.len();
+                best = Some((users, packed));
+                if full {
+                    break;
+                }
+                let next = self.guess();
+                if self.whole_hashes(next) <= users {
+                    break;
+                }
+                users = next;
+            } else if let Some((fits, _)) = &best {
+                users = usize::midpoint(*fits, users);
+                if users == *fits {
+                    break;
+                }
+            } else if bounded {
+                users = self.guess().min(users - 1);
+            } else {
+                users /= 2;
+            }
+        }
+        match best {
+            Some((users, packed)) => {
+                self.start = packed.cover.next.unwrap_or(self.start);
+                out.push(packed);
+                self.pending.drop_front(users);
+            }
+            None => self.emit_chain(last, out),
+        }
+    }
+
+    /// How many users are thought to fill a block.
+    fn guess(&self) -> usize {
+        let rows = (self.limit as f64 * 0.992 / self.bytes_per_row) as usize;
+        self.pending.users_within(rows.min(MAX_BLOCK_ROWS)).max(1)
+    }
+
+    /// The greatest number of users up to `users` that splits no hash.
+    fn whole_hashes(&self, mut users: usize) -> usize {
+        while users > 0
+            && users < self.pending.len()
+            && self.pending.hash(users - 1) == self.pending.hash(users)
+        {
+            users -= 1;
+        }
+        users
+    }
+
+    fn encode_front(&self, users: usize) -> (Packed, bool) {
+        let next = (users < self.pending.len()).then(|| Position::at(self.pending.hash(users)));
+        let cover = Cover { start: self.start, next };
+        let (bytes, bounded) = encode_bounded(&self.pending, 0..users, Some(cover));
+        (Packed { cover, bytes }, bounded)
+    }
+
+    /// Emits the first hash alone, over as many blocks as its rows take.
+    fn emit_chain(&mut self, last: bool, out: &mut Vec<Packed>) {
+        let hash = self.pending.hash(0);
+        let users =
+            (0..self.pending.len()).find(|u| self.pending.hash(*u) != hash).unwrap_or(self.pending.len());
+        if users == self.pending.len() && !last {
+            return;
+        }
+        let after = (users < self.pending.len()).then(|| Position::at(self.pending.hash(users)));
+        // One user of `pieces` is one block.
+        let mut pieces = Rows::with_facets(self.pending.facets.clone());
+        for user in 0..users {
+            let user = self.pending.user(user);
+            // A row is at most some 1,100 bytes, so that a piece of this many always fits.
+            for rows in user.rows.chunks((self.limit / 1_200).max(1)) {
+                pieces.push(user.hash, user.id, rows);
+            }
+        }
+        for i in 0..pieces.len() {
+            let next = if i + 1 < pieces.len() {
+                Some(Position { ordinal: self.start.ordinal + 1, ..self.start })
+            } else {
+                after
+            };
+            let cover = Cover { start: self.start, next };
+            out.push(Packed { cover, bytes: encode(&pieces, i..i + 1, Some(cover)) });
+            self.start = next.unwrap_or(self.start);
+        }
+        self.pending.drop_front(users);
+    }
+}

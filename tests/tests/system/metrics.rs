@@ -1,0 +1,57 @@
+//! What operators see counted while data comes, expires, is damaged and comes back.
+
+use crate::fixture::world::{World, got, received};
+use rekindle_domain::time::Clock;
+use rekindle_runtime::metrics::Embedded;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+use tracing_subscriber::{Registry, layer::SubscriberExt};
+
+/// The sum of each metric in lines of the embedded metric format.
+fn sums(lines: &[String]) -> BTreeMap<String, f64> {
+    let mut sums = BTreeMap::new();
+    for line in lines {
+        let line: Value = serde_json::from_str(line).unwrap();
+        for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap() {
+            let name = metric["Name"].as_str().unwrap();
+            *sums.entry(name.to_owned()).or_default() += line[name].as_f64().unwrap();
+        }
+    }
+    sums
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_life_is_counted() {
+    let world = World::new(63).await;
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let clock: Arc<dyn Clock> = world.clock.clone();
+    let written = lines.clone();
+    let write = move |line| written.lock().unwrap().push(line);
+    let layer = Embedded { namespace: "stack".to_owned(), clock, write };
+    let _counting = tracing::subscriber::set_default(Registry::default().with(layer));
+    let counted = |name: &str| sums(&lines.lock().unwrap()).get(name).copied();
+
+    world.begin("a").await;
+    let refused = json!({ "user_id": "", "campaign_id": "a", "type": "received", "channel": "email" });
+    world.ingest_received("a", "u", 50).await;
+    world.post("/v1/interactions", json!([received("a", "u0"), refused])).await.ok();
+    world.post("/v1/interactions", json!([refused, refused])).await.problem(422, "nothing_accepted");
+    assert_eq!((counted("InteractionsAccepted"), counted("InteractionsRejected")), (Some(51.0), Some(3.0)));
+
+    world.stop_and_expire("a").await;
+    assert_eq!(counted("RowsSwept"), Some(50.0));
+    assert!(counted("Sweeps") > Some(0.0));
+
+    world.request_restore(&["campaign/a"], &[]).await;
+    world.advance("PT90S");
+    world.settle().await;
+    assert_eq!(counted("RowsRestored"), Some(50.0));
+    assert!((90.0..100.0).contains(&counted("RestoreSeconds").unwrap()));
+    assert_eq!(world.count(&got("a")).await, 50);
+
+    let troubles = ["Damage", "WorkGivenUp", "MailsGivenUp", "LargeInboxBytes"];
+    assert_eq!(troubles.map(counted), [None; 4], "and there is no trouble");
+}
