@@ -179,7 +179,7 @@ impl Rekindle {
             (None, Some(tag)) => self.expand(tag).await,
             (None, None) => {
                 let detail = "sources or tag is missing; say what to restore";
-                Err(Problem::bad_request("missing_field", detail))
+                Err(Problem::bad_request("missing_field", detail).with("path", "."))
             }
             (Some(_), Some(_)) => {
                 let detail = "sources and tag exclude each other; send two requests";
