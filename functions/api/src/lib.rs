@@ -1,5 +1,5 @@
 //! The api function: sources, tags, segments, audiences, restores, users, exports, expirations, keys, the audit trail and
-//! health.
+//! health; and what all that is, as OpenAPI.
 
 mod audiences;
 mod audit;
@@ -7,6 +7,7 @@ mod expirations;
 mod export;
 mod health;
 mod keys;
+mod openapi;
 mod restores;
 mod segments;
 mod sources;
@@ -35,5 +36,6 @@ pub fn routes(app: Rekindle) -> Router {
         .merge(health::routes())
         .merge(keys::routes())
         .merge(audit::routes())
+        .merge(openapi::routes())
         .with_state(app)
 }

@@ -20,6 +20,7 @@ pub const REVOKED_MILLIS: i64 = 400 * crate::time::DAY_MILLIS;
 /// What a key is for. [`Scope::Ingest`] stands alone; of the others each takes in those before it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Scope {
     /// Post interactions, and nothing else.
     Ingest,

@@ -15,6 +15,9 @@ pub const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 pub struct Millis(pub i64);
 
 impl Millis {
+    /// 0000-01-01: RFC 3339 has no way to write an earlier time.
+    pub const YEAR_0: Self = Self(-62_167_219_200_000);
+
     /// Reads RFC 3339 (any offset). `None` if it is not that.
     pub fn parse(text: &str) -> Option<Self> {
         text.parse::<Timestamp>().ok().map(|t| Self(t.as_millisecond()))

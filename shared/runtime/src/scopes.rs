@@ -62,6 +62,7 @@ pub const ROUTES: &[(Method, &str, Scope)] = &[
     (Method::POST, "/v1/keys/{id}/rotate", Admin),
     (Method::DELETE, "/v1/keys/{id}", Admin),
     (Method::GET, "/v1/audit", Admin),
+    (Method::GET, "/openapi.json", Read),
 ];
 
 /// Puts the layer before all of a router's routes, and before its answers for what is not there. Routes that are added

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// It does.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Health {
     /// `ok`.
     pub status: &'static str,

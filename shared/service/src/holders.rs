@@ -164,7 +164,7 @@ impl Rekindle {
         let (old, new) = (segments_of(before), segments_of(after));
         let mut moves = Moves::new(self.follow(old.union(&new).cloned().collect()).await?);
         if let Some(gone) = new.iter().find(|id| !moves.read.contains_key(*id)) {
-            return Ok(Err(segment_gone(gone)));
+            return Ok(Err(segment_gone("audience", gone)));
         }
         let filters = filters(&moves.read);
         let comes_to = closure(after, &filters);
@@ -194,7 +194,7 @@ impl Rekindle {
         let mut read = self.follow(roots).await?;
         let below: BTreeSet<String> = new.iter().filter(|id| **id != after.id).cloned().collect();
         if let Some(gone) = below.iter().find(|id| !read.contains_key(*id)) {
-            return Ok(Err(segment_gone(gone)));
+            return Ok(Err(segment_gone("filter", gone)));
         }
         let (mut filters_before, mut filters_after) = (filters(&read), filters(&read));
         filters_before.extend(before.map(|b| (b.id.clone(), b.filter.clone())));
@@ -334,9 +334,10 @@ fn width(closure: &Closure, own: Option<&SourceId>) -> usize {
     closure.segments.len() + closure.targets.keys().filter(|target| own != Some(target)).count()
 }
 
-fn segment_gone(id: &str) -> Problem {
+fn segment_gone(path: &str, id: &str) -> Problem {
     let detail = format!("segment/{id} is not registered");
-    Problem::unprocessable("unknown_segment", detail).with("unknown", vec![format!("segment/{id}")])
+    let problem = Problem::unprocessable("unknown_segment", detail).with("path", path);
+    problem.with("unknown", vec![format!("segment/{id}")])
 }
 
 fn tangled(tangle: &Tangle, path: &str) -> Problem {

@@ -96,25 +96,31 @@ impl Remembered {
 /// A key that somebody wants.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct KeyInput {
     /// What people call it.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Name"))]
     pub name: String,
     /// What it is to do.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub scopes: BTreeSet<Scope>,
 }
 
 /// How a secret is to be replaced.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RotateInput {
     /// How long the old one goes on; not at all, if left out.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<rekindle_domain::schema::GivenPeriod>"))]
     pub grace: Option<String>,
 }
 
 /// A key as the API shows it.
 #[derive(Clone, Debug, Serialize)]
 #[allow(missing_docs, reason = "the fields are the API's; see `AccessKey`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct KeyView {
     pub id: KeyId,
     pub name: String,

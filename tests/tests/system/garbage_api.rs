@@ -247,6 +247,7 @@ async fn bodies_that_do_not_fit_say_where() {
         (matches, json!({ "filter": got("a"), "user_id": null }), 400, "invalid_field", Some("user_id")),
         ("POST /v1/campaigns/a/stop", json!({ "force": true }), 400, "unknown_field", Some("force")),
         ("POST /v1/campaigns/a/start", json!(7), 400, "invalid_field", None),
+        ("POST /v1/restores", json!({}), 400, "missing_field", Some(".")),
     ];
     for (route, body, status, code, at) in table {
         let shown: String = body.to_string().chars().take(120).collect();

@@ -25,6 +25,7 @@ mod late;
 mod listing;
 mod matrix;
 mod metrics;
+mod openapi;
 mod pins;
 mod poison;
 mod races;

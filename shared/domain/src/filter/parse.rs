@@ -313,7 +313,8 @@ impl<'a> Fields<'a> {
         self.known.push(field);
         match self.fields.get(field) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => Millis::deserialize(value).map(Some).or_else(|_| {
+            // Nothing is as old as the year 0, and what is stored is shown again, as RFC 3339.
+            Some(value) => Millis::deserialize(value).map(|at| Some(at.max(Millis::YEAR_0))).or_else(|_| {
                 wrong(
                     &self.at(field),
                     "must be an RFC 3339 time such as 2026-11-22T10:00:00Z, or epoch milliseconds",

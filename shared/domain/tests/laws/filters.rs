@@ -373,6 +373,16 @@ fn what_may_be_left_out_may_be_null() {
     );
 }
 
+/// What was read is shown again, and RFC 3339 has no year before 0: found by a request made from the OpenAPI document.
+#[test]
+fn times_before_the_year_0_are_that_year() {
+    for early in [json!(-377_705_023_200_999_i64), json!("-009999-01-02T01:59:59Z")] {
+        let filter = json!({ "last_in_control": { "before": early } });
+        let shown = Filter::parse(&filter, "filter").unwrap().to_json();
+        assert_eq!(shown, json!({ "last_in_control": { "before": "0000-01-01T00:00:00.000Z" } }));
+    }
+}
+
 fn nested(depth: usize) -> Value {
     (1..depth).fold(json!({"never_received": {}}), |inner, _| json!({ "not": inner }))
 }

@@ -10,6 +10,7 @@ use std::fmt;
 
 /// Something that somebody did.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditEntry {
     /// When.
     pub at: Millis,
