@@ -136,6 +136,9 @@ class MiniStack(Emulator):
             "SSL_CERT_FILE": str(self.certificate),
             "BIND_HOST": "127.0.0.1",
             "IOT_MTLS_ENABLED": "0",
+            # Whatever it writes, it writes here.
+            "STATE_DIR": str(self.home / "state"),
+            "S3_DATA_DIR": str(self.home / "s3"),
             # Each function runs under its own role, and what the role does not allow is refused.
             "AUTH": "true",
         }
