@@ -2,6 +2,7 @@
 //! answer, and an auditor of what it stores.
 #![allow(missing_docs, reason = "the proof's own parts, not an interface")]
 
+pub mod openapi;
 pub mod sim;
 
 pub mod fixture {

@@ -1,8 +1,9 @@
-//! The api function: sources, tags, segments, audiences, restores, users, exports and expirations.
+//! The api function: sources, tags, segments, audiences, restores, users, exports and expirations; and what all that is, as OpenAPI.
 
 mod audiences;
 mod expirations;
 mod export;
+mod openapi;
 mod restores;
 mod segments;
 mod sources;
@@ -28,5 +29,6 @@ pub fn routes(app: Rekindle) -> Router {
         .merge(users::routes())
         .merge(export::routes())
         .merge(expirations::routes())
+        .merge(openapi::routes())
         .with_state(app)
 }

@@ -33,6 +33,7 @@ pub const MAX_AHEAD_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 /// An interaction that was not taken.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Rejection {
     /// Its place in the request, from 0.
     pub index: usize,

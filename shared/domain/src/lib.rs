@@ -18,6 +18,8 @@ pub mod merge;
 pub mod part;
 pub mod restore;
 pub mod rows;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod segment;
 pub mod slot;
 pub mod source;

@@ -22,6 +22,7 @@ pub const LATE_SWEEP_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 /// Whether a source sends. Not to be confused with the state of its data.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Not started yet.
@@ -45,17 +46,21 @@ impl Status {
 
 /// A variant of a campaign; a variation or a step of a Canvas.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
     /// What interactions name it by.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Id"))]
     pub id: String,
     /// What people call it.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = 256)))]
     pub name: String,
 }
 
 /// An active source that retargets another.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Holder {
     /// The active source.
     pub source: SourceId,
@@ -66,6 +71,7 @@ pub struct Holder {
 
 /// Somebody's wish that data be kept, whatever its age.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pin {
     /// Whose: a person's or a function's name.
     pub by: String,

@@ -49,6 +49,7 @@ const CONCURRENT_LEDGERS: usize = 4;
 
 /// What to do where a filter needs data that is not available.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum IfExpired {
     /// Refuse, and say what to restore.
@@ -70,9 +71,11 @@ const MAX_ARCHIVED: usize = 150;
 
 /// A question about an audience.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CountRequest {
     /// The filter.
+    #[cfg_attr(feature = "schema", schemars(with = "Filter"))]
     pub filter: Value,
     /// What to do about expired data.
     #[serde(default)]
@@ -84,15 +87,18 @@ pub struct CountRequest {
 
 /// A question for a page of members.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MembersRequest {
     /// The filter.
+    #[cfg_attr(feature = "schema", schemars(with = "Filter"))]
     pub filter: Value,
     /// What to do about expired data.
     #[serde(default)]
     pub expired: IfExpired,
     /// How many at most.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = MAX_MEMBERS), extend("default" = DEFAULT_MEMBERS)))]
     pub limit: Option<usize>,
     /// Where the page begins.
     #[serde(default)]
@@ -101,19 +107,23 @@ pub struct MembersRequest {
 
 /// A question about one user.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MatchRequest {
     /// The filter.
+    #[cfg_attr(feature = "schema", schemars(with = "Filter"))]
     pub filter: Value,
     /// What to do about expired data.
     #[serde(default)]
     pub expired: IfExpired,
     /// The user.
+    #[cfg_attr(feature = "schema", schemars(with = "rekindle_domain::schema::UserId"))]
     pub user_id: String,
 }
 
 /// How many match.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Count {
     /// Users who certainly match.
     pub count: u64,
@@ -127,6 +137,7 @@ pub struct Count {
 
 /// A page of members.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Members {
     /// User ids, by user hash, then id.
     pub items: Vec<String>,
@@ -138,8 +149,10 @@ pub struct Members {
 
 /// Whether a user matches.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Match {
     /// `yes`, `no` or `unknown`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["yes", "no", "unknown"])))]
     #[serde(rename = "match")]
     pub answer: &'static str,
     /// The sources whose data is not available.

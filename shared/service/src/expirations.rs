@@ -26,6 +26,7 @@ const PAGE: usize = 100;
 
 /// A source whose time is over by then.
 #[derive(Clone, PartialEq, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Expiration {
     /// Which.
     pub source: SourceId,
@@ -39,7 +40,7 @@ pub struct Expiration {
     pub held_by: Vec<Holder>,
     /// The pin on it, where one is in force.
     pub pin: Option<Pin>,
-    /// How many users it has, as [`crate::sources::DataView::users`].
+    /// How many users it has, as of the last rewrite; an upper bound.
     pub users: Option<u64>,
 }
 

@@ -75,6 +75,7 @@ pub enum Layout {
 
 /// The answer to a batch.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Accepted {
     /// How many are durable.
     pub accepted: usize,

@@ -11,52 +11,65 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// The longest name, in bytes.
-const MAX_NAME: usize = 256;
+pub(crate) const MAX_NAME: usize = 256;
 /// The most variants, variations or steps.
 const MAX_VARIANTS: usize = 100;
 
 /// What a person says of a campaign. Replaces what was said before.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CampaignInput {
     /// What people call it; its id if left out.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Name>"))]
     pub name: Option<String>,
-    /// What it is found by.
+    /// What it is found by: at most 20.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<rekindle_domain::schema::Id>"))]
     pub tags: Vec<String>,
-    /// Its variants.
+    /// Its variants, each with an id of its own.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = MAX_VARIANTS)))]
     pub variants: Vec<Variant>,
     /// Whom it is sent to.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<rekindle_domain::filter::Filter>"))]
     pub audience: Option<Value>,
     /// Who is mailed about its data.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::schema::MailAddress>", length(max = rekindle_domain::restore::MAX_NOTIFY)))]
     pub notify: Vec<String>,
 }
 
 /// What a person says of a Canvas. Replaces what was said before.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CanvasInput {
     /// What people call it; its id if left out.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Name>"))]
     pub name: Option<String>,
-    /// What it is found by.
+    /// What it is found by: at most 20.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<rekindle_domain::schema::Id>"))]
     pub tags: Vec<String>,
-    /// Its variations.
+    /// Its variations, each with an id of its own.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = MAX_VARIANTS)))]
     pub variations: Vec<Variant>,
-    /// Its steps.
+    /// Its steps, each with an id of its own.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = MAX_VARIANTS)))]
     pub steps: Vec<Variant>,
     /// Who enters it.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<rekindle_domain::filter::Filter>"))]
     pub audience: Option<Value>,
     /// Who is mailed about its data.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::schema::MailAddress>", length(max = rekindle_domain::restore::MAX_NOTIFY)))]
     pub notify: Vec<String>,
 }
 
@@ -79,6 +92,7 @@ pub struct SourceInput {
 
 /// How a source is to be stopped.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StopInput {
     /// As of when, since its start; now, if left out.

@@ -58,6 +58,8 @@ pub mod read;
 pub mod referrers;
 pub mod requests;
 pub mod restores;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod segments;
 pub mod sources;
 pub mod sweep;

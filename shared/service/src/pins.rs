@@ -18,12 +18,14 @@ const MAX_REASON: usize = 500;
 
 /// A wish that data be kept.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PinInput {
     /// Until when; left out, until it is taken away.
     #[serde(default)]
     pub until: Option<Millis>,
     /// What for.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_REASON), regex(pattern = rekindle_domain::schema::NO_CONTROL)))]
     pub reason: String,
 }
 

@@ -34,30 +34,49 @@ const CANCEL_MILLIS: i64 = 10_000;
 
 /// What somebody wants restored.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(extend("oneOf" = [
+        { "required": ["sources"], "properties": { "sources": { "type": "array" } } },
+        { "required": ["tag"], "properties": { "tag": { "type": "string" } } },
+    ]))
+)]
 #[serde(deny_unknown_fields)]
 pub struct RestoreInput {
     /// Which sources, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<SourceId>>", length(min = 1, max = MAX_SOURCES)))]
     pub sources: Option<Vec<String>>,
     /// Or what carries this tag now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<rekindle_domain::schema::Id>"))]
     pub tag: Option<String>,
     /// Who gets a mail at the end.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::schema::MailAddress>", length(max = MAX_NOTIFY)))]
     pub notify: Vec<String>,
 }
 
 /// A request as the API shows it.
 #[derive(Clone, Debug, Serialize)]
-#[allow(missing_docs, reason = "the fields are the API's; see `Request`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RequestView {
+    /// Its id.
     pub id: RequestId,
+    /// Where it is.
     pub state: RequestState,
+    /// When it was made.
     pub created_at: Millis,
+    /// When its last item ended.
     pub completed_at: Option<Millis>,
+    /// In how many seconds it is done, at the speed so far; `None` in lists, and when it has ended.
     pub eta_seconds: Option<u64>,
+    /// Who asked, where that is known.
     pub requested_by: Option<String>,
+    /// The tag it was made by, if not by naming its sources.
     pub tag: Option<String>,
+    /// Who gets a mail at the end.
     pub notify: Vec<String>,
     /// Left out of lists: `GET /v1/restores/{id}` shows them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,13 +85,19 @@ pub struct RequestView {
 
 /// An item as the API shows it.
 #[derive(Clone, Debug, Serialize)]
-#[allow(missing_docs, reason = "the fields are the API's; see `Item`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ItemView {
+    /// Which.
     pub source: SourceId,
+    /// Where it is.
     pub state: ItemState,
+    /// How many users are back.
     pub users_done: u64,
+    /// How many users come back.
     pub users_total: u64,
+    /// When the data expires again.
     pub expires_at: Option<Millis>,
+    /// Why it failed, for people.
     pub error: Option<String>,
 }
 

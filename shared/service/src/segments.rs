@@ -19,24 +19,31 @@ use std::collections::BTreeMap;
 
 /// What a person says of a segment. Replaces what was said before.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SegmentInput {
     /// What people call it; its id if left out.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Name>"))]
     pub name: Option<String>,
     /// Who is in it.
+    #[cfg_attr(feature = "schema", schemars(with = "Filter"))]
     pub filter: Value,
 }
 
 /// A segment as the API shows it.
 #[derive(Clone, Debug, Serialize)]
-#[allow(missing_docs, reason = "the fields are the API's; see `Segment`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SegmentView {
     /// `segment/ID`.
     pub segment: String,
+    /// What people call it.
     pub name: String,
+    /// Who is in it.
     pub filter: Filter,
+    /// When it was made.
     pub created_at: Millis,
+    /// When a person last changed it.
     pub updated_at: Millis,
     /// The sources and segments that name it.
     pub used_by: Vec<User>,

@@ -22,52 +22,75 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A source as the API shows it.
 #[derive(Clone, Debug, Serialize)]
-#[allow(missing_docs, reason = "the fields are the API's; see `Source` and `Manifest`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SourceView {
+    /// `campaign/ID` or `canvas/ID`.
     pub source: SourceId,
+    /// What people call it.
     pub name: String,
+    /// Whether it sends; not to be confused with the state of its data.
     pub status: Status,
+    /// What it is found by.
     pub tags: BTreeSet<String>,
     /// Of campaigns only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variants: Option<Vec<Variant>>,
-    /// Of Canvases only, as are the steps.
+    /// Of Canvases only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variations: Option<Vec<Variant>>,
+    /// Of Canvases only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<Vec<Variant>>,
+    /// Whom it is sent to.
     pub audience: Option<Filter>,
+    /// Who is mailed about its data.
     pub notify: Vec<String>,
+    /// When it was last started.
     pub started_at: Option<Millis>,
+    /// When it was stopped, if it is.
     pub stopped_at: Option<Millis>,
+    /// When it last changed.
     pub updated_at: Millis,
+    /// Where its data is, and until when.
     pub interaction_data: DataView,
     /// What lost its last holder and goes at the next sweep; only in answers to stopping and editing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now_due: Option<Vec<SourceId>>,
+    /// Counts writes: the ETag.
     #[serde(skip)]
     pub version: u64,
 }
 
 /// Its data as the API shows it.
 #[derive(Clone, Debug, Serialize)]
-#[allow(missing_docs, reason = "the fields are the API's; see `Source` and `Manifest`")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DataView {
+    /// Whether it can be asked; `expiring`: it is on its way to the archive.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["available", "expiring", "expired", "restoring"])))]
     pub state: &'static str,
+    /// When it expires; `None` while the source is active, and of data that is held, pinned without end, expired or not there.
     pub expires_at: Option<Millis>,
+    /// The active sources that retarget it, and so keep it.
     pub held_by: Vec<Holder>,
     /// The pin that is in force.
     pub pin: Option<Pin>,
+    /// When it last expired.
     pub archived_at: Option<Millis>,
+    /// When it was last restored.
     pub restored_at: Option<Millis>,
+    /// As of the last rewrite, as are `users` and `counts`; `None` before the first.
     pub last_interaction_at: Option<Millis>,
+    /// How many users it has; an upper bound unless `exact`.
     pub users: Option<u64>,
+    /// How many did what; upper bounds unless `exact`.
     pub counts: Option<BTreeMap<String, u64>>,
+    /// Whether these are exact. Audiences always are.
     pub exact: bool,
 }
 
 /// A page of a list.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "{T}List"))]
 pub struct Listing<T> {
     /// The entries.
     pub items: Vec<T>,

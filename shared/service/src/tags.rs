@@ -13,6 +13,7 @@ use serde::Serialize;
 
 /// A tag as the API shows it.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TagView {
     /// The tag.
     pub tag: String,

@@ -28,6 +28,7 @@ const CONCURRENT_LEDGERS: usize = 6;
 
 /// A page of a user's profile.
 #[derive(Clone, PartialEq, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UserProfile {
     /// The user.
     pub user_id: String,
@@ -44,6 +45,7 @@ pub struct UserProfile {
 
 /// What the `users` ledger knows of a user: it never expires.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Overall {
     /// Whether any interaction of the user ever arrived.
     pub known: bool,
@@ -59,12 +61,14 @@ pub struct Overall {
 
 /// A source in a user's profile.
 #[derive(Clone, PartialEq, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Seen {
     /// Which.
     pub source: SourceId,
     /// What people call it.
     pub name: String,
     /// `available`; or why nothing is known of the user: `expired` or `restoring`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["available", "expired", "restoring"])))]
     pub interaction_data: &'static str,
     /// What is known of the user there, if its data is available.
     #[serde(flatten)]
@@ -73,6 +77,7 @@ pub struct Seen {
 
 /// What a source knows of a user.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SourceFacts {
     /// The first receipt.
     pub first_received: Option<Millis>,

@@ -22,6 +22,7 @@ mod joins;
 mod late;
 mod listing;
 mod matrix;
+mod openapi;
 mod pins;
 mod poison;
 mod races;

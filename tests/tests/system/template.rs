@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// The routes of the template's HTTP API.
-fn routes() -> Vec<(Method, String)> {
+pub(crate) fn routes() -> Vec<(Method, String)> {
     let template = include_str!("../../../template.yaml");
     let events = template.lines().filter_map(|line| {
         let event = line.trim().strip_prefix("Properties: {ApiId: !Ref Api, Method: ")?.strip_suffix('}')?;

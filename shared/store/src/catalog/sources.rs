@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 /// Something that happened to a source, for people.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TimelineEntry {
     /// When.
     pub at: Millis,

@@ -1,0 +1,91 @@
+//! Interactions, as `interaction` reads them.
+
+use super::{GivenTime, Id, LinkAlias, UserId};
+use crate::{facet::Channel, id::SourceKind};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+
+/// One interaction as it stands in a request.
+pub struct Interaction;
+
+/// What interactions are: their types, whether they need a channel, and what goes with them alone.
+const TYPES: [(&[&str], bool, Option<&str>); 6] = [
+    (&["received"], true, None),
+    (&["opened"], true, Some("machine")),
+    (&["clicked"], true, Some("link_alias")),
+    (&["converted"], false, Some("conversion")),
+    (&["bounced"], false, Some("bounce")),
+    (&["control", "complained"], false, None),
+];
+
+impl JsonSchema for Interaction {
+    fn schema_name() -> Cow<'static, str> {
+        "Interaction".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut of = |kind: SourceKind| -> Vec<Value> {
+            let mut forms: Vec<Value> = TYPES
+                .iter()
+                .map(|(types, channel, own)| form(generator, kind, types, *channel, *own))
+                .collect();
+            if kind == SourceKind::Canvas {
+                forms.push(form(generator, kind, &["entered"], false, None));
+            }
+            forms
+        };
+        let forms = [of(SourceKind::Campaign), of(SourceKind::Canvas)].concat();
+        json_schema!({
+            "description": "What a user did with a message of a campaign, or of a Canvas. Where `time` is left out it is the moment of arrival, so that senders who may send again had better give it; it is from the year 2000 to 24 hours ahead.",
+            "oneOf": forms,
+        })
+    }
+}
+
+fn form(
+    generator: &mut SchemaGenerator,
+    kind: SourceKind,
+    types: &[&str],
+    needs_channel: bool,
+    own: Option<&str>,
+) -> Value {
+    let nullable = |schema: Schema| json!({ "anyOf": [schema, { "type": "null" }] });
+    let mut fields = Map::new();
+    let mut put = |name: &str, schema: Value| _ = fields.insert(name.to_owned(), schema);
+    let id = generator.subschema_for::<Id>();
+    put("user_id", generator.subschema_for::<UserId>().to_value());
+    put("type", json!({ "enum": types }));
+    let source = format!("{}_id", kind.as_str());
+    put(&source, id.clone().to_value());
+    match kind {
+        SourceKind::Campaign => put("variant_id", nullable(id)),
+        SourceKind::Canvas => {
+            put("variation_id", nullable(id.clone()));
+            put("step_id", nullable(id));
+        }
+    }
+    put("time", nullable(generator.subschema_for::<GivenTime>()));
+    let channel = generator.subschema_for::<Channel>();
+    put("channel", if needs_channel { channel.to_value() } else { nullable(channel) });
+    match own {
+        Some("link_alias") => put("link_alias", nullable(generator.subschema_for::<LinkAlias>())),
+        Some("machine") => {
+            let description = "Whether a machine opened it, such as a mail program that loads images ahead.";
+            put(
+                "machine",
+                json!({ "type": ["boolean", "null"], "default": false, "description": description }),
+            );
+        }
+        Some("conversion") => {
+            let description = "Which conversion; 0 is the primary one.";
+            let range = json!({ "type": ["integer", "null"], "minimum": 0, "maximum": 255, "default": 0, "description": description });
+            put("conversion", range);
+        }
+        Some("bounce") => put("bounce", json!({ "enum": ["hard", "soft", null], "default": "hard" })),
+        _ => {}
+    }
+    let mut required = vec!["user_id", "type", &source];
+    required.extend(needs_channel.then_some("channel"));
+    json!({ "type": "object", "properties": fields, "required": required, "additionalProperties": false })
+}

@@ -1,0 +1,163 @@
+//! JSON Schemas of what has a form of its own in JSON, for the OpenAPI document; the other types derive theirs. They say
+//! what the readers take, no more and no less, as far as a schema can: it counts characters where a bound is in bytes.
+
+mod filter;
+mod interaction;
+
+pub use interaction::Interaction;
+
+use crate::{
+    id::{MAX_ID, RequestId, SourceId},
+    interaction::{MAX_ALIAS, MAX_USER_ID},
+    segment::User,
+    time::Millis,
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use std::borrow::Cow;
+
+/// The first and the last millisecond of the calendar.
+const CALENDAR: [i64; 2] = [-377_705_023_201_000, 253_402_207_200_000];
+
+/// Gives texts a schema, under a name of their own.
+macro_rules! text_schemas {
+    ($($of:ty, $name:literal = { $($schema:tt)* };)*) => {$(
+        impl JsonSchema for $of {
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", $($schema)* })
+            }
+        }
+    )*};
+}
+
+/// An id that people choose.
+pub struct Id;
+/// A user's id.
+pub struct UserId;
+/// A link's alias.
+pub struct LinkAlias;
+/// A time as it is written.
+pub struct Time;
+/// A time as it is read.
+pub struct GivenTime;
+/// A [`crate::time::Period`].
+pub struct GivenPeriod;
+/// A source that is a campaign.
+pub struct CampaignSource;
+/// A source that is a Canvas.
+pub struct CanvasSource;
+
+text_schemas! {
+    Id, "Id" = {
+        "description": "1 to 128 characters of A-Z a-z 0-9 _ . : -",
+        "pattern": "^[A-Za-z0-9_.:-]+$",
+        "minLength": 1,
+        "maxLength": MAX_ID,
+        "examples": ["spring-sale"],
+    };
+    UserId, "UserId" = {
+        "description": "1 to 512 bytes of UTF-8 without control characters.",
+        "pattern": NO_CONTROL,
+        "minLength": 1,
+        "maxLength": MAX_USER_ID,
+        "examples": ["u1"],
+    };
+    LinkAlias, "LinkAlias" = {
+        "description": "1 to 256 bytes of UTF-8 without control characters.",
+        "pattern": NO_CONTROL,
+        "minLength": 1,
+        "maxLength": MAX_ALIAS,
+        "examples": ["cta"],
+    };
+    Time, "Time" = {
+        "description": "RFC 3339, in UTC, with milliseconds.",
+        "format": "date-time",
+        "examples": ["2026-11-22T10:00:00.000Z"],
+    };
+    GivenPeriod, "Period" = {
+        "description": "An ISO 8601 duration longer than zero. A day has 24 hours; months and years go by the calendar, in UTC.",
+        "format": "duration",
+        "examples": ["P30D", "P3M", "PT12H"],
+    };
+    SourceId, "Source" = {
+        "description": "A campaign or a Canvas: campaign/ID or canvas/ID.",
+        "pattern": "^(campaign|canvas)/[A-Za-z0-9_.:-]{1,128}$",
+        "examples": ["campaign/spring-sale"],
+    };
+    CampaignSource, "CampaignSource" = {
+        "description": "campaign/ID",
+        "pattern": "^campaign/[A-Za-z0-9_.:-]{1,128}$",
+        "examples": ["campaign/spring-sale"],
+    };
+    CanvasSource, "CanvasSource" = {
+        "description": "canvas/ID",
+        "pattern": "^canvas/[A-Za-z0-9_.:-]{1,128}$",
+        "examples": ["canvas/welcome"],
+    };
+    RequestId, "RestoreId" = {
+        "description": "The id of a request to restore: a ULID.",
+        "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$",
+        "examples": ["01KBYD3Q8W4Y2N6M5T7R9V0XZA"],
+    };
+    User, "SegmentUser" = {
+        "description": "What uses a segment: campaign/ID, canvas/ID or segment/ID.",
+        "pattern": "^(campaign|canvas|segment)/[A-Za-z0-9_.:-]{1,128}$",
+        "examples": ["canvas/welcome"],
+    };
+}
+
+/// The pattern of texts without control characters.
+pub const NO_CONTROL: &str = r"^[^\x00-\x1f\x7f-\x9f]*$";
+
+impl JsonSchema for GivenTime {
+    fn schema_name() -> Cow<'static, str> {
+        "GivenTime".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let [minimum, maximum] = CALENDAR;
+        json_schema!({
+            "description": "RFC 3339 with any offset, or epoch milliseconds.",
+            "anyOf": [
+                { "type": "string", "format": "date-time" },
+                { "type": "integer", "minimum": minimum, "maximum": maximum },
+            ],
+            "examples": ["2026-11-22T10:00:00Z", 1_795_341_600_000_i64],
+        })
+    }
+}
+
+/// [`Time`] in answers, [`GivenTime`] in requests.
+impl JsonSchema for Millis {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Millis".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        if generator.contract().is_deserialize() {
+            generator.subschema_for::<GivenTime>()
+        } else {
+            generator.subschema_for::<Time>()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_calendar_is_what_times_are_read_from() {
+        let [first, last] = CALENDAR;
+        for (millis, fits) in [(first - 1, false), (first, true), (last, true), (last + 1, false)] {
+            assert_eq!(serde_json::from_value::<Millis>(json!(millis)).is_ok(), fits, "{millis}");
+        }
+    }
+}

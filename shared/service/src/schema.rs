@@ -1,0 +1,45 @@
+//! JSON Schemas of texts that the API takes, for the OpenAPI document.
+
+use crate::inputs::MAX_NAME;
+use rekindle_domain::schema::NO_CONTROL;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use std::borrow::Cow;
+
+/// What people call something.
+pub struct Name;
+
+impl JsonSchema for Name {
+    fn schema_name() -> Cow<'static, str> {
+        "Name".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "1 to 256 bytes of UTF-8 without control characters.",
+            "type": "string",
+            "pattern": NO_CONTROL,
+            "minLength": 1,
+            "maxLength": MAX_NAME,
+            "examples": ["Spring sale"],
+        })
+    }
+}
+
+/// Whom mail goes to.
+pub struct MailAddress;
+
+impl JsonSchema for MailAddress {
+    fn schema_name() -> Cow<'static, str> {
+        "MailAddress".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A mail address, plain, in ASCII: only the mail itself can tell whether it is one.",
+            "type": "string",
+            "pattern": r"^[!#-'*+./0-9:=?A-Z\[\]^_`a-z{|}~-]+@[!#-'*+./0-9:=?@A-Z\[\]^_`a-z{|}~-]*\.[!#-'*+./0-9:=?@A-Z\[\]^_`a-z{|}~-]*$",
+            "maxLength": 254,
+            "examples": ["me@example.com"],
+        })
+    }
+}

@@ -1,0 +1,137 @@
+//! One operation, put together line by line; and what many of them share.
+
+use super::problem;
+use serde_json::{Map, Value, json};
+
+/// A method of a path.
+pub struct Operation {
+    pub method: &'static str,
+    pub path: String,
+    fields: Map<String, Value>,
+    parameters: Vec<Value>,
+    responses: Map<String, Value>,
+}
+
+impl Operation {
+    /// `scope` is what the key must be for.
+    pub fn new(method: &'static str, path: &str, id: &str, tag: &str, scope: &str, summary: &str) -> Self {
+        let mut fields = Map::new();
+        fields.insert("operationId".to_owned(), id.into());
+        fields.insert("tags".to_owned(), json!([tag]));
+        fields.insert("summary".to_owned(), summary.into());
+        fields.insert("security".to_owned(), json!([{ "key": [scope] }]));
+        let responses = problem::everywhere();
+        Self { method, path: path.to_owned(), fields, parameters: Vec::new(), responses }
+    }
+
+    pub fn says(mut self, description: &str) -> Self {
+        self.fields.insert("description".to_owned(), description.into());
+        self
+    }
+
+    pub fn with(mut self, parameters: impl IntoIterator<Item = Value>) -> Self {
+        self.parameters.extend(parameters);
+        self
+    }
+
+    /// A body in JSON.
+    pub fn takes(self, schema: Value, example: &Value) -> Self {
+        let json = json!({ "schema": schema, "example": example });
+        self.takes_any(true, &json!({ "application/json": json }))
+    }
+
+    /// A body in JSON that may be left out.
+    pub fn may_take(self, schema: Value, example: &Value) -> Self {
+        let json = json!({ "schema": schema, "example": example });
+        self.takes_any(false, &json!({ "application/json": json }))
+    }
+
+    pub fn takes_any(mut self, required: bool, content: &Value) -> Self {
+        self.fields.insert("requestBody".to_owned(), json!({ "required": required, "content": content }));
+        self
+    }
+
+    /// An answer in JSON.
+    pub fn answers(self, status: u16, description: &str, schema: Value) -> Self {
+        let content = json!({ "application/json": { "schema": schema } });
+        self.responds(status, json!({ "description": description, "content": content }))
+    }
+
+    pub fn responds(mut self, status: u16, response: Value) -> Self {
+        self.responses.insert(status.to_string(), response);
+        self
+    }
+
+    /// Adds a header to an answer.
+    pub fn heads(mut self, status: u16, name: &str, header: Value) -> Self {
+        if let Some(response) = self.responses.get_mut(&status.to_string()) {
+            response["headers"][name] = header;
+        }
+        self
+    }
+
+    /// Problems of a status, by their codes.
+    pub fn refuses(self, status: u16, codes: &[&str]) -> Self {
+        self.responds(status, problem::response(status, codes))
+    }
+
+    pub fn finish(self) -> Value {
+        let mut fields = self.fields;
+        if !self.parameters.is_empty() {
+            fields.insert("parameters".to_owned(), self.parameters.into());
+        }
+        fields.insert("responses".to_owned(), self.responses.into());
+        fields.into()
+    }
+}
+
+/// A parameter of the query.
+pub fn query(name: &str, description: &str, schema: Value) -> Value {
+    json!({ "name": name, "in": "query", "description": description, "schema": schema })
+}
+
+/// A parameter of the query that is one of a few words.
+pub fn word(name: &str, description: &str, words: &[&str]) -> Value {
+    query(name, description, json!({ "type": "string", "enum": words }))
+}
+
+/// Where a list goes on.
+pub fn cursor() -> Value {
+    let description = "The `next` of the page before; left out, the first page.";
+    query("cursor", description, json!({ "type": "string", "minLength": 1 }))
+}
+
+/// How long a page is.
+pub fn limit() -> Value {
+    let (default, most) = (rekindle_runtime::http::DEFAULT_PAGE, rekindle_runtime::http::MAX_PAGE);
+    let schema = json!({ "type": "integer", "minimum": 1, "maximum": most, "default": default });
+    query(
+        "limit",
+        "How many entries at most. A page may be short, or empty, and still have a `next`.",
+        schema,
+    )
+}
+
+/// What the path names.
+pub fn named(description: &str, schema: Value, example: &str) -> Value {
+    json!({
+        "name": "id", "in": "path", "required": true,
+        "description": description, "schema": schema, "example": example,
+    })
+}
+
+/// A header that is sent to us.
+pub fn header(name: &str, description: &str, schema: Value) -> Value {
+    json!({ "name": name, "in": "header", "description": description, "schema": schema })
+}
+
+/// What may be wrong with a body in JSON.
+pub const BODY: [&str; 5] =
+    ["invalid_json", "unknown_field", "missing_field", "invalid_field", "incomplete_body"];
+/// What may be wrong with a body that says nothing.
+pub const NO_BODY: [&str; 4] = ["invalid_json", "unknown_field", "invalid_field", "incomplete_body"];
+/// What may be wrong with the query of a list.
+pub const LIST: [&str; 2] = ["invalid_query", "invalid_cursor"];
+/// What may be wrong with a filter.
+pub const FILTER: [&str; 5] =
+    ["invalid_filter", "unknown_source", "unknown_segment", "segments_too_deep", "filter_too_large"];

@@ -1,0 +1,304 @@
+//! Campaigns, Canvases, tags and segments.
+
+use super::{
+    Api,
+    operation::{BODY, FILTER, LIST, NO_BODY, Operation, cursor, header, limit, named, query, word},
+};
+use rekindle_domain::{id::SourceKind, schema::Id};
+use rekindle_service::{
+    inputs::{CampaignInput, CanvasInput, StopInput},
+    pins::PinInput,
+    segments::{SegmentInput, SegmentView},
+    sources::{Listing, SourceView},
+    tags::TagView,
+};
+use rekindle_store::catalog::sources::TimelineEntry;
+use serde_json::{Value, json};
+
+pub fn operations(api: &mut Api) {
+    for kind in [SourceKind::Campaign, SourceKind::Canvas] {
+        let of = Of::new(api, kind);
+        of.fields(api);
+        of.lifecycle(api);
+        of.lists(api);
+    }
+    tags(api);
+    segments(api);
+}
+
+/// The operations of one kind of source.
+struct Of {
+    kind: SourceKind,
+    tag: &'static str,
+    /// As operation ids name it.
+    name: &'static str,
+    /// As people name it.
+    noun: &'static str,
+    view: Value,
+    id: Value,
+}
+
+impl Of {
+    fn new(api: &mut Api, kind: SourceKind) -> Self {
+        let (tag, noun, example) = match kind {
+            SourceKind::Campaign => ("Campaigns", "campaign", "spring-sale"),
+            SourceKind::Canvas => ("Canvases", "Canvas", "welcome"),
+        };
+        let id = named(&format!("The {noun}'s id."), api.input::<Id>(), example);
+        Self { kind, tag, name: kind.as_str(), noun, view: api.output::<SourceView>(), id }
+    }
+
+    fn on(&self, method: &'static str, rest: &str, verb: &str, summary: &str) -> Operation {
+        let path = format!("/v1/{}{rest}", self.kind.plural());
+        let scope = if method == "GET" { "read" } else { "manage" };
+        let summary = summary.replace("{noun}", self.noun);
+        let operation =
+            Operation::new(method, &path, &format!("{verb}_{}", self.name), self.tag, scope, &summary);
+        if rest.is_empty() { operation } else { operation.with([self.id.clone()]) }
+    }
+
+    fn shows(&self, operation: Operation, status: u16, description: &str) -> Operation {
+        let etag = json!({
+            "description": "Its version, for If-Match.", "required": true,
+            "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" },
+        });
+        operation.answers(status, description, self.view.clone()).heads(status, "ETag", etag)
+    }
+
+    fn fields(&self, api: &mut Api) {
+        let (input, example, variants): (_, _, &[&str]) = match self.kind {
+            SourceKind::Campaign => (
+                api.input::<CampaignInput>(),
+                json!({
+                    "name": "Spring sale", "tags": ["promo"], "variants": [{ "id": "A" }, { "id": "B" }],
+                    "notify": ["me@example.com"],
+                }),
+                &["invalid_variants"],
+            ),
+            SourceKind::Canvas => (
+                api.input::<CanvasInput>(),
+                json!({
+                    "variations": [{ "id": "V1" }], "steps": [{ "id": "s1", "name": "Hello" }], "tags": ["promo"],
+                    "audience": { "received": { "source": "campaign/spring-sale" } },
+                }),
+                &["invalid_variations", "invalid_steps"],
+            ),
+        };
+        let if_match = header(
+            "If-Match",
+            "The ETag of an earlier answer: only if nothing has changed since.",
+            json!({ "type": "string", "pattern": "^\"?[0-9]{1,19}\"?$", "example": "\"1\"" }),
+        );
+        let put = self
+            .on("PUT", "/{id}", "put", "Registers a {noun}, or replaces all its fields")
+            .says("A new one is a draft. Giving an active one another audience needs the data that the audience names.")
+            .with([if_match])
+            .takes(input, &example);
+        let put = self.shows(put, 200, "Its fields are replaced.");
+        api.add(
+            self.shows(put, 201, "It is registered.")
+                .refuses(400, &[&BODY[..], &["invalid_id", "invalid_header", "invalid_if_match"]].concat())
+                .refuses(409, &["expired_interaction_data", "too_many_holders", "too_many_users"])
+                .refuses(412, &["precondition_failed"])
+                .refuses(413, &["body_too_large"])
+                .refuses(
+                    422,
+                    &[
+                        &["invalid_name", "invalid_tags", "invalid_notify"],
+                        variants,
+                        &FILTER,
+                        &["audience_too_wide", "too_many_targets", "too_many_changes"],
+                    ]
+                    .concat(),
+                ),
+        );
+        let get = self.on("GET", "/{id}", "get", "Shows a {noun} and where its interaction data is");
+        api.add(
+            self.shows(get, 200, "The source.")
+                .refuses(400, &["invalid_id"])
+                .refuses(404, &["unknown_source"]),
+        );
+    }
+
+    fn lifecycle(&self, api: &mut Api) {
+        let start = self
+            .on("POST", "/{id}/start", "start", "Starts a {noun}")
+            .says("Needs its own data and what its audience names. Starting what is active changes nothing.");
+        api.add(
+            self.shows(start, 200, "It is active.")
+                .refuses(400, &[&NO_BODY[..], &["invalid_id"]].concat())
+                .refuses(404, &["unknown_source"])
+                .refuses(409, &["expired_interaction_data", "too_many_holders", "too_many_users"])
+                .refuses(413, &["body_too_large"])
+                .refuses(422, &["unknown_segment", "audience_too_wide", "too_many_targets"]),
+        );
+        let stop = self
+            .on("POST", "/{id}/stop", "stop", "Stops a {noun}")
+            .says("Its data's time counts from then. Stopping what is stopped changes nothing.")
+            .may_take(api.input::<StopInput>(), &json!({}));
+        api.add(
+            self.shows(stop, 200, "It is stopped.")
+                .refuses(400, &[&NO_BODY[..], &["invalid_id"]].concat())
+                .refuses(404, &["unknown_source"])
+                .refuses(409, &["not_started", "already_stopped", "too_many_users"])
+                .refuses(413, &["body_too_large"])
+                .refuses(422, &["invalid_at", "unknown_segment", "audience_too_wide", "too_many_targets"]),
+        );
+        let pin = self
+            .on("POST", "/{id}/pin", "pin", "Keeps a {noun}'s data from expiring")
+            .says("Over any pin before.")
+            .takes(api.input::<PinInput>(), &json!({ "reason": "for the yearly report" }));
+        api.add(
+            self.shows(pin, 200, "It is pinned.")
+                .refuses(400, &[&BODY[..], &["invalid_id"]].concat())
+                .refuses(404, &["unknown_source"])
+                .refuses(409, &["expired_interaction_data"])
+                .refuses(413, &["body_too_large"])
+                .refuses(422, &["invalid_reason", "invalid_until"]),
+        );
+        let unpin = self
+            .on("DELETE", "/{id}/pin", "unpin", "Takes the pin of a {noun} away")
+            .says("The data gets no fresh months: what is due by then goes at the next sweep.");
+        api.add(
+            self.shows(unpin, 200, "It is not pinned.")
+                .refuses(400, &[&NO_BODY[..], &["invalid_id"]].concat())
+                .refuses(404, &["unknown_source"])
+                .refuses(413, &["body_too_large"]),
+        );
+    }
+
+    fn lists(&self, api: &mut Api) {
+        let parameters = [
+            word("status", "Only of that status.", &["draft", "active", "stopped"]),
+            word(
+                "state",
+                "Only with data in that state.",
+                &["available", "expiring", "expired", "restoring"],
+            ),
+            query(
+                "tag",
+                "Only what carries this tag, by id, as of this moment; not with `sort`.",
+                api.input::<Id>(),
+            ),
+            query("q", "How the name or id begins, in any case.", json!({ "type": "string" })),
+            word(
+                "sort",
+                "updated_at, newest first, unless given; expires_at, soonest first.",
+                &["updated_at", "expires_at"],
+            ),
+            limit(),
+            cursor(),
+        ];
+        let page = api.output::<Listing<SourceView>>();
+        api.add(
+            self.on("GET", "", "list", "Lists them")
+                .says("Unless asked for by tag, a change shows after a moment.")
+                .with(parameters)
+                .answers(200, "A page.", page)
+                .refuses(400, &LIST)
+                .refuses(422, &["invalid_tag"]),
+        );
+        let page = api.output::<Listing<TimelineEntry>>();
+        api.add(
+            self.on("GET", "/{id}/timeline", "timeline_of", "What happened to a {noun}, newest first")
+                .with([limit(), cursor()])
+                .answers(200, "A page.", page)
+                .refuses(400, &[&LIST[..], &["invalid_id"]].concat())
+                .refuses(404, &["unknown_source"]),
+        );
+        let csv = json!({
+            "description": "A page of at most 5 MiB, the header line on the first.",
+            "headers": {
+                "Link": {
+                    "description": "The next page: <…>; rel=\"next\". Not on the last.",
+                    "schema": { "type": "string", "pattern": "^<[^>]+>; rel=\"next\"$" },
+                },
+                "Content-Disposition": { "required": true, "schema": { "type": "string" } },
+            },
+            "content": {
+                "text/csv": {
+                    "schema": { "type": "string" },
+                    "example": "user_id,kind,channel,variant,step,alias,first_at,last_at\r\nu1,received,email,A,,,2026-11-22T10:00:00.000Z,2026-11-22T10:00:00.000Z\r\n",
+                },
+            },
+        });
+        api.add(
+            self.on(
+                "GET",
+                "/{id}/interactions.csv",
+                "export",
+                "A {noun}'s interaction data as CSV (RFC 4180)",
+            )
+            .says(
+                "A line is a user and one kind of interaction, with the first and the last time it happened.",
+            )
+            .with([cursor()])
+            .responds(200, csv)
+            .refuses(400, &[&LIST[..], &["invalid_id"]].concat())
+            .refuses(404, &["unknown_source"])
+            .refuses(409, &["expired_interaction_data"]),
+        );
+    }
+}
+
+fn tags(api: &mut Api) {
+    let page = api.output::<Listing<TagView>>();
+    let summary = "Lists the tags, with how many sources carry each";
+    api.add(
+        Operation::new("GET", "/v1/tags", "list_tags", "Campaigns", "read", summary)
+            .with([limit(), cursor()])
+            .answers(200, "A page, by tag.", page)
+            .refuses(400, &LIST),
+    );
+}
+
+fn segments(api: &mut Api) {
+    let id = named("The segment's id.", api.input::<Id>(), "fans");
+    let view = api.output::<SegmentView>();
+    let on = |method: &'static str, rest: &str, verb: &str, summary: &str| {
+        let scope = if method == "GET" { "read" } else { "manage" };
+        let path = format!("/v1/segments{rest}");
+        Operation::new(method, &path, verb, "Segments", scope, summary)
+    };
+    let input = api.input::<SegmentInput>();
+    let example = json!({
+        "name": "Clicked in spring", "filter": { "clicked": { "source": "campaign/spring-sale" } },
+    });
+    api.add(
+        on("PUT", "/{id}", "put_segment", "Makes a segment, or replaces what was said of it")
+            .with([id.clone()])
+            .takes(input, &example)
+            .answers(200, "It is replaced.", view.clone())
+            .answers(201, "It is made.", view.clone())
+            .refuses(400, &[&BODY[..], &["invalid_id"]].concat())
+            .refuses(409, &["expired_interaction_data", "too_many_holders", "too_many_users"])
+            .refuses(413, &["body_too_large"])
+            .refuses(
+                422,
+                &[&["invalid_name", "segment_cycle", "audience_too_wide", "too_many_targets"], &FILTER[..]]
+                    .concat(),
+            ),
+    );
+    api.add(
+        on("GET", "/{id}", "get_segment", "Shows a segment")
+            .with([id.clone()])
+            .answers(200, "The segment.", view)
+            .refuses(400, &["invalid_id"])
+            .refuses(404, &["unknown_segment"]),
+    );
+    api.add(
+        on("DELETE", "/{id}", "delete_segment", "Deletes a segment that nothing uses")
+            .with([id])
+            .responds(204, json!({ "description": "It is deleted." }))
+            .refuses(400, &["invalid_id"])
+            .refuses(404, &["unknown_segment"])
+            .refuses(409, &["segment_in_use"]),
+    );
+    let page = api.output::<Listing<SegmentView>>();
+    api.add(
+        on("GET", "", "list_segments", "Lists segments, last changed first")
+            .with([limit(), cursor()])
+            .answers(200, "A page.", page)
+            .refuses(400, &LIST),
+    );
+}
