@@ -12,6 +12,7 @@ use rekindle_domain::{
     time::{Clock, Millis, Period},
 };
 use rekindle_local::{
+    admin_key,
     clock::LocalClock,
     embedded::{EmbeddedAws, Now},
     poller::Consumer,
@@ -54,6 +55,8 @@ pub struct Deployment {
     /// What it spends.
     pub meter: Arc<Meter>,
     router: Router,
+    /// The Authorization header that the routes want.
+    authorization: String,
     _dir: Option<TempDir>,
 }
 
@@ -86,8 +89,11 @@ impl Deployment {
         let config = aws.sdk_config().into_builder().http_client(client).build();
         let settings = local_settings(Period::parse("P3M")?);
         let stack = Stack::over(&config, clock.clone(), Arc::new(RandomIds), settings).await?;
+        let key = admin_key::new_token(&*clock, &RandomIds);
+        stack.app.install_key(&key, admin_key::NAME).await?;
         let local = Local::new(stack, aws, clock);
-        let deployment = Self { router: local.router(), local, meter, _dir: dir };
+        let authorization = format!("Bearer {key}");
+        let deployment = Self { router: local.router(), authorization, local, meter, _dir: dir };
         deployment.call(Method::PUT, &campaign(""), "application/json", json!({}).to_string().into()).await?;
         deployment.post(&campaign("/start"), &json!({})).await?;
         deployment.meter.take();
@@ -104,6 +110,7 @@ impl Deployment {
             .method(method)
             .uri(path)
             .header(header::HOST, "127.0.0.1")
+            .header(header::AUTHORIZATION, &self.authorization)
             .header(header::CONTENT_TYPE, kind)
             .body(Body::from(body))?;
         let response = self.router.clone().oneshot(request).await?;

@@ -3,6 +3,7 @@
 //! Everything goes through the same HTTP routes that a sender and a marketer use.
 
 use crate::{
+    admin_key,
     clock::LocalClock,
     embedded::EmbeddedAws,
     server::Local,
@@ -49,6 +50,8 @@ pub async fn run(users: u32) -> Outcome<()> {
 
 struct Demo {
     router: Router,
+    /// The Authorization header that the routes want.
+    authorization: String,
     clock: Arc<LocalClock>,
 }
 
@@ -66,6 +69,8 @@ impl Demo {
         let aws = EmbeddedAws::in_memory(Arc::new(now))?;
         let settings = local_settings(Period::parse("P3M")?);
         let stack = Stack::create(&aws, clock.clone(), Arc::new(RandomIds), settings).await?;
+        let key = admin_key::new_token(&*clock, &RandomIds);
+        stack.app.install_key(&key, admin_key::NAME).await?;
         let local = Local::new(stack, aws, clock.clone());
         let router = local.router();
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -77,7 +82,7 @@ impl Demo {
             }
         });
         tokio::spawn(async move { local.run_in_background().await });
-        Ok(Self { router, clock })
+        Ok(Self { router, authorization: format!("Bearer {key}"), clock })
     }
 
     fn since(&self, begun: Millis) -> String {
@@ -95,6 +100,7 @@ impl Demo {
             .method(method)
             .uri(path)
             .header(header::HOST, "127.0.0.1")
+            .header(header::AUTHORIZATION, &self.authorization)
             .header(header::CONTENT_TYPE, kind)
             .body(Body::from(body))?;
         let response = self.router.clone().oneshot(request).await?;

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`embedded`] | AWS: DynamoDB, S3, SQS, SES |
 //! | [`stack`] | CloudFormation: tables, bucket, queues, and the application over them |
+//! | [`admin_key`] | the operator, who makes the first key |
 //! | [`clock`] | time, which can be moved ahead |
 //! | [`poller`] | Lambda's SQS event source |
 //! | [`server`] | API Gateway, EventBridge's schedule, and the `/_local` endpoints |
 //! | [`demo`] | a newcomer's first minute |
 
+pub mod admin_key;
 pub mod clock;
 pub mod demo;
 pub mod embedded;

@@ -1,8 +1,12 @@
 //! `cargo run`: the whole system on 127.0.0.1. `cargo run -- demo`: its story in a minute.
 
 use clap::{Parser, Subcommand};
-use rekindle_domain::time::{Clock, Millis, Period};
+use rekindle_domain::{
+    key::Token,
+    time::{Clock, Millis, Period},
+};
 use rekindle_local::{
+    admin_key::{self, AdminKey},
     clock::LocalClock,
     demo,
     embedded::{EmbeddedAws, Now},
@@ -29,6 +33,9 @@ struct Arguments {
     /// Keep everything in memory, and forget it at the end.
     #[arg(long, conflicts_with = "data")]
     memory: bool,
+    /// The admin key; without it one is made on first start, and kept with the data.
+    #[arg(long, value_name = "SECRET")]
+    key: Option<Token>,
     /// How long data stays available after a campaign stopped (ISO 8601).
     #[arg(long, default_value = "P3M", value_parser = Period::parse, value_name = "PERIOD")]
     retention: Period,
@@ -97,10 +104,16 @@ async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         ..local_settings(arguments.retention)
     };
     let stack = Stack::create(&aws, clock.clone(), Arc::new(RandomIds), settings).await?;
+    let key = match &arguments.key {
+        Some(token) => AdminKey::of(token.clone()),
+        None if arguments.memory => AdminKey::of(admin_key::new_token(&*clock, &RandomIds)),
+        None => AdminKey::kept(&arguments.data, &*clock, &RandomIds)?,
+    };
+    stack.app.install_key(&key.token, admin_key::NAME).await?;
     let local = Local::new(stack, aws, clock.clone());
     let kept =
         if arguments.memory { "in memory".to_owned() } else { format!("in {}", arguments.data.display()) };
-    println!("{}", welcome(port, &kept, clock.now()));
+    println!("{}", welcome(port, &kept, clock.now(), &key));
     let server = axum::serve(listener, local.router()).with_graceful_shutdown(stopped());
     tokio::select! {
         served = server => served?,
@@ -114,17 +127,25 @@ fn now(clock: &Arc<LocalClock>) -> Now {
     Arc::new(move || jiff::Timestamp::from_millisecond(clock.now().0).unwrap_or_default())
 }
 
-fn welcome(port: u16, kept: &str, now: Millis) -> String {
+fn welcome(port: u16, kept: &str, now: Millis, key: &AdminKey) -> String {
     let url = format!("http://127.0.0.1:{port}");
+    let auth = format!("-H \"authorization: Bearer {}\"", key.in_shell);
+    let made = key.made.as_ref().map_or_else(String::new, |file| {
+        format!(
+            "\n\nYour admin key, shown this once and kept in {}, where only you may read it:\n  {}",
+            file.display(),
+            key.token
+        )
+    });
     format!(
-        r#"Rekindle runs at {url}, its data is {kept}, its clock says {now}.
+        r#"Rekindle runs at {url}, its data is {kept}, its clock says {now}.{made}
 
 Post interactions (the campaign is registered on first sight):
-  curl -s {url}/v1/interactions -H 'content-type: application/json' -d '[{{"user_id":"u1","campaign_id":"spring-sale","type":"received","channel":"email"}},{{"user_id":"u2","campaign_id":"spring-sale","type":"received","channel":"email"}},{{"user_id":"u1","campaign_id":"spring-sale","type":"clicked","channel":"email","link_alias":"cta"}}]'
+  curl -s {url}/v1/interactions {auth} -H 'content-type: application/json' -d '[{{"user_id":"u1","campaign_id":"spring-sale","type":"received","channel":"email"}},{{"user_id":"u2","campaign_id":"spring-sale","type":"received","channel":"email"}},{{"user_id":"u1","campaign_id":"spring-sale","type":"clicked","channel":"email","link_alias":"cta"}}]'
 Count who received it and did not click:
-  curl -s {url}/v1/audiences/count -H 'content-type: application/json' -d '{{"filter":{{"all":[{{"received":{{"source":"campaign/spring-sale"}}}},{{"not":{{"clicked":{{"source":"campaign/spring-sale"}}}}}}]}}}}'
+  curl -s {url}/v1/audiences/count {auth} -H 'content-type: application/json' -d '{{"filter":{{"all":[{{"received":{{"source":"campaign/spring-sale"}}}},{{"not":{{"clicked":{{"source":"campaign/spring-sale"}}}}}}]}}}}'
 Look at the campaign:
-  curl -s {url}/v1/campaigns/spring-sale
+  curl -s {url}/v1/campaigns/spring-sale {auth}
 
 Stop with Ctrl-C. `rekindle --help` shows more; `rekindle demo` tells the whole story in a minute."#
     )

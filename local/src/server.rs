@@ -17,7 +17,10 @@ use axum::{
 use http::{StatusCode, header};
 use lambda_runtime::LambdaEvent;
 use rekindle_domain::time::{Clock, Millis, Period};
-use rekindle_runtime::http::{empty_body, json, json_body, with_fallbacks};
+use rekindle_runtime::{
+    http::{empty_body, json, json_body, with_fallbacks},
+    scopes::guarded,
+};
 use rekindle_service::{Problem, compact::CompactReport};
 use serde::Deserialize;
 use serde_json::{Value, json as object};
@@ -151,18 +154,18 @@ impl Local {
         Ok(self.clock.now())
     }
 
-    /// All routes: those of the functions, and `/_local`.
+    /// All routes: those of the functions, for who has a key, and `/_local`, which is open.
     pub fn router(&self) -> Router {
         let app = &self.stack.app;
-        let functions = rekindle_ingest::routes(app.clone())
-            .merge(rekindle_api::routes(app.clone()))
-            .layer(from_fn_with_state(self.clone(), one_invocation));
+        let functions = rekindle_ingest::routes(app.clone()).merge(rekindle_api::routes(app.clone()));
+        let functions =
+            guarded(functions, app.clone()).layer(from_fn_with_state(self.clone(), one_invocation));
         let local = Router::new()
             .route("/_local/clock", get(show_clock).post(move_clock))
             .route("/_local/sweep", axum::routing::post(sweep_now))
             .route("/_local/outbox", get(outbox))
             .with_state(self.clone());
-        with_fallbacks(functions.merge(local)).layer(axum::middleware::from_fn(refuse_foreigners))
+        with_fallbacks(local).fallback_service(functions).layer(axum::middleware::from_fn(refuse_foreigners))
     }
 }
 

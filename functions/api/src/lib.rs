@@ -1,8 +1,10 @@
 //! The api function: sources, tags, segments, audiences, restores, users, exports and expirations; and what all that is, as OpenAPI.
 
 mod audiences;
+mod audit;
 mod expirations;
 mod export;
+mod keys;
 mod openapi;
 mod restores;
 mod segments;
@@ -11,15 +13,15 @@ mod tags;
 mod users;
 
 use axum::Router;
-use rekindle_runtime::http::with_fallbacks;
+use rekindle_runtime::scopes::guarded;
 use rekindle_service::Rekindle;
 
-/// The function's routes.
+/// The function's routes, for who has a key.
 pub fn router(app: Rekindle) -> Router {
-    with_fallbacks(routes(app))
+    guarded(routes(app.clone()), app)
 }
 
-/// The routes without answers for what is not there, to be merged with others.
+/// The routes alone, to be merged with others and guarded with them.
 pub fn routes(app: Rekindle) -> Router {
     sources::routes()
         .merge(tags::routes())
@@ -30,5 +32,7 @@ pub fn routes(app: Rekindle) -> Router {
         .merge(export::routes())
         .merge(expirations::routes())
         .merge(openapi::routes())
+        .merge(keys::routes())
+        .merge(audit::routes())
         .with_state(app)
 }

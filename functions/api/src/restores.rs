@@ -9,7 +9,10 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, Uri};
 use rekindle_domain::id::RequestId;
-use rekindle_runtime::http::{PathId, Query, empty_body, header_text, json, json_body};
+use rekindle_runtime::{
+    http::{PathId, Query, empty_body, header_text, json, json_body},
+    scopes::By,
+};
 use rekindle_service::{Problem, Rekindle};
 
 /// The most requests a page has: each is shown with all its items.
@@ -26,9 +29,14 @@ fn request(id: &str) -> Result<RequestId, Problem> {
     id.parse().map_err(|_| Problem::not_found("unknown_restore", "there is no restore request of that id"))
 }
 
-async fn create(State(app): State<Rekindle>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+async fn create(
+    State(app): State<Rekindle>,
+    By(by): By,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
     let key = header_text(&headers, "idempotency-key")?;
-    let view = app.request_restore(&json_body(body).await?, key, None).await?;
+    let view = app.request_restore(&json_body(body).await?, key, &by).await?;
     Ok(json(StatusCode::ACCEPTED, &view))
 }
 
@@ -42,7 +50,12 @@ async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, Problem
     Ok(json(StatusCode::OK, &app.list_requests(query.get("cursor"), limit).await?))
 }
 
-async fn cancel(State(app): State<Rekindle>, PathId(id): PathId, body: Body) -> Result<Response, Problem> {
+async fn cancel(
+    State(app): State<Rekindle>,
+    PathId(id): PathId,
+    By(by): By,
+    body: Body,
+) -> Result<Response, Problem> {
     empty_body(body).await?;
-    Ok(json(StatusCode::OK, &app.cancel_request(request(&id)?).await?))
+    Ok(json(StatusCode::OK, &app.cancel_request(request(&id)?, &by).await?))
 }

@@ -9,7 +9,10 @@ use axum::{
 };
 use http::{StatusCode, Uri};
 use rekindle_domain::id::is_valid_id;
-use rekindle_runtime::http::{PathId, Query, json, json_body};
+use rekindle_runtime::{
+    http::{PathId, Query, json, json_body},
+    scopes::By,
+};
 use rekindle_service::{Problem, Rekindle};
 
 pub(crate) fn routes() -> Router<Rekindle> {
@@ -35,12 +38,17 @@ async fn show(State(app): State<Rekindle>, PathId(id): PathId) -> Result<Respons
     Ok(json(StatusCode::OK, &app.get_segment(segment(&id)?).await?))
 }
 
-async fn put(State(app): State<Rekindle>, PathId(id): PathId, body: Body) -> Result<Response, Problem> {
-    let (view, is_new) = app.put_segment(segment(&id)?, &json_body(body).await?).await?;
+async fn put(
+    State(app): State<Rekindle>,
+    PathId(id): PathId,
+    By(by): By,
+    body: Body,
+) -> Result<Response, Problem> {
+    let (view, is_new) = app.put_segment(segment(&id)?, &json_body(body).await?, &by).await?;
     Ok(json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &view))
 }
 
-async fn delete(State(app): State<Rekindle>, PathId(id): PathId) -> Result<Response, Problem> {
-    app.delete_segment(segment(&id)?).await?;
+async fn delete(State(app): State<Rekindle>, PathId(id): PathId, By(by): By) -> Result<Response, Problem> {
+    app.delete_segment(segment(&id)?, &by).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

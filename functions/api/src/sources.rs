@@ -9,15 +9,15 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts};
 use rekindle_domain::id::{SourceId, SourceKind};
-use rekindle_runtime::http::{PathId, Query, empty_body, header_text, json, json_body, optional_json_body};
+use rekindle_runtime::{
+    http::{PathId, Query, empty_body, header_text, json, json_body, optional_json_body},
+    scopes::By,
+};
 use rekindle_service::{
     Problem, Rekindle,
     inputs::{CampaignInput, CanvasInput, StopInput},
     sources::{ListRequest, SourceView, decode_cursor},
 };
-
-/// Who did it, in timelines, until there are keys.
-const BY: &str = "api";
 
 pub(crate) fn routes() -> Router<Rekindle> {
     of(SourceKind::Campaign).merge(of(SourceKind::Canvas))
@@ -69,6 +69,7 @@ async fn show(State(app): State<Rekindle>, Named(id): Named) -> Result<Response,
 async fn put(
     State(app): State<Rekindle>,
     Named(id): Named,
+    By(by): By,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -77,7 +78,7 @@ async fn put(
         SourceKind::Campaign => json_body::<CampaignInput>(body).await?.into(),
         SourceKind::Canvas => json_body::<CanvasInput>(body).await?.into(),
     };
-    let (view, is_new) = app.put_source_fields(&id, &input, if_match).await?;
+    let (view, is_new) = app.put_source_fields(&id, &input, if_match, &by).await?;
     Ok(shown(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &view))
 }
 
@@ -90,23 +91,43 @@ fn version(tag: &str) -> Result<u64, Problem> {
     })
 }
 
-async fn start(State(app): State<Rekindle>, Named(id): Named, body: Body) -> Result<Response, Problem> {
+async fn start(
+    State(app): State<Rekindle>,
+    Named(id): Named,
+    By(by): By,
+    body: Body,
+) -> Result<Response, Problem> {
     empty_body(body).await?;
-    Ok(shown(StatusCode::OK, &app.start_source(&id, BY).await?))
+    Ok(shown(StatusCode::OK, &app.start_source(&id, &by).await?))
 }
 
-async fn stop(State(app): State<Rekindle>, Named(id): Named, body: Body) -> Result<Response, Problem> {
+async fn stop(
+    State(app): State<Rekindle>,
+    Named(id): Named,
+    By(by): By,
+    body: Body,
+) -> Result<Response, Problem> {
     let StopInput { at } = optional_json_body(body).await?;
-    Ok(shown(StatusCode::OK, &app.stop_source(&id, at, BY).await?))
+    Ok(shown(StatusCode::OK, &app.stop_source(&id, at, &by).await?))
 }
 
-async fn pin(State(app): State<Rekindle>, Named(id): Named, body: Body) -> Result<Response, Problem> {
-    Ok(shown(StatusCode::OK, &app.pin_source(&id, &json_body(body).await?, BY).await?))
+async fn pin(
+    State(app): State<Rekindle>,
+    Named(id): Named,
+    By(by): By,
+    body: Body,
+) -> Result<Response, Problem> {
+    Ok(shown(StatusCode::OK, &app.pin_source(&id, &json_body(body).await?, &by).await?))
 }
 
-async fn unpin(State(app): State<Rekindle>, Named(id): Named, body: Body) -> Result<Response, Problem> {
+async fn unpin(
+    State(app): State<Rekindle>,
+    Named(id): Named,
+    By(by): By,
+    body: Body,
+) -> Result<Response, Problem> {
     empty_body(body).await?;
-    Ok(shown(StatusCode::OK, &app.unpin_source(&id, BY).await?))
+    Ok(shown(StatusCode::OK, &app.unpin_source(&id, &by).await?))
 }
 
 async fn list(

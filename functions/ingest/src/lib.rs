@@ -2,18 +2,21 @@
 
 use axum::{Router, extract::State, response::Response, routing::post};
 use http::{Request, StatusCode, header};
-use rekindle_runtime::http::{header_text, json, read_body, with_fallbacks};
+use rekindle_runtime::{
+    http::{header_text, json, read_body},
+    scopes::guarded,
+};
 use rekindle_service::{
     Problem, Rekindle,
     ingest::{Encoding, Layout, MAX_ENCODED},
 };
 
-/// The function's routes.
+/// The function's routes, for who has a key.
 pub fn router(app: Rekindle) -> Router {
-    with_fallbacks(routes(app))
+    guarded(routes(app.clone()), app)
 }
 
-/// The routes without answers for what is not there, to be merged with others.
+/// The routes alone, to be merged with others and guarded with them.
 pub fn routes(app: Rekindle) -> Router {
     Router::new().route("/v1/interactions", post(ingest)).with_state(app)
 }

@@ -1,7 +1,7 @@
 //! One life of the program, from its start to its kill, and what is asked of it meanwhile.
 
 use super::{
-    client::Client,
+    client::{Client, KEY},
     model::{CAMPAIGNS, Dice, Model, campaign, did, user},
 };
 use serde_json::{Value, json};
@@ -79,7 +79,7 @@ impl Life {
         let log = folder.join("log");
         let err: File = OpenOptions::new().create(true).append(true).open(&log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_rekindle"))
-            .args(["--port", "0", "--data"])
+            .args(["--port", "0", "--key", KEY, "--data"])
             .arg(folder.join("data"))
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())

@@ -173,8 +173,10 @@ ulid_id! {
     InboxId;
     /// One request to restore.
     RequestId;
+    /// A key that callers show.
+    KeyId;
 }
-text_serde!(SourceId, LedgerId, RunId, CopyId, InboxId, RequestId);
+text_serde!(SourceId, LedgerId, RunId, CopyId, InboxId, RequestId, KeyId);
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 //!
 //! A **ledger** keeps the interactions of a source: rows of (user, facet) with first and last time, in an *inbox* of
 //! appended blocks and in immutable *runs*, which lie in *copies* that a *manifest* lists. Sources, their lifecycle
-//! and their restores stand beside it; filters ask it.
+//! and their restores stand beside it; filters ask it; keys say who may.
 
 pub mod block;
 pub mod breaks;
@@ -13,6 +13,7 @@ pub mod facet;
 pub mod filter;
 pub mod id;
 pub mod interaction;
+pub mod key;
 pub mod manifest;
 pub mod merge;
 pub mod part;

@@ -1,4 +1,4 @@
-//! Points in time, periods, and the ports for the clock and for ids.
+//! Points in time, periods, and the ports for the clock and for chance.
 //!
 //! Nothing in the shared crates reads a clock or a random source by itself; shells pass these ports in.
 
@@ -148,10 +148,12 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Millis;
 }
 
-/// Where ids come from. Every id is new: ids of runs, copies and inbox blocks are never reused.
+/// Where ids and secrets come from. Every id is new: ids of runs, copies and inbox blocks are never reused.
 pub trait Ids: Send + Sync {
     /// A new id whose first 48 bits are `now`.
     fn new_id(&self, now: Millis) -> Ulid;
+    /// 256 bits that nobody can guess.
+    fn new_secret(&self) -> [u8; 32];
 }
 
 #[cfg(test)]

@@ -183,14 +183,20 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], Json(value)).into_response()
 }
 
+/// 404: no such route.
+pub fn unknown_route(method: &Method, uri: &Uri) -> Problem {
+    Problem::not_found("unknown_route", format!("there is no {method} {}", uri.path()))
+}
+
+/// 405: a route, but not of that method.
+pub fn method_not_allowed(method: &Method, uri: &Uri) -> Problem {
+    let detail = format!("{} does not take {method}", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}
+
 /// Adds problems for what a router does not know.
 pub fn with_fallbacks(router: Router) -> Router {
     router
-        .fallback(async |method: Method, uri: Uri| {
-            Problem::not_found("unknown_route", format!("there is no {method} {}", uri.path()))
-        })
-        .method_not_allowed_fallback(async |method: Method, uri: Uri| {
-            let detail = format!("{} does not take {method}", uri.path());
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
-        })
+        .fallback(async |method: Method, uri: Uri| unknown_route(&method, &uri))
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| method_not_allowed(&method, &uri))
 }

@@ -305,8 +305,8 @@ impl Rekindle {
         if !expired.is_empty() {
             return Ok(Err(expired_data(&expired)));
         }
-        // The caller adds the source or the segment itself, and an entry in the timeline.
-        if transaction.len() + 2 > Transaction::MAX {
+        // The caller adds the source or the segment itself, and entries in the timeline and in the audit trail.
+        if transaction.len() + 3 > Transaction::MAX {
             let detail = format!(
                 "this would change what {} sources hold and {} segments at once, more than one transaction takes; use fewer segments, or stop some of the sources that use this one",
                 moves.targets.len(),

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`ingest`] | ingest |
 //! | [`sources`], with [`inputs`], [`tags`] and [`pins`], [`segments`], [`audience`], [`requests`], [`users`], [`export`], [`expirations`] | api |
+//! | [`keys`] | api, and both functions about each request |
+//! | [`audit`] | api, and whatever changes something |
 //! | [`sweep`], with [`expire`], [`idle`], [`warnings`] and [`housekeep`] | sweeper |
 //! | [`compact`], with [`marks`] | compactor |
 //! | [`restores`], with [`parts`] | restorer |
@@ -39,6 +41,7 @@ macro_rules! until_won {
 }
 
 pub mod audience;
+pub mod audit;
 pub mod compact;
 pub mod config;
 pub mod expirations;
@@ -49,6 +52,7 @@ pub mod housekeep;
 pub mod idle;
 pub mod ingest;
 pub mod inputs;
+pub mod keys;
 pub mod marks;
 pub mod notices;
 pub mod parts;
@@ -172,18 +176,27 @@ pub struct Rekindle {
     pub store: Store,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// New ids.
+    /// New ids and secrets.
     pub ids: Arc<dyn Ids>,
     /// How it behaves.
     pub settings: Settings,
     known: Arc<ingest::KnownSources>,
     marked: Arc<marks::Marked>,
+    keys: Arc<keys::Remembered>,
 }
 
 impl Rekindle {
     /// A deployment over those stores and ports.
     pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>, settings: Settings) -> Self {
-        Self { store, clock, ids, settings, known: Arc::default(), marked: Arc::default() }
+        Self {
+            store,
+            clock,
+            ids,
+            settings,
+            known: Arc::default(),
+            marked: Arc::default(),
+            keys: Arc::default(),
+        }
     }
 
     fn now(&self) -> Millis {
@@ -205,6 +218,19 @@ impl Rekindle {
     ) -> Result<(), StoreError> {
         let entry = TimelineEntry { at: self.now(), event: event.to_owned(), by: by.to_owned(), detail };
         transaction.add_timeline(source, self.new_id(), &entry)
+    }
+
+    /// The same of what a caller did, which goes into the audit trail, too.
+    fn record_act(
+        &self,
+        transaction: &mut Transaction,
+        source: &SourceId,
+        event: &str,
+        by: &keys::Caller,
+        detail: Option<String>,
+    ) -> Result<(), StoreError> {
+        self.audit(transaction, by, event, &source.to_string(), detail.clone())?;
+        self.record(transaction, source, event, &by.name(), detail)
     }
 
     fn wake_at(&self, source: &Source) -> Option<Millis> {

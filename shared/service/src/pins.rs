@@ -2,6 +2,7 @@
 
 use crate::{
     Problem, Rekindle,
+    keys::Caller,
     sources::{SourceView, unknown},
 };
 use rekindle_domain::{
@@ -51,7 +52,12 @@ impl Rekindle {
     ///
     /// # Errors
     /// 404; 409 if the data is not available; 422 what does not fit.
-    pub async fn pin_source(&self, id: &SourceId, input: &PinInput, by: &str) -> Result<SourceView, Problem> {
+    pub async fn pin_source(
+        &self,
+        id: &SourceId,
+        input: &PinInput,
+        by: &Caller,
+    ) -> Result<SourceView, Problem> {
         input.check(self.now())?;
         let outcome = until_won!({
             let Some(source) = self.store.catalog.source(id).await? else {
@@ -65,8 +71,7 @@ impl Rekindle {
                 let problem = Problem::conflict("expired_interaction_data", detail);
                 return Ok(Err(problem.with("expired", vec![id.to_string()])));
             }
-            let pin =
-                Pin { by: by.to_owned(), at: self.now(), until: input.until, reason: input.reason.clone() };
+            let pin = Pin { by: by.name(), at: self.now(), until: input.until, reason: input.reason.clone() };
             self.put_pin(&source, Some(pin), by).await.map(Ok)
         })?;
         outcome?;
@@ -78,7 +83,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 404.
-    pub async fn unpin_source(&self, id: &SourceId, by: &str) -> Result<SourceView, Problem> {
+    pub async fn unpin_source(&self, id: &SourceId, by: &Caller) -> Result<SourceView, Problem> {
         let outcome = until_won!({
             let Some(source) = self.store.catalog.source(id).await? else {
                 return Ok(Err(unknown(id)));
@@ -92,7 +97,7 @@ impl Rekindle {
         self.get_source(id).await
     }
 
-    async fn put_pin(&self, source: &Source, pin: Option<Pin>, by: &str) -> Result<(), StoreError> {
+    async fn put_pin(&self, source: &Source, pin: Option<Pin>, by: &Caller) -> Result<(), StoreError> {
         let (event, detail) = match &pin {
             None => ("unpinned", None),
             Some(Pin { until: None, reason, .. }) => ("pinned", Some(reason.clone())),
@@ -102,7 +107,7 @@ impl Rekindle {
         };
         let mut transaction = Transaction::new();
         self.put_source(&mut transaction, &Source { pin, updated_at: self.now(), ..source.clone() })?;
-        self.record(&mut transaction, &source.source, event, by, detail)?;
+        self.record_act(&mut transaction, &source.source, event, by, detail)?;
         self.store.catalog.commit(transaction).await
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     Problem, Rekindle,
+    keys::Caller,
     sources::{Listing, decode_cursor, encode_cursor},
     sweep::Budget,
     tags::check_tag,
@@ -27,6 +28,8 @@ const IDEMPOTENCY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 const CONCURRENT_ITEMS: usize = 16;
 /// The longest idempotency key.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
+/// How many sources the audit trail names of a request.
+const LISTED_SOURCES: usize = 5;
 /// What is assumed of a restore's speed until its first part is done, in users a second.
 const NOMINAL_USERS_PER_SECOND: u64 = 50_000;
 /// How long a cancellation works on before it leaves the rest to the queue.
@@ -101,6 +104,19 @@ pub struct ItemView {
     pub error: Option<String>,
 }
 
+fn on(id: RequestId) -> String {
+    format!("restore/{id}")
+}
+
+/// What a request is about, for the audit trail: the request itself lists all.
+fn what(input: &RestoreInput, sources: &BTreeSet<SourceId>) -> String {
+    let listed: Vec<String> = sources.iter().take(LISTED_SOURCES).map(ToString::to_string).collect();
+    let more = sources.len() - listed.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let tag = input.tag.as_ref().map(|tag| format!("tag {tag}: ")).unwrap_or_default();
+    format!("{tag}{}{more}", listed.join(", "))
+}
+
 /// A request without its items.
 fn summary(request: Request) -> RequestView {
     RequestView {
@@ -153,7 +169,7 @@ impl Rekindle {
         &self,
         input: &RestoreInput,
         idempotency_key: Option<&str>,
-        by: Option<String>,
+        by: &Caller,
     ) -> Result<RequestView, Problem> {
         let id = match idempotency_key {
             None => self.record_request(&self.check_restore(input).await?, input, by, None).await?,
@@ -182,9 +198,7 @@ impl Rekindle {
                             };
                             let version = other.map_or(0, |v| v.version);
                             let under = Some((key, body.as_str(), version));
-                            self.record_request(&sources, input, by.clone(), under)
-                                .await
-                                .map(|id| Ok(Some(id)))
+                            self.record_request(&sources, input, by, under).await.map(|id| Ok(Some(id)))
                         }
                     }
                 })?;
@@ -256,7 +270,7 @@ impl Rekindle {
         &self,
         sources: &BTreeSet<SourceId>,
         input: &RestoreInput,
-        by: Option<String>,
+        by: &Caller,
         under: Option<(&str, &str, u64)>,
     ) -> Result<RequestId, StoreError> {
         let now = self.now();
@@ -269,7 +283,7 @@ impl Rekindle {
             version: 0,
             created_at: now,
             completed_at: None,
-            requested_by: by,
+            requested_by: by.key(),
             tag: input.tag.clone(),
             notify: notify.into_iter().collect(),
             items: count,
@@ -287,6 +301,7 @@ impl Rekindle {
             let record = Idempotency { body: body.to_owned(), request: id, created_at: now };
             transaction.put_idempotency(key, &record, version, now.plus(IDEMPOTENCY_MILLIS))?;
         }
+        self.audit(&mut transaction, by, "requested", &on(id), Some(what(input, sources)))?;
         self.store.catalog.commit(transaction).await?;
         let work = [RestoreWork::Begin { request: id, after: None }];
         if let Err(error) = self.store.queues.send_restores(&work).await {
@@ -378,7 +393,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 404; 409 if it has ended already.
-    pub async fn cancel_request(&self, id: RequestId) -> Result<RequestView, Problem> {
+    pub async fn cancel_request(&self, id: RequestId, by: &Caller) -> Result<RequestView, Problem> {
         let budget = Budget::until(self.now().plus(CANCEL_MILLIS));
         let outcome = until_won!({
             let Some(request) = self.store.catalog.request(id).await? else {
@@ -390,6 +405,7 @@ impl Rekindle {
             let look_at = Some(self.now().plus(self.settings.lease_millis));
             let mut transaction = Transaction::new();
             transaction.put_request(&Request { is_cancelled: true, look_at, ..request })?;
+            self.audit(&mut transaction, by, "cancelled", &on(id), None)?;
             self.store.catalog.commit(transaction).await?;
             self.begin(id, None, &budget).await?;
             Ok(Some(true))

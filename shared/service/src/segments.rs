@@ -2,8 +2,10 @@
 
 use crate::{
     Problem, Rekindle,
+    audit::changed,
     holders::check_width,
     inputs::is_name,
+    keys::Caller,
     sources::{Listing, NOT_OURS, decode_cursor, encode_cursor},
 };
 use rekindle_domain::{
@@ -69,6 +71,10 @@ impl From<Segment> for SegmentView {
     }
 }
 
+fn on(id: &str) -> String {
+    format!("segment/{id}")
+}
+
 fn unknown(id: &str) -> Problem {
     Problem::not_found("unknown_segment", format!("segment/{id} is not registered"))
 }
@@ -78,7 +84,12 @@ impl Rekindle {
     ///
     /// # Errors
     /// 409 data that an active source then needs is expired; 422 what does not fit.
-    pub async fn put_segment(&self, id: &str, input: &SegmentInput) -> Result<(SegmentView, bool), Problem> {
+    pub async fn put_segment(
+        &self,
+        id: &str,
+        input: &SegmentInput,
+        by: &Caller,
+    ) -> Result<(SegmentView, bool), Problem> {
         let name = input.name.clone().unwrap_or_else(|| id.to_owned());
         is_name(&name)?;
         let filter = Filter::parse(&input.filter, "filter")?;
@@ -95,6 +106,15 @@ impl Rekindle {
                 Err(problem) => return Ok(Err(problem)),
             };
             transaction.put_segment(&after)?;
+            let (event, detail) = match &before {
+                None => ("registered", None),
+                Some(before) => {
+                    let fields =
+                        [("name", before.name != after.name), ("filter", before.filter != after.filter)];
+                    ("edited", changed(&fields))
+                }
+            };
+            self.audit(&mut transaction, by, event, &on(id), detail)?;
             self.store.catalog.commit(transaction).await?;
             Ok(Ok((before.is_none(), now_due, after)))
         })?;
@@ -139,7 +159,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 404; 409 with what uses it.
-    pub async fn delete_segment(&self, id: &str) -> Result<(), Problem> {
+    pub async fn delete_segment(&self, id: &str, by: &Caller) -> Result<(), Problem> {
         until_won!({
             let Some(segment) = self.store.catalog.segment(id).await? else {
                 return Ok(Err(unknown(id)));
@@ -155,6 +175,7 @@ impl Rekindle {
                 transaction.put_segment(&below)?;
             }
             transaction.delete_segment(&segment);
+            self.audit(&mut transaction, by, "deleted", &on(id), None)?;
             self.store.catalog.commit(transaction).await?;
             Ok(Ok(()))
         })?

@@ -1,6 +1,9 @@
 //! Sources: registering, starting, stopping, listing, and who holds whose data.
 
-use crate::{Problem, Rekindle, audience::expired_data, holders::check_width, inputs::SourceInput};
+use crate::{
+    Problem, Rekindle, audience::expired_data, audit::changed, holders::check_width, inputs::SourceInput,
+    keys::Caller,
+};
 use http::StatusCode;
 use rekindle_domain::{
     Ulid,
@@ -188,9 +191,10 @@ impl Rekindle {
         id: &SourceId,
         input: &SourceInput,
         if_match: Option<u64>,
+        by: &Caller,
     ) -> Result<(SourceView, bool), Problem> {
         let audience = self.check_input(id, input).await?;
-        let outcome = until_won!(self.try_put(id, input, audience.as_ref(), if_match).await)?;
+        let outcome = until_won!(self.try_put(id, input, audience.as_ref(), if_match, by).await)?;
         let (is_new, now_due) = outcome?;
         let view = self.get_source(id).await?;
         Ok((SourceView { now_due: Some(now_due).filter(|_| !is_new), ..view }, is_new))
@@ -202,6 +206,7 @@ impl Rekindle {
         input: &SourceInput,
         audience: Option<&Filter>,
         if_match: Option<u64>,
+        by: &Caller,
     ) -> Result<Result<(bool, Vec<SourceId>), Problem>, StoreError> {
         let now = self.now();
         let found = self.store.catalog.source(id).await?;
@@ -229,7 +234,9 @@ impl Rekindle {
         transaction.move_tags(id, &before.tags, &after.tags);
         self.put_source(&mut transaction, &after)?;
         if is_new {
-            self.record(&mut transaction, id, "registered", "api", None)?;
+            self.record_act(&mut transaction, id, "registered", by, None)?;
+        } else {
+            self.audit(&mut transaction, by, "edited", &id.to_string(), edits(&before, &after))?;
         }
         if transaction.len() > Transaction::MAX {
             let detail = "the audience and the tags of an active source change too much at once; change the tags first, then the audience";
@@ -255,7 +262,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 404; 409 if its own data, or data its audience needs, is expired: nothing changes then.
-    pub async fn start_source(&self, id: &SourceId, by: &str) -> Result<SourceView, Problem> {
+    pub async fn start_source(&self, id: &SourceId, by: &Caller) -> Result<SourceView, Problem> {
         self.change_status(id, by, "started", |source, now| {
             let started =
                 Source { status: Status::Active, started_at: Some(now), stopped_at: None, ..source.clone() };
@@ -272,7 +279,7 @@ impl Rekindle {
         &self,
         id: &SourceId,
         at: Option<Millis>,
-        by: &str,
+        by: &Caller,
     ) -> Result<SourceView, Problem> {
         self.change_status(id, by, "stopped", |source, now| match (source.status, at) {
             (Status::Draft, _) => {
@@ -302,7 +309,7 @@ impl Rekindle {
     async fn change_status(
         &self,
         id: &SourceId,
-        by: &str,
+        by: &Caller,
         event: &str,
         change: impl Fn(&Source, Millis) -> Result<Option<Source>, Problem>,
     ) -> Result<SourceView, Problem> {
@@ -327,7 +334,7 @@ impl Rekindle {
                 Err(problem) => return Ok(Err(problem)),
             };
             self.put_source(&mut transaction, &after)?;
-            self.record(&mut transaction, id, event, by, as_of)?;
+            self.record_act(&mut transaction, id, event, by, as_of)?;
             self.store.catalog.commit(transaction).await?;
             Ok(Ok(now_due))
         })?;
@@ -382,6 +389,22 @@ impl Rekindle {
         let next = entries.last().filter(|_| more).map(|(id, _)| id.clone());
         Ok(Listing { items: entries.into_iter().map(|(_, e)| e).collect(), next })
     }
+}
+
+/// The fields that an edit changed, as the API names them.
+fn edits(before: &Source, after: &Source) -> Option<String> {
+    let variants = match after.source.kind() {
+        SourceKind::Campaign => "variants",
+        SourceKind::Canvas => "variations",
+    };
+    changed(&[
+        ("name", before.name != after.name),
+        ("tags", before.tags != after.tags),
+        (variants, before.variants != after.variants),
+        ("steps", before.steps != after.steps),
+        ("audience", before.audience != after.audience),
+        ("notify", before.notify != after.notify),
+    ])
 }
 
 /// 404.

@@ -2,7 +2,7 @@
 //!
 //! | module | what | where |
 //! |---|---|---|
-//! | [`catalog`] | sources, manifests, parts, requests, notices, timelines | DynamoDB, small and transactional |
+//! | [`catalog`] | sources, manifests, parts, requests, notices, timelines, keys, the audit trail | DynamoDB, small and transactional |
 //! | [`ledger`] | inbox blocks and hot copies | DynamoDB, binary |
 //! | [`archive`] | cold copies | S3, Parquet |
 //! | [`queues`] | work and mails to do | SQS |

@@ -1,9 +1,10 @@
 //! The OpenAPI document of the two HTTP functions: what they take and answer, from the types that they read and write.
 //!
 //! `functions/api/openapi.json` is the document, written: [`text`] is what it must be. A route that is added stands in
-//! `sources` or `questions`; the types that it takes and answers derive `JsonSchema` behind the feature `schema` of
+//! `sources`, `questions` or `keys`; the types that it takes and answers derive `JsonSchema` behind the feature `schema` of
 //! their crate. The system test `openapi` compares all three with each other: routers, template and document.
 
+mod keys;
 mod operation;
 mod problem;
 mod questions;
@@ -23,6 +24,7 @@ pub fn document() -> Value {
     let mut api = Api::new();
     sources::operations(&mut api);
     questions::operations(&mut api);
+    keys::operations(&mut api);
     api.finish()
 }
 
@@ -126,7 +128,7 @@ const TAGS: [(&str, &str); 9] = [
     ("Users", "One user over all campaigns and Canvases."),
     ("Retention", "What expires when."),
     ("Restores", "Bringing expired data back."),
-    ("Operations", "About the service itself."),
+    ("Operations", "Keys, the audit trail, and this document."),
 ];
 
 /// Makes what refers to a schema of one of these names refer to what is read.

@@ -236,7 +236,7 @@ impl History {
     async fn new(seed: u64, fault: Option<Fault>, trace: bool) -> Self {
         let settings =
             Settings { sizes: sizes(110), ..local_settings(Period::parse("P3M").expect("a period")) };
-        let world = World::with(seed, settings).await;
+        let world = World::keyless(seed, settings).await;
         let gate = Gate::default();
         let retries = world.aws.sdk_config().retry_config().expect("retries").clone();
         // What waits for nothing always comes in the same order.

@@ -3,7 +3,7 @@
 
 use crate::fixture::{
     faults::{Fault, Process},
-    world::{World, got, purge, received, try_sweep},
+    world::{World, got, purge, received, router_of, try_sweep},
 };
 use axum::body::Body;
 use http::Request;
@@ -198,7 +198,7 @@ async fn l9_a_restore_dies_at_any_call() {
             assert_eq!(answer["count"], certain, "{what}: {answer}");
 
             // Whoever got no answer asks again under the same key.
-            let (status, request) = ask(&world.router).await;
+            let (status, request) = ask(&router_of(world.app())).await;
             assert_eq!(status, 202, "{what}: {request}");
             let id = request["id"].as_str().unwrap().to_owned();
             recover(&world, &what, async || {

@@ -1,6 +1,6 @@
 //! The same for the rest of the API: routes, queries, bodies, filters, cursors.
 
-use crate::fixture::world::{World, got, received};
+use crate::fixture::world::{ADMIN_KEY, World, got, received};
 use axum::body::Body;
 use http::{Method, Request};
 use rekindle_local::{clock::LocalClock, server::Local};
@@ -322,6 +322,7 @@ async fn the_local_runner_refuses_foreigners() {
     let local = Local::new(world.stack.clone(), world.aws.clone(), clock);
     let ask = async |method: &str, host: Option<&str>, origin: Option<&str>| {
         let mut request = Request::builder().method(method).uri("/v1/campaigns/a");
+        request = request.header("authorization", format!("Bearer {ADMIN_KEY}"));
         for (name, value) in [("host", host), ("origin", origin)] {
             if let Some(value) = value {
                 request = request.header(name, value);

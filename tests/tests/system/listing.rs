@@ -131,6 +131,6 @@ async fn timelines_say_what_happened_and_when() {
     let by = |event: &str| seen.iter().find(|e| e["event"] == event).unwrap()["by"].clone();
     assert_eq!(
         (by("stopped"), by("expired"), by("restored")),
-        ("api".into(), "sweeper".into(), "restorer".into())
+        ("key/00000000000000000000000ADM".into(), "sweeper".into(), "restorer".into())
     );
 }

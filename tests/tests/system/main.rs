@@ -5,6 +5,7 @@ use rekindle_tests::fixture;
 
 mod archive;
 mod audiences;
+mod audit;
 mod bites;
 mod canvases;
 mod compaction;
@@ -19,6 +20,7 @@ mod garbage_api;
 mod holders;
 mod idle;
 mod joins;
+mod keys;
 mod late;
 mod listing;
 mod matrix;

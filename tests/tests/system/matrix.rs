@@ -64,7 +64,7 @@ impl Story {
         // Several parts each, and still few enough calls for every one to be tried.
         let sizes = Sizes { slot: SlotSize { rows: 12, bytes: 1 << 20 }, ..sizes(400) };
         let settings = Settings { sizes, ..local_settings(Period::parse("P3M").unwrap()) };
-        let mut story = Self { world: World::with(seed, settings).await, truth: Truth::default() };
+        let mut story = Self { world: World::keyless(seed, settings).await, truth: Truth::default() };
         story.world.begin("a").await;
         for batch in 0..if work == Work::Rewrite { 15 } else { 2 } {
             story.ingest("a", &format!("first{batch}-"), if work == Work::Rewrite { 2 } else { 9 }).await;

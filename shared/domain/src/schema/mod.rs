@@ -7,7 +7,7 @@ mod interaction;
 pub use interaction::Interaction;
 
 use crate::{
-    id::{MAX_ID, RequestId, SourceId},
+    id::{KeyId, MAX_ID, RequestId, SourceId},
     interaction::{MAX_ALIAS, MAX_USER_ID},
     segment::User,
     time::Millis,
@@ -98,6 +98,11 @@ text_schemas! {
     };
     RequestId, "RestoreId" = {
         "description": "The id of a request to restore: a ULID.",
+        "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$",
+        "examples": ["01KBYD3Q8W4Y2N6M5T7R9V0XZA"],
+    };
+    KeyId, "KeyId" = {
+        "description": "The public half of a key: a ULID.",
         "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$",
         "examples": ["01KBYD3Q8W4Y2N6M5T7R9V0XZA"],
     };

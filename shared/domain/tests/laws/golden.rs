@@ -13,6 +13,7 @@ use rekindle_domain::{
     facet::{Channel, Facet, Kind},
     filter::Filter,
     id::{CopyId, RequestId, RunId},
+    key::{AccessKey, OldSecret, Scope, Token},
     manifest::{Copy, DataState, Inputs, Life, Manifest, Quarantine, Run, Tier},
     part::{Consumed, Part, PartDone},
     restore::{Item, ItemState, Notice, Request, Subject},
@@ -332,6 +333,21 @@ fn expiring_notice() -> Notice {
     Notice { id, sent_at: None, failed: None, subject: Subject::Expiring { sources, more: 5 }, ..notice() }
 }
 
+/// Rotated, and revoked within the grace.
+fn access_key() -> AccessKey {
+    let id = "01M88W25109EGSMK4MY3BG38T3";
+    let token = |c: &str| format!("rk_{id}_{}", c.repeat(43)).parse::<Token>().unwrap();
+    let scopes = BTreeSet::from([Scope::Ingest, Scope::Read]);
+    let by = "key/01M88W2510TGYS3TYJDRP2NF95".to_owned();
+    AccessKey {
+        version: 3,
+        old: Some(OldSecret { hash: token("E").hash(), until: AT.plus(3) }),
+        rotated_at: Some(AT.plus(1)),
+        revoked_at: Some(AT.plus(2)),
+        ..AccessKey::new(&token("A"), "mailer".to_owned(), scopes, AT, by)
+    }
+}
+
 fn json_bytes(value: &impl Serialize) -> Vec<u8> {
     (serde_json::to_string_pretty(value).unwrap() + "\n").into_bytes()
 }
@@ -353,6 +369,7 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("notice-v1-trouble.json", json_bytes(&trouble_notice())),
         ("notice-v1-stopped.json", json_bytes(&stopped_notice())),
         ("notice-v1-expiring.json", json_bytes(&expiring_notice())),
+        ("key-v1.json", json_bytes(&access_key())),
     ]);
     files
 }
@@ -397,6 +414,9 @@ fn items_of_every_version_are_read() {
     assert_read("request-v1-tag.json", &tag_request());
     assert_read("notice-v1-stopped.json", &stopped_notice());
     assert_read("notice-v1-expiring.json", &expiring_notice());
+    // Keys are not compared by `==`, as their hashes are not.
+    let key: AccessKey = serde_json::from_slice(&stored("key-v1.json")).unwrap();
+    assert_eq!(json_bytes(&key), json_bytes(&access_key()));
 }
 
 /// The encodings are deterministic, and today's are those of the files. Of the compressed ones this holds for one

@@ -18,8 +18,12 @@
 //! | [`segments`] | segment | `segment#ID` | `segment` |
 //! | [`tags`] | that a source carries a tag, which is no document | `tags` | `TAG#SOURCE` |
 //! | [`dirty`] | dirty mark, no document | `dirty#SHARD`, `0` to `7` | `UNTIL#LEDGER#WORKER` |
+//! | [`keys`] | key | `keys` | `k#ID` |
+//! | [`audit`] | who did what | `audit#YEAR-MONTH` | `a#ID` |
 
+pub mod audit;
 pub mod dirty;
+pub mod keys;
 pub mod listing;
 pub mod notices;
 pub mod parts;

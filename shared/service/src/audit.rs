@@ -1,0 +1,96 @@
+//! The audit trail: who did what, to what. Each entry is written in the transaction that does it: there is no act without
+//! its entry, and no entry without its act.
+
+use crate::{
+    Problem, Rekindle,
+    keys::Caller,
+    sources::{Listing, NOT_OURS},
+};
+use rekindle_domain::{Ulid, time::Millis};
+use rekindle_store::{
+    StoreError,
+    catalog::{
+        Transaction,
+        audit::{AuditEntry, Month, time_of},
+    },
+};
+
+/// Before January 2026 there was no trail.
+const FIRST_MONTH: Millis = Millis(1_767_225_600_000);
+/// How many months a page looks through at most.
+const MAX_MONTHS: usize = 60;
+
+/// Which entries to show.
+#[derive(Clone, Debug, Default)]
+pub struct AuditRequest {
+    /// Only what was done to this.
+    pub on: Option<String>,
+    /// Only what this key did.
+    pub by: Option<String>,
+    /// How many are looked at.
+    pub limit: usize,
+}
+
+/// What an edit changed, of these fields; `None` if nothing.
+pub(crate) fn changed(fields: &[(&str, bool)]) -> Option<String> {
+    let names: Vec<&str> = fields.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+impl Rekindle {
+    /// Adds who does something to the transaction that does it.
+    pub(crate) fn audit(
+        &self,
+        transaction: &mut Transaction,
+        by: &Caller,
+        event: &str,
+        on: &str,
+        detail: Option<String>,
+    ) -> Result<(), StoreError> {
+        let Some(by) = by.key() else {
+            return Ok(());
+        };
+        let id = self.new_id();
+        let entry = AuditEntry { at: time_of(id), by, event: event.to_owned(), on: on.to_owned(), detail };
+        transaction.add_audit(id, &entry)
+    }
+
+    /// A page of the trail, newest first. Of each page's entries those are shown that fit, so that one may be short or
+    /// empty and yet have a next.
+    ///
+    /// # Errors
+    /// 400 a cursor that is not ours.
+    pub async fn list_audit(
+        &self,
+        request: &AuditRequest,
+        cursor: Option<&str>,
+    ) -> Result<Listing<AuditEntry>, Problem> {
+        let not_ours = |_| Problem::bad_request("invalid_cursor", NOT_OURS);
+        let mut after = cursor.map(|text| Ulid::from_string(text).map_err(not_ours)).transpose()?;
+        let mut month = Month::of(after.map_or_else(|| self.now(), time_of));
+        let mut found: Vec<(Ulid, AuditEntry)> = Vec::new();
+        let mut next = None;
+        let mut months = 0;
+        while month.begin >= FIRST_MONTH {
+            found.extend(self.store.catalog.audit(month, after, request.limit - found.len()).await?);
+            months += 1;
+            if found.len() >= request.limit {
+                next = found.last().map(|(id, _)| *id);
+                break;
+            }
+            if months == MAX_MONTHS {
+                // The first that this month could have: it goes on before that.
+                next = Some(Ulid::from_parts(month.begin.0.unsigned_abs(), 0));
+                break;
+            }
+            after = None;
+            month = month.before();
+        }
+        let fits = |entry: &AuditEntry| {
+            request.on.as_ref().is_none_or(|on| *on == entry.on)
+                && request.by.as_ref().is_none_or(|by| *by == entry.by)
+        };
+        let items = found.into_iter().map(|(_, entry)| entry).filter(fits).collect();
+        Ok(Listing { items, next: next.map(|id| id.to_string()) })
+    }
+}
