@@ -2,6 +2,7 @@
 may refuse it in any way but with a 5xx, and what the system itself refuses is a problem. The same bytes each time."""
 
 import json
+import os
 import random
 import re
 import socket
@@ -48,6 +49,8 @@ def exchange(raw, why, is_half=False):
 def request(method, path, headers=(), body=None):
     path, method = (p if isinstance(p, bytes) else p.encode() for p in (path, method))
     lines = [method + b" " + path + b" HTTP/1.1", f"Host: {host}:{port}".encode(), b"Connection: close"]
+    if not any(b"authorization" in (h if isinstance(h, bytes) else h.encode()).lower() for h in headers):
+        lines.append(b"Authorization: Bearer " + os.environ["KEY"].encode())
     lines += [h if isinstance(h, bytes) else h.encode() for h in headers]
     if body is not None:
         lines.append(b"Content-Length: %d" % len(body))
@@ -59,9 +62,10 @@ TAKES_BODY = [
     ("POST", "/v1/campaigns/spring-sale/stop"), ("POST", "/v1/campaigns/spring-sale/pin"),
     ("POST", "/v1/campaigns/spring-sale/start"), ("DELETE", "/v1/campaigns/spring-sale/pin"),
     ("POST", "/v1/audiences/count"), ("POST", "/v1/audiences/members"), ("POST", "/v1/audiences/match"),
+    ("POST", "/v1/keys"), ("POST", "/v1/keys/01KBYD3Q8W4Y2N6M5T7R9V0XZA/rotate"),
     ("POST", "/v1/restores"), ("POST", "/v1/restores/01KBYD3Q8W4Y2N6M5T7R9V0XZA/cancel"),
 ]
-LISTS = ["/v1/campaigns", "/v1/canvases", "/v1/tags", "/v1/segments", "/v1/restores", "/v1/users", "/v1/expirations",
+LISTS = ["/v1/campaigns", "/v1/canvases", "/v1/tags", "/v1/segments", "/v1/restores", "/v1/users", "/v1/expirations", "/v1/keys", "/v1/audit",
          "/v1/campaigns/spring-sale/timeline", "/v1/campaigns/spring-sale/interactions.csv"]
 TYPES = [None, "application/json", "application/x-ndjson", "text/plain", "application/xml", "multipart/form-data",
          "application/x-www-form-urlencoded", "application/json; charset=utf-16", ";;;", "*/*"]

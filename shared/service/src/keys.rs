@@ -95,21 +95,21 @@ impl Remembered {
 
 /// A key that somebody wants.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
 pub struct KeyInput {
     /// What people call it.
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Name"))]
     pub name: String,
     /// What it is to do.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Scope>", length(min = 1)))]
     pub scopes: BTreeSet<Scope>,
 }
 
 /// How a secret is to be replaced.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
 pub struct RotateInput {
     /// How long the old one goes on; not at all, if left out.
     #[serde(default)]
@@ -119,8 +119,8 @@ pub struct RotateInput {
 
 /// A key as the API shows it.
 #[derive(Clone, Debug, Serialize)]
-#[allow(missing_docs, reason = "the fields are the API's; see `AccessKey`")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[allow(missing_docs, reason = "the fields are the API's; see `AccessKey`")]
 pub struct KeyView {
     pub id: KeyId,
     pub name: String,

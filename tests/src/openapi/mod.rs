@@ -1,9 +1,10 @@
 //! The OpenAPI document of the two HTTP functions: what they take and answer, from the types that they read and write.
 //!
 //! `functions/api/openapi.json` is the document, written: [`text`] is what it must be. A route that is added stands in
-//! `sources` or `questions`; the types that it takes and answers derive `JsonSchema` behind the feature `schema` of
+//! `sources`, `questions` or `keys`; the types that it takes and answers derive `JsonSchema` behind the feature `schema` of
 //! their crate. The system test `openapi` compares all three with each other: routers, template and document.
 
+mod keys;
 mod operation;
 mod problem;
 mod questions;
@@ -23,6 +24,7 @@ pub fn document() -> Value {
     let mut api = Api::new();
     sources::operations(&mut api);
     questions::operations(&mut api);
+    keys::operations(&mut api);
     api.finish()
 }
 
@@ -117,7 +119,7 @@ impl Api {
 
 const INTRODUCTION: &str = "Campaign interaction data that expires, and comes back. Bodies and answers are JSON in UTF-8 unless said otherwise; a body has at most 1 MiB (interactions more). Fields and query parameters that are not known are refused. Whole numbers are written without a fraction: 1, not 1.0. Errors are application/problem+json with a stable `code`, what is wrong, where, and how to mend it; after a 503, sending the same again is safe. Lengths in schemas are in characters, and where a description says bytes, the bound is in bytes.";
 
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 9] = [
     ("Interactions", "What people did with what they were sent."),
     ("Campaigns", "Sources that send one message in variants."),
     ("Canvases", "Sources that send messages step by step."),
@@ -126,8 +128,7 @@ const TAGS: [(&str, &str); 10] = [
     ("Users", "One user over all campaigns and Canvases."),
     ("Retention", "What expires when."),
     ("Restores", "Bringing expired data back."),
-    ("Keys", "Who may do what, and who did."),
-    ("Operations", "About the service itself."),
+    ("Operations", "Keys, the audit trail, and this document."),
 ];
 
 /// Makes what refers to a schema of one of these names refer to what is read.

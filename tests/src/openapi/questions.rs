@@ -1,11 +1,11 @@
-//! Interactions, audiences, users, expirations, restores, keys, and the service itself.
+//! Interactions, audiences, users, expirations, restores, and the document itself.
 
 use super::{
     Api,
     operation::{BODY, FILTER, LIST, NO_BODY, Operation, cursor, header, limit, named, query},
 };
 use rekindle_domain::{
-    id::{KeyId, RequestId},
+    id::RequestId,
     interaction::MAX_ITEMS,
     schema::{GivenTime, Interaction, UserId},
 };
@@ -14,12 +14,10 @@ use rekindle_service::{
     expirations::Expiration,
     health::Health,
     ingest::Accepted,
-    keys::{KeyInput, KeyView, RotateInput},
     requests::{RequestView, RestoreInput},
     sources::Listing,
     users::UserProfile,
 };
-use rekindle_store::catalog::audit::AuditEntry;
 use serde_json::json;
 
 pub fn operations(api: &mut Api) {
@@ -28,8 +26,6 @@ pub fn operations(api: &mut Api) {
     users(api);
     expirations(api);
     restores(api);
-    keys(api);
-    audit(api);
     let health = api.output::<Health>();
     api.add(
         Operation::new("GET", "/v1/health", "get_health", "Operations", "read", "Whether the store answers")
@@ -42,73 +38,6 @@ pub fn operations(api: &mut Api) {
             "The document.",
             json!({ "type": "object", "required": ["openapi", "info", "paths"] }),
         ),
-    );
-}
-
-fn keys(api: &mut Api) {
-    let on = |method, rest: &str, id: &str, summary: &str| {
-        Operation::new(method, &format!("/v1/keys{rest}"), id, "Keys", "admin", summary)
-    };
-    let page = api.output::<Listing<KeyView>>();
-    api.add(
-        on("GET", "", "list_keys", "Lists keys, in the order they were made")
-            .says("Those that were revoked stay in it for 400 days.")
-            .with([limit(), cursor()])
-            .answers(200, "A page.", page)
-            .refuses(400, &LIST),
-    );
-    let (input, view) = (api.input::<KeyInput>(), api.output::<KeyView>());
-    api.add(
-        on("POST", "", "create_key", "Makes a key")
-            .says(
-                "The answer has the whole of it in `key`; no other answer ever has. At most 100 are in use.",
-            )
-            .takes(input, &json!({ "name": "the sender", "scopes": ["ingest"] }))
-            .answers(201, "The key.", view.clone())
-            .refuses(400, &BODY)
-            .refuses(409, &["too_many_keys"])
-            .refuses(413, &["body_too_large"])
-            .refuses(422, &["invalid_name", "invalid_scopes"]),
-    );
-    let id = named("The key's id.", api.input::<KeyId>(), "01M88W25109EGSMK4MY3BG38T3");
-    let input = api.input::<RotateInput>();
-    api.add(
-        on("POST", "/{id}/rotate", "rotate_key", "Gives a key another secret")
-            .says("The new one opens at once. The old one ends within 5 seconds, or after `grace`, at most P7D.")
-            .with([id.clone()])
-            .may_take(input, &json!({ "grace": "P1D" }))
-            .answers(200, "The key, with its new secret.", view)
-            .refuses(400, &BODY)
-            .refuses(404, &["unknown_key"])
-            .refuses(409, &["key_revoked"])
-            .refuses(413, &["body_too_large"])
-            .refuses(422, &["invalid_grace"]),
-    );
-    api.add(
-        on("DELETE", "/{id}", "revoke_key", "Revokes a key, for ever")
-            .with([id])
-            .responds(204, json!({ "description": "It is revoked, now or before." }))
-            .refuses(404, &["unknown_key"])
-            .refuses(409, &["last_admin_key"]),
-    );
-}
-
-fn audit(api: &mut Api) {
-    let text = |name: &str, description: &str| query(name, description, json!({ "type": "string" }));
-    let page = api.output::<Listing<AuditEntry>>();
-    api.add(
-        Operation::new("GET", "/v1/audit", "list_audit", "Keys", "admin", "Who did what, newest first")
-            .with([
-                text("by", "Only what this key did: key/ID."),
-                text(
-                    "on",
-                    "Only what was done to this: campaign/ID, canvas/ID, segment/ID, restore/ID or key/ID.",
-                ),
-                limit(),
-                cursor(),
-            ])
-            .answers(200, "A page.", page)
-            .refuses(400, &LIST),
     );
 }
 

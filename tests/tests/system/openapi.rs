@@ -84,6 +84,15 @@ async fn every_route_is_documented_and_in_the_template() {
 }
 
 #[test]
+fn each_operation_names_the_scope_that_its_route_takes() {
+    let document = openapi::document();
+    for (method, path, scope) in rekindle_runtime::scopes::ROUTES {
+        let operation = &document["paths"][path][method.as_str().to_lowercase()];
+        assert_eq!(operation["security"][0]["key"][0], scope.as_str(), "{method} {path}");
+    }
+}
+
+#[test]
 fn references_and_names_of_operations_are_sound() {
     fn each(value: &Value, found: &mut Vec<String>) {
         match value {

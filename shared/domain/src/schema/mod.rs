@@ -102,9 +102,9 @@ text_schemas! {
         "examples": ["01KBYD3Q8W4Y2N6M5T7R9V0XZA"],
     };
     KeyId, "KeyId" = {
-        "description": "The id of a key: a ULID.",
+        "description": "The public half of a key: a ULID.",
         "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$",
-        "examples": ["01M88W25109EGSMK4MY3BG38T3"],
+        "examples": ["01KBYD3Q8W4Y2N6M5T7R9V0XZA"],
     };
     User, "SegmentUser" = {
         "description": "What uses a segment: campaign/ID, canvas/ID or segment/ID.",
