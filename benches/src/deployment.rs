@@ -154,9 +154,14 @@ impl Deployment {
 
     /// Counts all who received the campaign.
     pub async fn count(&self) -> Outcome<u64> {
+        self.count_of(&received()).await
+    }
+
+    /// Counts an audience, to its end.
+    pub async fn count_of(&self, filter: &Value) -> Outcome<u64> {
         let (mut total, mut cursor) = (0, Value::Null);
         loop {
-            let body = json!({ "filter": received(), "cursor": cursor });
+            let body = json!({ "filter": filter, "cursor": cursor });
             let answer = self.post("/v1/audiences/count", &body).await?;
             total += answer["count"].as_u64().ok_or("no count")?;
             cursor = answer["next"].clone();

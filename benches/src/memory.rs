@@ -1,12 +1,13 @@
-//! Memory: what one worker holds at most while it sweeps and restores, as the ledger grows.
+//! Memory: what one worker holds at most while it sweeps, restores and answers, as the ledger grows.
 
 use crate::{
     Size,
     allocator::{count_this_thread, held, peak, reset_peak},
-    data::{Crowd, Ids},
+    data::{CAMPAIGN, Crowd, Ids},
     deployment::{Deployment, Kept, Outcome},
     report::{Findings, Row, grouped, short},
 };
+use serde_json::json;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 const HOUR: i64 = 60 * 60 * 1000;
@@ -17,11 +18,13 @@ const GROWTH_AIM: f64 = 20.0;
 struct Peaks {
     sweep: f64,
     restore: f64,
+    /// Of a question whose blocks are counted whole, and of one for which each user is looked at.
+    audience: f64,
 }
 
 impl Peaks {
     fn most(&self) -> f64 {
-        self.sweep.max(self.restore)
+        self.sweep.max(self.restore).max(self.audience)
     }
 }
 
@@ -31,15 +34,14 @@ pub fn measure(size: Size) -> Outcome<Findings> {
     let small = peaks(few)?;
     let large = peaks(many)?;
     let mb = |n: f64| format!("{} MB", short(n));
+    let told =
+        |p: &Peaks| format!("sweep {}, restore {}, audience {}", mb(p.sweep), mb(p.restore), mb(p.audience));
     let growth = large.most() - small.most();
     let rows = vec![
-        Row::plain(
-            format!("Memory of a worker, {} users", grouped(few as f64)),
-            format!("sweep {}, restore {}", mb(small.sweep), mb(small.restore)),
-        ),
+        Row::plain(format!("Memory of a worker, {} users", grouped(few as f64)), told(&small)),
         Row::aimed(
             format!("Memory of a worker, {} users", grouped(many as f64)),
-            format!("sweep {}, restore {}", mb(large.sweep), mb(large.restore)),
+            told(&large),
             format!("under {}", mb(PEAK_AIM)),
             large.most() < PEAK_AIM,
         ),
@@ -53,7 +55,7 @@ pub fn measure(size: Size) -> Outcome<Findings> {
     let how = "**Memory** is the peak of what a worker allocates (1 MB = 1,000,000 bytes), above what stood before it began, by an \
                allocator that counts the threads of one worker, its SDK clients and their bodies included, and not those of the \
                embedded AWS, which keeps its account on disk. zstd's own contexts, allocated in C, are not in it. UUID users, \
-               as above; a sweeper until the data is expired, then one restorer."
+               as above; a sweeper until the data is expired, then one restorer, then two audiences over what is back."
         .to_owned();
     Ok(Findings { rows, how })
 }
@@ -87,5 +89,9 @@ async fn sweep_and_restore(home: Handle, users: u64) -> Outcome<Peaks> {
     reset_peak();
     deployment.restore(1).await?;
     let restore = peak().saturating_sub(before) as f64 / 1e6;
-    Ok(Peaks { sweep, restore })
+    reset_peak();
+    deployment.count().await?;
+    deployment.count_of(&json!({ "converted": { "source": format!("campaign/{CAMPAIGN}") } })).await?;
+    let audience = peak().saturating_sub(before) as f64 / 1e6;
+    Ok(Peaks { sweep, restore, audience })
 }
