@@ -351,9 +351,15 @@ def an_open_route(t):
     paths["/v1/everything"] = paths["/v1/users"]
 
 
+def an_unguarded_function(t):
+    integration = t.properties("Api")["Body"]["paths"]["/v1/users"]["get"]["x-amazon-apigateway-integration"]
+    integration["uri"] = {"Fn::Sub": integration["uri"]["Fn::Sub"].replace("ApiFunction", "SweeperFunction")}
+
+
 # One break a rule at least: a rule that cannot fail says nothing.
 BREAKS = {
     "a route without authorization": an_open_route,
+    "a route to a function that asks for no key": an_unguarded_function,
     "a function with an address of its own": lambda t: t.resources.update(U={"Type": "AWS::Lambda::Url", "Properties": {}}),
     "an action more": lambda t: policy(t, "Ingest")[0].update(Action=["dynamodb:GetItem", "dynamodb:DeleteItem"]),
     "an action less": lambda t: policy(t, "Restorer").pop(),
