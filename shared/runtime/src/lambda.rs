@@ -25,7 +25,8 @@ pub async fn cold_start() -> Result<Rekindle, Error> {
     let lookup = |name: &str| std::env::var(name).ok();
     let config = Config::from_lookup(lookup)?;
     let level = lookup("LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
-    let log = tracing_subscriber::fmt::layer().json().flatten_event(true).without_time();
+    let log =
+        tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false).without_time();
     let metrics = Embedded {
         namespace: config.metrics_namespace,
         clock: Arc::new(SystemClock),

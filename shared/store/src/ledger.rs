@@ -356,10 +356,9 @@ impl Piece {
 
     /// Within which hashes all its users are: up to the next block, or to any if the slot ends with it.
     pub fn hashes(&self) -> RangeInclusive<u64> {
-        let ends = [self.blocks.first(), self.blocks.last()].map(|block| block.and_then(Sealed::cover));
-        let [first, last] = ends;
-        let start = first.map_or(0, |cover| cover.start.hash);
-        start..=last.and_then(|cover| cover.next).map_or(u64::MAX, |next| next.hash.saturating_sub(1))
+        let start = self.blocks.first().and_then(Sealed::cover).map_or(0, |cover| cover.start.hash);
+        let next = self.blocks.last().and_then(Sealed::cover).and_then(|cover| cover.next);
+        start..=next.map_or(u64::MAX, |next| next.hash.saturating_sub(1))
     }
 
     /// Says that it does not decode.

@@ -23,8 +23,8 @@ impl<B: AsRef<[u8]>> Sealed<B> {
     /// Reads the columns; returns whether the facets are others than before. `Ok(None)`: a user has more rows, or the block
     /// more facets, than columns of bytes can say.
     ///
-    /// A block that says something else than [`Sealed::rows`] does not exist: what is not looked at is not checked, so that
-    /// some that are malformed, though their checksum is right, are read.
+    /// Of a block that decodes they say what [`Sealed::rows`] does. What is not looked at is not checked: some that are
+    /// malformed, though their checksum is right, are read.
     pub(crate) fn columns(&self, into: &mut Columns) -> Result<Option<bool>, Truncated> {
         let mut reader = self.content();
         let users = reader.count(MAX_BLOCK_ROWS)?;
