@@ -11,6 +11,7 @@
 //! | [`cpu`] | packing; decoding, merging and counting |
 //! | [`beside`] | the same question asked of DuckDB |
 //! | [`memory`] | a worker's peak, by [`allocator`] |
+//! | [`cold`] | cold starts of the functions |
 //! | [`growth`] | everything from 10,000 to 10,000,000 users, with a [`chart`] |
 //! | [`data`], [`deployment`], [`meter`] | who did what; the system; what DynamoDB charges |
 //! | [`report`] | the table |
@@ -18,6 +19,7 @@
 mod allocator;
 mod beside;
 mod chart;
+mod cold;
 mod cpu;
 mod data;
 mod deployment;
@@ -72,6 +74,8 @@ enum Section {
     Beside,
     /// A worker's peak.
     Memory,
+    /// Cold starts; needs what `.ci/functions` and `.ci/functions hello` build.
+    Cold,
     /// From 10,000 to 10,000,000 users.
     Growth,
 }
@@ -138,6 +142,7 @@ fn measure(section: Section, size: Size, chart: &mut Option<String>) -> Outcome<
         Section::Cpu => cpu::measure(size),
         Section::Beside => beside::measure(size),
         Section::Memory => memory::measure(size),
+        Section::Cold => runtime()?.block_on(cold::measure(size)),
         Section::Growth => {
             let (findings, drawn) = runtime()?.block_on(growth::measure(size))?;
             *chart = Some(drawn);

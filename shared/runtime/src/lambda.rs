@@ -8,13 +8,17 @@ use crate::{
 use lambda_runtime::Error;
 use rekindle_service::{Rekindle, config::Config};
 use rekindle_store::Store;
-use std::{io::Write, sync::Arc};
+use std::{io::Write, sync::Arc, time::Duration};
+use tokio::time::timeout;
 use tracing_subscriber::{
     Layer,
     filter::{FilterExt, LevelFilter},
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
+
+/// How long a cold start may wait for the catalog.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Reads the configuration, logs as JSON, counts, builds the clients.
 ///
@@ -36,4 +40,14 @@ pub async fn cold_start() -> Result<Rekindle, Error> {
     tracing_subscriber::registry().with(log.with_filter(level.and(NoMetrics))).with(metrics).init();
     let store = Store::new(&sdk_config(lookup)?, &config.names);
     Ok(Rekindle::new(store, Arc::new(SystemClock), Arc::new(RandomIds), config.settings))
+}
+
+/// For functions that somebody waits for: opens the connection to the catalog while Lambda still starts the function, and not
+/// while the first request waits. What that request needs it asks for itself.
+pub async fn warm_up(app: &Rekindle) {
+    match timeout(WARM_UP, app.warm_up()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the catalog does not answer yet"),
+        Err(_) => tracing::warn!("the catalog does not answer yet"),
+    }
 }

@@ -1,7 +1,11 @@
 //! Whether a deployment answers.
 
 use crate::{Problem, Rekindle};
-use rekindle_domain::id::LedgerId;
+use rekindle_domain::{
+    Ulid,
+    id::{KeyId, LedgerId},
+};
+use rekindle_store::StoreError;
 use serde::Serialize;
 
 /// It does.
@@ -22,5 +26,14 @@ impl Rekindle {
     pub async fn health(&self) -> Result<Health, Problem> {
         self.store.catalog.manifest(&LedgerId::Users).await?;
         Ok(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
+    }
+
+    /// Opens the connection to the catalog, by looking for a key that nobody has: whatever answers HTTP may look for keys.
+    ///
+    /// # Errors
+    /// If the catalog does not answer.
+    pub async fn warm_up(&self) -> Result<(), StoreError> {
+        self.store.catalog.access_key(KeyId(Ulid::nil())).await?;
+        Ok(())
     }
 }
