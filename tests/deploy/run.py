@@ -31,6 +31,7 @@ NOT_SHOWN = """\
 - routes: MiniStack ignores the OpenAPI body that SAM makes; they are made from it here, by the gateway's own API
 - mail: it checks SendEmail against the resource `*`, and for a batch of messages asks for sqs:SendMessageBatch, which AWS
   does not have; the roles get both here, beside their own policies
+- dead letters: it has no StartMessageMoveTask; they are received and sent back one by one
 - policies: it knows no dynamodb:LeadingKeys; which keys a statement is for is not tried
 - time to live and point-in-time recovery: it drops them. Deletion protection, encryption, lifecycle rules, alarms,
   metrics, the dashboard and throttling are taken, and do nothing
@@ -93,6 +94,10 @@ def tell(emulator, template, folder):
     story.the_compactor_merges()
     story.nothing_was_lost()
     story.nothing_failed()
+
+    step("what docs/operations.md says to do")
+    story.damage_is_mended()
+    story.a_dead_letter_is_sent_back()
     story.roles_count()
 
     step("take it down")

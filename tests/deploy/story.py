@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import uuid
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -16,6 +17,9 @@ ARCHIVE_CHECK = Path(__file__).parents[1] / "archive" / "check.py"
 # A stopped campaign's data is due after this; long enough for the questions that are asked before.
 RETENTION = "PT20S"
 CAMPAIGN, BUSY = "spring-sale", "busy"
+# Of this one's archive an object is damaged.
+UNLUCKY = "autumn-sale"
+UNLUCKY_USERS = 100
 USERS = 4_000
 CLICKED = {f"user-{n}" for n in range(0, USERS, 3)}
 RECEIVED_NOT_CLICKED = {
@@ -92,6 +96,7 @@ class Story:
                 )
             accepted += answer["accepted"]
         assert accepted == len(self.posted), accepted
+        self.post_received(UNLUCKY, [f"user-{n}" for n in range(UNLUCKY_USERS)])
         self.audience = self.members()
         expected = {f"user-{n}" for n in range(1, USERS, 2)} - CLICKED
         assert self.audience == expected, f"{len(self.audience)} are in the audience, not {len(expected)}"
@@ -118,21 +123,23 @@ class Story:
         self.busy_users = {str(uuid.uuid4()) for _ in range(24_000)}
         users = sorted(self.busy_users)
         for at in range(0, len(users), 3_000):
-            self.post_busy(users[at : at + 3_000])
+            self.post_received(BUSY, users[at : at + 3_000])
         say(f"{len(users)} users received campaign/{BUSY}")
 
-    def post_busy(self, users):
-        batch = [{"user_id": user, "campaign_id": BUSY, "type": "received", "channel": "push"} for user in users]
+    def post_received(self, campaign, users):
+        batch = [{"user_id": user, "campaign_id": campaign, "type": "received", "channel": "push"} for user in users]
         self.api.must(200, "POST", "/v1/interactions", {"interactions": batch})
 
     # ---- Out -----------------------------------------------------------------------------------------------------
 
     def data_expires(self):
         """Stopped, its retention over, and the sweeper's rule fires."""
-        self.api.must(200, "POST", f"/v1/campaigns/{CAMPAIGN}/stop")
+        for campaign in [CAMPAIGN, UNLUCKY]:
+            self.api.must(200, "POST", f"/v1/campaigns/{campaign}/stop")
         # The template's rate is five minutes. The rule, its target and its permission stay as they are.
         self.set_rate("SweeperFunctionClock", "rate(1 minute)")
-        until("the data is expired", lambda: self.state() == "expired", seconds=240)
+        for campaign in [CAMPAIGN, UNLUCKY]:
+            until(f"{campaign} is expired", lambda: self.state(campaign) == "expired", seconds=240)
         self.set_rate("SweeperFunctionClock", "rate(5 minutes)")
         refused = self.api.must(409, "POST", "/v1/audiences/count", {"filter": RECEIVED_NOT_CLICKED})
         assert refused["code"] == "expired_interaction_data", refused
@@ -144,8 +151,8 @@ class Story:
         # A rule's physical id may stand with its bus.
         self.emulator.client("events").put_rule(Name=name.split("|")[-1], ScheduleExpression=rate)
 
-    def state(self):
-        return self.source(CAMPAIGN)["interaction_data"]["state"]
+    def state(self, campaign):
+        return self.source(campaign)["interaction_data"]["state"]
 
     def source(self, campaign):
         return self.api.must(200, "GET", f"/v1/campaigns/{campaign}")
@@ -153,12 +160,10 @@ class Story:
     def others_read_the_archive(self, folder):
         """pyarrow and DuckDB read what lies in the bucket: the rows must be those that were posted."""
         s3, bucket = self.emulator.client("s3"), self.stack.outputs()["ArchiveBucketName"]
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"archive/campaign/{CAMPAIGN}/")
-        for page in pages:
-            for entry in page.get("Contents", []):
-                file = folder / entry["Key"]
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read())
+        for key in self.archived(CAMPAIGN):
+            file = folder / key
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
         posted = folder / "posted" / f"{CAMPAIGN}.ndjson"
         posted.parent.mkdir(parents=True)
         posted.write_text("\n".join(map(json.dumps, self.posted)))
@@ -167,13 +172,27 @@ class Story:
         for line in run.stdout.splitlines():
             say(line)
 
+    def archived(self, campaign):
+        """The keys of the campaign's objects."""
+        s3, bucket = self.emulator.client("s3"), self.stack.outputs()["ArchiveBucketName"]
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"archive/campaign/{campaign}/")
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
     # ---- And back, while a new version is deployed ---------------------------------------------------------------
 
+    def begin_restore(self, campaign):
+        question = {"sources": [f"campaign/{campaign}"], "notify": ["boss@example.com"]}
+        return self.api.must(202, "POST", "/v1/restores", question)["id"]
+
+    def end_of_restore(self, id):
+        def ended():
+            answer = self.api.must(200, "GET", f"/v1/restores/{id}")
+            return answer if answer["state"] not in ("queued", "running") else None
+
+        return until("the restore ends", ended, seconds=120)
+
     def a_restore_begins(self):
-        answer = self.api.must(
-            202, "POST", "/v1/restores", {"sources": [f"campaign/{CAMPAIGN}"], "notify": ["boss@example.com"]}
-        )
-        self.restore = answer["id"]
+        self.restore = self.begin_restore(CAMPAIGN)
 
     def a_sender_goes_on(self):
         """Posts small batches to a campaign until `sender_stops`; one that is refused is sent again, as senders do."""
@@ -185,7 +204,7 @@ class Story:
             while not self.is_over.is_set():
                 users = [f"s-{n}-{k}" for k in range(20)]
                 try:
-                    self.post_busy(users)
+                    self.post_received(BUSY, users)
                 except (AssertionError, OSError) as error:
                     self.refused.append(str(error))
                     time.sleep(0.2)
@@ -211,11 +230,7 @@ class Story:
         say(f"of the {expected} users whose batches were accepted none is missing")
 
     def data_comes_back(self):
-        def ended():
-            answer = self.api.must(200, "GET", f"/v1/restores/{self.restore}")
-            return answer if answer["state"] not in ("queued", "running") else None
-
-        answer = until("the restore ends", ended, seconds=120)
+        answer = self.end_of_restore(self.restore)
         assert answer["state"] == "completed", answer
         again = self.members()
         assert again == self.audience, f"{len(again)} are in the audience, not {len(self.audience)}"
@@ -259,16 +274,77 @@ class Story:
                 assert '"level":"ERROR"' not in message and "AccessDenied" not in message, f"{function} logged {message}"
         say(f"no dead letters, and no error in {lines} lines of the logs of {len(FUNCTIONS)} functions")
 
+    # ---- As docs/operations.md says ------------------------------------------------------------------------------
+
+    def aws(self, *arguments):
+        """The AWS CLI, as an operator uses it."""
+        run = subprocess.run(
+            # Of `sqs` the CLI's version 1 takes no AWS_ENDPOINT_URL.
+            ["aws", *arguments, "--output", "json", "--endpoint-url", self.emulator.url],
+            env=self.emulator.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert run.returncode == 0, f"aws {' '.join(arguments)}: {run.stderr}"
+        return json.loads(run.stdout or "{}")
+
+    def damage_is_mended(self):
+        """An archived object changed; its version of before is put back, and the next restore succeeds."""
+        bucket, key = self.stack.outputs()["ArchiveBucketName"], self.archived(UNLUCKY)[0]
+        self.emulator.client("s3").put_object(Bucket=bucket, Key=key, Body=b"something else")
+        answer = self.end_of_restore(self.begin_restore(UNLUCKY))
+        assert answer["state"] == "failed" and key in answer["items"][0]["error"], answer
+        versions = self.aws("s3api", "list-object-versions", "--bucket", bucket, "--prefix", key)["Versions"]
+        (good,) = [version["VersionId"] for version in versions if not version["IsLatest"]]
+        source = f"{bucket}/{key}?versionId={good}"
+        self.aws("s3api", "copy-object", "--bucket", bucket, "--key", key, "--copy-source", source)
+        say("a damaged object was named, and its good version put back")
+
+    def a_dead_letter_is_sent_back(self):
+        """A role lacks a permission until the work has failed five times; mended, the work is sent back, and is done."""
+        resources = self.stack.resources()
+        queue, dead = resources["RestoresQueue"], resources["RestoresDeadLetters"]
+        # The template's is 90 minutes: so long nobody waits here for five deliveries.
+        self.emulator.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
+        with self.without("restorer", "ReadCatalog"):
+            restore = self.begin_restore(UNLUCKY)
+            look = ["sqs", "receive-message", "--queue-url", dead, "--visibility-timeout", "0"]
+            (letter,) = until("a dead letter", lambda: self.aws(*look).get("Messages"), seconds=120)
+            assert restore in letter["Body"], letter
+        # What `start-message-move-task` does, which MiniStack does not have.
+        (letter,) = self.aws("sqs", "receive-message", "--queue-url", dead)["Messages"]
+        self.aws("sqs", "send-message", "--queue-url", queue, "--message-body", letter["Body"])
+        self.aws("sqs", "delete-message", "--queue-url", dead, "--receipt-handle", letter["ReceiptHandle"])
+        answer = self.end_of_restore(restore)
+        assert answer["state"] == "completed", answer
+        question = {"filter": {"received": {"source": f"campaign/{UNLUCKY}"}}}
+        count = self.api.must(200, "POST", "/v1/audiences/count", question)["count"]
+        assert count == UNLUCKY_USERS, f"{count} users, not {UNLUCKY_USERS}"
+        say("work that failed five times was sent back, and done")
+
+    @contextmanager
+    def without(self, function, statement=None):
+        """The function's role without one statement of its policy, or without all of it."""
+        iam, role = self.emulator.client("iam"), self.stack.resources()[f"{function.capitalize()}Role"]
+        policy = iam.get_role_policy(RoleName=role, PolicyName=function)["PolicyDocument"]
+        if statement:
+            rest = [given for given in policy["Statement"] if given["Sid"] != statement]
+            assert len(rest) < len(policy["Statement"]), f"{function} has no statement {statement}"
+            less = json.dumps({**policy, "Statement": rest})
+            iam.put_role_policy(RoleName=role, PolicyName=function, PolicyDocument=less)
+        else:
+            iam.delete_role_policy(RoleName=role, PolicyName=function)
+        yield
+        iam.put_role_policy(RoleName=role, PolicyName=function, PolicyDocument=json.dumps(policy))
+
     def roles_count(self):
         """The emulator refuses what a role does not allow; else that all of this works would say nothing of the roles."""
-        iam, role = self.emulator.client("iam"), self.stack.resources()["IngestRole"]
-        name = "ingest"
-        policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-        iam.delete_role_policy(RoleName=role, PolicyName=name)
         batch = [{"user_id": "nobody", "campaign_id": BUSY, "type": "converted"}]
-        answer = self.api.call("POST", "/v1/interactions", {"interactions": batch})
-        assert answer.status >= 500, f"without any permission ingest answers {answer}"
-        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
+        with self.without("ingest"):
+            answer = self.api.call("POST", "/v1/interactions", {"interactions": batch})
+            assert answer.status >= 500, f"without any permission ingest answers {answer}"
         self.api.must(200, "POST", "/v1/interactions", {"interactions": batch})
         say("without its policy a function can do nothing")
 
