@@ -156,6 +156,74 @@ async fn l8_mails_wait_for_the_mail_service() {
     assert_eq!(world.mails_to("me@example.com").len(), 1);
 }
 
+/// What SES says where a recipient or the sender is not verified, and where the day's mails are sent.
+const REJECTED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>MessageRejected</Code>\
+                        <Message>Email address is not verified.</Message></Error></ErrorResponse>";
+const OVER_QUOTA: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code>\
+                          <Message>Daily message quota exceeded.</Message></Error></ErrorResponse>";
+
+/// SES takes no more mails today: each is sent once, when it does again.
+#[tokio::test(start_paused = true)]
+async fn l8_mails_wait_for_the_quota() {
+    let world = expired(19).await;
+    world.request_restore(&["campaign/a"], &["me@example.com", "you@example.com"]).await;
+    let lame = world.doomed(Fault::Answers("ses", 400, OVER_QUOTA), 0);
+    for _ in 0..4 {
+        lame.stack.drain().await.unwrap();
+        world.let_visibility_pass().await;
+    }
+    assert_eq!(world.state("a").await, "available");
+    assert_eq!(world.outbox().len(), 0);
+    // Tries are hours apart by then.
+    for _ in 0..4 {
+        world.advance("PT6H");
+        world.settle().await;
+    }
+    for to in ["me@example.com", "you@example.com"] {
+        assert_eq!(world.mails_to(to).len(), 1, "{to}");
+    }
+}
+
+/// SES rejects a mail each time: it is given up after ten tries, and neither the data nor the queue waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_mail_that_is_always_rejected_is_given_up() {
+    let world = expired(20).await;
+    world.request_restore(&["campaign/a"], &["me@example.com"]).await;
+    let lame = world.doomed(Fault::Answers("ses", 400, REJECTED), 0);
+    for _ in 0..40 {
+        lame.stack.drain().await.unwrap();
+        world.let_visibility_pass().await;
+        world.advance("PT1H");
+        crate::fixture::world::sweep_with(&lame.stack).await;
+    }
+    assert_eq!(world.state("a").await, "available");
+    for _ in 0..4 {
+        world.advance("P1D");
+        world.settle().await;
+    }
+    assert_eq!(world.outbox().len(), 0);
+    assert_eq!(world.count(&got("a")).await, 30);
+}
+
+/// SQS takes a batch and refuses an entry of it: whoever asked is told to ask again, and the restore is done once even so.
+#[tokio::test(start_paused = true)]
+async fn l9_what_a_queue_refuses_is_queued_again() {
+    const REFUSED: &str = r#"{"Successful":[],"Failed":[{"Id":"0","SenderFault":false,"Code":"InternalError","Message":"try again"}]}"#;
+    let world = expired(21).await;
+    let lame = world.doomed(Fault::Answers("sqs", 200, REFUSED), 0);
+    let question = json!({ "sources": ["campaign/a"], "notify": ["me@example.com"] });
+    let request =
+        http::Request::post("/v1/restores").body(axum::body::Body::from(question.to_string())).unwrap();
+    let answer = tower::ServiceExt::oneshot(lame.router.clone(), request).await.unwrap();
+    assert!([202, 503].contains(&answer.status().as_u16()), "{answer:?}");
+    assert_eq!(world.drain().await, 0, "nothing was queued");
+    world.advance("PT1H");
+    world.settle().await;
+    assert_eq!(world.state("a").await, "available");
+    assert_eq!(world.mails_to("me@example.com").len(), 1);
+    assert_eq!(world.count(&got("a")).await, 30);
+}
+
 /// The store does not answer: 503 with `Retry-After`, and the next try is fine.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_does_not_answer_is_a_503() {
