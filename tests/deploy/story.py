@@ -336,8 +336,10 @@ class Story:
             iam.put_role_policy(RoleName=role, PolicyName=function, PolicyDocument=less)
         else:
             iam.delete_role_policy(RoleName=role, PolicyName=function)
-        yield
-        iam.put_role_policy(RoleName=role, PolicyName=function, PolicyDocument=json.dumps(policy))
+        try:
+            yield
+        finally:
+            iam.put_role_policy(RoleName=role, PolicyName=function, PolicyDocument=json.dumps(policy))
 
     def roles_count(self):
         """The emulator refuses what a role does not allow; else that all of this works would say nothing of the roles."""
