@@ -26,6 +26,20 @@ fn argument(name: &str) -> Option<u64> {
 }
 
 #[test]
+fn a_first_start_cut_short_at_any_moment_is_begun_anew() {
+    let mut delay = Duration::ZERO;
+    loop {
+        let folder = tempfile::tempdir().unwrap();
+        let listened = Life::spawn(folder.path()).kill_after(delay);
+        Life::begin(folder.path()).audit(&Mutex::default(), 0);
+        if listened {
+            return;
+        }
+        delay += Duration::from_micros(500);
+    }
+}
+
+#[test]
 fn l1_l7_l8_l9_kills_at_any_moment_lose_nothing() {
     let kills = argument("REKINDLE_KILLS").unwrap_or(25);
     let seed = argument("REKINDLE_KILLS_SEED").unwrap_or_else(|| RandomState::new().build_hasher().finish());

@@ -5,21 +5,29 @@
 //! wording of type errors, neither of which an SDK can send.
 //!
 //! **Durability.** `dynoxide` sets WAL mode and leaves SQLite's `synchronous` at its default, FULL: a commit is
-//! synced before it returns. `BatchWriteItem` commits item by item and a transaction as a whole.
+//! synced before it returns. `BatchWriteItem` commits item by item and a transaction as a whole. `CreateTable` commits a
+//! table's description before its parts; [`Making`] makes it whole.
 //!
 //! **Not imitated.** It never throttles, never leaves anything unprocessed and never reads stale, and time-to-live is
 //! recorded but nothing deletes. One mutex: calls take turns.
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::str;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
+use dynoxide::actions::create_table::{CreateTableRequest, CreateTableResponse};
+use dynoxide::actions::delete_table::DeleteTableRequest;
+use dynoxide::actions::describe_table::DescribeTableRequest;
 use dynoxide::{Database, DynoxideError};
 use http::{Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::journal::sync_parent;
 use super::worker::Worker;
 use super::{EmbeddedError, http as wire};
 
@@ -28,12 +36,74 @@ const TARGET_PREFIX: &str = "DynamoDB_20120810.";
 pub(super) struct DynamoDb {
     database: Database,
     worker: Worker,
+    making: Option<Arc<Making>>,
+}
+
+/// The file that names the table which is being made. A process that is killed meanwhile leaves it, and a table without
+/// some of its indexes, which nobody was told of.
+struct Making(Mutex<PathBuf>);
+
+impl Making {
+    /// Removes what a table is that was never whole.
+    fn open(path: PathBuf, database: &Database) -> Result<Self, EmbeddedError> {
+        match fs::read_to_string(&path) {
+            Ok(name) => {
+                remove_table(database, &name).map_err(EmbeddedError::Database)?;
+                done(&path).map_err(EmbeddedError::io("remove", &path))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(EmbeddedError::io("read", &path)(error)),
+        }
+        Ok(Self(Mutex::new(path)))
+    }
+
+    /// Makes a table, or leaves nothing of it.
+    fn make(
+        &self,
+        database: &Database,
+        input: CreateTableRequest,
+    ) -> Result<CreateTableResponse, DynoxideError> {
+        let failed = |error: io::Error| DynoxideError::InternalServerError(error.to_string());
+        let path = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = input.table_name.clone();
+        if database.describe_table(DescribeTableRequest { table_name: name.clone() }).is_ok() {
+            return database.create_table(input);
+        }
+        begun(&path, &name).map_err(failed)?;
+        let made = database.create_table(input);
+        if made.is_err() {
+            remove_table(database, &name)?;
+        }
+        done(&path).map_err(failed)?;
+        made
+    }
+}
+
+fn begun(path: &Path, name: &str) -> io::Result<()> {
+    let draft = path.with_extension("new");
+    let mut file = File::create(&draft)?;
+    file.write_all(name.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    sync_parent(path)
+}
+
+fn done(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)?;
+    sync_parent(path)
+}
+
+fn remove_table(database: &Database, name: &str) -> Result<(), DynoxideError> {
+    match database.delete_table(DeleteTableRequest { table_name: name.to_owned() }) {
+        Err(DynoxideError::ResourceNotFoundException(_)) => Ok(()),
+        other => other.map(drop),
+    }
 }
 
 impl DynamoDb {
     pub(super) fn in_memory() -> Result<Self, EmbeddedError> {
         let database = Database::memory().map_err(EmbeddedError::Database)?;
-        Ok(Self { database, worker: Worker::Inline })
+        Ok(Self { database, worker: Worker::Inline, making: None })
     }
 
     pub(super) fn open(path: &Path) -> Result<Self, EmbeddedError> {
@@ -44,7 +114,8 @@ impl DynamoDb {
             ))
         })?;
         let database = Database::new(name).map_err(EmbeddedError::Database)?;
-        Ok(Self { database, worker: Worker::BlockingThread })
+        let making = Making::open(path.with_extension("creating"), &database)?;
+        Ok(Self { database, worker: Worker::BlockingThread, making: Some(Arc::new(making)) })
     }
 
     pub(super) async fn answer(&self, request: Request<Bytes>) -> Result<Response<SdkBody>, EmbeddedError> {
@@ -55,15 +126,15 @@ impl DynamoDb {
             .unwrap_or_default()
             .to_owned();
         let body = request.into_body();
-        let database = self.database.clone();
-        self.worker.run(move || respond(&database, &operation, &body)).await
+        let (database, making) = (self.database.clone(), self.making.clone());
+        self.worker.run(move || respond(&database, making.as_deref(), &operation, &body)).await
     }
 }
 
-fn respond(database: &Database, operation: &str, body: &[u8]) -> Response<SdkBody> {
+fn respond(database: &Database, making: Option<&Making>, operation: &str, body: &[u8]) -> Response<SdkBody> {
     let answer = str::from_utf8(body)
         .map_err(|error| DynoxideError::SerializationException(error.to_string()))
-        .and_then(|body| dispatch(database, operation, body));
+        .and_then(|body| dispatch(database, making, operation, body));
     match answer {
         Ok(Some(body)) => wire::json(StatusCode::OK, body),
         Ok(None) => wire::json(StatusCode::BAD_REQUEST, unknown(operation)),
@@ -84,9 +155,17 @@ fn unknown(operation: &str) -> Vec<u8> {
 }
 
 /// The answer's body, or `None` for an operation that is not here.
-fn dispatch(db: &Database, operation: &str, body: &str) -> Result<Option<Vec<u8>>, DynoxideError> {
+fn dispatch(
+    db: &Database,
+    making: Option<&Making>,
+    operation: &str,
+    body: &str,
+) -> Result<Option<Vec<u8>>, DynoxideError> {
     match operation {
-        "CreateTable" => call(body, |input| db.create_table(input)),
+        "CreateTable" => call(body, |input| match making {
+            Some(making) => making.make(db, input),
+            None => db.create_table(input),
+        }),
         "DescribeTable" => call(body, |input| db.describe_table(input)),
         "ListTables" => call(body, |input| db.list_tables(input)),
         "UpdateTimeToLive" => call(body, |input| db.update_time_to_live(input)),
@@ -149,7 +228,7 @@ mod tests {
     #[test]
     fn an_operation_that_is_not_here_is_named() {
         let db = Database::memory().unwrap();
-        let response = respond(&db, "DeleteTable", b"{}");
+        let response = respond(&db, None, "DeleteTable", b"{}");
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
         let body = str::from_utf8(response.body().bytes().unwrap()).unwrap().to_owned();
         assert!(body.contains("UnknownOperationException"), "{body}");
