@@ -10,6 +10,10 @@ use std::time::Duration;
 
 /// How long a connection to AWS may take, as the SDK's own loader has it.
 const CONNECT: Duration = Duration::from_millis(3_100);
+/// How long one attempt waits for the beginning of an answer, what it sends included: some megabytes to S3 at most. The
+/// SDK's own loader would wait for ever. Three attempts fit into the 29 seconds that ingest and api have, so that who
+/// called is told.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// The region and the role's credentials, which Lambda puts into the environment. The SDK's own loader would also know of
 /// profiles, containers and single sign-on: a tenth of a function's size, and nothing that Lambda has.
@@ -35,7 +39,7 @@ pub fn sdk_config(lookup: impl Fn(&str) -> Option<String>) -> Result<SdkConfig, 
         .region(Region::new(required("AWS_REGION")?))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .retry_config(RetryConfig::standard())
-        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).read_timeout(ANSWER).build())
         .http_client(http);
     builder.set_endpoint_url(lookup("AWS_ENDPOINT_URL"));
     Ok(builder.build())
@@ -54,6 +58,8 @@ mod tests {
         assert_eq!(config.region(), Some(&Region::new("aws_region")));
         assert_eq!(config.endpoint_url(), Some("aws_endpoint_url"));
         assert_eq!(sdk_config(lookup("AWS_ENDPOINT_URL")).unwrap().endpoint_url(), None);
+        let timeouts = config.timeout_config().unwrap();
+        assert_eq!((timeouts.connect_timeout(), timeouts.read_timeout()), (Some(CONNECT), Some(ANSWER)));
         for name in ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
             assert_eq!(sdk_config(lookup(name)).unwrap_err().0, [format!("{name} is not set")]);
         }

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest},
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 pub(crate) type Attributes = HashMap<String, AttributeValue>;
 
@@ -97,14 +97,41 @@ async fn write_batch(client: &Client, table: &str, mut batch: Vec<WriteRequest>)
     Err(throttled("BatchWriteItem"))
 }
 
-/// Waits before a further round: nothing at first, then 50 ms doubling up to 3.2 s. Unprocessed items are not an error
-/// to the SDK, so that its own back-off does not see them.
+/// Waits before a further round: nothing at first, then any time up to 50 ms, doubling to 3.2 s (full jitter, as the
+/// SDK's own back-off has it), so that who was throttled at once does not come back at once. Unprocessed items are not an
+/// error to the SDK: its back-off does not see them.
 pub(crate) async fn back_off(round: usize) {
     if round > 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(25 << round.min(7))).await;
+        let most = 25 << round.min(7);
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=most))).await;
     }
 }
 
 pub(crate) fn throttled(call: &'static str) -> StoreError {
     StoreError::Unavailable { call, reason: "the table is throttled; items were left unprocessed".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::back_off;
+    use std::collections::BTreeSet;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn further_rounds_wait_for_longer_and_never_together() {
+        // At most; the timer counts whole milliseconds.
+        for (round, most) in [(0, 0), (1, 50), (2, 100), (7, 3_200), (12, 3_200)] {
+            let mut waits = BTreeSet::new();
+            for _ in 0..100 {
+                let from = Instant::now();
+                back_off(round).await;
+                waits.insert(from.elapsed().as_millis());
+            }
+            // Of a hundred no more than by chance are alike, and they fill the whole range.
+            let (least, longest) = (*waits.first().unwrap(), *waits.last().unwrap());
+            assert!(longest <= most + 1, "round {round}: {longest} ms");
+            assert!(least <= most / 4 && longest >= most / 4 * 3, "round {round}: {least} to {longest} ms");
+            assert!(waits.len() as u128 > most.min(60) / 2, "round {round}: {} different waits", waits.len());
+        }
+    }
 }

@@ -219,6 +219,8 @@ pub fn play(seed: u64, fault: Option<Fault>, trace: bool) -> Result<Report, Viol
         Some(Fault::Rule(what)) => Some(what),
         _ => None,
     });
+    // What jitter is drawn from, on this thread.
+    fastrand::seed(seed);
     let outcome = runtime.block_on(async {
         let mut history = History::new(seed, fault, trace).await;
         let outcome = history.run().await;
