@@ -35,6 +35,13 @@ def say(text):
     print(f"   {text}", flush=True)
 
 
+def each_once(pairs):
+    """A logged object: no key of it stands twice, which log services take as they like."""
+    names = [name for name, _ in pairs]
+    assert len(set(names)) == len(names), f"a line logs a key twice: {names}"
+    return dict(pairs)
+
+
 def interactions():
     """Everybody received a mail of one of two variants, a third clicked in it, and a few converted."""
     at = datetime.now(timezone.utc) - timedelta(hours=1)
@@ -272,6 +279,8 @@ class Story:
             lines += len(messages)
             for message in messages:
                 assert '"level":"ERROR"' not in message and "AccessDenied" not in message, f"{function} logged {message}"
+                if message.startswith("{"):
+                    json.loads(message, object_pairs_hook=each_once)
         say(f"no dead letters, and no error in {lines} lines of the logs of {len(FUNCTIONS)} functions")
 
     # ---- As docs/operations.md says ------------------------------------------------------------------------------

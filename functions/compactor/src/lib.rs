@@ -16,10 +16,10 @@ pub async fn handle(app: &Rekindle, event: LambdaEvent<Value>) -> Result<Compact
     let deadline = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
     let report = app.compact(&Budget::until(Millis(deadline - MARGIN_MILLIS))).await?;
     tracing::info!(
-        rewrites = report.rewrites,
-        failed = report.failed,
-        items = report.items.len(),
-        is_partial = report.is_partial,
+        compaction.rewrites = report.rewrites,
+        compaction.failed = report.failed,
+        compaction.items = report.items.len(),
+        compaction.is_partial = report.is_partial,
         "compacted"
     );
     Ok(report)

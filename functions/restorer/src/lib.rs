@@ -24,7 +24,11 @@ pub async fn handle(app: &Rekindle, event: LambdaEvent<SqsEvent>) -> Result<SqsB
             Err(error) => Err(format!("not a message of ours: {error}")),
         };
         if let Err(error) = outcome {
-            tracing::warn!(message_id = id, error, "restore work was not done; it is delivered again");
+            tracing::warn!(
+                message.id = id,
+                error.message = error,
+                "restore work was not done; it is delivered again"
+            );
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = id;
             response.batch_item_failures.push(failure);

@@ -19,10 +19,10 @@ pub async fn handle(app: &Rekindle, event: LambdaEvent<Value>) -> Result<SweepRe
     let deadline = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
     let report = app.sweep(&Budget::until(Millis(deadline - MARGIN_MILLIS))).await?;
     tracing::info!(
-        expired = report.expired,
-        failed = report.failed,
-        items = report.items.len(),
-        is_partial = report.is_partial,
+        sweep.expired = report.expired,
+        sweep.failed = report.failed,
+        sweep.items = report.items.len(),
+        sweep.is_partial = report.is_partial,
         "swept"
     );
     Ok(report)

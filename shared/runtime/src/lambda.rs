@@ -47,7 +47,7 @@ pub async fn cold_start() -> Result<Rekindle, Error> {
 pub async fn warm_up(app: &Rekindle) {
     match timeout(WARM_UP, app.warm_up()).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the catalog does not answer yet"),
+        Ok(Err(error)) => tracing::warn!(error.message = %error, "the catalog does not answer yet"),
         Err(_) => tracing::warn!("the catalog does not answer yet"),
     }
 }

@@ -94,7 +94,7 @@ async fn guard(
     let key = match verified {
         Ok(key) => key,
         Err((why, key)) => {
-            tracing::warn!(%method, route, key, why, "a request was refused");
+            tracing::warn!(http.request.method = %method, http.route = route, key.id = key, error.message = why, "a request was refused");
             return Problem::unauthorized().into_response();
         }
     };
@@ -103,7 +103,7 @@ async fn guard(
     };
     if !key.allows(scope) {
         let why = format!("its key lacks the scope {}", scope.as_str());
-        tracing::warn!(%method, route, key = %key.id, why, "a request was refused");
+        tracing::warn!(http.request.method = %method, http.route = route, key.id = %key.id, error.message = why, "a request was refused");
         return wrong_scope(&key, scope).into_response();
     }
     request.extensions_mut().insert(Caller::of(key.id));

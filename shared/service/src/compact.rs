@@ -81,7 +81,7 @@ impl Rekindle {
                     report.items.push(Swept { what: ledger.to_string(), outcome });
                 }
                 Err(error) => {
-                    tracing::error!(ledger = %ledger, error = %error, "the ledger could not be compacted");
+                    tracing::error!(ledger.id = %ledger, error.message = %error, "the ledger could not be compacted");
                     report.failed += 1;
                     report.items.push(Swept { what: ledger.to_string(), outcome: error.to_string() });
                 }
@@ -139,7 +139,7 @@ impl Rekindle {
         let listed = self.store.ledger.list_inbox(ledger, usize::MAX, LARGE_INBOX).await?;
         let inbox_bytes: u64 = listed.iter().map(|e| e.bytes).sum();
         if inbox_bytes > LARGE_INBOX {
-            tracing::warn!(ledger = %ledger, inbox_bytes, inbox_blocks = listed.len(), "the inbox is large");
+            tracing::warn!(ledger.id = %ledger, inbox.bytes = inbox_bytes, inbox.blocks = listed.len(), "the inbox is large");
             count!(LargeInboxBytes = inbox_bytes);
         }
         Ok(())
@@ -282,7 +282,7 @@ impl Rekindle {
             Ok(Some(notices))
         })?;
         if let Some(notices) = notices {
-            tracing::error!(ledger = %ledger, reason, "compaction failed; the data stays where it is");
+            tracing::error!(ledger.id = %ledger, error.message = reason, "compaction failed; the data stays where it is");
             count!(WorkGivenUp = 1, Damage = u8::from(is_damaged));
             self.announce(&notices).await;
         }

@@ -478,7 +478,7 @@ impl Rekindle {
             Ok(Some(notices))
         })?;
         if let Some(notices) = notices {
-            tracing::error!(source = %id, reason, "archiving failed; the data stays where it is");
+            tracing::error!(source.id = %id, error.message = reason, "archiving failed; the data stays where it is");
             count!(WorkGivenUp = 1, Damage = u8::from(is_damaged));
             self.announce(&notices).await;
         }

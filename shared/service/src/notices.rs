@@ -25,7 +25,7 @@ impl Rekindle {
     pub(crate) async fn announce(&self, notices: &[Notice]) {
         let work: Vec<NoticeWork> = notices.iter().map(|n| NoticeWork { notice: n.id.clone() }).collect();
         if let Err(error) = self.store.queues.send_notices(&work).await {
-            tracing::warn!(error = %error, "notices were not queued; the sweeper will");
+            tracing::warn!(error.message = %error, "notices were not queued; the sweeper will");
         }
     }
 
@@ -35,7 +35,7 @@ impl Rekindle {
     /// [`StoreError`]: not sent, and to be tried again.
     pub async fn send_notice(&self, id: &str) -> Result<(), StoreError> {
         let Some(Versioned { value: notice, version }) = self.store.catalog.notice(id).await? else {
-            tracing::warn!(notice = id, "a message names a notice that does not exist");
+            tracing::warn!(notice.id = id, "a message names a notice that does not exist");
             return Ok(());
         };
         if !notice.is_free(self.now()) {
@@ -68,7 +68,7 @@ impl Rekindle {
                 self.store.catalog.put_notice(&sent, version).await.map(drop)
             }
             Err(error) if claimed.attempts >= MAX_NOTICE_ATTEMPTS => {
-                tracing::error!(notice = id, error = %error, attempts = claimed.attempts, "a mail was given up");
+                tracing::error!(notice.id = id, error.message = %error, notice.attempts = claimed.attempts, "a mail was given up");
                 count!(MailsGivenUp = 1);
                 let failed = Notice { failed: Some(error.to_string()), ..claimed };
                 self.store.catalog.put_notice(&failed, version).await.map(drop)

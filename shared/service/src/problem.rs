@@ -85,7 +85,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Conflict | StoreError::Unavailable { .. } => {
-                tracing::warn!(error = %error, "a store did not do as asked");
+                tracing::warn!(error.message = %error, "a store did not do as asked");
                 Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "store_unavailable",
@@ -93,12 +93,12 @@ impl From<StoreError> for Problem {
                 )
             }
             StoreError::Refused { .. } | StoreError::Illegal(_) => {
-                tracing::error!(error = %error, "a request to a store was not legal");
+                tracing::error!(error.message = %error, "a request to a store was not legal");
                 let detail = "this cannot be done; nothing was changed. The log says why";
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
             }
             StoreError::Damaged { .. } => {
-                tracing::error!(error = %error, "stored data did not verify");
+                tracing::error!(error.message = %error, "stored data did not verify");
                 count!(Damage = 1);
                 Self::new(
                     StatusCode::INTERNAL_SERVER_ERROR,

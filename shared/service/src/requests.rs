@@ -305,7 +305,7 @@ impl Rekindle {
         self.store.catalog.commit(transaction).await?;
         let work = [RestoreWork::Begin { request: id, after: None }];
         if let Err(error) = self.store.queues.send_restores(&work).await {
-            tracing::warn!(request = %id, error = %error, "a restore was not queued; the sweeper will");
+            tracing::warn!(restore.id = %id, error.message = %error, "a restore was not queued; the sweeper will");
         }
         Ok(id)
     }

@@ -59,7 +59,7 @@ impl Rekindle {
                 if !item.state.is_final()
                     && let Err(error) = self.begin_item(&request, &item.source).await
                 {
-                    tracing::warn!(request = %id, source = %item.source, error = %error, "an item did not begin");
+                    tracing::warn!(restore.id = %id, source.id = %item.source, error.message = %error, "an item did not begin");
                     first_error.get_or_insert(error);
                 }
                 after = Some(item.source.clone());
@@ -100,7 +100,7 @@ impl Rekindle {
         match begun {
             // One that cannot be read must not hold up its neighbours.
             Err(error) if !error.is_transient() => {
-                tracing::error!(request = %request.id, source = %source, error = %error, "a restore could not begin");
+                tracing::error!(restore.id = %request.id, source.id = %source, error.message = %error, "a restore could not begin");
                 until_won!({
                     let Some(item) = self.store.catalog.item(request.id, source).await? else {
                         return Ok(());
@@ -415,7 +415,7 @@ impl Rekindle {
             Ok(Some(notices))
         })?;
         if let Some(notices) = notices {
-            tracing::error!(source = %id, reason, "a restore failed; the data is expired as before");
+            tracing::error!(source.id = %id, error.message = reason, "a restore failed; the data is expired as before");
             count!(WorkGivenUp = 1, Damage = u8::from(is_damaged));
             self.announce(&notices).await;
         }

@@ -110,7 +110,7 @@ impl Rekindle {
             }
             Err(StoreError::Conflict) => {}
             Err(error) => {
-                tracing::error!(what = key.pk, error = %error, "the sweep could not bring this further");
+                tracing::error!(swept.key = key.pk, error.message = %error, "the sweep could not bring this further");
                 report.failed += 1;
                 report.items.push(Swept { what: key.pk.clone(), outcome: error.to_string() });
             }
@@ -146,7 +146,7 @@ impl Rekindle {
         let is_warned = match if is_to_warn { self.warn(id).await } else { Ok(false) } {
             // What is due expires, whether or not anybody could be told.
             Err(error) if is_due => {
-                tracing::error!(source = %id, error = %error, "nobody could be told that the data expires");
+                tracing::error!(source.id = %id, error.message = %error, "nobody could be told that the data expires");
                 false
             }
             other => other?,
