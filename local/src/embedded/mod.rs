@@ -131,9 +131,9 @@ impl EmbeddedAws {
         }))
     }
 
-    /// The account kept below `dir`, which is created if need be: `dynamodb.sqlite`, `s3/`, `outbox.jsonl`, and
-    /// `lock`. What was answered is on disk: a kill -9 at any moment loses nothing acknowledged. SQS queues and
-    /// unfinished multipart uploads are in memory only and are gone after a restart.
+    /// The account kept below `dir`, which is created if need be: `dynamodb.sqlite`, `s3/`, `outbox.jsonl`, `lock`, and
+    /// `dynamodb.creating` while a table is made. What was answered is on disk: a kill -9 at any moment loses nothing
+    /// acknowledged. SQS queues and unfinished multipart uploads are in memory only and are gone after a restart.
     ///
     /// # Errors
     /// [`EmbeddedError::InUse`] while another handle (of this process or another) holds the directory;
