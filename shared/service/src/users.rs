@@ -3,6 +3,7 @@
 use crate::{
     Problem, Rekindle,
     audience::retried,
+    problem::DAMAGED,
     read::LedgerView,
     sources::{decode_cursor, encode_cursor},
 };
@@ -67,8 +68,9 @@ pub struct Seen {
     pub source: SourceId,
     /// What people call it.
     pub name: String,
-    /// `available`; or why nothing is known of the user: `expired` or `restoring`.
-    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["available", "expired", "restoring"])))]
+    /// `available`; or why nothing is known of the user: `expired`, `restoring`, or `damaged` where what is stored did
+    /// not verify.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["available", "expired", "restoring", "damaged"])))]
     pub interaction_data: &'static str,
     /// What is known of the user there, if its data is available.
     #[serde(flatten)]
@@ -212,12 +214,15 @@ impl Rekindle {
             let mut rows = Vec::new();
             each_row(&view, user_id, |facet, row| rows.push((facet.clone(), row))).await?;
             Ok(Some(facts(source.source.kind(), &rows)))
-        })?;
+        });
         Ok(match facts {
+            // One damaged source hides no other.
+            Err(problem) if problem.code == DAMAGED => Some(seen("damaged", None)),
+            Err(problem) => return Err(problem),
             // It expired since it was listed.
-            None => Some(seen(DataState::Expired.as_str(), None)),
-            Some(None) => None,
-            Some(facts) => Some(seen(source.state.as_str(), facts)),
+            Ok(None) => Some(seen(DataState::Expired.as_str(), None)),
+            Ok(Some(None)) => None,
+            Ok(Some(facts)) => Some(seen(source.state.as_str(), facts)),
         })
     }
 }

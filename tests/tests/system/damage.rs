@@ -162,6 +162,14 @@ async fn l5_a_missing_block_is_an_error_and_never_a_shorter_answer() {
     damaged(world.try_count(&got("a"), "exclude").await);
     let body = json!({ "filter": got("a"), "user_id": "u1" });
     damaged(world.post("/v1/audiences/match", body).await);
+    // In a profile it hides no other source.
+    let profile = world.get("/v1/users?user_id=u1").await.ok();
+    let campaigns = profile["campaigns_received"].as_array().unwrap().iter();
+    let told: Vec<_> = campaigns.map(|c| (c["source"].clone(), c["interaction_data"].clone())).collect();
+    assert_eq!(told.len(), 2, "{profile}");
+    for expected in [("campaign/a", "damaged"), ("campaign/b", "expired")] {
+        assert!(told.contains(&(expected.0.into(), expected.1.into())), "{profile}");
+    }
 
     // The run has a cold copy already; only the late rows need archiving, and that is in order.
     world.advance("P3M");
