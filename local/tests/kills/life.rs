@@ -240,9 +240,6 @@ impl Life {
             for (address, id) in restores.iter().filter(|(address, _)| !mails.contains(address.as_str())) {
                 left.push(format!("no mail to {address}: {}", self.get(&format!("/v1/restores/{id}"))));
             }
-            if left.is_empty() && !self.running().is_empty() {
-                println!("ONLY UNENDED: {:?}", self.running());
-            }
             left.extend(self.running());
             left
         });
