@@ -273,7 +273,7 @@ class Story:
         for queue in ["RestoresDeadLetters", "NoticesDeadLetters", "SchedulesDeadLetters"]:
             answer = sqs.get_queue_attributes(QueueUrl=resources[queue], AttributeNames=["ApproximateNumberOfMessages"])
             assert answer["Attributes"]["ApproximateNumberOfMessages"] == "0", f"{queue} has messages"
-        lines = 0
+        lines = objects = 0
         for function, messages in self.logs():
             assert messages, f"{function} never ran, or logged nothing"
             lines += len(messages)
@@ -281,7 +281,9 @@ class Story:
                 assert '"level":"ERROR"' not in message and "AccessDenied" not in message, f"{function} logged {message}"
                 if message.startswith("{"):
                     json.loads(message, object_pairs_hook=each_once)
-        say(f"no dead letters, and no error in {lines} lines of the logs of {len(FUNCTIONS)} functions")
+                    objects += 1
+        assert objects, "no line is JSON, so that nothing was looked at"
+        say(f"no dead letters, and no error in {lines} lines of the logs of {len(FUNCTIONS)} functions, {objects} of them JSON")
 
     # ---- As docs/operations.md says ------------------------------------------------------------------------------
 

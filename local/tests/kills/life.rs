@@ -298,8 +298,8 @@ impl Life {
         for to in model.restores.keys() {
             assert!(model.mails.contains(to), "no mail to {to}");
         }
-        // The window is a moment of each mail: some 3 of 100 kills meet it on a busy machine.
-        assert!(*repeated <= 3 + kills / 10, "{repeated} mails came twice");
+        // The window is a moment of each mail: one kill in a hundred meets it, and three where the machine is busy.
+        assert!(*repeated <= 1 + kills / 10, "{repeated} mails came twice");
         assert!(*amid >= (kills - unborn) / 2, "the kills were too tame: {amid} of {kills} amid a request");
         let log = std::fs::read_to_string(&self.log).unwrap();
         assert!(!log.contains("panicked"), "{log}");

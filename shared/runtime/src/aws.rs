@@ -11,8 +11,7 @@ use std::time::Duration;
 /// How long a connection to AWS may take, as the SDK's own loader has it.
 const CONNECT: Duration = Duration::from_millis(3_100);
 /// How long one attempt waits for the beginning of an answer, what it sends included: some megabytes to S3 at most. The
-/// SDK's own loader would wait for ever. Three attempts fit into the 29 seconds that ingest and api have, so that who
-/// called is told.
+/// SDK's own loader would wait for ever. Three attempts of one call fit into the 29 seconds that ingest and api have.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// The region and the role's credentials, which Lambda puts into the environment. The SDK's own loader would also know of
