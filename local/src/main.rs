@@ -88,8 +88,9 @@ async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let clock = Arc::new(if arguments.memory {
         LocalClock::in_memory()
     } else {
-        std::fs::create_dir_all(&arguments.data)?;
-        LocalClock::open(&arguments.data)?
+        let data = &arguments.data;
+        let refused = |error| format!("cannot keep data in {} ({error}); choose with --data", data.display());
+        std::fs::create_dir_all(data).and_then(|()| LocalClock::open(data)).map_err(refused)?
     });
     let now = now(&clock);
     let aws = if arguments.memory {

@@ -76,7 +76,7 @@ struct Account {
 #[non_exhaustive]
 pub enum EmbeddedError {
     /// The file system refused. Nothing was changed that had not been answered.
-    #[error("cannot {action} {}", path.display())]
+    #[error("cannot {action} {}: {source}", path.display())]
     Io {
         /// What was tried, as in "cannot *open* ...".
         action: &'static str,
@@ -89,7 +89,7 @@ pub enum EmbeddedError {
     #[error("{} is in use by another process: stop that one, or choose another data directory", .0.display())]
     InUse(PathBuf),
     /// A line in the middle of a journal is not what this program writes. Nothing is repaired by guessing.
-    #[error("line {line} of {} is damaged", path.display())]
+    #[error("line {line} of {} is damaged: {source}", path.display())]
     Damaged {
         /// The journal.
         path: PathBuf,
@@ -99,7 +99,9 @@ pub enum EmbeddedError {
         source: serde_json::Error,
     },
     /// The DynamoDB engine refused its file.
-    #[error("cannot open the embedded DynamoDB")]
+    #[error(
+        "cannot use dynamodb.sqlite in the data directory ({0}): choose another directory, or put a copy of it back"
+    )]
     Database(#[source] dynoxide::DynoxideError),
     /// A request that no engine here can take; the message says why.
     #[error("the embedded AWS cannot answer this request: {0}")]

@@ -109,6 +109,23 @@ async fn a_mail_that_a_crash_tore_is_cut() {
     assert_eq!(subjects, ["whole", "after"]);
 }
 
+#[test]
+fn a_directory_that_cannot_be_used_says_which_file_and_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = || EmbeddedAws::open(dir.path(), crate::now()).unwrap_err().to_string();
+    std::fs::write(dir.path().join("dynamodb.sqlite"), [7; 8192]).unwrap();
+    let said = refused();
+    assert!(said.contains("dynamodb.sqlite") && said.contains("not a valid SQLite database"), "{said}");
+    std::fs::remove_file(dir.path().join("dynamodb.sqlite")).unwrap();
+    std::fs::write(dir.path().join("outbox.jsonl"), "no mail\n").unwrap();
+    let said = refused();
+    assert!(said.contains("line 1 of") && said.contains("outbox.jsonl is damaged: expected"), "{said}");
+    std::fs::remove_file(dir.path().join("outbox.jsonl")).unwrap();
+    std::fs::create_dir(dir.path().join("outbox.jsonl")).unwrap();
+    let said = refused();
+    assert!(said.contains("outbox.jsonl: Is a directory"), "{said}");
+}
+
 #[tokio::test]
 async fn a_data_directory_has_one_owner() {
     let dir = tempfile::tempdir().unwrap();
