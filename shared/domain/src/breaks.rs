@@ -6,6 +6,8 @@
 pub enum Break {
     /// A part counts as done, and a copy as whole, without having been compared (L4).
     VerifiesNothing,
+    /// A commit does not ask whether the sums of the parts are those of the run (L4).
+    IgnoresFailedSums,
     /// A rewrite deletes its inbox blocks before it commits (L2).
     ClearsBeforeTheCommit,
     /// Clearing deletes whatever is in the inbox, not just what the rewrite took (L2).
@@ -38,8 +40,9 @@ pub enum Break {
 
 impl Break {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::VerifiesNothing,
+        Self::IgnoresFailedSums,
         Self::ClearsBeforeTheCommit,
         Self::ClearsTheWholeInbox,
         Self::ListsInputsAnew,

@@ -52,12 +52,12 @@ impl Rekindle {
             other => other?,
         };
         let letter = self.compose(&claimed).await;
-        if self.now() >= claimed.lease_until {
-            // That took so long that somebody else may be sending it by now.
-            let reason = "the claim lapsed before the mail was sent".to_owned();
-            return Err(StoreError::Unavailable { call: "SendEmail", reason });
-        }
         let sent = match letter {
+            Ok(_) if self.now() >= claimed.lease_until => {
+                // That took so long that somebody else may be sending it by now. It counts as a try.
+                let reason = "the claim lapsed before the mail was sent".to_owned();
+                Err(StoreError::Unavailable { call: "SendEmail", reason })
+            }
             Ok(letter) => self.store.mail.send(&letter).await,
             Err(error) => Err(error),
         };

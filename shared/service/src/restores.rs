@@ -336,7 +336,7 @@ impl Rekindle {
     /// Makes the data available if every part is done. A worker that finds its part done still tries.
     async fn finish_restore(&self, id: &SourceId) -> Result<(), StoreError> {
         let ledger = LedgerId::Source(id.clone());
-        let finished: Result<Option<(Copy, StoreError)>, StoreError> = until_won!({
+        let finished = until_won!({
             let Some(source) = self.store.catalog.source(id).await? else { return Ok(None) };
             let manifest = self.store.catalog.manifest(&ledger).await?;
             if source.state != DataState::Restoring {
@@ -345,8 +345,11 @@ impl Rekindle {
             let now = self.now();
             let mut next = manifest.clone();
             for copy in manifest.staged_copies() {
-                let Some((_, bytes)) = self.finished(&manifest, copy).await? else {
-                    return Ok(None);
+                let bytes = match self.finished(&manifest, copy).await {
+                    Ok(Some((_, bytes))) => bytes,
+                    Ok(None) => return Ok(None),
+                    Err(error @ StoreError::Damaged { .. }) => return Ok(Some((copy.clone(), error))),
+                    Err(other) => return Err(other),
                 };
                 next = next.commit_copy(copy.id, bytes, now)?;
             }
@@ -435,12 +438,18 @@ impl Rekindle {
                 };
                 let mut transaction = Transaction::new();
                 self.put_source(&mut transaction, &source)?;
-                match self.store.catalog.item(request, id).await? {
-                    Some(item) if !item.value.state.is_final() => {
+                match self.store.catalog.item(request, id).await {
+                    Ok(Some(item)) if !item.value.state.is_final() => {
                         let ended = item.value.ended(&outcome);
                         self.end_item(transaction, request, item, ended).await?;
                     }
-                    _ => self.store.catalog.commit(transaction).await?,
+                    Ok(_) => self.store.catalog.commit(transaction).await?,
+                    // A record that cannot be read must not keep the other requests waiting.
+                    Err(error) if !error.is_transient() => {
+                        tracing::error!(restore.id = %request, source.id = %id, error.message = %error, "a request could not be told how a restore ended");
+                        self.store.catalog.commit(transaction).await?;
+                    }
+                    Err(other) => return Err(other),
                 }
                 Ok(false)
             })?;
@@ -451,27 +460,26 @@ impl Rekindle {
     }
 
     /// Drives a restore on: parts that nobody has are queued again, one that cannot succeed fails, one that is done is
-    /// finished.
+    /// finished. The look is counted before anything that may fail, so that the count bounds every failure (L9).
     pub(crate) async fn redrive_restore(&self, source: &Source) -> Result<Option<String>, StoreError> {
         let id = &source.source;
         if breaks::is(Break::NobodyRedrives) {
             return Ok(None);
         }
+        let Some(redrives) = self.count_redrive(id).await? else {
+            return Ok(Some("restore finished".to_owned()));
+        };
         let manifest = self.store.catalog.manifest(&LedgerId::Source(id.clone())).await?;
+        if let Some(copy) = manifest.staged_copies().next().filter(|_| redrives > MAX_REDRIVES) {
+            self.fail_restore(id, copy, "it was not done in more than a day", false).await?;
+            return Ok(Some("restore failed".to_owned()));
+        }
         let now = self.now();
         let mut work = Vec::new();
         for copy in manifest.staged_copies() {
             let parts: BTreeMap<u32, Part> = self.store.catalog.parts(copy.id).await?.into_iter().collect();
-            let exhausted = parts.iter().find(|(_, p)| p.is_exhausted(now)).map(|(slot, _)| *slot);
-            let reason = match exhausted {
-                Some(slot) => Some(format!("slot {slot} failed too often")),
-                None if source.redrives >= MAX_REDRIVES => {
-                    Some("it was not done in more than a day".to_owned())
-                }
-                None => None,
-            };
-            if let Some(reason) = reason {
-                self.fail_restore(id, copy, &reason, false).await?;
+            if let Some((slot, _)) = parts.iter().find(|(_, part)| part.is_exhausted(now)) {
+                self.fail_restore(id, copy, &format!("slot {slot} failed too often"), false).await?;
                 return Ok(Some("restore failed".to_owned()));
             }
             let is_free = |slot: &u32| parts.get(slot).is_none_or(|p| p.is_free(now));
@@ -480,19 +488,24 @@ impl Rekindle {
         }
         if work.is_empty() {
             self.finish_restore(id).await?;
+            return Ok(Some("restore looked at".to_owned()));
         }
         self.store.queues.send_restores(&work).await?;
+        Ok(Some(format!("{} parts queued again", work.len())))
+    }
+
+    /// Counts a look of the sweeper at a restore, and says when the next is due. Returns the count; `None`: the source is
+    /// not being restored.
+    async fn count_redrive(&self, id: &SourceId) -> Result<Option<u32>, StoreError> {
         until_won!({
-            let Some(source) = self.store.catalog.source(id).await? else { return Ok(None) };
-            if source.state != DataState::Restoring {
-                return Ok(Some("restore finished".to_owned()));
-            }
+            let source = self.store.catalog.source(id).await?;
+            let Some(source) = source.filter(|s| s.state == DataState::Restoring) else { return Ok(None) };
+            let redrives = source.redrives + 1;
             let retry_at = Some(self.now().plus(self.settings.lease_millis));
             let mut transaction = Transaction::new();
-            let redrives = source.redrives + 1;
             self.put_source(&mut transaction, &Source { retry_at, redrives, ..source })?;
             self.store.catalog.commit(transaction).await?;
-            Ok(Some(format!("{} parts queued again", work.len())))
+            Ok(Some(redrives))
         })
     }
 

@@ -191,6 +191,12 @@ impl Auditor {
             for copy in live {
                 match snapshot.copy(ledger, copy) {
                     Ok((found, tally)) if tally.same_rows(&run.tally) => {
+                        if !snapshot.recorded(copy).same_rows(&run.tally) {
+                            return violated(format!(
+                                "L4: the parts of live copy {} of {ledger} do not add up to its run",
+                                copy.id
+                            ));
+                        }
                         is_there = true;
                         for (key, times) in found {
                             let all = rows.entry(key).or_insert(times);

@@ -251,6 +251,12 @@ impl Snapshot {
         Ok((out, tallier.tally()))
     }
 
+    /// The sum of the records of a copy's parts.
+    pub fn recorded(&self, copy: &Copy) -> Tally {
+        let parts = self.catalog.parts.get(&copy.id).into_iter().flat_map(BTreeMap::values);
+        Tally::sum(parts.filter_map(|part| part.done.as_ref()).map(|done| &done.tally))
+    }
+
     /// All rows in the inbox of a ledger.
     pub fn inbox(&self, ledger: &LedgerId) -> Result<Rows, String> {
         let mut out = Rows::new();

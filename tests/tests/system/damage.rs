@@ -105,6 +105,29 @@ async fn l4_a_damaged_part_fails_the_restore_and_every_copy_is_kept() {
     }
 }
 
+/// Each part verifies, and together they are not the run: only the commit can notice, and it must end the restore.
+#[tokio::test(start_paused = true)]
+async fn l4_l9_a_restore_that_does_not_add_up_fails_and_is_told() {
+    let (world, archive, _) = expired(40).await;
+    world.clean_up().await;
+    world
+        .change_document("campaign/a", "manifest", |manifest| {
+            let digest = manifest.pointer_mut("/runs/0/tally/digest").unwrap();
+            *digest = json!("00000000000000000000000000000001");
+        })
+        .await;
+    let id = world.request_restore(&["campaign/a"], &["me@example.com"]).await;
+    world.settle().await;
+    let request = world.request(&id).await;
+    assert_eq!(request["state"], "failed", "{request}");
+    let error = request["items"][0]["error"].as_str().unwrap();
+    assert!(error.contains("was not read whole"), "{error}");
+    assert_eq!(world.state("a").await, "expired");
+    assert!(world.manifest("a").await.quarantine.is_some());
+    assert_eq!(world.mails_to("me@example.com").len(), 1);
+    assert_eq!(world.archive().await, archive);
+}
+
 /// Archiving late rows reads nothing of what did not verify, so it proves nothing about it.
 #[tokio::test(start_paused = true)]
 async fn l4_late_rows_do_not_end_a_quarantine() {

@@ -45,6 +45,7 @@ macro_rules! broken {
 
 broken! {
     l4_noticed_is_a_copy_that_nobody_verified: Fault::Rule(Break::VerifiesNothing);
+    l4_noticed_is_a_commit_that_ignores_a_failed_sum: Fault::Rule(Break::IgnoresFailedSums);
     l2_noticed_is_an_inbox_cleared_before_the_commit: Fault::Rule(Break::ClearsBeforeTheCommit);
     l2_noticed_is_an_inbox_cleared_of_more_than_was_taken: Fault::Rule(Break::ClearsTheWholeInbox);
     l2_noticed_are_inputs_listed_anew: Fault::Rule(Break::ListsInputsAnew);

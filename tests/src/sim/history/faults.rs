@@ -1,6 +1,7 @@
 //! What goes wrong: with calls, with storage, with processes; and how time passes.
 
 use super::*;
+use rekindle_domain::{manifest::Life, part::Part};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 impl History {
@@ -113,6 +114,37 @@ impl History {
                 self.world.delete_ledger_item(&item).await;
                 self.auditor.has_rotted = true;
             }
+        } else if call.action == "PutItem" && call.body.contains("\"p#") {
+            self.garble_record(call).await;
+        }
+    }
+
+    /// The record of a part that was just restored comes to say another sum than its rows have: only the commit, which adds
+    /// the parts up, can notice.
+    async fn garble_record(&mut self, call: &Call) {
+        let body: Value = serde_json::from_str(&call.body).unwrap_or_default();
+        let key = |name: &str| body["Item"][name]["S"].as_str().unwrap_or_default().to_owned();
+        let (pk, sk) = (key("pk"), key("sk"));
+        let Some(copy) = pk.strip_prefix("copy#").and_then(|id| id.parse::<CopyId>().ok()) else { return };
+        let catalog = Catalog::read(&self.world).await;
+        let is_done = |parts: &BTreeMap<u32, Part>| parts.values().any(|part| part.done.is_some());
+        let staged = catalog.manifests.values().find_map(|m| m.doc.copy(copy));
+        let is_restore = staged.is_some_and(|c| c.life == Life::Staged && c.inputs.is_none());
+        if !is_restore || !catalog.parts.get(&copy).is_some_and(is_done) {
+            return;
+        }
+        let mut is_garbled = false;
+        self.world
+            .change_document(&pk, &sk, |part| {
+                if let Some(rows) = part.pointer_mut("/done/tally/rows").filter(|rows| rows.is_u64()) {
+                    *rows = (rows.as_u64().unwrap_or_default() + 1).into();
+                    is_garbled = true;
+                }
+            })
+            .await;
+        if is_garbled {
+            self.note(|| format!("storage garbles the record {pk} {sk}"));
+            self.auditor.has_rotted = true;
         }
     }
 
