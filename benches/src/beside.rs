@@ -9,7 +9,7 @@ use crate::{
 use rekindle_domain::{
     block::{CoverCheck, Position, Sealed},
     filter::{Filter, Known, Program},
-    time::Millis,
+    time::Time,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const NOW: Millis = Millis(1_800_000_000_000);
+const NOW: Time = Time(1_800_000_000_000);
 const THREADS: usize = 2;
 const NATIVE_AIM: f64 = 3.0;
 const PARQUET_AIM: f64 = 4.0;

@@ -12,14 +12,14 @@ use rekindle_domain::{
     interaction::Collector,
     merge::Merge,
     rows::Rows,
-    time::Millis,
+    time::Time,
 };
 use rustix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 use serde_json::json;
 use std::{hint::black_box, time::Duration};
 
-const NOW: Millis = Millis(1_800_000_000_000);
+const NOW: Time = Time(1_800_000_000_000);
 /// What ingest and hot copies use.
 const INBOX_BLOCK_BYTES: usize = 256 * 1024;
 const HOT_BLOCK_BYTES: usize = 32 * 1024 - 128;

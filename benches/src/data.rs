@@ -1,6 +1,6 @@
 //! Who did what when, the same each time.
 
-use rekindle_domain::time::Millis;
+use rekindle_domain::time::Time;
 use std::fmt::Write;
 
 /// The campaign everything is about.
@@ -62,7 +62,7 @@ pub struct Crowd {
     /// Over how many milliseconds before `now` their times are spread, uniformly.
     pub spread: i64,
     /// When it all has happened.
-    pub now: Millis,
+    pub now: Time,
 }
 
 const RECEIVED: [&str; 2] = [

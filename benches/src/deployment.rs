@@ -9,7 +9,7 @@ use http::{Method, Request, header};
 use rekindle_domain::{
     id::{SourceId, SourceKind},
     manifest::DataState,
-    time::{Clock, Millis, Period},
+    time::{Clock, Period, Time},
 };
 use rekindle_local::{
     admin_key,
@@ -101,7 +101,7 @@ impl Deployment {
     }
 
     /// The present, to it.
-    pub fn now(&self) -> Millis {
+    pub fn now(&self) -> Time {
         self.local.clock.now()
     }
 

@@ -12,7 +12,7 @@ use crate::{
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use rekindle_domain::{
     id::LedgerId,
-    time::{Clock, Millis},
+    time::{Clock, Time},
 };
 use rekindle_local::{embedded::EmbeddedAws, server::ClockMove};
 use std::sync::Arc;
@@ -184,7 +184,7 @@ async fn item_per_event() -> Outcome<f64> {
     let config = aws.sdk_config().into_builder().http_client(metered(aws.http_client(), meter.clone(), None));
     let client = Client::new(&config.build());
     create_table(&client, TABLE).await?;
-    let crowd = Crowd { ids: Ids::Uuids, spread: MINUTE, now: Millis(1_800_000_000_000) };
+    let crowd = Crowd { ids: Ids::Uuids, spread: MINUTE, now: Time(1_800_000_000_000) };
     let items: Vec<Item> = crowd.later(0..EVENTS, EVENTS).lines().map(plain_item).collect::<Outcome<_>>()?;
     for item in items {
         let user = item["user_id"].clone();

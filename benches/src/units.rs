@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::{
         ScalarAttributeType, WriteRequest,
     },
 };
-use rekindle_domain::time::Millis;
+use rekindle_domain::time::Time;
 use rekindle_local::{embedded::EmbeddedAws, stack::LEDGER};
 use serde::Deserialize;
 use std::{collections::HashMap, sync::Arc};
@@ -127,7 +127,7 @@ async fn item_per_event() -> Outcome<(f64, f64)> {
     let config = aws.sdk_config().into_builder().http_client(metered(aws.http_client(), meter.clone(), None));
     let client = Client::new(&config.build());
     create_table(&client, TABLE).await?;
-    let crowd = Crowd { ids: Ids::Uuids, spread: MINUTE, now: Millis(1_800_000_000_000) };
+    let crowd = Crowd { ids: Ids::Uuids, spread: MINUTE, now: Time(1_800_000_000_000) };
     let items: Vec<Item> = crowd.one_each(0..BATCH).lines().map(plain_item).collect::<Outcome<_>>()?;
     for item in &items {
         client.put_item().table_name(TABLE).set_item(Some(item.clone())).send().await?;

@@ -8,14 +8,14 @@ use rekindle_domain::{
     id::{LedgerId, SourceId, SourceKind},
     interaction::{BatchError, Collected, Collector},
     rows::Rows,
-    time::Millis,
+    time::Time,
 };
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Value, value::RawValue};
 use std::{collections::BTreeMap, fmt};
 
 /// The present.
-const NOW: Millis = Millis(1_800_000_000_000);
+const NOW: Time = Time(1_800_000_000_000);
 const DAY: i64 = 86_400_000;
 const YEAR_2000: i64 = 946_684_800_000;
 /// The most memory a request may take: so much whatever it is, to say what is wrong with an item of 16 KiB, and so much
@@ -219,7 +219,7 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
     };
     let at = match present("time") {
         None => NOW.0,
-        Some(Value::String(text)) => Millis::parse(text)?.0,
+        Some(Value::String(text)) => Time::parse(text)?.0,
         Some(n) => n.as_i64()?,
     };
     let printable =

@@ -1,6 +1,6 @@
 //! A clock that ticks as the machine's does, and can be moved ahead: months pass in a second.
 
-use rekindle_domain::time::{Clock, Millis, Period};
+use rekindle_domain::time::{Clock, Period, Time};
 use rekindle_runtime::ports::SystemClock;
 use std::{
     io,
@@ -22,9 +22,9 @@ pub enum ClockError {
     #[error("the clock stands at {now} and never goes back to {wanted}")]
     Backwards {
         /// The present.
-        now: Millis,
+        now: Time,
         /// What was asked for.
-        wanted: Millis,
+        wanted: Time,
     },
     /// The sum leaves the calendar.
     #[error("that is beyond the calendar")]
@@ -70,7 +70,7 @@ impl LocalClock {
     ///
     /// # Errors
     /// [`ClockError`]; the clock stands where it stood.
-    pub fn set(&self, wanted: Millis) -> Result<(), ClockError> {
+    pub fn set(&self, wanted: Time) -> Result<(), ClockError> {
         let now = self.now();
         if wanted < now {
             return Err(ClockError::Backwards { now, wanted });
@@ -88,7 +88,7 @@ impl LocalClock {
 }
 
 impl Clock for LocalClock {
-    fn now(&self) -> Millis {
+    fn now(&self) -> Time {
         SystemClock.now().plus(self.offset.load(Ordering::SeqCst))
     }
 }
@@ -104,7 +104,7 @@ mod tests {
         clock.advance(&Period::parse("P3M").unwrap()).unwrap();
         let later = clock.now();
         assert!(later.0 - SystemClock.now().0 > 88 * 24 * 3_600_000);
-        assert!(matches!(clock.set(Millis(later.0 - 60_000)), Err(ClockError::Backwards { .. })));
+        assert!(matches!(clock.set(Time(later.0 - 60_000)), Err(ClockError::Backwards { .. })));
         let again = LocalClock::open(dir.path()).unwrap();
         assert!((again.now().0 - later.0).abs() < 60_000);
     }

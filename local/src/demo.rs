@@ -12,7 +12,7 @@ use crate::{
 use axum::{Router, body::Body};
 use http::{Method, Request, StatusCode, header};
 use indicatif::{ProgressBar, ProgressStyle};
-use rekindle_domain::time::{Clock, Millis, Period};
+use rekindle_domain::time::{Clock, Period, Time};
 use rekindle_runtime::ports::RandomIds;
 use serde_json::{Value, json};
 use std::{error::Error, fmt::Write, sync::Arc, time::Duration};
@@ -85,7 +85,7 @@ impl Demo {
         Ok(Self { router, authorization: format!("Bearer {key}"), clock })
     }
 
-    fn since(&self, begun: Millis) -> String {
+    fn since(&self, begun: Time) -> String {
         format!("{:.1} s", (self.clock.now().0 - begun.0) as f64 / 1000.0)
     }
 

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use rekindle_domain::{
     key::Token,
-    time::{Clock, Millis, Period},
+    time::{Clock, Period, Time},
 };
 use rekindle_local::{
     admin_key::{self, AdminKey},
@@ -128,7 +128,7 @@ fn now(clock: &Arc<LocalClock>) -> Now {
     Arc::new(move || jiff::Timestamp::from_millisecond(clock.now().0).unwrap_or_default())
 }
 
-fn welcome(port: u16, kept: &str, now: Millis, key: &AdminKey) -> String {
+fn welcome(port: u16, kept: &str, now: Time, key: &AdminKey) -> String {
     let url = format!("http://127.0.0.1:{port}");
     let auth = format!("-H \"authorization: Bearer {}\"", key.in_shell);
     let made = key.made.as_ref().map_or_else(String::new, |file| {

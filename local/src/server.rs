@@ -16,7 +16,7 @@ use axum::{
 };
 use http::{StatusCode, header};
 use lambda_runtime::LambdaEvent;
-use rekindle_domain::time::{Clock, Millis, Period};
+use rekindle_domain::time::{Clock, Period, Time};
 use rekindle_runtime::{
     http::{empty_body, json, json_body, with_fallbacks},
     scopes::guarded,
@@ -145,7 +145,7 @@ impl Local {
     ///
     /// # Errors
     /// [`ClockError`]; the clock stands where it stood.
-    pub async fn move_clock(&self, to: &ClockMove) -> Result<Millis, ClockError> {
+    pub async fn move_clock(&self, to: &ClockMove) -> Result<Time, ClockError> {
         let _alone = self.gate.write().await;
         match to {
             ClockMove::Advance(period) => self.clock.advance(period)?,
@@ -175,7 +175,7 @@ pub enum ClockMove {
     /// Ahead by a calendar period.
     Advance(Period),
     /// To a time.
-    Now(Millis),
+    Now(Time),
 }
 
 /// Holds the clock still while a handler runs.
@@ -222,7 +222,7 @@ async fn move_clock(State(local): State<Local>, body: Body) -> Result<Response, 
     #[serde(deny_unknown_fields)]
     struct Input {
         advance: Option<String>,
-        now: Option<Millis>,
+        now: Option<Time>,
     }
     let invalid = |detail: String| Problem::unprocessable("invalid_clock", detail);
     let to = match json_body::<Input>(body).await? {
@@ -256,7 +256,7 @@ async fn outbox(State(local): State<Local>) -> Response {
                 "subject": mail.subject,
                 "text": mail.text,
                 "html": mail.html,
-                "sent_at": Millis(mail.sent_at.as_millisecond()),
+                "sent_at": Time(mail.sent_at.as_millisecond()),
             })
         })
         .collect();

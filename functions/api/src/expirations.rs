@@ -2,7 +2,7 @@
 
 use axum::{Router, extract::State, response::Response, routing::get};
 use http::{StatusCode, Uri};
-use rekindle_domain::time::Millis;
+use rekindle_domain::time::Time;
 use rekindle_runtime::http::{Query, json};
 use rekindle_service::{Problem, Rekindle};
 
@@ -16,8 +16,8 @@ async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, Problem
     Ok(json(StatusCode::OK, &app.expirations(until, query.get("cursor"), query.limit()?).await?))
 }
 
-fn time(text: &str) -> Result<Millis, Problem> {
-    Millis::parse_any(text).ok_or_else(|| {
+fn time(text: &str) -> Result<Time, Problem> {
+    Time::parse_any(text).ok_or_else(|| {
         let detail =
             "until must be a time such as 2026-11-22T10:00:00Z (a + is written %2B), or epoch milliseconds";
         Problem::bad_request("invalid_query", detail)

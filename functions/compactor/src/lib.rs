@@ -1,7 +1,7 @@
 //! The compactor function: runs on a schedule and merges what has gathered in marked ledgers.
 
 use lambda_runtime::{Error, LambdaEvent};
-use rekindle_domain::time::Millis;
+use rekindle_domain::time::Time;
 use rekindle_service::{Rekindle, compact::CompactReport, sweep::Budget};
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ const MARGIN_MILLIS: i64 = 120_000;
 /// If the marks could not be read.
 pub async fn handle(app: &Rekindle, event: LambdaEvent<Value>) -> Result<CompactReport, Error> {
     let deadline = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
-    let report = app.compact(&Budget::until(Millis(deadline - MARGIN_MILLIS))).await?;
+    let report = app.compact(&Budget::until(Time(deadline - MARGIN_MILLIS))).await?;
     tracing::info!(
         compaction.rewrites = report.rewrites,
         compaction.failed = report.failed,

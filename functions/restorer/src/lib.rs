@@ -2,7 +2,7 @@
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use lambda_runtime::{Error, LambdaEvent};
-use rekindle_domain::time::Millis;
+use rekindle_domain::time::Time;
 use rekindle_service::{Rekindle, sweep::Budget};
 use rekindle_store::queues::RestoreWork;
 
@@ -15,7 +15,7 @@ const MARGIN_MILLIS: i64 = 60_000;
 /// Never: failures are reported per message.
 pub async fn handle(app: &Rekindle, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Error> {
     let deadline = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
-    let budget = Budget::until(Millis(deadline - MARGIN_MILLIS));
+    let budget = Budget::until(Time(deadline - MARGIN_MILLIS));
     let mut response = SqsBatchResponse::default();
     for message in event.payload.records {
         let id = message.message_id.unwrap_or_default();

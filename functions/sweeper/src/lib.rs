@@ -1,7 +1,7 @@
 //! The sweeper function: runs on a schedule and brings whatever is due further.
 
 use lambda_runtime::{Error, LambdaEvent};
-use rekindle_domain::time::Millis;
+use rekindle_domain::time::Time;
 use rekindle_service::{
     Rekindle,
     sweep::{Budget, SweepReport},
@@ -17,7 +17,7 @@ const MARGIN_MILLIS: i64 = 120_000;
 /// If what is due could not be found out.
 pub async fn handle(app: &Rekindle, event: LambdaEvent<Value>) -> Result<SweepReport, Error> {
     let deadline = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
-    let report = app.sweep(&Budget::until(Millis(deadline - MARGIN_MILLIS))).await?;
+    let report = app.sweep(&Budget::until(Time(deadline - MARGIN_MILLIS))).await?;
     tracing::info!(
         sweep.expired = report.expired,
         sweep.failed = report.failed,

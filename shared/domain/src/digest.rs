@@ -6,7 +6,7 @@
 use crate::{
     id::SourceId,
     restore::{Notice, Subject},
-    time::{DAY_MILLIS, Millis},
+    time::{DAY_MILLIS, Time},
 };
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_128;
@@ -21,11 +21,11 @@ pub struct Expiring {
     /// Which.
     pub source: SourceId,
     /// When.
-    pub expires_at: Millis,
+    pub expires_at: Time,
 }
 
 /// The id of the digest of a day for a recipient. Two ways to write an address are one recipient.
-pub fn digest_id(day: Millis, to: &str) -> String {
+pub fn digest_id(day: Time, to: &str) -> String {
     let hash = XxHash3_128::oneshot(to.to_ascii_lowercase().as_bytes());
     let day = day.day().to_string();
     format!("{PREFIX}{}-{hash:032x}", day.split('T').next().unwrap_or(&day))
@@ -39,7 +39,7 @@ pub fn is_digest(notice_id: &str) -> bool {
 impl Notice {
     /// The digest of the day of `day`, which begins with this source. It goes out at the end of the sweep that makes it,
     /// or when its day begins.
-    pub fn digest(day: Millis, to: &str, source: Expiring, now: Millis) -> Self {
+    pub fn digest(day: Time, to: &str, source: Expiring, now: Time) -> Self {
         let subject = Subject::Expiring { sources: vec![source], more: 0 };
         Self::new(digest_id(day, to), to.to_owned(), subject, now, now.max(day.day()))
     }
@@ -63,6 +63,6 @@ impl Notice {
 }
 
 /// The day after.
-pub const fn next_day(day: Millis) -> Millis {
+pub const fn next_day(day: Time) -> Time {
     day.day().plus(DAY_MILLIS)
 }

@@ -6,7 +6,7 @@ use crate::{
     facet::{Channel, Facet, Kind, encode_facet},
     id::{LedgerId, MAX_ID, SourceId, SourceKind, clip, is_valid_id},
     rows::{Row, Rows, normalize, user_hash},
-    time::Millis,
+    time::Time,
 };
 use serde::{Deserialize, Serialize, de};
 use serde_json::{Value, value::RawValue};
@@ -27,7 +27,7 @@ pub const MAX_SOURCES: usize = 1_000;
 /// The most facets one user may have in one ledger in one request.
 pub const MAX_FACETS_PER_USER: usize = 256;
 /// The earliest time an interaction may have: 2000-01-01.
-pub const EARLIEST: Millis = Millis(946_684_800_000);
+pub const EARLIEST: Time = Time(946_684_800_000);
 /// How far ahead of the present an interaction's time may be.
 pub const MAX_AHEAD_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
@@ -141,7 +141,7 @@ struct Wire<'a> {
     #[serde(default)]
     conversion: Option<u8>,
     #[serde(default)]
-    time: Option<Millis>,
+    time: Option<Time>,
 }
 
 type Refusal = (Cow<'static, str>, String);
@@ -162,7 +162,7 @@ fn check_id(field: &str, code: &'static str, id: &str) -> Result<(), Refusal> {
 
 impl Wire<'_> {
     /// The facet's canonical encoding goes to `facet`; returns the time.
-    fn check(&self, now: Millis, facet: &mut Vec<u8>) -> Result<Millis, Refusal> {
+    fn check(&self, now: Time, facet: &mut Vec<u8>) -> Result<Time, Refusal> {
         check_user_id(&self.user_id.0).map_err(|d| ("invalid_user_id".into(), format!("user_id {d}")))?;
         let (source, id) = self.source()?;
         match source {
@@ -373,7 +373,7 @@ fn diagnose(text: &[u8]) -> Refusal {
             (_, None) => true,
             ("machine", Some(v)) => v.is_boolean() || v.is_null(),
             ("conversion", Some(v)) => v.is_null() || v.as_u64().is_some_and(|n| n < 256),
-            ("time", Some(v)) => v.is_null() || serde_json::from_value::<Millis>(v.clone()).is_ok(),
+            ("time", Some(v)) => v.is_null() || serde_json::from_value::<Time>(v.clone()).is_ok(),
             ("user_id" | "type", Some(v)) => v.is_string(),
             (_, Some(v)) => v.is_string() || v.is_null(),
         };
@@ -461,7 +461,7 @@ impl<'a> Users<'a> {
 
 /// Collects the interactions of one request, by ledger.
 pub struct Collector {
-    now: Millis,
+    now: Time,
     ids: Vec<u8>,
     users: Pile,
     /// Campaigns and Canvases by id, each with its place in `piles`.
@@ -486,7 +486,7 @@ pub struct Collected {
 
 impl Collector {
     /// A collector for a request that arrived at `now`.
-    pub fn new(now: Millis) -> Self {
+    pub fn new(now: Time) -> Self {
         Self {
             now,
             ids: Vec::new(),
@@ -586,7 +586,7 @@ impl Collector {
         index: usize,
         wire: &Wire<'_>,
         facet: &[u8],
-        at: Millis,
+        at: Time,
     ) -> Result<Result<(), Refusal>, BatchError> {
         let (kind, id) = match wire.source() {
             Ok(source) => source,

@@ -2,7 +2,7 @@
 
 use crate::{
     id::KeyId,
-    time::{Ids, Millis},
+    time::{Ids, Time},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
@@ -149,15 +149,15 @@ pub struct AccessKey {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<OldSecret>,
     /// When it was made.
-    pub created_at: Millis,
+    pub created_at: Time,
     /// By whom: `key/ID`, or what made it where there was no key yet.
     pub created_by: String,
     /// When it last got a new secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rotated_at: Option<Millis>,
+    pub rotated_at: Option<Time>,
     /// When it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revoked_at: Option<Millis>,
+    pub revoked_at: Option<Time>,
 }
 
 /// A secret that was replaced.
@@ -166,12 +166,12 @@ pub struct OldSecret {
     /// Of it.
     pub hash: SecretHash,
     /// Until when it opens.
-    pub until: Millis,
+    pub until: Time,
 }
 
 impl AccessKey {
     /// A new key.
-    pub fn new(token: &Token, name: String, scopes: BTreeSet<Scope>, now: Millis, by: String) -> Self {
+    pub fn new(token: &Token, name: String, scopes: BTreeSet<Scope>, now: Time, by: String) -> Self {
         Self {
             id: token.id,
             version: 0,
@@ -187,7 +187,7 @@ impl AccessKey {
     }
 
     /// Whether that is its secret at that time, whether or not it was revoked. Takes as long whatever is wrong with it.
-    pub fn has_secret(&self, presented: &SecretHash, now: Millis) -> bool {
+    pub fn has_secret(&self, presented: &SecretHash, now: Time) -> bool {
         let is_old = self
             .old
             .as_ref()
@@ -214,7 +214,7 @@ mod tests {
     struct Fixed;
 
     impl Ids for Fixed {
-        fn new_id(&self, _: Millis) -> Ulid {
+        fn new_id(&self, _: Time) -> Ulid {
             Ulid::from_parts(7, 10)
         }
         fn new_secret(&self) -> [u8; 32] {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     fn token() -> Token {
-        Token::new(KeyId(Fixed.new_id(Millis(0))), &Fixed)
+        Token::new(KeyId(Fixed.new_id(Time(0))), &Fixed)
     }
 
     #[test]
@@ -266,10 +266,10 @@ mod tests {
     #[test]
     fn an_old_secret_opens_until_its_time() {
         let (first, second) = (token(), Token { secret: "x".repeat(43), ..token() });
-        let mut key = AccessKey::new(&second, "k".to_owned(), BTreeSet::new(), Millis(0), "me".to_owned());
-        assert!(key.has_secret(&second.hash(), Millis(0)) && !key.has_secret(&first.hash(), Millis(0)));
-        key.old = Some(OldSecret { hash: first.hash(), until: Millis(10) });
-        assert!(key.has_secret(&first.hash(), Millis(9)) && !key.has_secret(&first.hash(), Millis(10)));
-        assert!(key.has_secret(&second.hash(), Millis(10)));
+        let mut key = AccessKey::new(&second, "k".to_owned(), BTreeSet::new(), Time(0), "me".to_owned());
+        assert!(key.has_secret(&second.hash(), Time(0)) && !key.has_secret(&first.hash(), Time(0)));
+        key.old = Some(OldSecret { hash: first.hash(), until: Time(10) });
+        assert!(key.has_secret(&first.hash(), Time(9)) && !key.has_secret(&first.hash(), Time(10)));
+        assert!(key.has_secret(&second.hash(), Time(10)));
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     id::{CopyId, RunId},
     slot::SlotBits,
     tally::Tally,
-    time::Millis,
+    time::Time,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -109,7 +109,7 @@ pub struct Copy {
     /// Where in its life it is.
     pub life: Life,
     /// Since when.
-    pub since: Millis,
+    pub since: Time,
     /// What is merged, for a rewrite; `None` for a further copy of a listed run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Inputs>,
@@ -133,7 +133,7 @@ pub struct Quarantine {
     /// What did not match, and where.
     pub reason: String,
     /// Since when.
-    pub since: Millis,
+    pub since: Time,
     /// The runs whose rows were being read.
     pub runs: Vec<RunId>,
     /// Whether inbox blocks were, too.
@@ -216,7 +216,7 @@ impl Manifest {
 
     /// When the sweeper must look at the ledger's storage again: inbox blocks to clear, staged rewrites without
     /// progress, retired copies past the grace, doomed bytes. A restore's staged copies are looked after with its source.
-    pub fn wake_at(&self) -> Option<Millis> {
+    pub fn wake_at(&self) -> Option<Time> {
         let is_kept = |c: &Copy| self.quarantine.is_some() && c.was_live();
         let copies = self.copies.iter().filter(|c| !is_kept(c)).filter_map(|c| match c.life {
             Life::Live => None,
@@ -250,7 +250,7 @@ impl Manifest {
     ///
     /// # Errors
     /// The copy is no longer staged.
-    pub fn commit_rewrite(&self, id: CopyId, tally: Tally, bytes: u64, now: Millis) -> Result<Self, Illegal> {
+    pub fn commit_rewrite(&self, id: CopyId, tally: Tally, bytes: u64, now: Time) -> Result<Self, Illegal> {
         let mut next = self.clone();
         let Some(copy) = next.copies.iter_mut().find(|c| c.id == id && c.life == Life::Staged) else {
             return illegal(format!("copy {id} is no longer staged"));
@@ -272,7 +272,7 @@ impl Manifest {
     ///
     /// # Errors
     /// The copy is no longer staged.
-    pub fn commit_copy(&self, id: CopyId, bytes: u64, now: Millis) -> Result<Self, Illegal> {
+    pub fn commit_copy(&self, id: CopyId, bytes: u64, now: Time) -> Result<Self, Illegal> {
         let mut next = self.clone();
         let Some(copy) = next.copies.iter_mut().find(|c| c.id == id && c.life == Life::Staged) else {
             return illegal(format!("copy {id} is no longer staged"));
@@ -298,7 +298,7 @@ impl Manifest {
     }
 
     /// Makes the data expired: hot copies retire.
-    pub fn expired(&self, now: Millis) -> Self {
+    pub fn expired(&self, now: Time) -> Self {
         let mut next = Self { state: DataState::Expired, ..self.clone() };
         next.retire(now, |c| c.tier == Tier::Hot);
         next
@@ -309,14 +309,14 @@ impl Manifest {
         Self { state: DataState::Restoring, ..self.clone() }
     }
 
-    fn retire(&mut self, now: Millis, which: impl Fn(&Copy) -> bool) {
+    fn retire(&mut self, now: Time, which: impl Fn(&Copy) -> bool) {
         for copy in self.copies.iter_mut().filter(|c| c.life == Life::Live && which(c)) {
             (copy.life, copy.since) = (Life::Retired, now);
         }
     }
 
     /// Gives up staged copies that `which` picks.
-    pub fn abandon(&self, now: Millis, which: impl Fn(&Copy) -> bool) -> Self {
+    pub fn abandon(&self, now: Time, which: impl Fn(&Copy) -> bool) -> Self {
         let mut next = self.clone();
         for copy in next.copies.iter_mut().filter(|c| c.life == Life::Staged && which(c)) {
             (copy.life, copy.since) = (Life::Doomed, now);
@@ -326,7 +326,7 @@ impl Manifest {
 
     /// Dooms what is past the grace: retired copies, and staged rewrites that `stalled` says make no progress. Not a copy
     /// whose inputs are still to be cleared, since they are recorded with it; in quarantine no retired one.
-    pub fn doom(&self, now: Millis, stalled: impl Fn(&Copy) -> bool) -> Self {
+    pub fn doom(&self, now: Time, stalled: impl Fn(&Copy) -> bool) -> Self {
         let mut next = self.clone();
         let clearing = self.clearing;
         let past = |c: &&mut Copy| now >= c.since.plus(GRACE_MILLIS) && Some(c.id) != clearing;
@@ -340,7 +340,7 @@ impl Manifest {
     }
 
     /// Gives staged copies that `which` picks another grace: they make progress.
-    pub fn renew(&self, now: Millis, which: impl Fn(&Copy) -> bool) -> Self {
+    pub fn renew(&self, now: Time, which: impl Fn(&Copy) -> bool) -> Self {
         let mut next = self.clone();
         for copy in next.copies.iter_mut().filter(|c| c.life == Life::Staged && which(c)) {
             copy.since = now;
@@ -364,7 +364,7 @@ impl Manifest {
 
     /// Puts the ledger in quarantine, for what went into `copy` or was to. Not for runs that were replaced meanwhile:
     /// they were read whole for it, and will never be again.
-    pub fn quarantined(&self, reason: &str, copy: &Copy, now: Millis) -> Self {
+    pub fn quarantined(&self, reason: &str, copy: &Copy, now: Time) -> Self {
         let mut runs = copy.inputs.as_ref().map_or_else(|| vec![copy.run], |i| i.runs.clone());
         let mut inbox = copy.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0);
         if let Some(before) = &self.quarantine {

@@ -3,7 +3,7 @@
 use crate::{
     id::RunId,
     tally::{Digest, Tally},
-    time::Millis,
+    time::Time,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ pub struct Part {
     /// The last attempt that was begun. Bytes lie under it; attempts are never repeated.
     pub attempt: u32,
     /// Until when nobody else may claim the part.
-    pub lease_until: Millis,
+    pub lease_until: Time,
     /// Who claimed it last: tells one's own claim, whose answer was lost, from another's.
     #[serde(default)]
     pub claimed_by: String,
@@ -57,12 +57,12 @@ pub struct Consumed {
 
 impl Part {
     /// Whether a worker may begin an attempt.
-    pub fn is_free(&self, now: Millis) -> bool {
+    pub fn is_free(&self, now: Time) -> bool {
         self.done.is_none() && self.lease_until <= now
     }
 
     /// Whether no attempt is left.
-    pub fn is_exhausted(&self, now: Millis) -> bool {
+    pub fn is_exhausted(&self, now: Time) -> bool {
         self.is_free(now) && self.attempt >= MAX_ATTEMPTS
     }
 }

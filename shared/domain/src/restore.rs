@@ -4,7 +4,7 @@ use crate::{
     digest::Expiring,
     id::{RequestId, SourceId},
     source::Outcome,
-    time::Millis,
+    time::Time,
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,9 +21,9 @@ pub struct Request {
     /// Counts writes; the condition of each.
     pub version: u64,
     /// When it was made.
-    pub created_at: Millis,
+    pub created_at: Time,
     /// When its last item ended.
-    pub completed_at: Option<Millis>,
+    pub completed_at: Option<Time>,
     /// Who asked, where that is known.
     pub requested_by: Option<String>,
     /// The tag it was made by, if not by naming its sources.
@@ -44,7 +44,7 @@ pub struct Request {
     /// Whether somebody cancelled it.
     pub is_cancelled: bool,
     /// When the sweeper looks at it again unless it has completed.
-    pub look_at: Option<Millis>,
+    pub look_at: Option<Time>,
 }
 
 /// The state of a request, in the order of its life.
@@ -118,7 +118,7 @@ pub struct Item {
     /// How many users come back.
     pub users_total: u64,
     /// When the data expires again.
-    pub expires_at: Option<Millis>,
+    pub expires_at: Option<Time>,
     /// Why it failed, for people.
     pub error: Option<String>,
 }
@@ -147,7 +147,7 @@ impl Item {
 
 impl Request {
     /// The request after one of its items ended in that state.
-    pub fn item_ended(&self, state: ItemState, now: Millis) -> Self {
+    pub fn item_ended(&self, state: ItemState, now: Time) -> Self {
         let remaining = self.remaining.saturating_sub(1);
         Self {
             remaining,
@@ -188,9 +188,9 @@ pub enum Subject {
         /// Which.
         source: SourceId,
         /// Since when nothing had happened, as far as is known.
-        idle_since: Millis,
+        idle_since: Time,
         /// When its data expires, unless it is used.
-        expires_at: Option<Millis>,
+        expires_at: Option<Time>,
     },
 }
 
@@ -206,15 +206,15 @@ pub struct Notice {
     #[serde(flatten)]
     pub subject: Subject,
     /// When it was made.
-    pub created_at: Millis,
+    pub created_at: Time,
     /// How often it was tried.
     pub attempts: u32,
     /// When it was sent.
-    pub sent_at: Option<Millis>,
+    pub sent_at: Option<Time>,
     /// Why it was given up.
     pub failed: Option<String>,
     /// Until when nobody else may send it, and when the sweeper looks at it again.
-    pub lease_until: Millis,
+    pub lease_until: Time,
 }
 
 /// How long a notifier has to send one mail, at most.
@@ -224,17 +224,17 @@ pub const MAX_NOTICE_ATTEMPTS: u32 = 10;
 
 impl Notice {
     /// A notice that nobody tried to send yet; the sweeper looks at it at `look_at` if it is still there then.
-    pub fn new(id: String, to: String, subject: Subject, created_at: Millis, look_at: Millis) -> Self {
+    pub fn new(id: String, to: String, subject: Subject, created_at: Time, look_at: Time) -> Self {
         Self { id, to, subject, created_at, attempts: 0, sent_at: None, failed: None, lease_until: look_at }
     }
 
     /// Whether a notifier may try it.
-    pub fn is_free(&self, now: Millis) -> bool {
+    pub fn is_free(&self, now: Time) -> bool {
         self.sent_at.is_none() && self.failed.is_none() && (self.attempts == 0 || self.lease_until <= now)
     }
 
     /// When the sweeper must look at it.
-    pub fn wake_at(&self) -> Option<Millis> {
+    pub fn wake_at(&self) -> Option<Time> {
         (self.sent_at.is_none() && self.failed.is_none()).then_some(self.lease_until)
     }
 }

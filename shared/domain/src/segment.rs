@@ -3,7 +3,7 @@
 use crate::{
     filter::{Filter, Name},
     id::SourceId,
-    time::Millis,
+    time::Time,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -33,9 +33,9 @@ pub struct Segment {
     /// Who is in it.
     pub filter: Filter,
     /// When it was made.
-    pub created_at: Millis,
+    pub created_at: Time,
     /// When a person last changed it.
-    pub updated_at: Millis,
+    pub updated_at: Time,
     /// What names it: sources whatever their status, and segments.
     #[serde(default)]
     pub used_by: BTreeSet<User>,
@@ -188,7 +188,7 @@ fn walk<'a>(
 
 impl Segment {
     /// A segment that nobody uses yet.
-    pub fn new(id: &str, filter: Filter, now: Millis) -> Self {
+    pub fn new(id: &str, filter: Filter, now: Time) -> Self {
         Self {
             id: id.to_owned(),
             version: 0,

@@ -2,9 +2,9 @@
 
 use crate::{
     filter::Filter,
-    id::{RequestId, SourceId, SourceKind},
+    id::{RequestId, SourceId},
     manifest::DataState,
-    time::{Millis, Period},
+    time::{Period, Time},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -76,16 +76,16 @@ pub struct Pin {
     /// Whose: a person's or a function's name.
     pub by: String,
     /// When it was made.
-    pub at: Millis,
+    pub at: Time,
     /// When it ends; `None`: when somebody takes it away.
-    pub until: Option<Millis>,
+    pub until: Option<Time>,
     /// What for, for people.
     pub reason: String,
 }
 
 impl Pin {
     /// Whether it keeps the data at `now`.
-    pub fn is_in_force(&self, now: Millis) -> bool {
+    pub fn is_in_force(&self, now: Time) -> bool {
         self.until.is_none_or(|until| now < until)
     }
 }
@@ -97,7 +97,7 @@ pub enum Outcome {
     /// The data is available again.
     Restored {
         /// When it expires again.
-        expires_at: Option<Millis>,
+        expires_at: Option<Time>,
     },
     /// It is expired as before.
     Failed {
@@ -119,8 +119,9 @@ pub struct Settlement {
 /// A campaign or a Canvas.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Source {
-    /// Its name in the API: `campaign/ID`.
-    pub source: SourceId,
+    /// Its name in the API: `campaign/ID` or `canvas/ID`. Stored as `source`.
+    #[serde(rename = "source")]
+    pub id: SourceId,
     /// Counts writes; the condition of each.
     pub version: u64,
     /// What people call it.
@@ -143,29 +144,29 @@ pub struct Source {
     /// Draft, active or stopped.
     pub status: Status,
     /// When it was registered.
-    pub created_at: Millis,
+    pub created_at: Time,
     /// When a person or the lifecycle last changed it.
-    pub updated_at: Millis,
+    pub updated_at: Time,
     /// When it was last started.
     #[serde(default)]
-    pub started_at: Option<Millis>,
+    pub started_at: Option<Time>,
     /// When it was stopped; `None` unless stopped.
     #[serde(default)]
-    pub stopped_at: Option<Millis>,
+    pub stopped_at: Option<Time>,
     /// Whether its data can be asked.
     pub state: DataState,
     /// When its data was last restored.
     #[serde(default)]
-    pub restored_at: Option<Millis>,
+    pub restored_at: Option<Time>,
     /// When its data last expired.
     #[serde(default)]
-    pub archived_at: Option<Millis>,
+    pub archived_at: Option<Time>,
     /// Whether an interaction ever arrived. Set before the first is stored.
     #[serde(default)]
     pub has_data: bool,
     /// While expired: since when its inbox may have rows.
     #[serde(default)]
-    pub late_since: Option<Millis>,
+    pub late_since: Option<Time>,
     /// Active sources that retarget it.
     #[serde(default)]
     pub holders: BTreeSet<Holder>,
@@ -174,10 +175,10 @@ pub struct Source {
     pub pin: Option<Pin>,
     /// While active: when interactions were last seen to arrive, coarsely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_seen_at: Option<Millis>,
+    pub last_seen_at: Option<Time>,
     /// While active: when it has been without interactions for so long that the sweeper stops it. `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idle_at: Option<Millis>,
+    pub idle_at: Option<Time>,
     /// Requests that wait for the restore that runs.
     #[serde(default)]
     pub waiting: BTreeSet<RequestId>,
@@ -189,10 +190,10 @@ pub struct Source {
     pub redrives: u32,
     /// When the sweeper looks at work that is under way or failed, again.
     #[serde(default)]
-    pub retry_at: Option<Millis>,
+    pub retry_at: Option<Time>,
     /// The expiry date that people were warned of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub warned_for: Option<Millis>,
+    pub warned_for: Option<Time>,
 }
 
 /// Why data is kept, or that it is not.
@@ -209,17 +210,17 @@ pub enum Decision {
     /// Somebody wants it kept.
     Pinned(Pin),
     /// The time has not come.
-    Until(Millis),
+    Until(Time),
     /// It is to expire.
     Due,
 }
 
 impl Source {
     /// A draft.
-    pub fn draft(source: SourceId, now: Millis) -> Self {
+    pub fn draft(id: SourceId, now: Time) -> Self {
         Self {
-            name: source.id().to_owned(),
-            source,
+            name: id.id().to_owned(),
+            id,
             version: 0,
             variants: Vec::new(),
             steps: Vec::new(),
@@ -249,12 +250,12 @@ impl Source {
     }
 
     /// A source that ingest saw before anybody registered it: active, with data.
-    pub fn seen(source: SourceId, now: Millis) -> Self {
-        Self { status: Status::Active, started_at: Some(now), has_data: true, ..Self::draft(source, now) }
+    pub fn seen(id: SourceId, now: Time) -> Self {
+        Self { status: Status::Active, started_at: Some(now), has_data: true, ..Self::draft(id, now) }
     }
 
     /// When the data's time is over: the later of stop and restore plus the retention. `None` unless stopped.
-    pub fn due_at(&self, retention: &Period) -> Option<Millis> {
+    pub fn due_at(&self, retention: &Period) -> Option<Time> {
         if self.status != Status::Stopped {
             return None;
         }
@@ -262,17 +263,17 @@ impl Source {
     }
 
     /// The pin that keeps the data at `now`.
-    pub fn pin_in_force(&self, now: Millis) -> Option<&Pin> {
+    pub fn pin_in_force(&self, now: Time) -> Option<&Pin> {
         self.pin.as_ref().filter(|pin| pin.is_in_force(now))
     }
 
     /// Since when there have been no interactions, as far as is known. `None` unless active.
-    pub fn idle_since(&self) -> Option<Millis> {
+    pub fn idle_since(&self) -> Option<Time> {
         if self.status == Status::Active { self.started_at.max(self.last_seen_at) } else { None }
     }
 
     /// Whether the data is kept, and why.
-    pub fn decide(&self, retention: &Period, now: Millis) -> Decision {
+    pub fn decide(&self, retention: &Period, now: Time) -> Decision {
         if self.state != DataState::Available {
             return Decision::NotAvailable;
         }
@@ -292,7 +293,7 @@ impl Source {
 
     /// When the data will expire, for people. `None` while active, held, pinned without end, expired or without data;
     /// never slides.
-    pub fn expires_at(&self, retention: &Period) -> Option<Millis> {
+    pub fn expires_at(&self, retention: &Period) -> Option<Time> {
         let kept = !self.has_data || self.state != DataState::Available || !self.holders.is_empty();
         let due = if kept { None } else { self.due_at(retention) }?;
         match &self.pin {
@@ -305,7 +306,7 @@ impl Source {
     /// When people are warned that the data will expire; `None` where it will not, or where they were warned of that
     /// date. That is `warn_before` ahead, at the beginning of the UTC day, so that what expires on one day is said in
     /// one mail; but never more than twice as early as asked, for periods of less than a day.
-    pub fn warn_at(&self, retention: &Period, warn_before: &Period) -> Option<Millis> {
+    pub fn warn_at(&self, retention: &Period, warn_before: &Period) -> Option<Time> {
         let due = self.expires_at(retention).filter(|due| self.warned_for != Some(*due))?;
         let at = warn_before.before(due).unwrap_or_default();
         let twice = at.plus(at.0.saturating_sub(due.0));
@@ -314,7 +315,7 @@ impl Source {
 
     /// When the sweeper must look at this source: to tell requests, to stop it, to warn, to expire, to archive late rows,
     /// to drive a restore on. `None`: nothing will ever be due unless the source changes.
-    pub fn wake_at(&self, retention: &Period, warn_before: &Period) -> Option<Millis> {
+    pub fn wake_at(&self, retention: &Period, warn_before: &Period) -> Option<Time> {
         if !self.settling.is_empty() {
             return Some(self.updated_at);
         }
@@ -332,11 +333,6 @@ impl Source {
         };
         Some(self.retry_at.map_or(due, |retry| retry.max(due)))
     }
-
-    /// Whether it is a campaign.
-    pub fn is_campaign(&self) -> bool {
-        self.source.kind() == SourceKind::Campaign
-    }
 }
 
 #[cfg(test)]
@@ -345,7 +341,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn source() -> Source {
-        Source::seen("campaign/a".parse().unwrap(), Millis(0))
+        Source::seen("campaign/a".parse().unwrap(), Time(0))
     }
 
     fn p3m() -> Period {
@@ -354,7 +350,7 @@ mod tests {
 
     #[test]
     fn the_clock_starts_at_the_later_of_stop_and_restore() {
-        let at = |t| Millis::parse(t).unwrap();
+        let at = |t| Time::parse(t).unwrap();
         let mut s = source();
         assert_eq!(s.decide(&p3m(), at("2030-01-01T00:00:00Z")), Decision::NotStopped);
         s.status = Status::Stopped;
@@ -373,10 +369,10 @@ mod tests {
     fn l6_held_data_is_never_due() {
         let mut s = source();
         s.status = Status::Stopped;
-        s.stopped_at = Some(Millis(0));
+        s.stopped_at = Some(Time(0));
         let holder = Holder { source: "campaign/b".parse().unwrap(), via: vec![] };
         s.holders.insert(holder.clone());
-        let late = Millis::parse("2100-01-01T00:00:00Z").unwrap();
+        let late = Time::parse("2100-01-01T00:00:00Z").unwrap();
         assert_eq!(s.decide(&p3m(), late), Decision::Held(vec![holder]));
         assert_eq!((s.expires_at(&p3m()), s.wake_at(&p3m(), &Period::of_days(7))), (None, None));
     }
@@ -387,9 +383,9 @@ mod tests {
         fn l9_what_is_due_is_looked_at(stopped in 0i64..4_000_000_000_000, later in 0i64..40_000_000_000) {
             let mut s = source();
             s.status = Status::Stopped;
-            s.stopped_at = Some(Millis(stopped));
+            s.stopped_at = Some(Time(stopped));
             s.warned_for = s.expires_at(&p3m());
-            let now = Millis(stopped + later);
+            let now = Time(stopped + later);
             let due = s.decide(&p3m(), now) == Decision::Due;
             prop_assert_eq!(due, s.wake_at(&p3m(), &Period::of_days(7)).is_some_and(|w| w <= now));
         }

@@ -3,7 +3,7 @@
 use crate::{
     facet::{Facet, Kind},
     rows::UserRows,
-    time::Millis,
+    time::Time,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr};
@@ -62,7 +62,7 @@ pub struct Tally {
     pub by_kind: BTreeMap<String, u64>,
     /// The latest `last_at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_at: Option<Millis>,
+    pub last_at: Option<Time>,
 }
 
 impl Tally {
@@ -156,7 +156,7 @@ impl Tallier {
                 .filter(|(_, n)| *n > 0)
                 .map(|(kind, n)| (kind.as_str().to_owned(), n))
                 .collect(),
-            last_at: self.last_at.map(Millis),
+            last_at: self.last_at.map(Time),
         }
     }
 }

@@ -12,9 +12,9 @@ pub const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 /// A point in time: milliseconds since 1970-01-01T00:00:00Z. Written as RFC 3339 with milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Millis(pub i64);
+pub struct Time(pub i64);
 
-impl Millis {
+impl Time {
     /// 0000-01-01: RFC 3339 has no way to write an earlier time.
     pub const YEAR_0: Self = Self(-62_167_219_200_000);
 
@@ -42,7 +42,7 @@ impl Millis {
     }
 }
 
-impl fmt::Display for Millis {
+impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match Timestamp::from_millisecond(self.0) {
             Ok(at) => write!(f, "{at:.3}"),
@@ -51,29 +51,29 @@ impl fmt::Display for Millis {
     }
 }
 
-impl Serialize for Millis {
+impl Serialize for Time {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Millis {
+impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         struct V;
         impl serde::de::Visitor<'_> for V {
-            type Value = Millis;
+            type Value = Time;
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
                 f.write_str("an RFC 3339 time such as \"2026-11-22T10:00:00Z\", or epoch milliseconds")
             }
-            fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<Millis, E> {
-                Millis::parse(v).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(v), &self))
+            fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<Time, E> {
+                Time::parse(v).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(v), &self))
             }
-            fn visit_i64<E: serde::de::Error>(self, v: i64) -> Result<Millis, E> {
+            fn visit_i64<E: serde::de::Error>(self, v: i64) -> Result<Time, E> {
                 let is_in_calendar = Timestamp::from_millisecond(v).is_ok();
                 let wrong = || E::invalid_value(serde::de::Unexpected::Signed(v), &self);
-                is_in_calendar.then_some(Millis(v)).ok_or_else(wrong)
+                is_in_calendar.then_some(Time(v)).ok_or_else(wrong)
             }
-            fn visit_u64<E: serde::de::Error>(self, v: u64) -> Result<Millis, E> {
+            fn visit_u64<E: serde::de::Error>(self, v: u64) -> Result<Time, E> {
                 self.visit_i64(i64::try_from(v).unwrap_or(i64::MAX))
             }
         }
@@ -100,7 +100,7 @@ impl Period {
             return Err(format!("`{text}` must be longer than zero"));
         }
         let period = Self(span);
-        if period.after(Millis(0)).is_none() {
+        if period.after(Time(0)).is_none() {
             return Err(format!("`{text}` is too long"));
         }
         Ok(period)
@@ -113,17 +113,17 @@ impl Period {
 
     /// `at` plus this period by the UTC calendar: 30 November + P3M is 28 (29) February.
     /// `None` where the sum leaves the calendar.
-    pub fn after(&self, at: Millis) -> Option<Millis> {
+    pub fn after(&self, at: Time) -> Option<Time> {
         let start = Timestamp::from_millisecond(at.0).ok()?.to_zoned(TimeZone::UTC);
         let end = start.checked_add(self.0).ok()?;
-        Some(Millis(end.timestamp().as_millisecond()))
+        Some(Time(end.timestamp().as_millisecond()))
     }
 
     /// `at` minus this period by the UTC calendar. `None` where that leaves the calendar.
-    pub fn before(&self, at: Millis) -> Option<Millis> {
+    pub fn before(&self, at: Time) -> Option<Time> {
         let end = Timestamp::from_millisecond(at.0).ok()?.to_zoned(TimeZone::UTC);
         let start = end.checked_sub(self.0).ok()?;
-        Some(Millis(start.timestamp().as_millisecond()))
+        Some(Time(start.timestamp().as_millisecond()))
     }
 }
 
@@ -145,13 +145,13 @@ impl fmt::Display for Period {
 /// Where the time comes from. Read at each swap, not once an invocation.
 pub trait Clock: Send + Sync {
     /// The present.
-    fn now(&self) -> Millis;
+    fn now(&self) -> Time;
 }
 
 /// Where ids and secrets come from. Every id is new: ids of runs, copies and inbox blocks are never reused.
 pub trait Ids: Send + Sync {
     /// A new id whose first 48 bits are `now`.
-    fn new_id(&self, now: Millis) -> Ulid;
+    fn new_id(&self, now: Time) -> Ulid;
     /// 256 bits that nobody can guess.
     fn new_secret(&self) -> [u8; 32];
 }
@@ -160,8 +160,8 @@ pub trait Ids: Send + Sync {
 mod tests {
     use super::*;
 
-    fn at(text: &str) -> Millis {
-        Millis::parse(text).unwrap()
+    fn at(text: &str) -> Time {
+        Time::parse(text).unwrap()
     }
 
     #[test]
@@ -183,8 +183,8 @@ mod tests {
     fn times_are_written_with_milliseconds_and_read_back() {
         let t = at("2026-11-22T10:00:00Z");
         assert_eq!(t.to_string(), "2026-11-22T10:00:00.000Z");
-        assert_eq!(Millis::parse(&t.to_string()), Some(t));
-        assert_eq!(serde_json::from_str::<Millis>("1000").unwrap(), Millis(1000));
-        assert!(serde_json::from_str::<Millis>("1e30").is_err());
+        assert_eq!(Time::parse(&t.to_string()), Some(t));
+        assert_eq!(serde_json::from_str::<Time>("1000").unwrap(), Time(1000));
+        assert!(serde_json::from_str::<Time>("1e30").is_err());
     }
 }

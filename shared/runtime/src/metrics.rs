@@ -81,7 +81,7 @@ impl Visit for Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rekindle_domain::time::Millis;
+    use rekindle_domain::time::Time;
     use std::sync::Mutex;
     use tracing_subscriber::{Registry, layer::SubscriberExt};
 
@@ -101,8 +101,8 @@ mod tests {
     struct Still;
 
     impl Clock for Still {
-        fn now(&self) -> Millis {
-            Millis(1_800_000_000_000)
+        fn now(&self) -> Time {
+            Time(1_800_000_000_000)
         }
     }
 

@@ -3,7 +3,7 @@
 use rand::{Rng, rand_core::UnwrapErr, rngs::SysRng};
 use rekindle_domain::{
     Ulid,
-    time::{Clock, Ids, Millis},
+    time::{Clock, Ids, Time},
 };
 
 /// The machine's clock.
@@ -12,8 +12,8 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods, reason = "this is the port that the rest takes as a parameter")]
-    fn now(&self) -> Millis {
-        Millis(jiff::Timestamp::now().as_millisecond())
+    fn now(&self) -> Time {
+        Time(jiff::Timestamp::now().as_millisecond())
     }
 }
 
@@ -22,7 +22,7 @@ impl Clock for SystemClock {
 pub struct RandomIds;
 
 impl Ids for RandomIds {
-    fn new_id(&self, now: Millis) -> Ulid {
+    fn new_id(&self, now: Time) -> Ulid {
         Ulid::from_parts(u64::try_from(now.0).unwrap_or(0), rand::random())
     }
 

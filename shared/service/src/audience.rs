@@ -14,7 +14,7 @@ use rekindle_domain::{
     manifest::DataState,
     merge::Merge,
     rows::{UserRows, user_hash},
-    time::Millis,
+    time::Time,
 };
 use rekindle_store::{StoreError, ledger::Piece};
 use serde::{Deserialize, Serialize};
@@ -162,7 +162,7 @@ pub struct Match {
 /// Where an answer goes on: after that user, of the same question, as of the same time.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Cursor {
-    now: Millis,
+    now: Time,
     question: u64,
     hash: u64,
     id: String,
@@ -419,7 +419,7 @@ impl Rekindle {
     ) -> Result<BTreeSet<SourceId>, StoreError> {
         let ids: Vec<SourceId> = named.iter().cloned().collect();
         let found = self.store.catalog.sources(&ids).await?;
-        let known: BTreeSet<SourceId> = found.into_iter().map(|(source, _)| source.source).collect();
+        let known: BTreeSet<SourceId> = found.into_iter().map(|(source, _)| source.id).collect();
         Ok(named.difference(&known).cloned().collect())
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     keys::Caller,
     sources::{Listing, NOT_OURS},
 };
-use rekindle_domain::{Ulid, time::Millis};
+use rekindle_domain::{Ulid, time::Time};
 use rekindle_store::{
     StoreError,
     catalog::{
@@ -16,7 +16,7 @@ use rekindle_store::{
 };
 
 /// Before January 2026 there was no trail.
-const FIRST_MONTH: Millis = Millis(1_767_225_600_000);
+const FIRST_MONTH: Time = Time(1_767_225_600_000);
 /// How many months a page looks through at most.
 const MAX_MONTHS: usize = 60;
 

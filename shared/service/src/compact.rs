@@ -276,7 +276,7 @@ impl Rekindle {
                     transaction.add_notice(notice)?;
                 }
                 let detail = Some(reason.to_owned());
-                self.record(&mut transaction, &source.source, "compaction_failed", "compactor", detail)?;
+                self.record(&mut transaction, &source.id, "compaction_failed", "compactor", detail)?;
             }
             self.store.catalog.commit(transaction).await?;
             Ok(Some(notices))

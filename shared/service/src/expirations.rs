@@ -8,7 +8,7 @@ use rekindle_domain::{
     id::{SourceId, SourceKind},
     manifest::{DataState, Manifest},
     source::{Holder, Pin, Source, Status},
-    time::{DAY_MILLIS, Millis},
+    time::{DAY_MILLIS, Time},
 };
 use rekindle_store::{
     StoreError,
@@ -33,9 +33,9 @@ pub struct Expiration {
     /// What people call it.
     pub name: String,
     /// When its data expires; `None`: it is kept.
-    pub expires_at: Option<Millis>,
+    pub expires_at: Option<Time>,
     /// When its data's time is over, whether or not it is kept.
-    pub due_at: Millis,
+    pub due_at: Time,
     /// The active sources that keep it, and through what.
     pub held_by: Vec<Holder>,
     /// The pin on it, where one is in force.
@@ -47,7 +47,7 @@ pub struct Expiration {
 /// Where a listing goes on.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Cursor {
-    until: Millis,
+    until: Time,
     stage: Stage,
 }
 
@@ -74,7 +74,7 @@ impl Rekindle {
     /// 400 a cursor of another question, 503.
     pub async fn expirations(
         &self,
-        until: Option<Millis>,
+        until: Option<Time>,
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Listing<Expiration>, Problem> {
@@ -120,7 +120,7 @@ impl Rekindle {
 
     async fn expiring(
         &self,
-        until: Millis,
+        until: Time,
         mut place: Place,
         limit: usize,
         items: &mut Vec<Expiration>,
@@ -138,7 +138,7 @@ impl Rekindle {
 
     async fn kept(
         &self,
-        until: Millis,
+        until: Time,
         kind: SourceKind,
         after: Option<ListCursor>,
         limit: usize,
@@ -157,7 +157,7 @@ impl Rekindle {
     }
 
     /// The source as an entry, if it has available data whose time is over by `until`.
-    fn expiration(&self, source: Source, manifest: &Manifest, until: Millis) -> Option<Expiration> {
+    fn expiration(&self, source: Source, manifest: &Manifest, until: Time) -> Option<Expiration> {
         let due_at = source.due_at(&self.settings.retention).filter(|due| *due <= until)?;
         if !source.has_data || source.state != DataState::Available {
             return None;

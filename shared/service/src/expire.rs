@@ -174,7 +174,7 @@ impl Rekindle {
 
     /// Decides what to rewrite next, or that everything lies cold and the hot copies may go.
     async fn plan(&self, source: &Source, manifest: &Manifest) -> Result<Progress, StoreError> {
-        let ledger = LedgerId::Source(source.source.clone());
+        let ledger = LedgerId::Source(source.id.clone());
         let sizes = &self.settings.sizes;
         // In quarantine a committed rewrite's blocks stay, so that the inbox offers nothing that may be taken: what is
         // suspect is archived without it, and its rows count as late.
@@ -281,12 +281,12 @@ impl Rekindle {
         copy: &Copy,
         budget: &Budget,
     ) -> Result<Progress, StoreError> {
-        let ledger = LedgerId::Source(source.source.clone());
+        let ledger = LedgerId::Source(source.id.clone());
         match self.work_through(&ledger, manifest, copy, budget).await? {
             Driven::Partly => Ok(Progress::Rest),
             Driven::Whole(tally, bytes) => self.commit_rewrite(source, manifest, copy, tally, bytes).await,
             Driven::Failed { reason, is_damaged } => {
-                self.give_up(&source.source, copy, &reason, is_damaged).await
+                self.give_up(&source.id, copy, &reason, is_damaged).await
             }
         }
     }
@@ -386,7 +386,7 @@ impl Rekindle {
         if copy.tier == Tier::Cold && source.state == DataState::Available {
             return self.commit_expiry(source, manifest, next, "archived").await;
         }
-        let ledger = LedgerId::Source(source.source.clone());
+        let ledger = LedgerId::Source(source.id.clone());
         let mut transaction = Transaction::new();
         transaction.swap(&ledger, manifest, next)?;
         if copy.tier == Tier::Hot {
@@ -409,10 +409,10 @@ impl Rekindle {
         if source.decide(&self.settings.retention, now) != Decision::Due {
             return Ok(Progress::GoOn);
         }
-        let ledger = LedgerId::Source(source.source.clone());
+        let ledger = LedgerId::Source(source.id.clone());
         let mut source = source.clone();
         if breaks::is(Break::ExpiresTheHeld)
-            && let Some(found) = self.store.catalog.source(&source.source).await?
+            && let Some(found) = self.store.catalog.source(&source.id).await?
         {
             (source.version, source.holders) = (found.version, found.holders);
         }
@@ -428,10 +428,10 @@ impl Rekindle {
             ..source.clone()
         };
         self.put_source(&mut transaction, &expired)?;
-        self.record(&mut transaction, &source.source, "expired", "sweeper", Some(detail.to_owned()))?;
+        self.record(&mut transaction, &source.id, "expired", "sweeper", Some(detail.to_owned()))?;
         match self.store.catalog.commit(transaction).await {
             Err(StoreError::Conflict) if breaks::is(Break::ReappliesLostSwaps) => {
-                let found = self.store.catalog.source(&source.source).await?;
+                let found = self.store.catalog.source(&source.id).await?;
                 let source = Source { version: found.map_or(0, |s| s.version), ..source.clone() };
                 let old =
                     Manifest { version: self.store.catalog.manifest(&ledger).await?.version, ..old.clone() };
@@ -487,7 +487,7 @@ impl Rekindle {
 
     /// One notice for each address of the source and of the stack, about work on a copy that failed.
     pub(crate) fn trouble_notices(&self, source: &Source, copy: CopyId, reason: &str) -> Vec<Notice> {
-        let subject = Subject::Trouble { source: source.source.clone(), reason: reason.to_owned() };
+        let subject = Subject::Trouble { source: source.id.clone(), reason: reason.to_owned() };
         let notice = |(i, to): (usize, String)| {
             Notice::new(format!("{copy}-{i}"), to, subject.clone(), self.now(), self.notice_lease())
         };

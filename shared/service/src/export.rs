@@ -11,7 +11,7 @@ use rekindle_domain::{
     id::{LedgerId, SourceId},
     merge::Merge,
     rows::{Dictionary, Row, normalize},
-    time::Millis,
+    time::Time,
 };
 use rekindle_store::StoreError;
 use serde::{Deserialize, Serialize};
@@ -171,7 +171,7 @@ fn write_line(out: &mut String, id: &str, facet: &Facet, row: &Row) {
         write_field(out, field);
         out.push(',');
     }
-    let _ = write!(out, "{},{}\r\n", Millis(row.first_at), Millis(row.last_at));
+    let _ = write!(out, "{},{}\r\n", Time(row.first_at), Time(row.last_at));
 }
 
 /// Quotes what RFC 4180 says must be, and blanks at an end, which some readers drop.

@@ -168,12 +168,12 @@ impl Rekindle {
         }
         let filters = filters(&moves.read);
         let comes_to = closure(after, &filters);
-        let width = width(&comes_to, Some(&after.source));
+        let width = width(&comes_to, Some(&after.id));
         if width > MAX_CLOSURE {
-            return Ok(Err(too_wide("audience", &after.source.to_string(), width)));
+            return Ok(Err(too_wide("audience", &after.id.to_string(), width)));
         }
-        moves.active(&after.source, &closure(before, &filters), &comes_to);
-        moves.direct(&User::Source(after.source.clone()), &old, &new);
+        moves.active(&after.id, &closure(before, &filters), &comes_to);
+        moves.direct(&User::Source(after.id.clone()), &old, &new);
         self.write_moves(transaction, moves, None).await
     }
 
@@ -206,11 +206,11 @@ impl Rekindle {
         let mut moves = Moves::new(read);
         for (user, _) in &users {
             let comes_to = closure(user, &filters_after);
-            let width = width(&comes_to, Some(&user.source));
+            let width = width(&comes_to, Some(&user.id));
             if width > MAX_CLOSURE {
-                return Ok(Err(too_wide("filter", &user.source.to_string(), width)));
+                return Ok(Err(too_wide("filter", &user.id.to_string(), width)));
             }
-            moves.active(&user.source, &closure(user, &filters_before), &comes_to);
+            moves.active(&user.id, &closure(user, &filters_before), &comes_to);
         }
         moves.direct(&User::Segment(after.id.clone()), &old, &new);
         // Whether or not somebody is active: of two edits that together would make a cycle, one reads what the other writes.

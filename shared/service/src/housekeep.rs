@@ -5,7 +5,7 @@ use crate::{Rekindle, sweep::Budget};
 use rekindle_domain::{
     id::{CopyId, LedgerId},
     manifest::{Copy, GRACE_MILLIS, Life, Tier},
-    time::Millis,
+    time::Time,
 };
 use rekindle_store::{StoreError, ledger::SlotKey};
 use std::collections::BTreeSet;
@@ -52,7 +52,7 @@ impl Rekindle {
                 |c: &&Copy| c.life == Life::Staged && c.inputs.is_some() && now >= c.since.plus(GRACE_MILLIS);
             for copy in manifest.copies.iter().filter(is_old) {
                 let parts = self.store.catalog.parts(copy.id).await?;
-                let last_lease = parts.iter().map(|(_, p)| p.lease_until).max().unwrap_or(Millis(0));
+                let last_lease = parts.iter().map(|(_, p)| p.lease_until).max().unwrap_or(Time(0));
                 if now < last_lease.plus(GRACE_MILLIS) {
                     alive.insert(copy.id);
                 }

@@ -9,7 +9,7 @@ use rekindle_domain::{
     id::SourceId,
     restore::{Notice, Subject},
     source::{Source, Status},
-    time::Millis,
+    time::Time,
 };
 use rekindle_store::{StoreError, catalog::Transaction};
 
@@ -19,19 +19,19 @@ const NOTED_MILLIS: i64 = 24 * 60 * 60 * 1000;
 impl Rekindle {
     /// When a source is idle. `None`: never. Interactions that came after the last note and were not worth another do not
     /// count as silence.
-    pub(crate) fn idle_at(&self, source: &Source) -> Option<Millis> {
+    pub(crate) fn idle_at(&self, source: &Source) -> Option<Time> {
         let since = source.idle_since()?;
         let end = self.settings.auto_stop_after?.after(since)?;
         Some(end.plus(self.note_pause(since)).plus(KNOWN_FOR_MILLIS))
     }
 
     /// Whether it is time to note anew that interactions of a source arrive.
-    pub(crate) fn is_to_be_noted(&self, source: &Source, now: Millis) -> bool {
+    pub(crate) fn is_to_be_noted(&self, source: &Source, now: Time) -> bool {
         source.idle_since().is_some_and(|since| since.plus(self.note_pause(since)) <= now)
     }
 
     /// How long after a note the next one is made: a day, or a tenth of the time after which the source is stopped.
-    fn note_pause(&self, since: Millis) -> i64 {
+    fn note_pause(&self, since: Time) -> i64 {
         let end = self.settings.auto_stop_after.and_then(|period| period.after(since));
         end.map_or(NOTED_MILLIS, |end| ((end.0 - since.0) / 10).min(NOTED_MILLIS))
     }
@@ -68,9 +68,9 @@ impl Rekindle {
     }
 
     /// One notice for each address, as many as there is room for in the transaction.
-    fn idle_notices(&self, source: &Source, idle_since: Millis, room: usize) -> Vec<Notice> {
+    fn idle_notices(&self, source: &Source, idle_since: Time, room: usize) -> Vec<Notice> {
         let subject = Subject::Stopped {
-            source: source.source.clone(),
+            source: source.id.clone(),
             idle_since,
             expires_at: source.expires_at(&self.settings.retention),
         };

@@ -10,7 +10,7 @@ use rekindle_domain::{
     interaction::{BatchError, Collected, Collector, Rejection},
     manifest::DataState,
     source::Source,
-    time::Millis,
+    time::Time,
 };
 use rekindle_store::{StoreError, catalog::Transaction, ledger::INBOX_BLOCK_BYTES};
 use serde::Serialize;
@@ -36,15 +36,15 @@ const CONCURRENT_SOURCES: usize = 8;
 
 /// Sources that need nothing done before rows are appended, and since when that is known.
 #[derive(Default)]
-pub struct KnownSources(Mutex<HashMap<SourceId, Millis>>);
+pub struct KnownSources(Mutex<HashMap<SourceId, Time>>);
 
 impl KnownSources {
-    fn is_known(&self, source: &SourceId, now: Millis) -> bool {
+    fn is_known(&self, source: &SourceId, now: Time) -> bool {
         let known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         known.get(source).is_some_and(|at| (at.0..at.0 + KNOWN_FOR_MILLIS).contains(&now.0))
     }
 
-    fn remember(&self, source: &SourceId, now: Millis) {
+    fn remember(&self, source: &SourceId, now: Time) {
         let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if known.len() >= KNOWN_SOURCES {
             known.clear();

@@ -4,7 +4,7 @@ use crate::{Problem, requests::check_addresses};
 use rekindle_domain::{
     id::{MAX_ID, SourceKind, clip, is_valid_id},
     source::{MAX_TAGS, Variant},
-    time::Millis,
+    time::Time,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -97,7 +97,7 @@ pub struct SourceInput {
 pub struct StopInput {
     /// As of when, since its start; now, if left out.
     #[serde(default)]
-    pub at: Option<Millis>,
+    pub at: Option<Time>,
 }
 
 impl From<CampaignInput> for SourceInput {

@@ -12,7 +12,7 @@ use crate::{
 use rekindle_domain::{
     id::KeyId,
     key::{AccessKey, MAX_KEYS, OldSecret, Scope, Token},
-    time::{Millis, Period},
+    time::{Period, Time},
 };
 use rekindle_store::{StoreError, catalog::Transaction};
 use serde::{Deserialize, Serialize};
@@ -65,20 +65,20 @@ pub enum Refusal {
 
 /// Keys that opened, as they were read, and when that was.
 #[derive(Default)]
-pub(crate) struct Remembered(Mutex<HashMap<KeyId, (Millis, AccessKey)>>);
+pub(crate) struct Remembered(Mutex<HashMap<KeyId, (Time, AccessKey)>>);
 
 impl Remembered {
-    fn all(&self) -> MutexGuard<'_, HashMap<KeyId, (Millis, AccessKey)>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<KeyId, (Time, AccessKey)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn get(&self, id: KeyId, now: Millis) -> Option<AccessKey> {
+    fn get(&self, id: KeyId, now: Time) -> Option<AccessKey> {
         let all = self.all();
         let (read_at, key) = all.get(&id)?;
         (now < read_at.plus(REMEMBERED_MILLIS)).then(|| key.clone())
     }
 
-    fn put(&self, read_at: Millis, key: &AccessKey) {
+    fn put(&self, read_at: Time, key: &AccessKey) {
         let mut all = self.all();
         if all.len() >= MAX_REMEMBERED {
             all.retain(|_, (at, _)| read_at < at.plus(REMEMBERED_MILLIS));
@@ -125,19 +125,19 @@ pub struct KeyView {
     pub id: KeyId,
     pub name: String,
     pub scopes: BTreeSet<Scope>,
-    pub created_at: Millis,
+    pub created_at: Time,
     pub created_by: String,
-    pub rotated_at: Option<Millis>,
+    pub rotated_at: Option<Time>,
     /// Until when the secret before goes on.
-    pub old_secret_until: Option<Millis>,
-    pub revoked_at: Option<Millis>,
+    pub old_secret_until: Option<Time>,
+    pub revoked_at: Option<Time>,
     /// The whole of it, secret and all: only in the answer that made the secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
 
 impl KeyView {
-    fn of(key: AccessKey, now: Millis) -> Self {
+    fn of(key: AccessKey, now: Time) -> Self {
         Self {
             id: key.id,
             name: key.name,

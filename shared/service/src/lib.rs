@@ -81,7 +81,7 @@ use rekindle_domain::{
     part::LEASE_MILLIS,
     slot::SlotSize,
     source::Source,
-    time::{Clock, Ids, Millis, Period},
+    time::{Clock, Ids, Period, Time},
 };
 use rekindle_store::{
     Store, StoreError,
@@ -201,7 +201,7 @@ impl Rekindle {
         }
     }
 
-    fn now(&self) -> Millis {
+    fn now(&self) -> Time {
         self.clock.now()
     }
 
@@ -235,7 +235,7 @@ impl Rekindle {
         self.record(transaction, source, event, &by.name(), detail)
     }
 
-    fn wake_at(&self, source: &Source) -> Option<Millis> {
+    fn wake_at(&self, source: &Source) -> Option<Time> {
         source.wake_at(&self.settings.retention, &self.settings.warn_before)
     }
 

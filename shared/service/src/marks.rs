@@ -5,7 +5,7 @@
 //! so that it sees what they appended, acts, and deletes exactly the marks it read. So none is lost, whoever dies where.
 
 use crate::Rekindle;
-use rekindle_domain::{Ulid, id::LedgerId, time::Millis};
+use rekindle_domain::{Ulid, id::LedgerId, time::Time};
 use rekindle_store::{
     StoreError,
     catalog::{Transaction, dirty::Mark},
@@ -38,7 +38,7 @@ pub struct Marked {
 /// A mark, and what was appended under it.
 #[derive(Clone, Copy, Default)]
 struct Standing {
-    until: Millis,
+    until: Time,
     is_busy: bool,
     blocks: usize,
     bytes: u64,
@@ -52,7 +52,7 @@ impl Standing {
 
 impl Marked {
     /// Counts an append. `None`: a mark stands for it; else the one to write.
-    fn count(&self, ledger: &LedgerId, now: Millis, blocks: usize, bytes: u64) -> Option<Standing> {
+    fn count(&self, ledger: &LedgerId, now: Time, blocks: usize, bytes: u64) -> Option<Standing> {
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         if ledgers.len() >= REMEMBERED && !ledgers.contains_key(ledger) {
             ledgers.clear();
@@ -87,7 +87,7 @@ impl Rekindle {
     }
 
     /// Marks a ledger with what else happens, to be looked at after that time.
-    pub(crate) fn add_mark(&self, transaction: &mut Transaction, ledger: &LedgerId, after: Millis) {
+    pub(crate) fn add_mark(&self, transaction: &mut Transaction, ledger: &LedgerId, after: Time) {
         transaction.add_mark(&Mark { until: after, ledger: ledger.clone(), worker: self.new_id() });
     }
 }

@@ -6,7 +6,7 @@ use rekindle_domain::{
     breaks::{self, Break},
     id::RequestId,
     restore::{Item, ItemState, MAX_NOTICE_ATTEMPTS, NOTICE_LEASE_MILLIS, Notice, Request, Subject},
-    time::Millis,
+    time::Time,
 };
 use rekindle_store::{StoreError, catalog::Versioned, mail::Letter, queues::NoticeWork};
 use std::fmt::Write;
@@ -17,7 +17,7 @@ const RETRY_MILLIS: i64 = 60_000;
 const LISTED: usize = 100;
 
 impl Rekindle {
-    pub(crate) fn notice_lease(&self) -> Millis {
+    pub(crate) fn notice_lease(&self) -> Time {
         self.now().plus(self.settings.lease_millis.min(NOTICE_LEASE_MILLIS))
     }
 

@@ -15,7 +15,7 @@ use rekindle_domain::{
     rows::{Dictionary, Row, Rows, UserRows, normalize},
     slot::SlotBits,
     tally::{Tallier, Tally},
-    time::Millis,
+    time::Time,
 };
 use rekindle_store::{
     Store, StoreError, archive::ArchiveKey, catalog::parts::InboxInputs, ledger::SlotKey, parquet::PartWriter,
@@ -31,7 +31,7 @@ pub enum Outcome {
     /// The part is done, by this attempt or an earlier one.
     Done,
     /// Another worker has it.
-    Leased(Millis),
+    Leased(Time),
     /// It failed too often.
     Exhausted,
 }

@@ -9,7 +9,7 @@ use rekindle_domain::{
     id::SourceId,
     manifest::DataState,
     source::{Pin, Source},
-    time::Millis,
+    time::Time,
 };
 use rekindle_store::{StoreError, catalog::Transaction};
 use serde::Deserialize;
@@ -24,14 +24,14 @@ const MAX_REASON: usize = 500;
 pub struct PinInput {
     /// Until when; left out, until it is taken away.
     #[serde(default)]
-    pub until: Option<Millis>,
+    pub until: Option<Time>,
     /// What for.
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_REASON), regex(pattern = rekindle_domain::schema::NO_CONTROL)))]
     pub reason: String,
 }
 
 impl PinInput {
-    fn check(&self, now: Millis) -> Result<(), Problem> {
+    fn check(&self, now: Time) -> Result<(), Problem> {
         if !(1..=MAX_REASON).contains(&self.reason.len()) || self.reason.chars().any(char::is_control) {
             let detail = format!("reason must be 1 to {MAX_REASON} bytes without control characters");
             return Err(Problem::unprocessable("invalid_reason", detail));
@@ -107,7 +107,7 @@ impl Rekindle {
         };
         let mut transaction = Transaction::new();
         self.put_source(&mut transaction, &Source { pin, updated_at: self.now(), ..source.clone() })?;
-        self.record_act(&mut transaction, &source.source, event, by, detail)?;
+        self.record_act(&mut transaction, &source.id, event, by, detail)?;
         self.store.catalog.commit(transaction).await
     }
 }

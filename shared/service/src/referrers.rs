@@ -73,7 +73,7 @@ impl Rekindle {
             let ids: Vec<SourceId> = entries.into_iter().map(|entry| entry.source).collect();
             for source in self.store.catalog.sources_alone(&ids).await? {
                 if let Some(audience) = &source.audience {
-                    out.look(&User::Source(source.source.clone()), Some(source.status.as_str()), audience);
+                    out.look(&User::Source(source.id.clone()), Some(source.status.as_str()), audience);
                 }
             }
             if is_last {
@@ -110,16 +110,14 @@ impl Asked<'_> {
         let closure = Closure::of(filter, &self.filters);
         let below = closure.segments.iter().filter_map(|id| self.filters.get(id));
         let tags: BTreeSet<String> = std::iter::once(filter).chain(below).flat_map(Filter::tags).collect();
-        for source in self.of.iter().filter(|s| *by != User::Source(s.source.clone())) {
+        for source in self.of.iter().filter(|s| *by != User::Source(s.id.clone())) {
             let referrer = Referrer { by: by.clone(), status, via: Vec::new(), tag: None };
-            let named = closure
-                .targets
-                .get(&source.source)
-                .map(|via| Referrer { via: via.clone(), ..referrer.clone() });
+            let named =
+                closure.targets.get(&source.id).map(|via| Referrer { via: via.clone(), ..referrer.clone() });
             let tagged = source.tags.intersection(&tags).next();
             let referrer = named.or_else(|| Some(Referrer { tag: Some(tagged?.clone()), ..referrer }));
             if let Some(referrer) = referrer {
-                self.found.entry(source.source.clone()).or_default().insert(referrer);
+                self.found.entry(source.id.clone()).or_default().insert(referrer);
             }
         }
     }

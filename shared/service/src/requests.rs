@@ -12,7 +12,7 @@ use rekindle_domain::{
     id::{LedgerId, RequestId, SourceId, clip},
     restore::{Item, ItemState, MAX_NOTIFY, MAX_SOURCES, Request, RequestState},
     rows::user_hash,
-    time::Millis,
+    time::Time,
 };
 use rekindle_store::{
     StoreError,
@@ -70,9 +70,9 @@ pub struct RequestView {
     /// Where it is.
     pub state: RequestState,
     /// When it was made.
-    pub created_at: Millis,
+    pub created_at: Time,
     /// When its last item ended.
-    pub completed_at: Option<Millis>,
+    pub completed_at: Option<Time>,
     /// In how many seconds it is done, at the speed so far; `None` in lists, and when it has ended.
     pub eta_seconds: Option<u64>,
     /// Who asked, where that is known.
@@ -99,7 +99,7 @@ pub struct ItemView {
     /// How many users come back.
     pub users_total: u64,
     /// When the data expires again.
-    pub expires_at: Option<Millis>,
+    pub expires_at: Option<Time>,
     /// Why it failed, for people.
     pub error: Option<String>,
 }
@@ -377,7 +377,7 @@ impl Rekindle {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Listing<RequestView>, Problem> {
-        let after: Option<(RequestId, Millis)> = cursor.map(decode_cursor).transpose()?;
+        let after: Option<(RequestId, Time)> = cursor.map(decode_cursor).transpose()?;
         let (ids, more) = self.store.catalog.list_requests(after, limit).await?;
         let next = ids.last().filter(|_| more).map(encode_cursor);
         let mut items = Vec::with_capacity(ids.len());

@@ -295,7 +295,7 @@ impl Rekindle {
         reason: Option<&str>,
         damaged: Option<&Copy>,
     ) -> Result<(), StoreError> {
-        let ledger = LedgerId::Source(source.source.clone());
+        let ledger = LedgerId::Source(source.id.clone());
         let manifest = self.store.catalog.manifest(&ledger).await?;
         let now = self.now();
         let mut next = manifest.abandon(now, |c| c.inputs.is_none());
@@ -307,7 +307,7 @@ impl Rekindle {
         // Rows may have come late while it was restoring.
         source.late_since = Some(now);
         (source.state, source.retry_at, source.updated_at) = (DataState::Expired, None, now);
-        self.record(transaction, &source.source, event, "restorer", reason.map(str::to_owned))
+        self.record(transaction, &source.id, event, "restorer", reason.map(str::to_owned))
     }
 
     /// Brings one slot back; who does the last one makes the data available.
@@ -462,7 +462,7 @@ impl Rekindle {
     /// Drives a restore on: parts that nobody has are queued again, one that cannot succeed fails, one that is done is
     /// finished. The look is counted before anything that may fail, so that the count bounds every failure (L9).
     pub(crate) async fn redrive_restore(&self, source: &Source) -> Result<Option<String>, StoreError> {
-        let id = &source.source;
+        let id = &source.id;
         if breaks::is(Break::NobodyRedrives) {
             return Ok(None);
         }

@@ -12,7 +12,7 @@ use rekindle_domain::{
     filter::Filter,
     id::{SourceId, is_valid_id},
     segment::{Segment, User},
-    time::Millis,
+    time::Time,
 };
 use rekindle_store::catalog::Transaction;
 use serde::{Deserialize, Serialize};
@@ -44,9 +44,9 @@ pub struct SegmentView {
     /// Who is in it.
     pub filter: Filter,
     /// When it was made.
-    pub created_at: Millis,
+    pub created_at: Time,
     /// When a person last changed it.
-    pub updated_at: Millis,
+    pub updated_at: Time,
     /// The sources and segments that name it.
     pub used_by: Vec<User>,
     /// The active sources that come to it, and so hold what it names.
@@ -141,7 +141,7 @@ impl Rekindle {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Listing<SegmentView>, Problem> {
-        let after: Option<(String, Millis)> = cursor.map(decode_cursor).transpose()?;
+        let after: Option<(String, Time)> = cursor.map(decode_cursor).transpose()?;
         if after.as_ref().is_some_and(|(id, _)| !is_valid_id(id)) {
             return Err(Problem::bad_request("invalid_cursor", NOT_OURS));
         }

@@ -11,7 +11,7 @@ use rekindle_domain::{
     id::{LedgerId, SourceId, SourceKind},
     manifest::{DataState, Manifest, Tier},
     source::{Decision, Holder, Pin, Source, Status, Variant},
-    time::Millis,
+    time::Time,
 };
 use rekindle_store::{
     StoreError,
@@ -49,11 +49,11 @@ pub struct SourceView {
     /// Who is mailed about its data.
     pub notify: Vec<String>,
     /// When it was last started.
-    pub started_at: Option<Millis>,
+    pub started_at: Option<Time>,
     /// When it was stopped, if it is.
-    pub stopped_at: Option<Millis>,
+    pub stopped_at: Option<Time>,
     /// When it last changed.
-    pub updated_at: Millis,
+    pub updated_at: Time,
     /// Where its data is, and until when.
     pub interaction_data: DataView,
     /// What lost its last holder and goes at the next sweep; only in answers to stopping and editing.
@@ -72,17 +72,17 @@ pub struct DataView {
     #[cfg_attr(feature = "schema", schemars(extend("enum" = ["available", "expiring", "expired", "restoring"])))]
     pub state: &'static str,
     /// When it expires; `None` while the source is active, and of data that is held, pinned without end, expired or not there.
-    pub expires_at: Option<Millis>,
+    pub expires_at: Option<Time>,
     /// The active sources that retarget it, and so keep it.
     pub held_by: Vec<Holder>,
     /// The pin that is in force.
     pub pin: Option<Pin>,
     /// When it last expired.
-    pub archived_at: Option<Millis>,
+    pub archived_at: Option<Time>,
     /// When it was last restored.
-    pub restored_at: Option<Millis>,
+    pub restored_at: Option<Time>,
     /// As of the last rewrite, as are `users` and `counts`; `None` before the first.
-    pub last_interaction_at: Option<Millis>,
+    pub last_interaction_at: Option<Time>,
     /// How many users it has; an upper bound unless `exact`.
     pub users: Option<u64>,
     /// How many did what; upper bounds unless `exact`.
@@ -149,12 +149,12 @@ impl Rekindle {
             counts: tally.map(|t| t.by_kind),
             exact: manifest.runs.len() == 1,
         };
-        let (variants, variations, steps) = match source.source.kind() {
+        let (variants, variations, steps) = match source.id.kind() {
             SourceKind::Campaign => (Some(source.variants), None, None),
             SourceKind::Canvas => (None, Some(source.variants), Some(source.steps)),
         };
         SourceView {
-            source: source.source,
+            source: source.id,
             name: source.name,
             status: source.status,
             tags: source.tags,
@@ -278,7 +278,7 @@ impl Rekindle {
     pub async fn stop_source(
         &self,
         id: &SourceId,
-        at: Option<Millis>,
+        at: Option<Time>,
         by: &Caller,
     ) -> Result<SourceView, Problem> {
         self.change_status(id, by, "stopped", |source, now| match (source.status, at) {
@@ -311,7 +311,7 @@ impl Rekindle {
         id: &SourceId,
         by: &Caller,
         event: &str,
-        change: impl Fn(&Source, Millis) -> Result<Option<Source>, Problem>,
+        change: impl Fn(&Source, Time) -> Result<Option<Source>, Problem>,
     ) -> Result<SourceView, Problem> {
         let outcome = until_won!({
             let now = self.now();
@@ -393,7 +393,7 @@ impl Rekindle {
 
 /// The fields that an edit changed, as the API names them.
 fn edits(before: &Source, after: &Source) -> Option<String> {
-    let variants = match after.source.kind() {
+    let variants = match after.id.kind() {
         SourceKind::Campaign => "variants",
         SourceKind::Canvas => "variations",
     };

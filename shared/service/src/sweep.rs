@@ -6,7 +6,7 @@ use rekindle_domain::{
     id::SourceId,
     manifest::DataState,
     source::{Decision, Source, Status},
-    time::Millis,
+    time::Time,
 };
 use rekindle_store::{
     StoreError,
@@ -18,17 +18,17 @@ use std::collections::HashSet;
 /// Until when an invocation may begin new work.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
-    until: Millis,
+    until: Time,
 }
 
 impl Budget {
     /// Work may begin before `until`.
-    pub const fn until(until: Millis) -> Self {
+    pub const fn until(until: Time) -> Self {
         Self { until }
     }
 
     /// Whether no new work may begin.
-    pub fn is_spent(&self, now: Millis) -> bool {
+    pub fn is_spent(&self, now: Time) -> bool {
         now >= self.until
     }
 }

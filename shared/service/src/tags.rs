@@ -68,9 +68,8 @@ impl Rekindle {
         let next = ids.last().filter(|_| more);
         let next = next.map(|last| encode_cursor(&ListCursor { source: last.clone(), sort: 0 }));
         let q = request.q.as_deref().unwrap_or_default().to_lowercase();
-        let is_named = |s: &Source| {
-            s.name.to_lowercase().starts_with(&q) || s.source.id().to_lowercase().starts_with(&q)
-        };
+        let is_named =
+            |s: &Source| s.name.to_lowercase().starts_with(&q) || s.id.id().to_lowercase().starts_with(&q);
         let sources = self.store.catalog.sources(&ids).await?;
         let sources = sources.into_iter().filter(|(s, _)| s.tags.contains(tag) && is_named(s));
         let mut items: Vec<SourceView> = sources.map(|(s, m)| self.view(s, &m)).collect();

@@ -15,7 +15,7 @@ use rekindle_domain::{
     manifest::DataState,
     rows::{Row, user_hash},
     source::Source,
-    time::Millis,
+    time::Time,
 };
 use rekindle_store::{
     StoreError,
@@ -51,13 +51,13 @@ pub struct Overall {
     /// Whether any interaction of the user ever arrived.
     pub known: bool,
     /// The last receipt on any channel.
-    pub last_received: Option<Millis>,
+    pub last_received: Option<Time>,
     /// The last open, by a person or a machine, or click.
-    pub last_engaged: Option<Millis>,
+    pub last_engaged: Option<Time>,
     /// The last hard bounce; `None`: there was none.
-    pub hard_bounced: Option<Millis>,
+    pub hard_bounced: Option<Time>,
     /// When a message was last marked as spam; `None`: never.
-    pub marked_spam: Option<Millis>,
+    pub marked_spam: Option<Time>,
 }
 
 /// A source in a user's profile.
@@ -82,17 +82,17 @@ pub struct Seen {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SourceFacts {
     /// The first receipt.
-    pub first_received: Option<Millis>,
+    pub first_received: Option<Time>,
     /// The last receipt.
-    pub last_received: Option<Millis>,
+    pub last_received: Option<Time>,
     /// The last open, by a person or a machine, or click.
-    pub last_engaged: Option<Millis>,
+    pub last_engaged: Option<Time>,
     /// The last open by a person.
-    pub last_opened: Option<Millis>,
+    pub last_opened: Option<Time>,
     /// The last open by a machine.
-    pub last_machine_opened: Option<Millis>,
+    pub last_machine_opened: Option<Time>,
     /// The last click.
-    pub last_clicked: Option<Millis>,
+    pub last_clicked: Option<Time>,
     /// Of a campaign: the variant of the last receipt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
@@ -111,7 +111,7 @@ pub struct SourceFacts {
     /// group, and of a campaign not before the last receipt.
     pub converted: bool,
     /// When the primary conversion last happened, whatever `converted` says.
-    pub last_converted: Option<Millis>,
+    pub last_converted: Option<Time>,
 }
 
 impl Rekindle {
@@ -139,7 +139,7 @@ impl Rekindle {
         let (mut left, is_last) = (entries.len(), entries.len() < limit);
         let ids: Vec<SourceId> = entries.iter().map(|entry| entry.source.clone()).collect();
         let sources = self.store.catalog.sources_alone(&ids).await?.into_iter();
-        let mut sources: HashMap<SourceId, Source> = sources.map(|s| (s.source.clone(), s)).collect();
+        let mut sources: HashMap<SourceId, Source> = sources.map(|s| (s.id.clone(), s)).collect();
         let looks = entries.into_iter().map(|entry| {
             let source = sources.remove(&entry.source);
             async move { (entry, self.seen(source, user_id).await) }
@@ -186,7 +186,7 @@ impl Rekindle {
                 Kind::Complained => &mut overall.marked_spam,
                 _ => return,
             };
-            *latest = (*latest).max(Some(Millis(row.last_at)));
+            *latest = (*latest).max(Some(Time(row.last_at)));
         })
         .await?;
         Ok(overall)
@@ -196,7 +196,7 @@ impl Rekindle {
     async fn seen(&self, source: Option<Source>, user_id: &str) -> Result<Option<Seen>, Problem> {
         let Some(source) = source.filter(|s| s.has_data) else { return Ok(None) };
         let seen = |interaction_data: &'static str, facts| Seen {
-            source: source.source.clone(),
+            source: source.id.clone(),
             name: source.name.clone(),
             interaction_data,
             facts,
@@ -205,7 +205,7 @@ impl Rekindle {
             return Ok(Some(seen(source.state.as_str(), None)));
         }
         let facts = retried!({
-            let ledger = LedgerId::Source(source.source.clone());
+            let ledger = LedgerId::Source(source.id.clone());
             let Some(view) =
                 LedgerView::open(&self.store, &ledger, Some(user_hash(user_id.as_bytes()))).await?
             else {
@@ -213,7 +213,7 @@ impl Rekindle {
             };
             let mut rows = Vec::new();
             each_row(&view, user_id, |facet, row| rows.push((facet.clone(), row))).await?;
-            Ok(Some(facts(source.source.kind(), &rows)))
+            Ok(Some(facts(source.id.kind(), &rows)))
         });
         Ok(match facts {
             // One damaged source hides no other.
@@ -246,7 +246,7 @@ fn facts(kind: SourceKind, rows: &[(Facet, Row)]) -> Option<SourceFacts> {
     let is_canvas = kind == SourceKind::Canvas;
     let of = |wanted: Kind| rows.iter().filter(move |(facet, _)| facet.kind == wanted);
     let last = |wanted: Kind, is_wanted: &dyn Fn(&Facet) -> bool| {
-        of(wanted).filter(|(facet, _)| is_wanted(facet)).map(|(_, row)| Millis(row.last_at)).max()
+        of(wanted).filter(|(facet, _)| is_wanted(facet)).map(|(_, row)| Time(row.last_at)).max()
     };
     let any = |_: &Facet| true;
     let variant = |wanted: Kind| {
@@ -259,7 +259,7 @@ fn facts(kind: SourceKind, rows: &[(Facet, Row)]) -> Option<SourceFacts> {
     let in_control = of(Kind::Control).next().is_some();
     let steps = of(Kind::Received).filter_map(|(facet, _)| facet.step.as_deref().map(str::to_owned));
     (!rows.is_empty()).then(|| SourceFacts {
-        first_received: of(Kind::Received).map(|(_, row)| Millis(row.first_at)).min(),
+        first_received: of(Kind::Received).map(|(_, row)| Time(row.first_at)).min(),
         last_received: received,
         last_engaged: opened.max(machine_opened).max(clicked),
         last_opened: opened,
@@ -303,14 +303,14 @@ mod tests {
         assert_eq!((canvas.variation.as_deref(), canvas.variant), (Some("V1"), None));
         assert_eq!(canvas.steps_received, Some(["s1", "s2"].map(str::to_owned).into()));
         assert_eq!((canvas.entered, canvas.converted), (Some(true), true));
-        assert_eq!((canvas.first_received, canvas.last_received), (Some(Millis(5)), Some(Millis(9))));
+        assert_eq!((canvas.first_received, canvas.last_received), (Some(Time(5)), Some(Time(9))));
         let entered = facts(SourceKind::Canvas, &rows[..1]).unwrap();
         assert_eq!((entered.variation.as_deref(), entered.last_received), (Some("V1"), None));
         let control = facts(SourceKind::Canvas, &[row(Kind::Control, "", "", 1)]).unwrap();
         assert_eq!((control.entered, control.in_control), (Some(true), true));
         // A campaign's conversion is on its most recent message.
         let campaign = facts(SourceKind::Campaign, &rows).unwrap();
-        assert_eq!((campaign.converted, campaign.last_converted), (false, Some(Millis(6))));
+        assert_eq!((campaign.converted, campaign.last_converted), (false, Some(Time(6))));
         assert_eq!(
             (campaign.variant.as_deref(), campaign.entered, campaign.steps_received),
             (Some("V1"), None, None)

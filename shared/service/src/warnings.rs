@@ -90,7 +90,7 @@ impl Rekindle {
         let ids: Vec<SourceId> = listed.iter().map(|e| e.source.clone()).collect();
         let found = self.store.catalog.sources(&ids).await?.into_iter();
         let views: BTreeMap<SourceId, SourceView> =
-            found.map(|(source, manifest)| (source.source.clone(), self.view(source, &manifest))).collect();
+            found.map(|(source, manifest)| (source.id.clone(), self.view(source, &manifest))).collect();
         let referrers = self.referrers(&ids.into_iter().collect()).await?;
         let mut sorted: Vec<&Expiring> = listed.iter().collect();
         sorted.sort_by_key(|e| (e.expires_at, &e.source));

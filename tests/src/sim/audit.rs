@@ -12,7 +12,7 @@ use rekindle_domain::{
     restore::Subject,
     segment::{Closure, Filters, User},
     source::{Holder, Pin, Source, Status},
-    time::Millis,
+    time::Time,
 };
 use rekindle_service::Settings;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,7 +27,7 @@ pub(super) fn violated<T>(what: impl Into<Violation>) -> Result<T, Violation> {
 /// Remembers what it saw last, and what the history did to storage behind Rekindle's back.
 #[derive(Debug, Default)]
 pub struct Auditor {
-    lives: HashMap<CopyId, (Life, Millis)>,
+    lives: HashMap<CopyId, (Life, Time)>,
     /// The state of each source's data, from which step on.
     states: BTreeMap<SourceId, Vec<(u64, DataState)>>,
     /// The archive's objects as last read; they never change under their names.
@@ -52,7 +52,7 @@ impl Auditor {
         world: &World,
         truth: &Truth,
         step: u64,
-        decided: Millis,
+        decided: Time,
     ) -> Result<Snapshot, Violation> {
         let snapshot = Snapshot::take(world, &self.objects, !self.knows_the_archive).await;
         self.objects.clone_from(&snapshot.objects);
@@ -113,7 +113,7 @@ impl Auditor {
     }
 
     /// L2: what a swap writes is as of that swap. A grace that is counted from an earlier moment is none.
-    fn times(&mut self, snapshot: &Snapshot, decided: Millis) -> Result<(), Violation> {
+    fn times(&mut self, snapshot: &Snapshot, decided: Time) -> Result<(), Violation> {
         for (ledger, stored) in &snapshot.catalog.manifests {
             for copy in &stored.doc.copies {
                 let now = (copy.life, copy.since);
@@ -222,7 +222,7 @@ impl Auditor {
 fn closures(catalog: &Catalog) -> BTreeMap<SourceId, Closure> {
     let filters: Filters = catalog.segments.iter().map(|(id, s)| (id.clone(), s.filter.clone())).collect();
     let active = catalog.sources.values().map(|s| &s.doc).filter(|s| s.status == Status::Active);
-    let closure = |s: &Source| Some((s.source.clone(), Closure::of(s.audience.as_ref()?, &filters)));
+    let closure = |s: &Source| Some((s.id.clone(), Closure::of(s.audience.as_ref()?, &filters)));
     active.filter_map(closure).collect()
 }
 
@@ -234,7 +234,7 @@ fn segments(catalog: &Catalog, closures: &BTreeMap<SourceId, Closure>) -> Result
         let names = |filter: &Filter| filter.segments().contains(id);
         let sources = catalog.sources.values().map(|s| &s.doc);
         let sources = sources.filter(|s| s.audience.as_ref().is_some_and(names));
-        let users = sources.map(|s| User::Source(s.source.clone()));
+        let users = sources.map(|s| User::Source(s.id.clone()));
         let others = catalog.segments.values().filter(|s| names(&s.filter));
         let users: BTreeSet<User> = users.chain(others.map(|s| User::Segment(s.id.clone()))).collect();
         if (&active, &users) != (&segment.active, &segment.used_by) {
@@ -254,7 +254,7 @@ fn source(
     closures: &BTreeMap<SourceId, Closure>,
 ) -> Result<(), Violation> {
     let source = &stored.doc;
-    let id = &source.source;
+    let id = &source.id;
     let manifest = snapshot.catalog.manifests.get(&LedgerId::Source(id.clone())).map(|m| m.doc.state);
     if manifest.unwrap_or_default() != source.state {
         return violated(format!("L5: {id} is {:?} and its manifest {manifest:?}", source.state));

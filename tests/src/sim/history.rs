@@ -25,7 +25,7 @@ use rekindle_domain::{
     manifest::DataState,
     slot::SlotSize,
     source::Status,
-    time::{Clock, Millis, Period},
+    time::{Clock, Period, Time},
 };
 use rekindle_local::{
     poller::{Consumer, context},
@@ -66,10 +66,10 @@ impl Fault {
 }
 
 /// A clock that was read once.
-struct Stopped(Millis);
+struct Stopped(Time);
 
 impl Clock for Stopped {
-    fn now(&self) -> Millis {
+    fn now(&self) -> Time {
         self.0
     }
 }
@@ -122,10 +122,10 @@ enum Question {
 struct Running {
     work: Work,
     since_step: u64,
-    since: Millis,
+    since: Time,
     faults: u32,
     /// When its last calls were let through.
-    released: VecDeque<Millis>,
+    released: VecDeque<Time>,
     abort: AbortHandle,
 }
 
@@ -294,7 +294,7 @@ impl History {
 
     async fn run(&mut self) -> Result<Report, Violation> {
         self.begin().await;
-        self.look(Millis(0)).await?;
+        self.look(Time(0)).await?;
         let mut left = 8 + self.dice.below(14);
         while left > 0 || !self.running.is_empty() {
             self.step += 1;
@@ -364,7 +364,7 @@ impl History {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 
-    async fn look(&mut self, decided: Millis) -> Result<Snapshot, Violation> {
+    async fn look(&mut self, decided: Time) -> Result<Snapshot, Violation> {
         self.report.audits += 1;
         let snapshot = self.auditor.look(&self.world, &self.truth, self.step, decided).await?;
         for (source, status) in &self.statuses {

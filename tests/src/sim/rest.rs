@@ -11,7 +11,7 @@ use rekindle_domain::{
     id::{CopyId, LedgerId},
     manifest::{DataState, Life},
     source::Decision,
-    time::Millis,
+    time::Time,
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -38,7 +38,7 @@ pub async fn settle(world: &World) -> Result<(), Violation> {
         let Some((next, what)) = next.filter(|(at, _)| *at < now.0 + DAYS) else {
             return Ok(());
         };
-        last.push(format!("{what} at {} after {:?}", Millis(next), swept.items));
+        last.push(format!("{what} at {} after {:?}", Time(next), swept.items));
         world.clock.set(now.plus((next - now.0).max(PAUSE)));
         tokio::time::advance(Duration::from_secs(31)).await;
     }
@@ -112,14 +112,14 @@ pub fn check(world: &World, snapshot: &Snapshot, auditor: &Auditor) -> Result<()
     for stored in snapshot.catalog.sources.values() {
         let source = &stored.doc;
         let is_due = source.decide(retention, clock.now_still()) == Decision::Due;
-        let ledger = LedgerId::Source(source.source.clone());
+        let ledger = LedgerId::Source(source.id.clone());
         let has_rows = snapshot.inbox.contains_key(&ledger)
             || snapshot.catalog.manifests.get(&ledger).is_some_and(|m| !m.doc.runs.is_empty());
         if auditor.damaged.is_empty() && is_due && has_rows {
-            return violated(format!("L9: {} is due and does not expire", source.source));
+            return violated(format!("L9: {} is due and does not expire", source.id));
         }
         if !source.settling.is_empty() {
-            return violated(format!("L9: {} never tells its requests", source.source));
+            return violated(format!("L9: {} never tells its requests", source.id));
         }
     }
     for (id, stored) in &snapshot.catalog.requests {

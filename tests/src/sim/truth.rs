@@ -4,7 +4,7 @@ use crate::fixture::model::Model;
 use rekindle_domain::{
     facet::{Channel, Facet, Kind},
     id::LedgerId,
-    time::Millis,
+    time::Time,
 };
 use serde_json::Value;
 use std::{
@@ -151,8 +151,8 @@ impl Truth {
                     let name = facet.kind.as_str();
                     return Err(format!(
                         "L1: {ledger} lost that {user} {name} at {}..{}: it has {other:?}",
-                        Millis(*first),
-                        Millis(*last)
+                        Time(*first),
+                        Time(*last)
                     ));
                 }
             }

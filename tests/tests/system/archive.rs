@@ -3,7 +3,7 @@
 //! `.ci/archives` runs this and then reads them with pyarrow and with DuckDB; see `tests/archive/check.py`.
 
 use crate::fixture::{ports::Dice, world::World};
-use rekindle_domain::time::Millis;
+use rekindle_domain::time::Time;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -33,7 +33,7 @@ impl Posted {
 
 fn item(campaign: &str, user: &str, kind: &str, at: i64, more: Value) -> Value {
     // Both ways to write a time.
-    let time = if at % 2 == 0 { json!(at) } else { json!(Millis(at).to_string()) };
+    let time = if at % 2 == 0 { json!(at) } else { json!(Time(at).to_string()) };
     let mut item = json!({ "campaign_id": campaign, "user_id": user, "type": kind, "time": time });
     item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     item

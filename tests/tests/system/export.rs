@@ -6,7 +6,7 @@ use crate::fixture::{
     world::{Answer, World, received},
 };
 use http::header;
-use rekindle_domain::time::{Millis, Period};
+use rekindle_domain::time::{Period, Time};
 use rekindle_local::stack::local_settings;
 use rekindle_service::Settings;
 use rekindle_tests::sim::history::sizes;
@@ -76,7 +76,7 @@ fn expected(events: &[Value]) -> BTreeMap<Vec<String>, (i64, i64)> {
             kind => kind.to_owned(),
         };
         let at = match &event["time"] {
-            Value::String(time) => Millis::parse(time).unwrap().0,
+            Value::String(time) => Time::parse(time).unwrap().0,
             time => time.as_i64().unwrap(),
         };
         let facet =
@@ -88,7 +88,7 @@ fn expected(events: &[Value]) -> BTreeMap<Vec<String>, (i64, i64)> {
 }
 
 fn as_rows(records: &[Vec<String>]) -> BTreeMap<Vec<String>, (i64, i64)> {
-    let at = |text: &String| Millis::parse(text).unwrap().0;
+    let at = |text: &String| Time::parse(text).unwrap().0;
     let rows = records.iter().map(|r| (r[..6].to_vec(), (at(&r[6]), at(&r[7]))));
     let rows: BTreeMap<_, _> = rows.collect();
     assert_eq!(rows.len(), records.len(), "a user and facet is one row");

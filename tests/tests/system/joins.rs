@@ -143,7 +143,7 @@ async fn available_data_has_its_clock_restarted() {
     assert_eq!(request["items"][0]["expires_at"], "2027-06-01T00:00:00.000Z");
     assert_eq!(request["items"][1]["expires_at"], Value::Null, "it is active");
     assert_eq!(world.mails_to("me@example.com").len(), 1);
-    world.clock.set(rekindle_domain::time::Millis::parse("2027-05-31T23:59:59Z").unwrap());
+    world.clock.set(rekindle_domain::time::Time::parse("2027-05-31T23:59:59Z").unwrap());
     assert_eq!(world.sweep().await.expired, 0);
     world.advance("PT1S");
     assert_eq!(world.sweep().await.expired, 1);

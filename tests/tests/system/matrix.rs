@@ -9,7 +9,7 @@ use axum::body::Body;
 use http::Request;
 use rekindle_domain::{
     slot::SlotSize,
-    time::{Millis, Period},
+    time::{Period, Time},
 };
 use rekindle_local::{poller::Consumer, stack::local_settings};
 use rekindle_service::{Settings, Sizes};
@@ -169,7 +169,7 @@ impl Story {
         let ok = |outcome: Result<(), String>| outcome.unwrap_or_else(|why| panic!("{what}: {why}"));
         ok(rest::settle(&self.world).await);
         let mut auditor = Auditor::default();
-        let looked = auditor.look(&self.world, &self.truth, 0, Millis(0)).await;
+        let looked = auditor.look(&self.world, &self.truth, 0, Time(0)).await;
         let snapshot = looked.unwrap_or_else(|why| panic!("{what}: {why}"));
         ok(rest::check(&self.world, &snapshot, &auditor));
         let mails = self.world.outbox().len();
@@ -182,7 +182,7 @@ impl Story {
     }
 }
 
-fn events(campaign: &str, prefix: &str, users: usize, now: Millis) -> Vec<Value> {
+fn events(campaign: &str, prefix: &str, users: usize, now: Time) -> Vec<Value> {
     let event = |i: usize| {
         let kind = if i.is_multiple_of(3) { "clicked" } else { "received" };
         let user = format!("{prefix}{i}");

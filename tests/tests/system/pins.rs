@@ -67,7 +67,7 @@ async fn l9_data_goes_when_its_pin_ends_or_when_it_is_due_whichever_is_later() {
         assert_eq!((&pinned["expires_at"], &pinned["pin"]["until"]), (&goes.into(), &until.into()));
         world.clock.set(
             goes.parse::<jiff::Timestamp>()
-                .map(|t| rekindle_domain::time::Millis(t.as_millisecond() - 1))
+                .map(|t| rekindle_domain::time::Time(t.as_millisecond() - 1))
                 .unwrap(),
         );
         assert_eq!(world.sweep().await.expired, 0, "until {until}");

@@ -15,7 +15,7 @@ use rekindle_domain::{
     manifest::{Life, Tier},
     rows::Rows,
     tally::{Tallier, Tally},
-    time::Millis,
+    time::Time,
 };
 use rekindle_local::stack::{CATALOG, LEDGER};
 use rekindle_store::parquet::{ArchiveError, PartReader};
@@ -195,7 +195,7 @@ fn golden() -> Value {
 async fn stored_then(golden: &Value) -> World {
     // Other ids than those of then.
     let world = World::new(72).await;
-    world.clock.set(Millis::parse(golden["now"].as_str().unwrap()).unwrap());
+    world.clock.set(Time::parse(golden["now"].as_str().unwrap()).unwrap());
     for name in [CATALOG, LEDGER] {
         for item in golden[name].as_array().unwrap() {
             let item = from_json(item.as_object().unwrap());

@@ -7,7 +7,7 @@ use crate::fixture::{
 };
 use axum::body::Body;
 use http::Request;
-use rekindle_domain::time::Millis;
+use rekindle_domain::time::Time;
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -133,7 +133,7 @@ async fn l1_what_was_posted_is_found_again_through_expiry_and_restore() {
     assert_eq!(stopped["status"], "stopped");
     let expires_at = stopped["interaction_data"]["expires_at"].as_str().unwrap();
     assert_eq!(expires_at, "2027-04-02T01:00:00.000Z");
-    let expires_at = Millis::parse(expires_at).unwrap();
+    let expires_at = Time::parse(expires_at).unwrap();
 
     world.clock.set(expires_at.plus(-1_000));
     assert_eq!(world.sweep().await.expired, 0);

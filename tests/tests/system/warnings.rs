@@ -4,7 +4,7 @@ use crate::fixture::{
     faults::Fault,
     world::{BEGIN, World, got, purge, try_sweep},
 };
-use rekindle_domain::time::{Millis, Period};
+use rekindle_domain::time::{Period, Time};
 use rekindle_local::{embedded::Mail, poller::Consumer, stack::local_settings};
 use rekindle_service::Settings;
 use serde_json::json;
@@ -26,8 +26,8 @@ async fn stopped(world: &World, id: &str, notify: &[&str]) {
     world.stop(id).await;
 }
 
-fn days_later(days: i64) -> Millis {
-    Millis::parse(BEGIN).unwrap().plus(days * 24 * 3_600_000)
+fn days_later(days: i64) -> Time {
+    Time::parse(BEGIN).unwrap().plus(days * 24 * 3_600_000)
 }
 
 /// Whether a mail lists a source.

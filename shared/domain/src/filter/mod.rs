@@ -11,7 +11,7 @@ pub use program::{FacetAtoms, Facts, Known, Program, Truth};
 use crate::{
     facet::Channel,
     id::{SourceId, SourceKind},
-    time::{Millis, Period},
+    time::{Period, Time},
 };
 use serde::{Deserialize, Serialize, de};
 use serde_json::{Map, Value, json};
@@ -73,9 +73,9 @@ pub struct Narrow {
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Times {
     /// Earlier than this.
-    pub before: Option<Millis>,
+    pub before: Option<Time>,
     /// At this time or later.
-    pub after: Option<Millis>,
+    pub after: Option<Time>,
     /// Longer ago than this.
     pub more_than: Option<Period>,
     /// This long ago, or less.
@@ -84,7 +84,7 @@ pub struct Times {
 
 impl Times {
     /// The bounds at `now`: from the first, inclusive, to the second, exclusive.
-    fn bounds(&self, now: Millis) -> (i64, i64) {
+    fn bounds(&self, now: Time) -> (i64, i64) {
         let ago = |period: &Period| period.before(now).map_or(i64::MIN, |at| at.0);
         let from = self.after.map(|at| at.0).max(self.less_than.as_ref().map(ago));
         let to = [self.before.map(|at| at.0), self.more_than.as_ref().map(ago)];

@@ -5,7 +5,7 @@ use crate::{
     facet::Channel,
     id::{SourceId, SourceKind, clip, is_valid_id},
     interaction::is_valid_alias,
-    time::{Millis, Period},
+    time::{Period, Time},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -309,12 +309,12 @@ impl<'a> Fields<'a> {
         Ok(times)
     }
 
-    fn time(&mut self, field: &'static str) -> Result<Option<Millis>, FilterError> {
+    fn time(&mut self, field: &'static str) -> Result<Option<Time>, FilterError> {
         self.known.push(field);
         match self.fields.get(field) {
             None | Some(Value::Null) => Ok(None),
             // Nothing is as old as the year 0, and what is stored is shown again, as RFC 3339.
-            Some(value) => Millis::deserialize(value).map(|at| Some(at.max(Millis::YEAR_0))).or_else(|_| {
+            Some(value) => Time::deserialize(value).map(|at| Some(at.max(Time::YEAR_0))).or_else(|_| {
                 wrong(
                     &self.at(field),
                     "must be an RFC 3339 time such as 2026-11-22T10:00:00Z, or epoch milliseconds",

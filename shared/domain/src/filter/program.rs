@@ -5,7 +5,7 @@ use crate::{
     facet::{Channel, Facet, Kind},
     id::{LedgerId, SourceId, SourceKind},
     rows::Row,
-    time::Millis,
+    time::Time,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -39,7 +39,7 @@ impl Truth {
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Known {
     /// The present, for durations.
-    pub now: Millis,
+    pub now: Time,
     /// Sources whose data cannot be read: what is asked of them is unknown.
     pub unavailable: BTreeSet<SourceId>,
     /// The sources that carry each tag.
@@ -371,7 +371,7 @@ impl Facts {
 }
 
 impl Node {
-    fn within(latest_of: Vec<AtomId>, may_be_later: bool, times: &Times, now: Millis) -> Self {
+    fn within(latest_of: Vec<AtomId>, may_be_later: bool, times: &Times, now: Time) -> Self {
         let (from, to) = times.bounds(now);
         Self::Within { latest_of, may_be_later, from, to }
     }

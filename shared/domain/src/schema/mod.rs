@@ -10,7 +10,7 @@ use crate::{
     id::{KeyId, MAX_ID, RequestId, SourceId},
     interaction::{MAX_ALIAS, MAX_USER_ID},
     segment::User,
-    time::Millis,
+    time::Time,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
@@ -39,7 +39,7 @@ pub struct UserId;
 /// A link's alias.
 pub struct LinkAlias;
 /// A time as it is written.
-pub struct Time;
+pub struct ShownTime;
 /// A time as it is read.
 pub struct GivenTime;
 /// A [`crate::time::Period`].
@@ -71,7 +71,7 @@ text_schemas! {
         "maxLength": MAX_ALIAS,
         "examples": ["cta"],
     };
-    Time, "Time" = {
+    ShownTime, "Time" = {
         "description": "RFC 3339, in UTC, with milliseconds.",
         "format": "date-time",
         "examples": ["2026-11-22T10:00:00.000Z"],
@@ -134,21 +134,21 @@ impl JsonSchema for GivenTime {
     }
 }
 
-/// [`Time`] in answers, [`GivenTime`] in requests.
-impl JsonSchema for Millis {
+/// [`ShownTime`] in answers, [`GivenTime`] in requests.
+impl JsonSchema for Time {
     fn inline_schema() -> bool {
         true
     }
 
     fn schema_name() -> Cow<'static, str> {
-        "Millis".into()
+        "Time".into()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         if generator.contract().is_deserialize() {
             generator.subschema_for::<GivenTime>()
         } else {
-            generator.subschema_for::<Time>()
+            generator.subschema_for::<ShownTime>()
         }
     }
 }
@@ -162,7 +162,7 @@ mod tests {
     fn the_calendar_is_what_times_are_read_from() {
         let [first, last] = CALENDAR;
         for (millis, fits) in [(first - 1, false), (first, true), (last, true), (last + 1, false)] {
-            assert_eq!(serde_json::from_value::<Millis>(json!(millis)).is_ok(), fits, "{millis}");
+            assert_eq!(serde_json::from_value::<Time>(json!(millis)).is_ok(), fits, "{millis}");
         }
     }
 }

@@ -13,7 +13,7 @@ use rekindle_domain::{
     filter::{About, Filter, Known, Narrow, Opens, Program, Tallied, Times, Truth},
     id::{LedgerId, SourceId, SourceKind},
     rows::{Row, Rows, normalize, user_hash},
-    time::Millis,
+    time::Time,
 };
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -568,7 +568,7 @@ fn conversions_count_on_the_last_message_and_never_in_control() {
 #[test]
 fn l7_what_is_expired_can_only_raise_the_latest_receipt_of_a_tag() {
     let known = Known {
-        now: Millis(1_000),
+        now: Time(1_000),
         unavailable: BTreeSet::from(["campaign/b".parse().unwrap()]),
         tags: BTreeMap::from([(
             "promo".to_owned(),

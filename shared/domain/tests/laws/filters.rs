@@ -6,7 +6,7 @@ use rekindle_domain::{
     facet::Channel,
     filter::{About, Filter, MAX_DEPTH, MAX_NODES, Name, Narrow, Opens, Times},
     id::{SourceId, SourceKind},
-    time::{Millis, Period},
+    time::{Period, Time},
 };
 use serde_json::{Value, json};
 
@@ -52,11 +52,11 @@ fn about(any: bool) -> impl Strategy<Value = (About, Narrow)> {
 }
 
 /// The present that filters are evaluated at; events lie just before it, a few after.
-pub const NOW: Millis = Millis(4);
+pub const NOW: Time = Time(4);
 
 /// Bounds around the times that events have.
 fn times() -> impl Strategy<Value = Times> {
-    let at = || prop::option::of((0i64..6).prop_map(Millis));
+    let at = || prop::option::of((0i64..6).prop_map(Time));
     let ago = || {
         prop::option::of(
             select(vec!["PT0.001S", "PT0.003S", "PT0.006S"]).prop_map(|p| Period::parse(p).unwrap()),

@@ -21,7 +21,7 @@ use rekindle_domain::{
     slot::{ROWS_PER_SLOT, SlotBits},
     source::{Holder, Outcome, Pin, Settlement, Source, Status, Variant},
     tally::{Tallier, Tally},
-    time::Millis,
+    time::Time,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
@@ -117,7 +117,7 @@ fn copy(n: u128) -> CopyId {
 }
 
 const REQUEST: RequestId = RequestId(Ulid(0x0199_0000_0000 << 80 | 42));
-const AT: Millis = Millis(1_763_000_000_123);
+const AT: Time = Time(1_763_000_000_123);
 
 /// The tally of real rows, so that digests cannot change either.
 fn tally() -> Tally {
@@ -188,7 +188,7 @@ fn source() -> Source {
     };
     let settlement = |outcome| Settlement { request: REQUEST, outcome };
     Source {
-        source: "campaign/spring-sale".parse().unwrap(),
+        id: "campaign/spring-sale".parse().unwrap(),
         version: 7,
         name: "Spring sale 🌱".to_owned(),
         variants: vec![Variant { id: "A".to_owned(), name: "Green".to_owned() }],
@@ -225,7 +225,7 @@ fn source() -> Source {
 fn canvas() -> Source {
     let named = |id: &str, name: &str| Variant { id: id.to_owned(), name: name.to_owned() };
     Source {
-        source: "canvas/welcome".parse().unwrap(),
+        id: "canvas/welcome".parse().unwrap(),
         variants: vec![named("V1", "Short")],
         steps: vec![named("s1", "Hello"), named("s2", "")],
         tags: BTreeSet::from(["promo".to_owned(), "2026:spring".to_owned()]),
@@ -483,5 +483,5 @@ fn l5_items_out_of_shape_are_errors() {
     assert!(serde_json::from_value::<Tally>(json!({"users": 1, "rows": 1, "digest": "xyz"})).is_err());
     assert!(serde_json::from_value::<RunId>(json!("campaign/a")).is_err());
     assert!(serde_json::from_value::<Life>(json!("lively")).is_err());
-    assert!(serde_json::from_value::<Millis>(json!("yesterday")).is_err());
+    assert!(serde_json::from_value::<Time>(json!("yesterday")).is_err());
 }

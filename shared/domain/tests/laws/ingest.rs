@@ -8,13 +8,13 @@ use rekindle_domain::{
     id::{LedgerId, SourceId, SourceKind},
     interaction::{Collected, Collector},
     rows::Rows,
-    time::Millis,
+    time::Time,
 };
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The present, in these tests.
-pub const NOW: Millis = Millis(1_763_000_000_000);
+pub const NOW: Time = Time(1_763_000_000_000);
 
 /// Collects a JSON body.
 pub fn collect(body: &[u8]) -> Collected {
@@ -120,7 +120,7 @@ impl Sent {
         put("bounce", bounce.map(Into::into));
         put("machine", self.facet.machine.then_some(true.into()));
         put("conversion", (self.facet.conversion > 0).then(|| self.facet.conversion.into()));
-        put("time", self.time.map(|t| if self.style > 1 { Millis(t).to_string().into() } else { t.into() }));
+        put("time", self.time.map(|t| if self.style > 1 { Time(t).to_string().into() } else { t.into() }));
         Value::Object(item)
     }
 }

@@ -6,7 +6,7 @@ use rekindle_domain::{
     interaction::{
         BatchError, Collector, EARLIEST, MAX_AHEAD_MILLIS, MAX_FACETS_PER_USER, MAX_ITEMS, MAX_SOURCES,
     },
-    time::Millis,
+    time::Time,
 };
 use serde_json::{Map, Value, json};
 
@@ -251,7 +251,7 @@ fn limits_are_inclusive() {
     let collected = collect(format!("[{}]", fine.join(",")).as_bytes());
     assert_eq!(collected.rejected, vec![]);
     assert_eq!(collected.accepted, fine.len());
-    assert_eq!(EARLIEST, Millis::parse("2000-01-01T00:00:00Z").unwrap());
+    assert_eq!(EARLIEST, Time::parse("2000-01-01T00:00:00Z").unwrap());
 }
 
 #[test]

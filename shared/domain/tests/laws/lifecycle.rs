@@ -9,11 +9,11 @@ use rekindle_domain::{
     manifest::DataState,
     restore::{Item, ItemState, Notice, Request, RequestState, Subject},
     source::{Decision, Holder, Outcome, Pin, Settlement, Source, Status},
-    time::{DAY_MILLIS, Millis, Period},
+    time::{DAY_MILLIS, Period, Time},
 };
 use std::collections::BTreeSet;
 
-const NOW: Millis = Millis(1_763_000_000_000);
+const NOW: Time = Time(1_763_000_000_000);
 const REQUEST: RequestId = RequestId(Ulid(1));
 
 /// What date people were warned of.
@@ -24,9 +24,9 @@ enum Warned {
     OfAnother,
 }
 
-fn time() -> impl Strategy<Value = Option<Millis>> {
+fn time() -> impl Strategy<Value = Option<Time>> {
     let year = 365 * 24 * 3_600_000;
-    prop::option::of((NOW.0 - year..NOW.0 + year).prop_map(Millis))
+    prop::option::of((NOW.0 - year..NOW.0 + year).prop_map(Time))
 }
 
 fn source() -> impl Strategy<Value = Source> {
@@ -47,7 +47,7 @@ fn source() -> impl Strategy<Value = Source> {
             source.retry_at = retry;
             source.has_data = has_data;
             let by = "me".to_owned();
-            source.pin = pin.map(|until| Pin { by, at: Millis(0), until, reason: "why not".to_owned() });
+            source.pin = pin.map(|until| Pin { by, at: Time(0), until, reason: "why not".to_owned() });
             source.idle_at = idle.filter(|_| status == Status::Active);
             if is_held {
                 let holder = "campaign/b".parse().unwrap();

@@ -9,7 +9,7 @@ use rekindle_domain::{
     manifest::{Copy, DataState, GRACE_MILLIS, Illegal, Inputs, Life, MAX_COPIES, MAX_RUNS, Manifest, Tier},
     slot::{ROWS_PER_SLOT, SlotBits},
     tally::Tally,
-    time::Millis,
+    time::Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,7 @@ pub fn four_slots() -> SlotBits {
 }
 
 /// A rewrite of `runs` and of that many inbox blocks into run `run`.
-pub fn rewrite(copy: u64, run: u64, tier: Tier, runs: &[RunId], inbox_blocks: u32, now: Millis) -> Copy {
+pub fn rewrite(copy: u64, run: u64, tier: Tier, runs: &[RunId], inbox_blocks: u32, now: Time) -> Copy {
     let inputs = Some(Inputs { runs: runs.to_vec(), inbox_blocks });
     Copy {
         id: copy_id(copy),
@@ -51,7 +51,7 @@ pub fn rewrite(copy: u64, run: u64, tier: Tier, runs: &[RunId], inbox_blocks: u3
 }
 
 /// A further copy of a run.
-pub fn further(copy: u64, run: RunId, tier: Tier, now: Millis) -> Copy {
+pub fn further(copy: u64, run: RunId, tier: Tier, now: Time) -> Copy {
     Copy {
         id: copy_id(copy),
         run,
@@ -140,7 +140,7 @@ fn wild_step() -> impl Strategy<Value = Step> {
 #[derive(Default)]
 struct Ledger {
     manifest: Manifest,
-    now: Millis,
+    now: Time,
     ids: u64,
     appended: BTreeSet<u32>,
     inbox: BTreeSet<u32>,
@@ -159,7 +159,7 @@ fn has(manifest: &Manifest, tier: Tier) -> bool {
     manifest.runs.iter().all(|r| lives(r.id))
 }
 
-fn turned(manifest: &Manifest, to: DataState, now: Millis) -> Manifest {
+fn turned(manifest: &Manifest, to: DataState, now: Time) -> Manifest {
     match to {
         DataState::Available => manifest.available(),
         DataState::Expired => manifest.expired(now),
@@ -417,7 +417,7 @@ impl Ledger {
 }
 
 fn walk(steps: &[Step], mut judge: impl FnMut(&Step, bool, &Result<Manifest, Illegal>)) -> Ledger {
-    let mut ledger = Ledger { now: Millis(1_763_000_000_000), ..Ledger::default() };
+    let mut ledger = Ledger { now: Time(1_763_000_000_000), ..Ledger::default() };
     for step in steps {
         if let Some((candidate, legal)) = ledger.candidate(step) {
             let outcome = candidate.succeed(&ledger.manifest);
@@ -477,7 +477,7 @@ proptest! {
 /// A ledger goes all the way: compacted, expired, a late click, restored, expired again for nothing.
 #[test]
 fn l1_a_whole_life_is_legal() {
-    let now = Millis(0);
+    let now = Time(0);
     let step = |old: &Manifest, new: Manifest| new.succeed(old).unwrap();
     let m = Manifest::default();
     let m = step(&m, m.stage(rewrite(1, 1, Tier::Hot, &[], 3, now)));

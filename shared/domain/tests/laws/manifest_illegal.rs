@@ -7,10 +7,10 @@ use rekindle_domain::{
         Copy, DataState, GRACE_MILLIS, Inputs, Life, MAX_COPIES, MAX_INBOX_KEYS, MAX_RUNS, Manifest, Run,
         Tier, check,
     },
-    time::Millis,
+    time::Time,
 };
 
-const NOW: Millis = Millis(1_763_000_000_000);
+const NOW: Time = Time(1_763_000_000_000);
 
 fn swap(old: &Manifest, new: Manifest) -> Manifest {
     new.succeed(old).unwrap()

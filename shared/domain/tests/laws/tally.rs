@@ -6,7 +6,7 @@ use rekindle_domain::{
     facet::{Channel, Facet, Kind},
     rows::Rows,
     tally::{Digest, Tallier, Tally},
-    time::Millis,
+    time::Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use twox_hash::XxHash3_128;
@@ -30,7 +30,7 @@ proptest! {
         let t = tally_of(&users);
         prop_assert_eq!(t.users, users.len() as u64);
         prop_assert_eq!(t.rows, users.iter().map(|(_, f)| f.len() as u64).sum::<u64>());
-        prop_assert_eq!(t.last_at, users.iter().flat_map(|(_, f)| f.values()).map(|(_, last)| Millis(*last)).max());
+        prop_assert_eq!(t.last_at, users.iter().flat_map(|(_, f)| f.values()).map(|(_, last)| Time(*last)).max());
         let mut by_kind: BTreeMap<String, u64> = BTreeMap::new();
         for (_, facets) in &users {
             for kind in facets.keys().map(|f| f.kind).collect::<BTreeSet<Kind>>() {

@@ -4,7 +4,7 @@
 
 use super::{Catalog, Index, Key, Page, Transaction, Versioned, Write};
 use crate::error::StoreError;
-use rekindle_domain::{Ulid, time::Millis};
+use rekindle_domain::{Ulid, time::Time};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -13,7 +13,7 @@ use std::fmt;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditEntry {
     /// When.
-    pub at: Millis,
+    pub at: Time,
     /// Who: `key/ID`.
     pub by: String,
     /// What: registered, edited, deleted, started, stopped, pinned, unpinned, requested, cancelled, created, rotated, revoked.
@@ -29,14 +29,14 @@ pub struct AuditEntry {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Month {
     /// When it began.
-    pub begin: Millis,
+    pub begin: Time,
 }
 
 impl Month {
     /// The month that a time is in.
-    pub fn of(at: Millis) -> Self {
+    pub fn of(at: Time) -> Self {
         let written = at.to_string();
-        let begin = written.get(..7).and_then(|month| Millis::parse(&format!("{month}-01T00:00:00Z")));
+        let begin = written.get(..7).and_then(|month| Time::parse(&format!("{month}-01T00:00:00Z")));
         Self { begin: begin.unwrap_or_default() }
     }
 
@@ -57,8 +57,8 @@ fn key(month: Month, id: Ulid) -> Key {
 }
 
 /// When an id was made.
-pub fn time_of(id: Ulid) -> Millis {
-    Millis(i64::try_from(id.timestamp_ms()).unwrap_or(i64::MAX))
+pub fn time_of(id: Ulid) -> Time {
+    Time(i64::try_from(id.timestamp_ms()).unwrap_or(i64::MAX))
 }
 
 impl Transaction {
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn months_go_back_over_the_year() {
-        let month = Month::of(Millis::parse("2027-01-31T23:59:59.999Z").unwrap());
+        let month = Month::of(Time::parse("2027-01-31T23:59:59.999Z").unwrap());
         assert_eq!(month.to_string(), "2027-01");
         assert_eq!(month.before().to_string(), "2026-12");
         assert_eq!(month.before().before().to_string(), "2026-11");

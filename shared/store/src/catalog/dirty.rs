@@ -5,7 +5,7 @@ use crate::{
     dynamo::{Attributes, delete, s, text, write_all},
     error::{StoreError, failed},
 };
-use rekindle_domain::{Ulid, id::LedgerId, time::Millis};
+use rekindle_domain::{Ulid, id::LedgerId, time::Time};
 
 /// How many partitions marks are spread over: a constant of the stored format.
 const SHARDS: u8 = 8;
@@ -14,7 +14,7 @@ const SHARDS: u8 = 8;
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Mark {
     /// Until when whoever wrote it takes it for granted, and appends more without another.
-    pub until: Millis,
+    pub until: Time,
     /// Which ledger.
     pub ledger: LedgerId,
     /// Who wrote it, so that nobody deletes another's.
@@ -26,7 +26,7 @@ fn partition(shard: u8) -> String {
 }
 
 /// Where marks begin that are taken for granted until then: 13 digits last until the year 2286.
-fn sort_prefix(until: Millis) -> String {
+fn sort_prefix(until: Time) -> String {
     format!("{:013}", until.0.max(0))
 }
 
@@ -40,7 +40,7 @@ impl Mark {
         let (until, rest) = sort_key.split_once('#')?;
         let (ledger, worker) = rest.rsplit_once('#')?;
         Some(Self {
-            until: Millis(until.parse().ok()?),
+            until: Time(until.parse().ok()?),
             ledger: ledger.parse().ok()?,
             worker: Ulid::from_string(worker).ok()?,
         })
@@ -69,7 +69,7 @@ impl Catalog {
     ///
     /// # Errors
     /// What DynamoDB says.
-    pub async fn marks(&self, before: Millis, limit: usize) -> Result<Vec<Mark>, StoreError> {
+    pub async fn marks(&self, before: Time, limit: usize) -> Result<Vec<Mark>, StoreError> {
         let mut out = Vec::new();
         for shard in 0..SHARDS {
             let mut from = None;
@@ -115,7 +115,7 @@ mod tests {
     fn keys_of_marks_round_trip() {
         for ledger in ["users", "campaign/a_b.c:d-e", "canvas/welcome"] {
             let ledger = ledger.parse().unwrap();
-            let mark = Mark { until: Millis(1_763_000_000_000), ledger, worker: Ulid::from_bytes([7; 16]) };
+            let mark = Mark { until: Time(1_763_000_000_000), ledger, worker: Ulid::from_bytes([7; 16]) };
             let key = mark.key();
             assert!(key.sk < sort_prefix(mark.until.plus(1)) && key.sk > sort_prefix(mark.until));
             assert_eq!(Mark::parse(&key.sk), Some(mark));

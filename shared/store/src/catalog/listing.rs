@@ -8,7 +8,7 @@ use crate::{
 use rekindle_domain::{
     id::{SourceId, SourceKind},
     source::Source,
-    time::Millis,
+    time::Time,
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ pub enum Order {
     /// Last update first.
     Newest,
     /// Soonest expiry first, up to that time.
-    ExpiresBy(Millis),
+    ExpiresBy(Time),
 }
 
 /// Where a listing of both kinds goes on: after these.

@@ -40,7 +40,7 @@ use aws_sdk_dynamodb::{
     Client,
     types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem},
 };
-use rekindle_domain::time::Millis;
+use rekindle_domain::time::Time;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// How many partitions the `wake` index is spread over: a constant of the stored format.
@@ -85,9 +85,9 @@ fn shard_of(name: &str, shards: u8) -> u8 {
 /// What the indexes need of an item.
 #[derive(Default, Debug)]
 pub(crate) struct Index {
-    wake_at: Option<Millis>,
-    list: Option<(&'static str, Millis)>,
-    expires_at: Option<Millis>,
+    wake_at: Option<Time>,
+    list: Option<(&'static str, Time)>,
+    expires_at: Option<Time>,
     more: Vec<(&'static str, String)>,
 }
 
@@ -97,7 +97,7 @@ pub(crate) struct Write {
     content: Attributes,
     old_version: u64,
     index: Index,
-    expires_after: Option<Millis>,
+    expires_after: Option<Time>,
 }
 
 impl Write {
@@ -336,9 +336,9 @@ impl Catalog {
     async fn newest(
         &self,
         list: &str,
-        after: Option<(Key, Millis)>,
+        after: Option<(Key, Time)>,
         limit: usize,
-    ) -> Result<(Vec<(Key, Millis)>, bool), StoreError> {
+    ) -> Result<(Vec<(Key, Time)>, bool), StoreError> {
         let from = after.map(|(key, at)| {
             let mut from = key.attributes();
             from.insert("list".to_owned(), s(list));
@@ -359,13 +359,13 @@ impl Catalog {
         let answer = request.send().await.map_err(failed("Query"))?;
         let place = |item: &Attributes| {
             let at = i64::try_from(number(item, "updated_at")?).ok()?;
-            Some((Key::new(text(item, "pk")?, text(item, "sk")?), Millis(at)))
+            Some((Key::new(text(item, "pk")?, text(item, "sk")?), Time(at)))
         };
         Ok((answer.items().iter().filter_map(place).collect(), answer.last_evaluated_key.is_some()))
     }
 
     /// What the sweeper must look at by `now`: up to `limit` keys, longest due first.
-    pub async fn due(&self, now: Millis, limit: usize) -> Result<Vec<Key>, StoreError> {
+    pub async fn due(&self, now: Time, limit: usize) -> Result<Vec<Key>, StoreError> {
         let mut out: Vec<(u64, Key)> = Vec::new();
         for shard in 0..WAKE_SHARDS {
             let request = self

@@ -8,7 +8,7 @@ use crate::{
 use rekindle_domain::{
     id::{RequestId, SourceId},
     restore::{Item, Request},
-    time::Millis,
+    time::Time,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub struct Idempotency {
     /// The request that was made.
     pub request: RequestId,
     /// When.
-    pub created_at: Millis,
+    pub created_at: Time,
 }
 
 fn partition(request: RequestId) -> String {
@@ -60,7 +60,7 @@ impl Transaction {
         key: &str,
         record: &Idempotency,
         version: u64,
-        until: Millis,
+        until: Time,
     ) -> Result<(), StoreError> {
         let mut write = Write::new(idempotency_key(key), record, version, Index::default())?;
         write.expires_after = Some(until);
@@ -114,12 +114,12 @@ impl Catalog {
     /// The ids of a page of requests with their times, newest first; `after` is the last one of the page before.
     pub async fn list_requests(
         &self,
-        after: Option<(RequestId, Millis)>,
+        after: Option<(RequestId, Time)>,
         limit: usize,
-    ) -> Result<(Vec<(RequestId, Millis)>, bool), StoreError> {
+    ) -> Result<(Vec<(RequestId, Time)>, bool), StoreError> {
         let after = after.map(|(id, at)| (Key::new(partition(id), "request"), at));
         let (places, more) = self.newest("restore", after, limit).await?;
-        let id = |(key, at): (Key, Millis)| Some((key.pk.strip_prefix("restore#")?.parse().ok()?, at));
+        let id = |(key, at): (Key, Time)| Some((key.pk.strip_prefix("restore#")?.parse().ok()?, at));
         Ok((places.into_iter().filter_map(id).collect(), more))
     }
 }

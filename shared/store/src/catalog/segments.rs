@@ -2,7 +2,7 @@
 
 use super::{Catalog, Index, Key, Transaction, Versioned, Write};
 use crate::error::StoreError;
-use rekindle_domain::{segment::Segment, time::Millis};
+use rekindle_domain::{segment::Segment, time::Time};
 
 fn key(id: &str) -> Key {
     Key::new(format!("segment#{id}"), "segment")
@@ -45,12 +45,12 @@ impl Catalog {
     /// an index: a change shows after a moment.
     pub async fn list_segments(
         &self,
-        after: Option<(String, Millis)>,
+        after: Option<(String, Time)>,
         limit: usize,
-    ) -> Result<(Vec<(String, Millis)>, bool), StoreError> {
+    ) -> Result<(Vec<(String, Time)>, bool), StoreError> {
         let after = after.map(|(id, at)| (key(&id), at));
         let (places, more) = self.newest("segment", after, limit).await?;
-        let id = |(key, at): (Key, Millis)| Some((key.pk.strip_prefix("segment#")?.to_owned(), at));
+        let id = |(key, at): (Key, Time)| Some((key.pk.strip_prefix("segment#")?.to_owned(), at));
         Ok((places.into_iter().filter_map(id).collect(), more))
     }
 }

@@ -11,7 +11,7 @@ use rekindle_domain::{
     id::{LedgerId, SourceId, SourceKind},
     manifest::Manifest,
     source::Source,
-    time::{Millis, Period},
+    time::{Period, Time},
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TimelineEntry {
     /// When.
-    pub at: Millis,
+    pub at: Time,
     /// What: started, stopped, expired, restore_started, restored, restore_failed, quarantined, …
     pub event: String,
     /// By whom: a person's or a function's name.
@@ -96,17 +96,17 @@ impl Transaction {
     ) -> Result<(), StoreError> {
         let index = Index {
             wake_at: source.wake_at(retention, warn_before),
-            list: Some((source.source.kind().as_str(), source.updated_at)),
+            list: Some((source.id.kind().as_str(), source.updated_at)),
             expires_at: source.expires_at(retention),
             more: vec![
                 ("status", source.status.as_str().to_owned()),
                 ("state", source.state.as_str().to_owned()),
                 ("name_key", source.name.to_lowercase()),
-                ("id_key", source.source.id().to_lowercase()),
+                ("id_key", source.id.id().to_lowercase()),
             ],
         };
         let next = Source { version: source.version + 1, ..source.clone() };
-        self.push(Write::new(source_key(&source.source), &next, source.version, index)?);
+        self.push(Write::new(source_key(&source.id), &next, source.version, index)?);
         Ok(())
     }
 

@@ -9,14 +9,14 @@ impl History {
     /// No more faults: whoever is at work ends, ordinary sweeps and deliveries bring everything to rest, everything that
     /// expired is restored, and every answer is what was posted.
     pub(super) async fn finish(&mut self) -> Result<(), Violation> {
-        self.look(Millis(0)).await?;
+        self.look(Time(0)).await?;
         while self.gate.late() > 0 {
             self.land_something().await?;
         }
         rest::settle(&self.world).await?;
         rest::compact(&self.world).await?;
         self.auditor.archive_changes(None);
-        let snapshot = self.look(Millis(0)).await?;
+        let snapshot = self.look(Time(0)).await?;
         rest::check(&self.world, &snapshot, &self.auditor)?;
         rest::check_compacted(&self.world, &snapshot)?;
         self.check_mails(&snapshot)?;
@@ -61,7 +61,7 @@ impl History {
                 return Err(format!("L1: what expired does not come back: {request}"));
             }
             self.auditor.archive_changes(None);
-            self.look(Millis(0)).await?;
+            self.look(Time(0)).await?;
         }
         let model = self.truth.model();
         let settled = self.truth.settled(&self.truth.acknowledged());

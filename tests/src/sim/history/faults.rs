@@ -71,16 +71,16 @@ impl History {
     }
 
     /// When at the earliest a process read what it now writes: some calls ago.
-    pub(super) fn decided(&mut self, process: u64) -> Millis {
+    pub(super) fn decided(&mut self, process: u64) -> Time {
         let now = self.world.clock.now_still();
-        let Some(running) = self.running.get_mut(&process) else { return Millis(0) };
+        let Some(running) = self.running.get_mut(&process) else { return Time(0) };
         running.released.push_back(now);
         let back = running.released.len().checked_sub(CALLS_FOR_A_DECISION);
         back.map_or(running.since, |_| running.released.pop_front().unwrap_or(running.since))
     }
 
     /// What a call did is there now; let the auditor look.
-    pub(super) async fn after(&mut self, call: &Call, decided: Millis) -> Result<(), Violation> {
+    pub(super) async fn after(&mut self, call: &Call, decided: Time) -> Result<(), Violation> {
         if call.service == "s3" && call.writes() {
             self.auditor.archive_changes(call.object());
         }
@@ -183,7 +183,7 @@ impl History {
         self.check_deletion(&call, Verdict::Passes).await?;
         // Nobody hears the answer.
         let _ = self.world.aws.answer(request).await;
-        self.after(&call, Millis(0)).await
+        self.after(&call, Time(0)).await
     }
 
     /// A queue loses messages: they went to the dead letters, say.
