@@ -21,7 +21,7 @@ use rekindle_runtime::{
     http::{empty_body, json, json_body, with_fallbacks},
     scopes::guarded,
 };
-use rekindle_service::{Problem, compact::CompactReport};
+use rekindle_service::{Problem, upkeep::CompactReport};
 use serde::Deserialize;
 use serde_json::{Value, json as object};
 use std::{future::pending, sync::Arc, time::Duration};

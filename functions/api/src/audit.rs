@@ -3,7 +3,7 @@
 use axum::{Router, extract::State, response::Response, routing::get};
 use http::{StatusCode, Uri};
 use rekindle_runtime::http::{Query, json};
-use rekindle_service::{Problem, Rekindle, audit::AuditRequest};
+use rekindle_service::{Problem, Rekindle, access::AuditRequest};
 
 pub(crate) fn routes() -> Router<Rekindle> {
     Router::new().route("/v1/audit", get(list))

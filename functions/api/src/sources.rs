@@ -14,9 +14,8 @@ use rekindle_runtime::{
     scopes::By,
 };
 use rekindle_service::{
-    Problem, Rekindle,
-    inputs::{CampaignInput, CanvasInput, StopInput},
-    sources::{ListRequest, SourceView, decode_cursor},
+    Problem, Rekindle, decode_cursor,
+    library::{CampaignInput, CanvasInput, ListRequest, SourceView, StopInput},
 };
 
 pub(crate) fn routes() -> Router<Rekindle> {

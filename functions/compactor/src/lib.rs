@@ -2,7 +2,7 @@
 
 use lambda_runtime::{Error, LambdaEvent};
 use rekindle_domain::time::Time;
-use rekindle_service::{Rekindle, compact::CompactReport, sweep::Budget};
+use rekindle_service::{Budget, Rekindle, upkeep::CompactReport};
 use serde_json::Value;
 
 /// How long before its end an invocation stops beginning new work: more than a part takes.

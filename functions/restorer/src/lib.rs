@@ -3,7 +3,7 @@
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use lambda_runtime::{Error, LambdaEvent};
 use rekindle_domain::time::Time;
-use rekindle_service::{Rekindle, sweep::Budget};
+use rekindle_service::{Budget, Rekindle};
 use rekindle_store::queues::RestoreWork;
 
 /// How long before its end an invocation stops beginning new items.

@@ -2,10 +2,7 @@
 
 use lambda_runtime::{Error, LambdaEvent};
 use rekindle_domain::time::Time;
-use rekindle_service::{
-    Rekindle,
-    sweep::{Budget, SweepReport},
-};
+use rekindle_service::{Budget, Rekindle, upkeep::SweepReport};
 use serde_json::Value;
 
 /// How long before its end an invocation stops beginning new work: more than a part takes.

@@ -12,10 +12,7 @@ use axum::{
 };
 use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use rekindle_domain::key::{AccessKey, Scope, Token};
-use rekindle_service::{
-    Problem, Rekindle,
-    keys::{Caller, Refusal},
-};
+use rekindle_service::{Caller, Problem, Rekindle, access::Refusal};
 use std::convert::Infallible;
 
 use Scope::{Admin, Ingest, Manage, Read};

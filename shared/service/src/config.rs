@@ -1,7 +1,10 @@
 //! Configuration: read once at cold start, through a look-up, so that tests touch no process environment. Required
 //! means required: a missing variable is never replaced by something else.
 
-use crate::{Settings, UnknownSources, requests::check_addresses};
+use crate::{
+    checks::check_addresses,
+    settings::{Settings, UnknownSources},
+};
 use rekindle_domain::time::Period;
 use rekindle_store::Names;
 use std::fmt;

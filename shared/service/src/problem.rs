@@ -6,12 +6,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use rekindle_domain::filter::FilterError;
+use rekindle_domain::{filter::FilterError, id::SourceId};
 use rekindle_store::StoreError;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 /// The code of an answer that is not given because stored data did not verify.
-pub const DAMAGED: &str = "stored_data_damaged";
+pub(crate) const DAMAGED: &str = "stored_data_damaged";
 
 /// An answer that is not what was asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,4 +134,14 @@ impl IntoResponse for Problem {
         }
         response
     }
+}
+
+/// 409, with what to restore.
+pub(crate) fn expired_data(sources: &BTreeSet<SourceId>) -> Problem {
+    let list: Vec<String> = sources.iter().map(ToString::to_string).collect();
+    let detail = format!(
+        "the interaction data of {} is not available; restore it with POST /v1/restores {{\"sources\":[…]}}",
+        list.join(", ")
+    );
+    Problem::conflict("expired_interaction_data", detail).with("expired", list)
 }

@@ -6,8 +6,8 @@ use super::{
 };
 use rekindle_domain::id::KeyId;
 use rekindle_service::{
-    keys::{KeyInput, KeyView, RotateInput},
-    sources::Listing,
+    Listing,
+    access::{KeyInput, KeyView, RotateInput},
 };
 use rekindle_store::catalog::audit::AuditEntry;
 use serde_json::json;

@@ -10,13 +10,12 @@ use rekindle_domain::{
     schema::{GivenTime, Interaction, UserId},
 };
 use rekindle_service::{
-    audience::{Count, CountRequest, Match, MatchRequest, Members, MembersRequest},
-    expirations::Expiration,
-    health::Health,
+    Listing,
+    access::Health,
+    audience::{Count, CountRequest, Match, MatchRequest, Members, MembersRequest, UserProfile},
     ingest::Accepted,
-    requests::{RequestView, RestoreInput},
-    sources::Listing,
-    users::UserProfile,
+    library::Expiration,
+    restore::{RequestView, RestoreInput},
 };
 use serde_json::json;
 

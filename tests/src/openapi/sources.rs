@@ -6,11 +6,10 @@ use super::{
 };
 use rekindle_domain::{id::SourceKind, schema::Id};
 use rekindle_service::{
-    inputs::{CampaignInput, CanvasInput, StopInput},
-    pins::PinInput,
-    segments::{SegmentInput, SegmentView},
-    sources::{Listing, SourceView},
-    tags::TagView,
+    Listing,
+    library::{
+        CampaignInput, CanvasInput, PinInput, SegmentInput, SegmentView, SourceView, StopInput, TagView,
+    },
 };
 use rekindle_store::catalog::sources::TimelineEntry;
 use serde_json::{Value, json};

@@ -20,7 +20,7 @@ async fn world() -> World {
 async fn routes_and_queries_that_are_not_there_are_problems() {
     let world = world().await;
     let long = "x".repeat(LONG);
-    let cursor = |value: Value| rekindle_service::sources::encode_cursor(&value);
+    let cursor = |value: Value| rekindle_service::encode_cursor(&value);
     let no_cursor = cursor(json!({ "source": "campaign/a" }));
     let elsewhere = cursor(json!({ "source": "nowhere", "sort": 1 }));
     let table: Vec<(&str, String, u16, &str)> = vec![

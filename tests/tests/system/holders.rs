@@ -1,7 +1,7 @@
 //! Who retargets whom: held data does not expire, and expired data is not retargeted.
 
 use crate::fixture::world::{World, got};
-use rekindle_service::sweep::Budget;
+use rekindle_service::Budget;
 use serde_json::{Value, json};
 
 /// Stopped campaigns with data, and a draft `vip` that retargets the first.

@@ -6,7 +6,7 @@ use crate::fixture::{
 };
 use rekindle_domain::{id::SourceId, time::Period};
 use rekindle_local::stack::local_settings;
-use rekindle_service::{Settings, sweep::Budget};
+use rekindle_service::{Budget, Settings};
 use serde_json::{Value, json};
 
 /// One that stops what was idle for thirty days.

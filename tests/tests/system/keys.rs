@@ -14,7 +14,10 @@ use rekindle_domain::{
 };
 use rekindle_local::{clock::LocalClock, server::Local, stack::CATALOG};
 use rekindle_runtime::scopes::{ROUTES, guarded};
-use rekindle_service::keys::{Caller, KeyInput, RotateInput};
+use rekindle_service::{
+    Caller,
+    access::{KeyInput, RotateInput},
+};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,

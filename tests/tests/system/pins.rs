@@ -6,7 +6,7 @@ use crate::fixture::{
 };
 use axum::body::Body;
 use http::{Method, Request};
-use rekindle_service::sweep::Budget;
+use rekindle_service::Budget;
 use serde_json::{Value, json};
 
 /// A stopped campaign `x` with data, due on 1 April 2027.

@@ -2,7 +2,7 @@
 
 use crate::fixture::world::{Answer, World, got, received};
 use http::Method;
-use rekindle_service::sweep::Budget;
+use rekindle_service::Budget;
 use serde_json::{Value, json};
 
 async fn segment(world: &World, id: &str, filter: Value) -> Answer {

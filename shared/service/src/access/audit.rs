@@ -1,0 +1,67 @@
+//! Reading the audit trail: who did what, to what. The entries are written in [`crate::journal`].
+
+use crate::{
+    app::Rekindle,
+    page::{Listing, NOT_OURS},
+    problem::Problem,
+};
+use rekindle_domain::{Ulid, time::Time};
+use rekindle_store::catalog::audit::{AuditEntry, Month, time_of};
+
+/// Before January 2026 there was no trail.
+const FIRST_MONTH: Time = Time(1_767_225_600_000);
+
+/// How many months a page looks through at most.
+const MAX_MONTHS: usize = 60;
+
+/// Which entries to show.
+#[derive(Clone, Debug, Default)]
+pub struct AuditRequest {
+    /// Only what was done to this.
+    pub on: Option<String>,
+    /// Only what this key did.
+    pub by: Option<String>,
+    /// How many are looked at.
+    pub limit: usize,
+}
+
+impl Rekindle {
+    /// A page of the trail, newest first. Of each page's entries those are shown that fit, so that one may be short or
+    /// empty and yet have a next.
+    ///
+    /// # Errors
+    /// 400 a cursor that is not ours.
+    pub async fn list_audit(
+        &self,
+        request: &AuditRequest,
+        cursor: Option<&str>,
+    ) -> Result<Listing<AuditEntry>, Problem> {
+        let not_ours = |_| Problem::bad_request("invalid_cursor", NOT_OURS);
+        let mut after = cursor.map(|text| Ulid::from_string(text).map_err(not_ours)).transpose()?;
+        let mut month = Month::of(after.map_or_else(|| self.now(), time_of));
+        let mut found: Vec<(Ulid, AuditEntry)> = Vec::new();
+        let mut next = None;
+        let mut months = 0;
+        while month.begin >= FIRST_MONTH {
+            found.extend(self.store.catalog.audit(month, after, request.limit - found.len()).await?);
+            months += 1;
+            if found.len() >= request.limit {
+                next = found.last().map(|(id, _)| *id);
+                break;
+            }
+            if months == MAX_MONTHS {
+                // The first that this month could have: it goes on before that.
+                next = Some(Ulid::from_parts(month.begin.0.unsigned_abs(), 0));
+                break;
+            }
+            after = None;
+            month = month.before();
+        }
+        let fits = |entry: &AuditEntry| {
+            request.on.as_ref().is_none_or(|on| *on == entry.on)
+                && request.by.as_ref().is_none_or(|by| *by == entry.by)
+        };
+        let items = found.into_iter().map(|(_, entry)| entry).filter(fits).collect();
+        Ok(Listing { items, next: next.map(|id| id.to_string()) })
+    }
+}

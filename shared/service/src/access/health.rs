@@ -1,0 +1,39 @@
+//! Whether a deployment answers.
+
+use crate::{app::Rekindle, problem::Problem};
+use rekindle_domain::{
+    Ulid,
+    id::{KeyId, LedgerId},
+};
+use rekindle_store::StoreError;
+use serde::Serialize;
+
+/// It does.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Health {
+    /// `ok`.
+    pub status: &'static str,
+    /// The software's version.
+    pub version: &'static str,
+}
+
+impl Rekindle {
+    /// Reads the smallest thing there is.
+    ///
+    /// # Errors
+    /// 503 if the store does not answer.
+    pub async fn health(&self) -> Result<Health, Problem> {
+        self.store.catalog.manifest(&LedgerId::Users).await?;
+        Ok(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
+    }
+
+    /// Opens the connection to the catalog, by looking for a key that nobody has: whatever answers HTTP may look for keys.
+    ///
+    /// # Errors
+    /// If the catalog does not answer.
+    pub async fn warm_up(&self) -> Result<(), StoreError> {
+        self.store.catalog.access_key(KeyId(Ulid::nil())).await?;
+        Ok(())
+    }
+}

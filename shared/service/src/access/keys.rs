@@ -1,0 +1,272 @@
+//! Keys: who is calling, and what they may do.
+//!
+//! The shells ask [`Rekindle::verify`] about every request. A key that opened is remembered for 5 seconds, so that a
+//! busy caller costs a read in 5 seconds and process, and a revoked key opens for no longer than that. What did not
+//! open is never remembered: a new secret opens at once.
+
+use crate::{
+    app::Rekindle,
+    checks::check_name,
+    journal::Caller,
+    page::{Listing, decode_cursor, encode_cursor},
+    problem::Problem,
+    retry::until_won,
+};
+use rekindle_domain::{
+    id::KeyId,
+    key::{AccessKey, MAX_KEYS, OldSecret, Scope, Token},
+    time::{Period, Time},
+};
+use rekindle_store::{StoreError, catalog::Transaction};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// How long an old secret may go on.
+const MAX_GRACE: &str = "P7D";
+
+/// Why a token does not open; for the log, never for the caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// No key of this deployment has that id.
+    UnknownKey,
+    /// There is such a key, and its secret is another.
+    WrongSecret,
+    /// The key was revoked. Its secret is right.
+    Revoked(KeyId),
+}
+
+/// A key that somebody wants.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct KeyInput {
+    /// What people call it.
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Name"))]
+    pub name: String,
+    /// What it is to do.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Scope>", length(min = 1)))]
+    pub scopes: BTreeSet<Scope>,
+}
+
+/// How a secret is to be replaced.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RotateInput {
+    /// How long the old one goes on; not at all, if left out.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<rekindle_domain::schema::GivenPeriod>"))]
+    pub grace: Option<String>,
+}
+
+/// A key as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[allow(missing_docs, reason = "the fields are the API's; see `AccessKey`")]
+pub struct KeyView {
+    pub id: KeyId,
+    pub name: String,
+    pub scopes: BTreeSet<Scope>,
+    pub created_at: Time,
+    pub created_by: String,
+    pub rotated_at: Option<Time>,
+    /// Until when the secret before goes on.
+    pub old_secret_until: Option<Time>,
+    pub revoked_at: Option<Time>,
+    /// The whole of it, secret and all: only in the answer that made the secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+impl KeyView {
+    fn of(key: AccessKey, now: Time) -> Self {
+        Self {
+            id: key.id,
+            name: key.name,
+            scopes: key.scopes,
+            created_at: key.created_at,
+            created_by: key.created_by,
+            rotated_at: key.rotated_at,
+            old_secret_until: key.old.map(|old| old.until).filter(|until| now < *until),
+            revoked_at: key.revoked_at,
+            key: None,
+        }
+    }
+}
+
+fn unknown(id: KeyId) -> Problem {
+    Problem::not_found("unknown_key", format!("there is no key {id}"))
+}
+
+impl Rekindle {
+    /// The key that a token is of, if it opens. In the time that it is remembered what became of it elsewhere does not count.
+    ///
+    /// # Errors
+    /// The inner one: it does not open. The outer one: the store does not answer, so that nobody knows.
+    pub async fn verify(&self, token: &Token) -> Result<Result<AccessKey, Refusal>, StoreError> {
+        // Before the read: from here on it may be out of date.
+        let now = self.now();
+        let presented = token.hash();
+        if let Some(key) = self.keys.get(token.id, now).filter(|key| key.has_secret(&presented, now)) {
+            return Ok(Ok(key));
+        }
+        let Some(key) = self.store.catalog.access_key(token.id).await? else {
+            return Ok(Err(Refusal::UnknownKey));
+        };
+        if !key.has_secret(&presented, now) {
+            return Ok(Err(Refusal::WrongSecret));
+        }
+        if !key.is_living() {
+            return Ok(Err(Refusal::Revoked(key.id)));
+        }
+        self.keys.put(now, &key);
+        Ok(Ok(key))
+    }
+
+    /// Makes a key. Its secret is in this answer and nowhere else.
+    ///
+    /// # Errors
+    /// 409 too many keys, 422 what does not fit.
+    pub async fn create_key(&self, input: &KeyInput, by: &Caller) -> Result<KeyView, Problem> {
+        check_name(&input.name)?;
+        if input.scopes.is_empty() {
+            let detail = "scopes must name one or more of ingest, read, manage, admin";
+            return Err(Problem::unprocessable("invalid_scopes", detail));
+        }
+        // Whoever else makes one at this moment is not counted: the bound is against accidents.
+        if self.living_keys().await?.len() >= MAX_KEYS {
+            let detail = format!("{MAX_KEYS} keys are in use already; revoke one first");
+            return Err(Problem::conflict("too_many_keys", detail));
+        }
+        let now = self.now();
+        let token = Token::new(KeyId(self.new_id()), &*self.ids);
+        let key = AccessKey::new(&token, input.name.clone(), input.scopes.clone(), now, by.name());
+        let mut transaction = Transaction::new();
+        transaction.put_key(&key)?;
+        let scopes = input.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ");
+        let detail = Some(format!("{}: {scopes}", key.name));
+        self.audit(&mut transaction, by, "created", &on(key.id), detail)?;
+        self.store.catalog.commit(transaction).await?;
+        Ok(KeyView { key: Some(token.to_string()), ..KeyView::of(key, now) })
+    }
+
+    /// A page of keys, those that were revoked among them, by id and so by age.
+    ///
+    /// # Errors
+    /// 400 a cursor that is not ours.
+    pub async fn list_keys(&self, cursor: Option<&str>, limit: usize) -> Result<Listing<KeyView>, Problem> {
+        let after: Option<KeyId> = cursor.map(decode_cursor).transpose()?;
+        let (keys, more) = self.store.catalog.access_keys(after, limit).await?;
+        let next = keys.last().filter(|_| more).map(|last| encode_cursor(&last.id));
+        let now = self.now();
+        Ok(Listing { items: keys.into_iter().map(|key| KeyView::of(key, now)).collect(), next })
+    }
+
+    /// Gives a key another secret, which is in this answer and nowhere else.
+    ///
+    /// # Errors
+    /// 404; 409 it was revoked; 422 a grace that does not fit.
+    pub async fn rotate_key(&self, id: KeyId, input: &RotateInput, by: &Caller) -> Result<KeyView, Problem> {
+        let grace = input.grace.as_deref().map(|text| self.grace(text)).transpose()?;
+        let token = Token::new(id, &*self.ids);
+        let outcome = until_won!({
+            let now = self.now();
+            let Some(key) = self.store.catalog.access_key(id).await? else {
+                return Ok(Err(unknown(id)));
+            };
+            if !key.is_living() {
+                let detail = format!("key {id} was revoked, and stays so; make a new one");
+                return Ok(Err(Problem::conflict("key_revoked", detail)));
+            }
+            let until = grace.and_then(|grace| grace.after(now));
+            let old = until.map(|until| OldSecret { hash: key.hash.clone(), until });
+            let key = AccessKey { hash: token.hash(), old, rotated_at: Some(now), ..key };
+            let mut transaction = Transaction::new();
+            transaction.put_key(&key)?;
+            let detail = until.map(|until| format!("the old secret goes on until {until}"));
+            self.audit(&mut transaction, by, "rotated", &on(id), detail)?;
+            self.store.catalog.commit(transaction).await?;
+            Ok(Ok(KeyView { key: Some(token.to_string()), ..KeyView::of(key, now) }))
+        })?;
+        self.keys.forget(id);
+        outcome
+    }
+
+    fn grace(&self, text: &str) -> Result<Period, Problem> {
+        let invalid = |why: String| Problem::unprocessable("invalid_grace", format!("grace: {why}"));
+        let grace = Period::parse(text).map_err(invalid)?;
+        let ends = |period: &Period| period.after(self.now());
+        let most = Period::parse(MAX_GRACE).ok().as_ref().and_then(ends);
+        if ends(&grace).is_some_and(|at| Some(at) <= most) {
+            return Ok(grace);
+        }
+        Err(invalid(format!("an old secret goes on for {MAX_GRACE} at most")))
+    }
+
+    /// Revokes a key; again is fine. It ends at once here, and within 5 seconds everywhere.
+    ///
+    /// # Errors
+    /// 404; 409 it is the last that could make another.
+    pub async fn revoke_key(&self, id: KeyId, by: &Caller) -> Result<(), Problem> {
+        let outcome = until_won!({
+            let Some(key) = self.store.catalog.access_key(id).await? else {
+                return Ok(Err(unknown(id)));
+            };
+            if !key.is_living() {
+                return Ok(Ok(()));
+            }
+            let mut transaction = Transaction::new();
+            if key.allows(Scope::Admin) {
+                let living = self.living_keys().await?;
+                let Some(other) = living.iter().find(|other| other.id != id && other.allows(Scope::Admin))
+                else {
+                    let detail = "this is the last key with the scope admin; make another one first";
+                    return Ok(Err(Problem::conflict("last_admin_key", detail)));
+                };
+                // Of two that revoke each other, one loses.
+                transaction.check_key(other);
+            }
+            transaction.put_key(&AccessKey { revoked_at: Some(self.now()), old: None, ..key.clone() })?;
+            self.audit(&mut transaction, by, "revoked", &on(id), Some(key.name))?;
+            self.store.catalog.commit(transaction).await?;
+            Ok(Ok(()))
+        })?;
+        self.keys.forget(id);
+        outcome
+    }
+
+    async fn living_keys(&self) -> Result<Vec<AccessKey>, StoreError> {
+        let (mut keys, _) = self.store.catalog.access_keys(None, usize::MAX).await?;
+        keys.retain(AccessKey::is_living);
+        Ok(keys)
+    }
+
+    /// Makes that token open everything, whatever became of its key before: who starts the runner owns its data. No function
+    /// of a deployment does this.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn install_key(&self, token: &Token, name: &str) -> Result<(), StoreError> {
+        until_won!({
+            let now = self.now();
+            let scopes = BTreeSet::from([Scope::Ingest, Scope::Admin]);
+            let fresh = AccessKey::new(token, name.to_owned(), scopes, now, name.to_owned());
+            let is_as_wanted = |key: &AccessKey| {
+                key.is_living() && key.scopes == fresh.scopes && key.has_secret(&fresh.hash, now)
+            };
+            match self.store.catalog.access_key(token.id).await? {
+                Some(key) if is_as_wanted(&key) => Ok(()),
+                found => {
+                    let version = found.map_or(0, |key| key.version);
+                    let mut transaction = Transaction::new();
+                    transaction.put_key(&AccessKey { version, ..fresh.clone() })?;
+                    self.store.catalog.commit(transaction).await
+                }
+            }
+        })
+    }
+}
+
+fn on(id: KeyId) -> String {
+    format!("key/{id}")
+}

@@ -1,0 +1,51 @@
+//! One deployment: the stores and ports that every use case works with.
+
+use crate::{
+    caches::{KnownSources, Marked, OpenedKeys},
+    settings::Settings,
+};
+use rekindle_domain::{
+    Ulid,
+    time::{Clock, Ids, Time},
+};
+use rekindle_store::Store;
+use std::sync::Arc;
+
+/// One deployment of Rekindle. Cheap to clone.
+#[derive(Clone)]
+pub struct Rekindle {
+    /// Where things are kept.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids and secrets.
+    pub ids: Arc<dyn Ids>,
+    /// How it behaves.
+    pub settings: Settings,
+    pub(crate) known: Arc<KnownSources>,
+    pub(crate) marked: Arc<Marked>,
+    pub(crate) keys: Arc<OpenedKeys>,
+}
+
+impl Rekindle {
+    /// A deployment over those stores and ports.
+    pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Arc<dyn Ids>, settings: Settings) -> Self {
+        Self {
+            store,
+            clock,
+            ids,
+            settings,
+            known: Arc::default(),
+            marked: Arc::default(),
+            keys: Arc::default(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    pub(crate) fn new_id(&self) -> Ulid {
+        self.ids.new_id(self.now())
+    }
+}

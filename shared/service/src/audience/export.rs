@@ -1,0 +1,190 @@
+//! A source's interaction data as CSV, in pages: one line a user and facet, ordered by user hash, then id.
+
+use crate::{
+    app::Rekindle,
+    ledger::{LedgerView, Stream},
+    library::unknown_source,
+    page::{decode_cursor, encode_cursor},
+    problem::{Problem, expired_data},
+    retry::retried,
+};
+use rekindle_domain::{
+    facet::{Facet, Kind},
+    id::{LedgerId, SourceId},
+    merge::Merge,
+    rows::{Dictionary, Row, normalize},
+    time::Time,
+};
+use rekindle_store::StoreError;
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, collections::BTreeSet, fmt::Write};
+
+/// The most bytes of a page, as it is answered: Lambda wraps the text in JSON, where some bytes become two.
+const MAX_PAGE_BYTES: usize = 5 << 20;
+
+const HEADER: &str = "user_id,kind,channel,variant,step,alias,first_at,last_at\r\n";
+
+/// A page of an export.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CsvPage {
+    /// The lines, each ended by CR LF as RFC 4180 has it.
+    pub text: String,
+    /// Where the next page begins.
+    pub next: Option<String>,
+}
+
+/// After that user.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cursor {
+    hash: u64,
+    id: String,
+}
+
+impl Rekindle {
+    /// A page of a source's interaction data; the first has the header line. A user stands on one page, and a facet once,
+    /// though the inbox and several runs have it. Where the time is up first, a page is short. What arrives while pages
+    /// are read is in those of users still ahead.
+    ///
+    /// There is no column for machine and conversion, and who reads the lines must not take one for another: an open by a
+    /// machine is of the kind `machine_opened` (`opened` is by people), and a conversion other than the primary one is
+    /// `converted:1`, `converted:2` and so on. `variant` is the campaign's variant or the Canvas's variation.
+    ///
+    /// # Errors
+    /// 400 a cursor that is none, 404, 409 expired data, 503.
+    pub async fn export_csv(&self, id: &SourceId, cursor: Option<&str>) -> Result<CsvPage, Problem> {
+        let after: Option<Cursor> = cursor.map(decode_cursor).transpose()?;
+        self.store.catalog.source(id).await?.ok_or_else(|| unknown_source(id))?;
+        retried!({
+            let view = LedgerView::open(&self.store, &LedgerId::Source(id.clone()), None).await?;
+            let view = view.ok_or_else(|| expired_data(&BTreeSet::from([id.clone()])))?;
+            Ok(self.page_of(&view, after.as_ref()).await?)
+        })
+    }
+
+    /// Memory holds the page, the inbox, and a block of each run.
+    async fn page_of(&self, view: &LedgerView, after: Option<&Cursor>) -> Result<CsvPage, StoreError> {
+        let until = self.now().plus(self.settings.audience_millis);
+        let mut page = Page::new(after.is_none());
+        let from = after.map_or(0, |cursor| cursor.hash);
+        let is_done = |hash, id: &[u8]| after.is_some_and(|c| (hash, id) <= (c.hash, c.id.as_bytes()));
+        let mut streams: Vec<Stream> = view.streams(&(from..=u64::MAX));
+        let mut facets: Vec<Vec<u32>> = vec![Vec::new(); streams.len()];
+        let mut dictionary = Dictionary::default();
+        let mut merge = Merge::new(streams.len());
+        let mut merged: Vec<Row> = Vec::new();
+        loop {
+            while let Some(i) = merge.needs() {
+                match streams[i].next().await? {
+                    None => merge.finish(i),
+                    Some(rows) => {
+                        facets[i] = dictionary.map(&rows.facets);
+                        merge.feed(i, rows);
+                    }
+                }
+            }
+            let mut ended = true;
+            while let Some(group) = merge.next_group() {
+                ended = false;
+                let user = group.user();
+                if is_done(user.hash, user.id) {
+                    continue;
+                }
+                merged.clear();
+                for (i, _, user) in group.parts() {
+                    merged.extend(user.rows.iter().map(|r| Row { facet: facets[i][r.facet as usize], ..*r }));
+                }
+                normalize(&mut merged);
+                if !page.add(user.hash, user.id, &mut merged, dictionary.facets()) {
+                    return Ok(page.finish(true));
+                }
+            }
+            if ended && merge.needs().is_none() {
+                return Ok(page.finish(false));
+            }
+            if page.last.is_some() && self.now() >= until {
+                return Ok(page.finish(true));
+            }
+        }
+    }
+}
+
+/// A page as it grows.
+struct Page {
+    text: String,
+    bytes: usize,
+    last: Option<Cursor>,
+    lines: String,
+}
+
+impl Page {
+    fn new(is_first: bool) -> Self {
+        let text = if is_first { HEADER.to_owned() } else { String::new() };
+        Self { bytes: wrapped(&text), text, last: None, lines: String::new() }
+    }
+
+    /// Adds a user's lines; `false` if they do not fit any more. The first user's always do: what one user can have in a
+    /// ledger is bounded when it arrives.
+    fn add(&mut self, hash: u64, id: &[u8], rows: &mut [Row], facets: &[Facet]) -> bool {
+        let facet = |row: &Row| &facets[row.facet as usize];
+        // By facet, so that the order does not depend on how rows lie in blocks.
+        rows.sort_unstable_by(|a, b| facet(a).cmp(facet(b)));
+        let id = String::from_utf8_lossy(id);
+        self.lines.clear();
+        for row in rows.iter() {
+            write_line(&mut self.lines, &id, facet(row), row);
+        }
+        let bytes = wrapped(&self.lines);
+        if self.last.is_some() && self.bytes + bytes > MAX_PAGE_BYTES {
+            return false;
+        }
+        self.text.push_str(&self.lines);
+        self.bytes += bytes;
+        match &mut self.last {
+            Some(last) => {
+                last.hash = hash;
+                last.id.clear();
+                last.id.push_str(&id);
+            }
+            None => self.last = Some(Cursor { hash, id: id.into_owned() }),
+        }
+        true
+    }
+
+    fn finish(self, goes_on: bool) -> CsvPage {
+        let next = self.last.filter(|_| goes_on).map(|last| encode_cursor(&last));
+        CsvPage { text: self.text, next }
+    }
+}
+
+/// How many bytes the text takes within JSON.
+fn wrapped(text: &str) -> usize {
+    text.len() + text.bytes().filter(|b| matches!(b, b'"' | b'\\' | b'\r' | b'\n')).count()
+}
+
+fn write_line(out: &mut String, id: &str, facet: &Facet, row: &Row) {
+    let kind: Cow<'_, str> = match (facet.kind, facet.machine, facet.conversion) {
+        (Kind::Opened, true, _) => "machine_opened".into(),
+        (Kind::Converted, _, 1..) => format!("converted:{}", facet.conversion).into(),
+        (kind, ..) => kind.as_str().into(),
+    };
+    let channel = facet.channel.map_or("", |c| c.as_str());
+    let texts = [&facet.variant, &facet.step, &facet.alias].map(|text| text.as_deref().unwrap_or(""));
+    for field in [id, &kind, channel].into_iter().chain(texts) {
+        write_field(out, field);
+        out.push(',');
+    }
+    let _ = write!(out, "{},{}\r\n", Time(row.first_at), Time(row.last_at));
+}
+
+/// Quotes what RFC 4180 says must be, and blanks at an end, which some readers drop.
+fn write_field(out: &mut String, field: &str) {
+    let needs_quotes = field.contains(['"', ',', '\r', '\n']) || field.trim().len() < field.len();
+    if needs_quotes {
+        out.push('"');
+        out.push_str(&field.replace('"', "\"\""));
+        out.push('"');
+    } else {
+        out.push_str(field);
+    }
+}

@@ -1,0 +1,11 @@
+//! Questions about users: counts, members, one user's profile, and a source's data as CSV.
+
+mod export;
+mod prepare;
+mod profile;
+mod questions;
+mod walk;
+
+pub use export::CsvPage;
+pub use profile::{Overall, Seen, SourceFacts, UserProfile};
+pub use questions::{Count, CountRequest, IfExpired, Match, MatchRequest, Members, MembersRequest};

@@ -1,0 +1,320 @@
+//! A user's profile: what a marketer sees of one user over all campaigns and Canvases.
+
+use crate::{
+    app::Rekindle,
+    ledger::LedgerView,
+    page::{decode_cursor, encode_cursor},
+    problem::{DAMAGED, Problem},
+    retry::retried,
+};
+use futures::{StreamExt, stream};
+use rekindle_domain::{
+    facet::{Facet, Kind},
+    id::{LedgerId, SourceId, SourceKind},
+    interaction::check_user_id,
+    manifest::DataState,
+    rows::{Row, user_hash},
+    source::Source,
+    time::Time,
+};
+use rekindle_store::{
+    StoreError,
+    catalog::listing::{Order, Place},
+};
+use serde::Serialize;
+use std::collections::{BTreeSet, HashMap};
+
+/// How many ledgers are read at once: each holds its inbox in memory.
+const CONCURRENT_LEDGERS: usize = 6;
+
+/// A page of a user's profile.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UserProfile {
+    /// The user.
+    pub user_id: String,
+    /// What holds over all sources; on the first page.
+    #[serde(flatten)]
+    pub overall: Option<Overall>,
+    /// The campaigns the user is known in, and those of which that cannot be said.
+    pub campaigns_received: Vec<Seen>,
+    /// The Canvases, likewise.
+    pub canvases_received: Vec<Seen>,
+    /// Where the next page begins.
+    pub next: Option<String>,
+}
+
+/// What the `users` ledger knows of a user: it never expires.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Overall {
+    /// Whether any interaction of the user ever arrived.
+    pub known: bool,
+    /// The last receipt on any channel.
+    pub last_received: Option<Time>,
+    /// The last open, by a person or a machine, or click.
+    pub last_engaged: Option<Time>,
+    /// The last hard bounce; `None`: there was none.
+    pub hard_bounced: Option<Time>,
+    /// When a message was last marked as spam; `None`: never.
+    pub marked_spam: Option<Time>,
+}
+
+/// A source in a user's profile.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Seen {
+    /// Which.
+    pub source: SourceId,
+    /// What people call it.
+    pub name: String,
+    /// `available`; or why nothing is known of the user: `expired`, `restoring`, or `damaged` where what is stored did
+    /// not verify.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["available", "expired", "restoring", "damaged"])))]
+    pub interaction_data: &'static str,
+    /// What is known of the user there, if its data is available.
+    #[serde(flatten)]
+    pub facts: Option<SourceFacts>,
+}
+
+/// What a source knows of a user.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SourceFacts {
+    /// The first receipt.
+    pub first_received: Option<Time>,
+    /// The last receipt.
+    pub last_received: Option<Time>,
+    /// The last open, by a person or a machine, or click.
+    pub last_engaged: Option<Time>,
+    /// The last open by a person.
+    pub last_opened: Option<Time>,
+    /// The last open by a machine.
+    pub last_machine_opened: Option<Time>,
+    /// The last click.
+    pub last_clicked: Option<Time>,
+    /// Of a campaign: the variant of the last receipt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// Of a Canvas: the variation of the last receipt, or else of the last entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variation: Option<String>,
+    /// Of a Canvas: the steps received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps_received: Option<BTreeSet<String>>,
+    /// Of a Canvas: whether the user entered it; who is in control did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entered: Option<bool>,
+    /// Whether the user is in the control group.
+    pub in_control: bool,
+    /// Whether the user converted, as the filter `converted` answers it: the primary conversion, not of the control
+    /// group, and of a campaign not before the last receipt.
+    pub converted: bool,
+    /// When the primary conversion last happened, whatever `converted` says.
+    pub last_converted: Option<Time>,
+}
+
+impl Rekindle {
+    /// A page of a user's profile: looks at `limit` sources, last updated first, and at fewer where the time is up, at
+    /// one at least. Entries may be fewer, or none, while `next` goes on: most sources do not know the user. A user whom
+    /// nobody ever saw gets an answer too, with `known: false`: what is expired may yet know of nobody, and a profile
+    /// page has something to show.
+    ///
+    /// # Errors
+    /// 400 malformed, 422 no user id, 503.
+    pub async fn user_profile(
+        &self,
+        user_id: &str,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<UserProfile, Problem> {
+        check_user_id(user_id)
+            .map_err(|d| Problem::unprocessable("invalid_user_id", format!("user_id {d}")))?;
+        let until = self.now().plus(self.settings.audience_millis);
+        let (mut place, overall) = match cursor {
+            Some(text) => (decode_cursor(text)?, None),
+            None => (Place::default(), Some(retried!(Ok(self.overall(user_id).await?))?)),
+        };
+        let entries = self.store.catalog.list_both(Order::Newest, &place, limit).await?;
+        let (mut left, is_last) = (entries.len(), entries.len() < limit);
+        let ids: Vec<SourceId> = entries.iter().map(|entry| entry.source.clone()).collect();
+        let sources = self.store.catalog.sources_alone(&ids).await?.into_iter();
+        let mut sources: HashMap<SourceId, Source> = sources.map(|s| (s.id.clone(), s)).collect();
+        let looks = entries.into_iter().map(|entry| {
+            let source = sources.remove(&entry.source);
+            async move { (entry, self.seen(source, user_id).await) }
+        });
+        let mut looks = stream::iter(looks).buffered(CONCURRENT_LEDGERS);
+        let mut page = UserProfile {
+            user_id: user_id.to_owned(),
+            overall,
+            campaigns_received: Vec::new(),
+            canvases_received: Vec::new(),
+            next: None,
+        };
+        while let Some((entry, seen)) = looks.next().await {
+            match seen? {
+                Some(seen) if seen.source.kind() == SourceKind::Campaign => {
+                    page.campaigns_received.push(seen)
+                }
+                Some(seen) => page.canvases_received.push(seen),
+                None => {}
+            }
+            place.pass(&entry);
+            left -= 1;
+            if self.now() >= until {
+                break;
+            }
+        }
+        page.next = (left > 0 || !is_last).then(|| encode_cursor(&place));
+        Ok(page)
+    }
+
+    async fn overall(&self, user_id: &str) -> Result<Overall, StoreError> {
+        let mut overall = Overall::default();
+        let Some(view) =
+            LedgerView::open(&self.store, &LedgerId::Users, Some(user_hash(user_id.as_bytes()))).await?
+        else {
+            return Ok(overall);
+        };
+        each_row(&view, user_id, |facet, row| {
+            overall.known = true;
+            let latest = match facet.kind {
+                Kind::Received => &mut overall.last_received,
+                Kind::Opened | Kind::Clicked => &mut overall.last_engaged,
+                Kind::HardBounced => &mut overall.hard_bounced,
+                Kind::Complained => &mut overall.marked_spam,
+                _ => return,
+            };
+            *latest = (*latest).max(Some(Time(row.last_at)));
+        })
+        .await?;
+        Ok(overall)
+    }
+
+    /// The source as the profile shows it; `None` if it does not know the user.
+    async fn seen(&self, source: Option<Source>, user_id: &str) -> Result<Option<Seen>, Problem> {
+        let Some(source) = source.filter(|s| s.has_data) else { return Ok(None) };
+        let seen = |interaction_data: &'static str, facts| Seen {
+            source: source.id.clone(),
+            name: source.name.clone(),
+            interaction_data,
+            facts,
+        };
+        if source.state != DataState::Available {
+            return Ok(Some(seen(source.state.as_str(), None)));
+        }
+        let facts = retried!({
+            let ledger = LedgerId::Source(source.id.clone());
+            let Some(view) =
+                LedgerView::open(&self.store, &ledger, Some(user_hash(user_id.as_bytes()))).await?
+            else {
+                return Ok(None);
+            };
+            let mut rows = Vec::new();
+            each_row(&view, user_id, |facet, row| rows.push((facet.clone(), row))).await?;
+            Ok(Some(facts(source.id.kind(), &rows)))
+        });
+        Ok(match facts {
+            // One damaged source hides no other.
+            Err(problem) if problem.code == DAMAGED => Some(seen("damaged", None)),
+            Err(problem) => return Err(problem),
+            // It expired since it was listed.
+            Ok(None) => Some(seen(DataState::Expired.as_str(), None)),
+            Ok(Some(None)) => None,
+            Ok(Some(facts)) => Some(seen(source.state.as_str(), facts)),
+        })
+    }
+}
+
+/// Calls `each` with the rows of a user in a ledger; the same facet may come from the inbox and from several runs.
+async fn each_row(
+    view: &LedgerView,
+    user_id: &str,
+    mut each: impl FnMut(&Facet, Row),
+) -> Result<(), StoreError> {
+    for batch in view.look_up(user_hash(user_id.as_bytes())).await? {
+        for user in batch.iter().filter(|u| u.id == user_id.as_bytes()) {
+            user.rows.iter().for_each(|row| each(&batch.facets[row.facet as usize], *row));
+        }
+    }
+    Ok(())
+}
+
+/// What rows of a user in a source say; `None` where there are none.
+pub(super) fn facts(kind: SourceKind, rows: &[(Facet, Row)]) -> Option<SourceFacts> {
+    let is_canvas = kind == SourceKind::Canvas;
+    let of = |wanted: Kind| rows.iter().filter(move |(facet, _)| facet.kind == wanted);
+    let last = |wanted: Kind, is_wanted: &dyn Fn(&Facet) -> bool| {
+        of(wanted).filter(|(facet, _)| is_wanted(facet)).map(|(_, row)| Time(row.last_at)).max()
+    };
+    let any = |_: &Facet| true;
+    let variant = |wanted: Kind| {
+        let latest = of(wanted).max_by_key(|(_, row)| row.last_at);
+        latest.and_then(|(facet, _)| facet.variant.as_deref().map(str::to_owned))
+    };
+    let (opened, machine_opened) = (last(Kind::Opened, &|f| !f.machine), last(Kind::Opened, &|f| f.machine));
+    let (received, clicked) = (last(Kind::Received, &any), last(Kind::Clicked, &any));
+    let converted = last(Kind::Converted, &|f| f.conversion == 0);
+    let in_control = of(Kind::Control).next().is_some();
+    let steps = of(Kind::Received).filter_map(|(facet, _)| facet.step.as_deref().map(str::to_owned));
+    (!rows.is_empty()).then(|| SourceFacts {
+        first_received: of(Kind::Received).map(|(_, row)| Time(row.first_at)).min(),
+        last_received: received,
+        last_engaged: opened.max(machine_opened).max(clicked),
+        last_opened: opened,
+        last_machine_opened: machine_opened,
+        last_clicked: clicked,
+        variant: variant(Kind::Received).filter(|_| !is_canvas),
+        variation: variant(Kind::Received).or_else(|| variant(Kind::Entered)).filter(|_| is_canvas),
+        steps_received: is_canvas.then(|| steps.collect()),
+        entered: is_canvas.then(|| in_control || of(Kind::Entered).next().is_some()),
+        in_control,
+        converted: converted.is_some() && !in_control && (is_canvas || converted >= received),
+        last_converted: converted,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rekindle_domain::facet::Channel;
+
+    fn row(kind: Kind, variant: &str, step: &str, at: i64) -> (Facet, Row) {
+        let text = |t: &str| Some(t.into()).filter(|_| !t.is_empty());
+        let facet = Facet {
+            channel: Some(Channel::Email),
+            variant: text(variant),
+            step: text(step),
+            ..Facet::of(kind)
+        };
+        (facet, Row { facet: 0, first_at: at, last_at: at })
+    }
+
+    #[test]
+    fn a_canvas_has_steps_a_variation_and_entries_and_converts_ever() {
+        let rows = [
+            row(Kind::Entered, "V1", "", 1),
+            row(Kind::Received, "V2", "s2", 5),
+            row(Kind::Received, "V1", "s1", 9),
+            row(Kind::Converted, "", "", 6),
+        ];
+        let canvas = facts(SourceKind::Canvas, &rows).unwrap();
+        assert_eq!((canvas.variation.as_deref(), canvas.variant), (Some("V1"), None));
+        assert_eq!(canvas.steps_received, Some(["s1", "s2"].map(str::to_owned).into()));
+        assert_eq!((canvas.entered, canvas.converted), (Some(true), true));
+        assert_eq!((canvas.first_received, canvas.last_received), (Some(Time(5)), Some(Time(9))));
+        let entered = facts(SourceKind::Canvas, &rows[..1]).unwrap();
+        assert_eq!((entered.variation.as_deref(), entered.last_received), (Some("V1"), None));
+        let control = facts(SourceKind::Canvas, &[row(Kind::Control, "", "", 1)]).unwrap();
+        assert_eq!((control.entered, control.in_control), (Some(true), true));
+        // A campaign's conversion is on its most recent message.
+        let campaign = facts(SourceKind::Campaign, &rows).unwrap();
+        assert_eq!((campaign.converted, campaign.last_converted), (false, Some(Time(6))));
+        assert_eq!(
+            (campaign.variant.as_deref(), campaign.entered, campaign.steps_received),
+            (Some("V1"), None, None)
+        );
+        assert_eq!(facts(SourceKind::Canvas, &[]), None);
+    }
+}

@@ -1,0 +1,149 @@
+//! One streamed merge over the ledgers of a question.
+
+use super::prepare::{Prepared, QuestionCursor};
+use crate::{
+    app::Rekindle,
+    ledger::{Batch, Stream},
+    page::encode_cursor,
+};
+use rekindle_domain::{
+    filter::{FacetAtoms, Presence, Tallied, Truth},
+    merge::Merge,
+    rows::UserRows,
+};
+use rekindle_store::{StoreError, ledger::Piece};
+use std::ops::ControlFlow;
+
+/// The most bytes of user ids one page has.
+const MAX_MEMBER_BYTES: usize = 5 << 20;
+
+impl Rekindle {
+    /// Shows every user from the cursor on until it is enough, the time is up or all were asked; returns where to go on.
+    pub(super) async fn walk(
+        &self,
+        prepared: &Prepared,
+        from: QuestionCursor,
+        visitor: &mut impl Visitor,
+    ) -> Result<Option<String>, StoreError> {
+        let until = self.now().plus(self.settings.audience_millis);
+        let program = &prepared.program;
+        let hashes = from.hash..=u64::MAX;
+        let mut streams: Vec<(usize, Stream)> = Vec::new();
+        for (ledger, view) in prepared.views.iter().enumerate() {
+            streams.extend(view.streams(&hashes).into_iter().map(|s| (ledger, s)));
+        }
+        let mut atoms = vec![FacetAtoms::default(); streams.len()];
+        let mut merge = Merge::new(streams.len());
+        let mut facts = program.blank();
+        let mut last: Option<(u64, Vec<u8>)> = None;
+        loop {
+            while let Some(i) = merge.needs() {
+                let (ledger, stream) = &mut streams[i];
+                let Some(batch) = stream.next_batch().await? else {
+                    merge.finish(i);
+                    continue;
+                };
+                if let Batch::Piece(piece) = &batch {
+                    let hashes = piece.hashes();
+                    let is_all_new = from.id.is_empty() || from.hash < *hashes.start();
+                    if is_all_new && merge.is_alone_to(i, *hashes.end()) && visitor.piece(piece)? {
+                        let after = hashes.end().checked_add(1);
+                        if let Some(hash) = after.filter(|_| self.now() >= until) {
+                            return Ok(Some(self.go_on(&from, hash, b"")));
+                        }
+                        continue;
+                    }
+                }
+                let rows = batch.rows()?;
+                atoms[i] = program.facet_atoms(*ledger, &rows.facets);
+                merge.feed(i, rows);
+            }
+            let mut ended = true;
+            while let Some(group) = merge.next_group() {
+                ended = false;
+                let user = group.user();
+                if (user.hash, user.id) <= (from.hash, from.id.as_bytes()) {
+                    continue;
+                }
+                facts.reset();
+                group.parts().for_each(|(stream, _, user)| facts.learn(user.rows, &atoms[stream]));
+                if visitor.user(&user, program.answer(&facts)).is_break() {
+                    return Ok(Some(self.go_on(&from, user.hash, user.id)));
+                }
+                match &mut last {
+                    Some((hash, id)) => {
+                        *hash = user.hash;
+                        id.clear();
+                        id.extend_from_slice(user.id);
+                    }
+                    None => last = Some((user.hash, user.id.to_vec())),
+                }
+            }
+            if ended && merge.needs().is_none() {
+                return Ok(None);
+            }
+            if let Some((hash, id)) = &last
+                && self.now() >= until
+            {
+                return Ok(Some(self.go_on(&from, *hash, id)));
+            }
+        }
+    }
+
+    fn go_on(&self, from: &QuestionCursor, hash: u64, id: &[u8]) -> String {
+        encode_cursor(&QuestionCursor { hash, id: String::from_utf8_lossy(id).into_owned(), ..from.clone() })
+    }
+}
+
+/// Is shown the users of an audience, in ledger order.
+pub(super) trait Visitor {
+    /// A user, and whether it is in. Breaks where that was enough.
+    fn user(&mut self, user: &UserRows<'_>, answer: Truth) -> ControlFlow<()>;
+
+    /// Users of whom there is nothing but this; `false` to be shown them one by one.
+    fn piece(&mut self, _: &Piece) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+}
+
+pub(super) struct Counting<'a> {
+    /// Counts whole blocks, if the question allows it.
+    pub(super) presence: Option<Presence<'a>>,
+    pub(super) found: Tallied,
+}
+
+impl Visitor for Counting<'_> {
+    fn user(&mut self, _: &UserRows<'_>, answer: Truth) -> ControlFlow<()> {
+        self.found.yes += u64::from(answer == Truth::Yes);
+        self.found.unknown += u64::from(answer == Truth::Unknown);
+        ControlFlow::Continue(())
+    }
+
+    fn piece(&mut self, piece: &Piece) -> Result<bool, StoreError> {
+        let (Some(presence), Some(block)) = (&mut self.presence, piece.block()) else {
+            return Ok(false);
+        };
+        let found = presence.count(block).map_err(|e| piece.damaged(e))?;
+        self.found.yes += found.map_or(0, |f| f.yes);
+        self.found.unknown += found.map_or(0, |f| f.unknown);
+        Ok(found.is_some())
+    }
+}
+
+pub(super) struct Paging {
+    pub(super) limit: usize,
+    pub(super) items: Vec<String>,
+    pub(super) bytes: usize,
+}
+
+impl Visitor for Paging {
+    fn user(&mut self, user: &UserRows<'_>, answer: Truth) -> ControlFlow<()> {
+        if answer == Truth::Yes {
+            let escaped = user.id.iter().filter(|b| matches!(b, b'"' | b'\\')).count();
+            self.bytes += user.id.len() + escaped + 3;
+            self.items.push(String::from_utf8_lossy(user.id).into_owned());
+        }
+        let is_full = self.items.len() >= self.limit || self.bytes >= MAX_MEMBER_BYTES;
+        if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}

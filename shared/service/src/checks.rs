@@ -1,0 +1,77 @@
+//! Checks of fields that several requests have: names, tags and mail addresses.
+
+use crate::problem::Problem;
+use rekindle_domain::{
+    id::{MAX_ID, clip, is_valid_id},
+    restore::MAX_NOTIFY,
+    source::MAX_TAGS,
+};
+use std::collections::BTreeSet;
+
+/// The longest name, in bytes.
+pub(crate) const MAX_NAME: usize = 256;
+
+/// 422 unless it may be the name of something.
+pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
+    if (1..=MAX_NAME).contains(&name.len()) && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let detail = format!("name must be 1 to {MAX_NAME} bytes without control characters");
+    Err(Problem::unprocessable("invalid_name", detail))
+}
+
+/// A tag is spelled like an id, so that it needs no escaping anywhere; one that stands twice stands once.
+pub(crate) fn check_tags(tags: &[String]) -> Result<(), Problem> {
+    if let Some((i, tag)) = tags.iter().enumerate().find(|(_, tag)| !is_valid_id(tag)) {
+        let detail =
+            format!("tags[{i}]: `{}` must be 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : -", clip(tag));
+        return Err(Problem::unprocessable("invalid_tags", detail));
+    }
+    let distinct = tags.iter().collect::<BTreeSet<_>>().len();
+    if distinct > MAX_TAGS {
+        let detail = format!("a source has at most {MAX_TAGS} tags; this one has {distinct}");
+        return Err(Problem::unprocessable("invalid_tags", detail));
+    }
+    Ok(())
+}
+
+/// Whether something may be a tag.
+///
+/// # Errors
+/// 422.
+pub(crate) fn check_tag(tag: &str) -> Result<(), Problem> {
+    if is_valid_id(tag) {
+        return Ok(());
+    }
+    let detail =
+        format!("a tag is 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : -; `{}` cannot be one", clip(tag));
+    Err(Problem::unprocessable("invalid_tag", detail))
+}
+
+/// Whether these may be mailed: a plain check of shape, since only the mail itself can tell.
+///
+/// # Errors
+/// 422, with the place.
+pub(crate) fn check_addresses(addresses: &[String]) -> Result<(), Problem> {
+    if addresses.len() > MAX_NOTIFY {
+        return Err(Problem::unprocessable(
+            "invalid_notify",
+            format!("notify has at most {MAX_NOTIFY} addresses"),
+        ));
+    }
+    let is_address = |a: &str| {
+        let parts = a.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.'));
+        parts
+            && a.len() <= 254
+            && a.is_ascii()
+            && !a.bytes().any(|b| b <= b' ' || b"<>,;\"()\\\x7f".contains(&b))
+    };
+    match addresses.iter().enumerate().find(|(_, a)| !is_address(a)) {
+        Some((i, address)) => {
+            let detail =
+                format!("notify[{i}]: `{}` is not an e-mail address such as me@example.com", clip(address));
+            Err(Problem::unprocessable("invalid_notify", detail))
+        }
+        None => Ok(()),
+    }
+}

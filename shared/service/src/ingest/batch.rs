@@ -1,0 +1,104 @@
+//! Taking a batch of interactions in: check, pack, append. Accepted interactions are durable.
+
+use super::{
+    body::{Encoding, Layout, decompress, too_large},
+    sources::CONCURRENT_SOURCES,
+};
+use crate::{app::Rekindle, metrics::count, problem::Problem};
+use futures::{StreamExt, TryStreamExt, stream};
+use rekindle_domain::{
+    block::encode_inbox,
+    id::{InboxId, LedgerId, SourceId},
+    interaction::{BatchError, Collected, Collector, Rejection},
+};
+use rekindle_store::{StoreError, ledger::INBOX_BLOCK_BYTES};
+use serde::Serialize;
+
+/// How many rejections an answer lists.
+const LISTED_REJECTIONS: usize = 1_000;
+
+/// The answer to a batch.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Accepted {
+    /// How many are durable.
+    pub accepted: usize,
+    /// How many were not taken.
+    pub rejected_count: usize,
+    /// The first thousand of them, and why.
+    pub rejected: Vec<Rejection>,
+}
+
+impl Rekindle {
+    /// Takes a batch of interactions in. When this returns `Ok`, everything accepted is durable.
+    ///
+    /// # Errors
+    /// 400 malformed, 413 too large, 422 nothing acceptable (with the rejections), 503 store unavailable: sending the
+    /// same batch again is always safe.
+    pub async fn ingest(&self, body: &[u8], encoding: Encoding, layout: Layout) -> Result<Accepted, Problem> {
+        let body = decompress(body, encoding)?;
+        let mut collector = Collector::new(self.now());
+        match layout {
+            Layout::Json => collector.add_json(&body),
+            Layout::NdJson => collector.add_ndjson(&body),
+        }
+        .map_err(|e| match e {
+            BatchError::Malformed { code, detail } => Problem::bad_request(code, detail),
+            BatchError::TooMany(detail) => too_large(detail),
+        })?;
+        let sources: Vec<SourceId> = collector.sources().cloned().collect();
+        let unknown = self.prepare_sources(&sources).await?;
+        if !unknown.is_empty() {
+            collector.refuse_sources(&unknown, "unknown_source", |source| {
+                format!(
+                    "{source} is not registered; PUT /v1/{}/{} first",
+                    source.kind().plural(),
+                    source.id()
+                )
+            });
+        }
+        let Collected { ledgers, accepted, rejected } = collector.finish();
+        if accepted == 0 {
+            let detail =
+                if rejected.is_empty() { "the batch is empty" } else { "no interaction was acceptable" };
+            let listed: Vec<_> = rejected.iter().take(LISTED_REJECTIONS).collect();
+            count!(InteractionsAccepted = 0, InteractionsRejected = rejected.len());
+            return Err(Problem::unprocessable("nothing_accepted", detail)
+                .with("accepted", 0)
+                .with("rejected_count", rejected.len())
+                .with("rejected", serde_json::to_value(listed).unwrap_or_default()));
+        }
+        self.append(ledgers).await?;
+        let rejected_count = rejected.len();
+        count!(InteractionsAccepted = accepted, InteractionsRejected = rejected_count);
+        let listed = rejected.into_iter().take(LISTED_REJECTIONS).collect();
+        Ok(Accepted { accepted, rejected_count, rejected: listed })
+    }
+
+    /// `users` first, so that the universe is never short of somebody that a source knows; then the sources. All are
+    /// marked before, so that the compactor looks at them even if this process dies right after an append.
+    async fn append(&self, ledgers: Vec<(LedgerId, rekindle_domain::rows::Rows)>) -> Result<(), StoreError> {
+        let random = self.new_id().random();
+        let encode = |(ledger, rows): (LedgerId, rekindle_domain::rows::Rows)| {
+            let blocks = encode_inbox(&rows, INBOX_BLOCK_BYTES).into_iter();
+            (ledger, blocks.map(|(block, rows)| (InboxId(self.new_id()), block, rows)).collect::<Vec<_>>())
+        };
+        let ledgers: Vec<_> = ledgers.into_iter().map(encode).collect();
+        let marks = ledgers.iter().map(|(ledger, blocks)| {
+            let bytes = blocks.iter().map(|(_, block, _)| block.len() as u64).sum();
+            Ok(self.mark(ledger, blocks.len(), bytes))
+        });
+        let marks: Vec<_> = marks.collect();
+        stream::iter(marks).try_for_each_concurrent(CONCURRENT_SOURCES, |mark| mark).await?;
+        let append = |(ledger, blocks): (LedgerId, Vec<_>)| async move {
+            let shard = (random % u128::from(ledger.inbox_shards())) as u8;
+            self.store.ledger.append(&ledger, shard, blocks).await
+        };
+        let (users, sources): (Vec<_>, Vec<_>) =
+            ledgers.into_iter().partition(|(l, _)| *l == LedgerId::Users);
+        for users in users {
+            append(users).await?;
+        }
+        stream::iter(sources).map(Ok).try_for_each_concurrent(CONCURRENT_SOURCES, append).await
+    }
+}

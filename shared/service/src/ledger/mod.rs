@@ -1,0 +1,14 @@
+//! Rows in and out of one ledger. This room knows no person, no mail and no lifecycle.
+
+mod copy;
+mod marks;
+mod rewrite;
+mod sink;
+mod view;
+mod worker;
+
+pub(crate) use copy::Batch;
+pub(crate) use marks::MARGIN_MILLIS;
+pub(crate) use rewrite::{Bite, Driven, LEFT_ALONE_MILLIS};
+pub(crate) use view::{LedgerView, Stream};
+pub(crate) use worker::{PartResult, Worker};

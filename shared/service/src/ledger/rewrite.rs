@@ -1,0 +1,219 @@
+//! Rewrites: staging one, working through its parts, adding them up, and clearing the inbox blocks that it took.
+
+use super::worker::{PartResult, Worker};
+use crate::{app::Rekindle, budget::Budget, retry::until_won, settings::Sizes};
+use rekindle_domain::{
+    breaks::{self, Break},
+    id::{CopyId, LedgerId, RunId},
+    manifest::{Copy, Inputs, Life, Manifest, Run, Tier},
+    part::{PartDone, consumed_of},
+    tally::Tally,
+};
+use rekindle_store::{
+    StoreError,
+    catalog::{Transaction, parts::InboxInputs},
+    ledger::InboxEntry,
+};
+
+/// How long the sweeper leaves data alone that did not verify, or work that failed too often.
+pub(crate) const LEFT_ALONE_MILLIS: i64 = 24 * 60 * 60 * 1000;
+
+/// How far a staged rewrite got.
+pub(crate) enum Driven {
+    /// The time was up, or others have the parts that are left.
+    Partly,
+    /// Every part is done and verified: what they add up to, and their bytes.
+    Whole(Tally, u64),
+    /// It cannot be done.
+    Failed {
+        /// Why, for people.
+        reason: String,
+        /// Whether what it read does not verify.
+        is_damaged: bool,
+    },
+}
+
+/// What the inbox offers one rewrite.
+pub(crate) struct Bite {
+    entries: Vec<InboxEntry>,
+    /// Whether that is the whole inbox.
+    pub(crate) is_all: bool,
+}
+
+impl Bite {
+    pub(crate) const fn nothing() -> Self {
+        Self { entries: Vec::new(), is_all: true }
+    }
+
+    pub(crate) fn of(listed: Vec<InboxEntry>, sizes: &Sizes) -> Self {
+        let mut bytes = 0;
+        let count = listed.len();
+        let fits = |e: &InboxEntry| {
+            bytes += e.bytes;
+            bytes <= sizes.inbox_bytes
+        };
+        let entries: Vec<InboxEntry> = listed.into_iter().take(sizes.inbox_keys).take_while(fits).collect();
+        Self { is_all: entries.len() == count, entries }
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.entries.iter().map(|e| e.rows).sum()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.entries.iter().map(|e| e.bytes).sum()
+    }
+}
+
+impl Rekindle {
+    /// Fixes the inputs and lists the copy, at once, and only then lets anybody write a byte of it.
+    pub(crate) async fn stage_rewrite(
+        &self,
+        ledger: &LedgerId,
+        manifest: &Manifest,
+        tier: Tier,
+        runs: &[&Run],
+        bite: &Bite,
+    ) -> Result<(), StoreError> {
+        let id = CopyId(self.new_id());
+        let mut transaction = Transaction::new();
+        if !bite.entries.is_empty() {
+            let keys = bite.entries.iter().map(|e| e.key).collect();
+            transaction.add_inputs(id, &InboxInputs { keys, rows: bite.rows() });
+        }
+        let rows = bite.rows() + runs.iter().map(|r| r.tally.rows).sum::<u64>();
+        let lies =
+            |r: &&Run| manifest.copies.iter().filter(|c| c.run == r.id).map(|c| c.bytes).max().unwrap_or(0);
+        let bytes = bite.bytes() + runs.iter().map(lies).sum::<u64>();
+        let inputs =
+            Inputs { runs: runs.iter().map(|r| r.id).collect(), inbox_blocks: bite.entries.len() as u32 };
+        let copy = Copy {
+            id,
+            run: RunId(self.new_id()),
+            tier,
+            slots: self.settings.sizes.slot.bits_for(rows, bytes),
+            life: Life::Staged,
+            since: self.now(),
+            inputs: Some(inputs),
+            bytes: 0,
+        };
+        transaction.swap(ledger, manifest, manifest.stage(copy))?;
+        self.store.catalog.commit(transaction).await
+    }
+
+    /// Does what parts of a rewrite are free.
+    pub(crate) async fn work_through(
+        &self,
+        ledger: &LedgerId,
+        manifest: &Manifest,
+        copy: &Copy,
+        budget: &Budget,
+    ) -> Result<Driven, StoreError> {
+        let damaged = |error: StoreError| Driven::Failed { reason: error.to_string(), is_damaged: true };
+        let mut worker = Worker::new(self, ledger);
+        let mut all_done = true;
+        for slot in 0..copy.slots.count() {
+            if budget.is_spent(self.now()) {
+                return Ok(Driven::Partly);
+            }
+            match worker.work(manifest, copy, slot).await {
+                Ok(PartResult::Done) => {}
+                Ok(PartResult::Leased(_)) => all_done = false,
+                Ok(PartResult::Exhausted) => {
+                    let reason = format!("slot {slot} of copy {} failed too often", copy.id);
+                    return Ok(Driven::Failed { reason, is_damaged: false });
+                }
+                Err(error @ StoreError::Damaged { .. }) => return Ok(damaged(error)),
+                Err(other) => return Err(other),
+            }
+        }
+        if !all_done {
+            return Ok(Driven::Partly);
+        }
+        let (tally, bytes) = match self.finished(manifest, copy).await {
+            Ok(None) => return Ok(Driven::Partly),
+            Ok(Some(sums)) => sums,
+            Err(error @ StoreError::Damaged { .. }) => return Ok(damaged(error)),
+            Err(other) => return Err(other),
+        };
+        if breaks::is(Break::ClearsBeforeTheCommit)
+            && copy.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0)
+        {
+            let taken = self.store.catalog.inputs(copy.id).await?;
+            self.store.ledger.delete_inbox(ledger, &taken.keys).await?;
+        }
+        Ok(Driven::Whole(tally, bytes))
+    }
+
+    /// What a copy adds up to and its size, once every part of it is done and verified (L4), compared with what went
+    /// in (L5). `None`: not every part is done.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if the sums differ.
+    pub(crate) async fn finished(
+        &self,
+        manifest: &Manifest,
+        copy: &Copy,
+    ) -> Result<Option<(Tally, u64)>, StoreError> {
+        let parts = self.store.catalog.parts(copy.id).await?;
+        let done: Vec<PartDone> = parts.into_iter().filter_map(|(_, p)| p.done).collect();
+        if done.len() != copy.slots.count() as usize && !breaks::is(Break::CommitsHalfRestores) {
+            return Ok(None);
+        }
+        let tally = Tally::sum(done.iter().map(|p| &p.tally));
+        if breaks::is(Break::VerifiesNothing) || breaks::is(Break::IgnoresFailedSums) {
+            return Ok(Some((tally, done.iter().map(|p| p.bytes).sum())));
+        }
+        let what = || format!("copy {} of run {}", copy.id, copy.run);
+        let expected = |run: &RunId| manifest.run(*run).map(|r| (r.tally.rows, r.tally.digest));
+        let runs = copy.inputs.as_ref().map_or_else(|| vec![copy.run], |i| i.runs.clone());
+        if let Some(run) = runs.iter().find(|r| expected(r) != Some(consumed_of(&done, **r))) {
+            return Err(StoreError::damaged(what(), format!("its input run {run} was not read whole")));
+        }
+        match &copy.inputs {
+            Some(inputs) if inputs.inbox_blocks > 0 => {
+                let rows = self.store.catalog.inputs(copy.id).await?.rows;
+                if rows != done.iter().map(|p| p.inbox_rows).sum::<u64>() {
+                    return Err(StoreError::damaged(what(), "its inbox blocks were not read whole"));
+                }
+            }
+            Some(_) => {}
+            None if manifest.run(copy.run).is_some_and(|r| r.tally.same_rows(&tally)) => {}
+            None => return Err(StoreError::damaged(what(), "its digest is not the run's")),
+        }
+        Ok(Some((tally, done.iter().map(|p| p.bytes).sum())))
+    }
+
+    /// Deletes the inbox blocks that a committed rewrite took, exactly these, and says so.
+    pub(crate) async fn clear(&self, ledger: &LedgerId, copy: CopyId) -> Result<(), StoreError> {
+        let mut keys = self.store.catalog.inputs(copy).await?.keys;
+        if breaks::is(Break::ClearsTheWholeInbox) {
+            let all = self.store.ledger.list_inbox(ledger, usize::MAX, u64::MAX).await?;
+            keys = all.into_iter().map(|e| e.key).collect();
+        }
+        self.store.ledger.delete_inbox(ledger, &keys).await?;
+        until_won!({
+            let manifest = self.store.catalog.manifest(ledger).await?;
+            if manifest.clearing != Some(copy) || manifest.quarantine.is_some() {
+                return Ok(());
+            }
+            self.swap(ledger, &manifest, manifest.cleared(copy)).await.map(drop)
+        })
+    }
+
+    pub(crate) async fn swap(
+        &self,
+        ledger: &LedgerId,
+        old: &Manifest,
+        new: Manifest,
+    ) -> Result<Manifest, StoreError> {
+        let mut transaction = Transaction::new();
+        let new = transaction.swap(ledger, old, new)?;
+        self.store.catalog.commit(transaction).await?;
+        Ok(new)
+    }
+}

@@ -1,0 +1,131 @@
+//! What a reader sees of a ledger at one moment: its inbox, and then the copies that its manifest lists.
+
+use super::copy::{Batch, CopyReader, CopyStream};
+use rekindle_domain::{
+    breaks::{self, Break},
+    id::LedgerId,
+    manifest::{DataState, Manifest, Tier},
+    rows::Rows,
+};
+use rekindle_store::{Store, StoreError};
+use std::ops::RangeInclusive;
+
+/// A stream of rows in ledger order.
+pub(crate) enum Stream {
+    /// From a copy.
+    Copy(Box<CopyStream>),
+    /// From memory.
+    Memory(Option<Rows>),
+}
+
+impl Stream {
+    /// The next batch; `None` at the end.
+    pub async fn next_batch(&mut self) -> Result<Option<Batch>, StoreError> {
+        match self {
+            Self::Copy(stream) => stream.next_batch().await,
+            Self::Memory(rows) => Ok(rows.take().filter(|r| !r.is_empty()).map(Batch::Rows)),
+        }
+    }
+
+    /// The next rows; `None` at the end.
+    pub async fn next(&mut self) -> Result<Option<Rows>, StoreError> {
+        self.next_batch().await?.map(Batch::rows).transpose()
+    }
+}
+
+/// What a reader sees of a ledger: its inbox, and then its manifest (L3: rows move from the inbox to a run, never back,
+/// so that in this order one may be seen twice but never missed).
+pub(crate) struct LedgerView {
+    /// The blocks of the inbox, each sorted by id.
+    pub inbox: Vec<Rows>,
+    /// The live hot copies; empty where the data is not available.
+    pub copies: Vec<CopyReader>,
+}
+
+impl LedgerView {
+    /// Reads the inbox, then the manifest, then which bytes of each copy count. `None`: the data is not available. With
+    /// `only` the view is for nobody but users with that hash, and little is read.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if a listed copy is not whole.
+    pub async fn open(
+        store: &Store,
+        ledger: &LedgerId,
+        only: Option<u64>,
+    ) -> Result<Option<Self>, StoreError> {
+        let early = if breaks::is(Break::ReadsTheManifestFirst) {
+            Some(store.catalog.manifest(ledger).await?)
+        } else {
+            None
+        };
+        let inbox = store.ledger.read_inbox(ledger).await?;
+        let manifest = match early {
+            Some(manifest) => manifest,
+            None => store.catalog.manifest(ledger).await?,
+        };
+        if manifest.state != DataState::Available {
+            return Ok(None);
+        }
+        let copies = live_copies(store, ledger, &manifest, &[Tier::Hot], only).await?;
+        Ok(Some(Self { inbox, copies }))
+    }
+
+    /// The same whatever the state of the data: its inbox and any live copy of each run, hot rather than cold.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if a listed copy is not whole.
+    pub async fn open_archived(
+        store: &Store,
+        ledger: &LedgerId,
+        only: Option<u64>,
+    ) -> Result<Self, StoreError> {
+        let inbox = store.ledger.read_inbox(ledger).await?;
+        let manifest = store.catalog.manifest(ledger).await?;
+        let copies = live_copies(store, ledger, &manifest, &[Tier::Hot, Tier::Cold], only).await?;
+        Ok(Self { inbox, copies })
+    }
+
+    /// How many copies in the archive it reads.
+    pub fn archived(&self) -> usize {
+        self.copies.iter().filter(|copy| copy.tier() == Tier::Cold).count()
+    }
+
+    /// All rows whose hash is within `hashes`: the inbox's, then each run's.
+    pub fn streams(&self, hashes: &RangeInclusive<u64>) -> Vec<Stream> {
+        let inbox = Stream::Memory(Some(Rows::gather(&self.inbox, hashes.clone())));
+        let copies = self.copies.iter().map(|c| Stream::Copy(Box::new(c.stream(hashes.clone()))));
+        std::iter::once(inbox).chain(copies).collect()
+    }
+
+    /// The rows of users with that hash: a batch for the inbox and for each run.
+    pub async fn look_up(&self, hash: u64) -> Result<Vec<Rows>, StoreError> {
+        let mut out = vec![Rows::gather(&self.inbox, hash..=hash)];
+        for copy in &self.copies {
+            out.push(copy.look_up(hash).await?);
+        }
+        Ok(out)
+    }
+}
+
+/// A live copy of each run, in the first of the tiers where it has one.
+///
+/// # Errors
+/// [`StoreError::Damaged`] if a run has none there.
+async fn live_copies(
+    store: &Store,
+    ledger: &LedgerId,
+    manifest: &Manifest,
+    tiers: &[Tier],
+    only: Option<u64>,
+) -> Result<Vec<CopyReader>, StoreError> {
+    let mut out = Vec::with_capacity(manifest.runs.len());
+    for run in &manifest.runs {
+        let copy = tiers.iter().find_map(|tier| manifest.live(run.id, *tier));
+        let copy = copy.ok_or_else(|| StoreError::missing(format!("a live copy of run {}", run.id)))?;
+        out.push(match only {
+            Some(hash) => CopyReader::open_at(store, ledger, copy, hash).await?,
+            None => CopyReader::open(store, ledger, copy).await?,
+        });
+    }
+    Ok(out)
+}

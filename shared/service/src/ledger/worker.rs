@@ -1,0 +1,317 @@
+//! Doing a part: claim it, merge its inputs, write it, read it back, compare, record it. Compaction, archiving and restoring do
+//! the same; only the inputs and the tier differ.
+
+use super::{
+    copy::{CopyReader, read_back},
+    sink::{ColdSink, HotSink, Sink},
+    view::Stream,
+};
+use crate::{app::Rekindle, retry::until_won};
+use rekindle_domain::{
+    block::decode,
+    breaks::{self, Break},
+    id::{CopyId, LedgerId, RunId},
+    manifest::{Copy, Manifest, Tier},
+    merge::Merge,
+    part::{Consumed, Part, PartDone},
+    rows::{Dictionary, Row, Rows, UserRows, normalize},
+    slot::SlotBits,
+    tally::{Tallier, Tally},
+    time::Time,
+};
+use rekindle_store::{StoreError, archive::ArchiveKey, catalog::parts::InboxInputs, ledger::SlotKey};
+use std::{collections::HashMap, ops::RangeInclusive};
+
+/// How an attempt at a part went.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum PartResult {
+    /// The part is done, by this attempt or an earlier one.
+    Done,
+    /// Another worker has it.
+    Leased(Time),
+    /// It failed too often.
+    Exhausted,
+}
+
+/// Where a copy's rows come from.
+struct Opened {
+    /// Runs, each by its live copy.
+    runs: Vec<(RunId, CopyReader)>,
+    /// Encoded inbox blocks.
+    inbox: Vec<Vec<u8>>,
+    /// How the inbox is cut, so that what is decoded at a time is bounded and nothing is decoded once a slot.
+    inbox_slots: SlotBits,
+    /// The cut that was decoded last: each block's rows of it.
+    decoded: Option<(u32, Vec<Rows>)>,
+}
+
+/// Does parts of one ledger, and keeps what all of them read. Lives as long as one invocation.
+pub(crate) struct Worker<'a> {
+    app: &'a Rekindle,
+    ledger: &'a LedgerId,
+    inputs: HashMap<CopyId, Opened>,
+}
+
+impl<'a> Worker<'a> {
+    /// A worker for one ledger.
+    pub fn new(app: &'a Rekindle, ledger: &'a LedgerId) -> Self {
+        Self { app, ledger, inputs: HashMap::new() }
+    }
+
+    /// Claims a part of a staged copy and does it.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`]: the inputs do not verify. Anything else: try again; the failure is counted.
+    pub async fn work(
+        &mut self,
+        manifest: &Manifest,
+        copy: &Copy,
+        slot: u32,
+    ) -> Result<PartResult, StoreError> {
+        let claim = match self.claim(copy.id, slot).await? {
+            Ok(claim) => claim,
+            Err(outcome) => return Ok(outcome),
+        };
+        match self.attempt(manifest, copy, slot, claim.attempt).await {
+            Ok(done) => self.record(copy.id, slot, done).await,
+            Err(error) => {
+                // Free for the next attempt at once. If this is not recorded, the lease lapses by itself.
+                let _ = self.release(copy.id, slot, &claim).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Begins an attempt, unless the part is done, leased or has failed too often.
+    async fn claim(&self, copy: CopyId, slot: u32) -> Result<Result<Part, PartResult>, StoreError> {
+        let catalog = &self.app.store.catalog;
+        let found = catalog.part(copy, slot).await?;
+        let now = self.app.now();
+        if found.value.done.is_some() {
+            return Ok(Err(PartResult::Done));
+        }
+        if !found.value.is_free(now) {
+            return Ok(Err(PartResult::Leased(found.value.lease_until)));
+        }
+        if found.value.is_exhausted(now) {
+            return Ok(Err(PartResult::Exhausted));
+        }
+        let claim = Part {
+            attempt: if breaks::is(Break::SharesAttempts) { 1 } else { found.value.attempt + 1 },
+            lease_until: now.plus(self.app.settings.lease_millis),
+            claimed_by: self.app.new_id().to_string(),
+            done: None,
+        };
+        match catalog.put_part(copy, slot, &claim, found.version).await {
+            Ok(_) => Ok(Ok(claim)),
+            Err(StoreError::Conflict) => {
+                // Another's claim, or ours with the answer lost.
+                let stored = catalog.part(copy, slot).await?.value;
+                Ok(if stored == claim { Ok(claim) } else { Err(PartResult::Leased(stored.lease_until)) })
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Records an attempt as the one that counts, unless one is recorded already: the first wins, whatever its lease.
+    async fn record(&self, copy: CopyId, slot: u32, done: PartDone) -> Result<PartResult, StoreError> {
+        let catalog = &self.app.store.catalog;
+        until_won!({
+            let found = catalog.part(copy, slot).await?;
+            if found.value.done.is_some() {
+                return Ok(PartResult::Done);
+            }
+            let part = Part { done: Some(done.clone()), ..found.value };
+            catalog.put_part(copy, slot, &part, found.version).await?;
+            Ok(PartResult::Done)
+        })
+    }
+
+    async fn release(&self, copy: CopyId, slot: u32, claim: &Part) -> Result<(), StoreError> {
+        let catalog = &self.app.store.catalog;
+        let found = catalog.part(copy, slot).await?;
+        if found.value == *claim {
+            let free = Part { lease_until: self.app.now(), ..found.value };
+            catalog.put_part(copy, slot, &free, found.version).await?;
+        }
+        Ok(())
+    }
+
+    async fn attempt(
+        &mut self,
+        manifest: &Manifest,
+        copy: &Copy,
+        slot: u32,
+        attempt: u32,
+    ) -> Result<PartDone, StoreError> {
+        let (app, ledger) = (self.app, self.ledger);
+        let inputs = self.inputs(manifest, copy).await?;
+        let hashes = copy.slots.hashes(slot);
+        let mut done = match copy.tier {
+            Tier::Hot => {
+                let key = SlotKey { copy: copy.id, attempt, slot };
+                let sink = HotSink::new(app, key, *hashes.start());
+                inputs.merge_into(&hashes, Sink::Hot(Box::new(sink))).await?
+            }
+            Tier::Cold => {
+                let key = ArchiveKey { ledger: ledger.clone(), copy: copy.id, slot, attempt };
+                inputs.merge_into(&hashes, Sink::Cold(Box::new(ColdSink::new(&app.store, key)?))).await?
+            }
+        };
+        done.attempt = attempt;
+        if breaks::is(Break::VerifiesNothing) {
+            return Ok(done);
+        }
+        let what = || format!("slot {slot} of copy {} of {ledger}", copy.id);
+        let read = read_back(&app.store, ledger, copy, slot, attempt, done.tally.rows).await?;
+        if read != done.tally {
+            return Err(StoreError::damaged(what(), "what was read back is not what was written"));
+        }
+        if let (None, Some((_, source))) = (&copy.inputs, inputs.runs.first())
+            && !source.tally(slot).same_rows(&done.tally)
+        {
+            return Err(StoreError::damaged(
+                source.part_name(slot),
+                "its rows are not those that were written",
+            ));
+        }
+        Ok(done)
+    }
+
+    /// What the copy is made from. Read once; fixed when it was staged.
+    async fn inputs(&mut self, manifest: &Manifest, copy: &Copy) -> Result<&mut Opened, StoreError> {
+        if !self.inputs.contains_key(&copy.id) {
+            let inputs = self.open_inputs(manifest, copy).await?;
+            self.inputs.insert(copy.id, inputs);
+        }
+        self.inputs
+            .get_mut(&copy.id)
+            .ok_or_else(|| StoreError::missing(format!("the inputs of copy {}", copy.id)))
+    }
+
+    async fn open_inputs(&self, manifest: &Manifest, copy: &Copy) -> Result<Opened, StoreError> {
+        let store = &self.app.store;
+        let runs = copy.inputs.as_ref().map_or_else(|| vec![copy.run], |i| i.runs.clone());
+        let mut opened = Vec::with_capacity(runs.len());
+        for run in runs {
+            let live = manifest.live(run, Tier::Hot).or_else(|| manifest.live(run, Tier::Cold));
+            let live = live.ok_or_else(|| StoreError::missing(format!("a live copy of run {run}")))?;
+            opened.push((run, CopyReader::open(store, self.ledger, live).await?));
+        }
+        let (mut inbox, mut rows) = (Vec::new(), 0);
+        if copy.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0) {
+            let taken = self.taken(copy.id).await?;
+            rows = taken.rows;
+            inbox = store.ledger.get_inbox(self.ledger, &taken.keys).await?;
+        }
+        let inbox_slots = self.app.settings.sizes.slot.bits_for(rows, 0);
+        Ok(Opened { runs: opened, inbox, inbox_slots, decoded: None })
+    }
+
+    /// The inbox blocks the copy is made from: those written down when it was staged.
+    async fn taken(&self, copy: CopyId) -> Result<InboxInputs, StoreError> {
+        let store = &self.app.store;
+        if breaks::is(Break::ListsInputsAnew) {
+            let listed = store.ledger.list_inbox(self.ledger, usize::MAX, u64::MAX).await?;
+            let rows = listed.iter().map(|e| e.rows).sum();
+            return Ok(InboxInputs { keys: listed.into_iter().map(|e| e.key).collect(), rows });
+        }
+        store.catalog.inputs(copy).await
+    }
+}
+
+/// What a stream added up to, to be compared with what its run should.
+#[derive(Default)]
+pub struct Count {
+    tallier: Tallier,
+    facets: Vec<u32>,
+}
+
+impl Opened {
+    /// The rows of each inbox block within `hashes`.
+    fn inbox_rows(&mut self, hashes: &RangeInclusive<u64>) -> Result<Vec<Rows>, StoreError> {
+        let (first, last) =
+            (self.inbox_slots.slot_of(*hashes.start()), self.inbox_slots.slot_of(*hashes.end()));
+        if first != last || self.inbox.is_empty() {
+            return self.decode_inbox(hashes);
+        }
+        let decoded = match self.decoded.take() {
+            Some((slot, rows)) if slot == first => rows,
+            _ => self.decode_inbox(&self.inbox_slots.hashes(first))?,
+        };
+        let within = decoded.iter().map(|rows| {
+            let mut rows = rows.clone();
+            rows.restrict(hashes);
+            rows
+        });
+        let within = within.collect();
+        self.decoded = Some((first, decoded));
+        Ok(within)
+    }
+
+    fn decode_inbox(&self, hashes: &RangeInclusive<u64>) -> Result<Vec<Rows>, StoreError> {
+        let decode = |block: &Vec<u8>| {
+            let block = decode(block).map_err(|e| StoreError::damaged("an inbox block", e))?;
+            Ok(Rows::gather(&[block.rows], hashes.clone()))
+        };
+        self.inbox.iter().map(decode).collect()
+    }
+
+    /// Merges all rows within `hashes` into the sink. Memory holds a block of each run, and the slot's share of the
+    /// inbox.
+    async fn merge_into(
+        &mut self,
+        hashes: &RangeInclusive<u64>,
+        mut sink: Sink<'_>,
+    ) -> Result<PartDone, StoreError> {
+        let late = self.inbox_rows(hashes)?;
+        let inbox_rows = late.iter().map(|rows| rows.row_count() as u64).sum();
+        let mut streams: Vec<Stream> =
+            self.runs.iter().map(|(_, copy)| Stream::Copy(Box::new(copy.stream(hashes.clone())))).collect();
+        streams.push(Stream::Memory(Some(Rows::gather(&late, 0..=u64::MAX))));
+        drop(late);
+        let mut counts: Vec<Count> = streams.iter().map(|_| Count::default()).collect();
+        let mut dictionary = Dictionary::default();
+        let mut merge = Merge::new(streams.len());
+        let mut tallier = Tallier::default();
+        let mut merged: Vec<Row> = Vec::new();
+        loop {
+            while let Some(i) = merge.needs() {
+                match streams[i].next().await? {
+                    None => merge.finish(i),
+                    Some(rows) => {
+                        counts[i].tallier.use_facets(&rows.facets);
+                        counts[i].facets = dictionary.map(&rows.facets);
+                        merge.feed(i, rows);
+                    }
+                }
+            }
+            tallier.use_facets(dictionary.facets());
+            let mut ended = true;
+            while let Some(group) = merge.next_group() {
+                ended = false;
+                merged.clear();
+                for (i, _, user) in group.parts() {
+                    counts[i].tallier.add(&user);
+                    let facets = &counts[i].facets;
+                    merged.extend(user.rows.iter().map(|r| Row { facet: facets[r.facet as usize], ..*r }));
+                }
+                normalize(&mut merged);
+                let user = UserRows { rows: &merged, ..group.user() };
+                tallier.add(&user);
+                sink.push(&user, &dictionary)?;
+            }
+            sink.flush().await?;
+            if ended && merge.needs().is_none() {
+                break;
+            }
+        }
+        let tally: Tally = tallier.tally();
+        let bytes = sink.finish(tally.rows == 0).await?;
+        let consumed = self.runs.iter().zip(&counts).map(|((run, _), count)| {
+            let tally = count.tallier.tally();
+            Consumed { run: *run, rows: tally.rows, digest: tally.digest }
+        });
+        Ok(PartDone { attempt: 0, tally, bytes, consumed: consumed.collect(), inbox_rows })
+    }
+}

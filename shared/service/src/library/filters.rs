@@ -1,0 +1,180 @@
+//! Following a filter through segments, and the bounds of a filter that is stored.
+
+use crate::{app::Rekindle, problem::Problem};
+use rekindle_domain::{
+    filter::{Filter, Name},
+    id::SourceId,
+    segment::{Closure, Filters, MAX_CLOSURE, Segment, Tangle, User, untangle},
+    source::{Source, Status},
+};
+use rekindle_store::StoreError;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// More segments than this are not followed: no filter that was saved comes to so many.
+const MAX_FOLLOWED: usize = 1_000;
+
+/// Segments by id.
+pub(super) type Segments = BTreeMap<String, Segment>;
+
+pub(crate) fn filters_of(segments: &Segments) -> Filters {
+    segments.iter().map(|(id, segment)| (id.clone(), segment.filter.clone())).collect()
+}
+
+/// What a source comes to while it is active.
+pub(super) fn closure(source: &Source, filters: &Filters) -> Closure {
+    let audience = source.audience.as_ref().filter(|_| source.status == Status::Active);
+    audience.map_or_else(Closure::default, |filter| Closure::of(filter, filters))
+}
+
+pub(super) fn segments_of(source: &Source) -> BTreeSet<String> {
+    source.audience.as_ref().map(Filter::segments).unwrap_or_default()
+}
+
+impl Rekindle {
+    /// These segments and all that they come to; those that do not exist are left out.
+    pub(super) async fn follow(&self, roots: BTreeSet<String>) -> Result<Segments, StoreError> {
+        let mut found = Segments::new();
+        let mut wanted = roots;
+        while !wanted.is_empty() {
+            if found.len() + wanted.len() > MAX_FOLLOWED {
+                let reason = format!("it comes to more than {MAX_FOLLOWED} segments");
+                return Err(StoreError::Refused { call: "following a filter's segments", reason });
+            }
+            let read = self.store.catalog.segments(&wanted).await?;
+            wanted = read.iter().flat_map(|segment| segment.filter.segments()).collect();
+            found.extend(read.into_iter().map(|segment| (segment.id.clone(), segment)));
+            wanted.retain(|id| !found.contains_key(id));
+        }
+        Ok(found)
+    }
+
+    /// Refuses a filter that names what does not exist, or whose segments have no end within the bounds. `path` is where
+    /// it stands; `segment` is the one whose filter it is. Returns the segments it comes to.
+    pub(crate) async fn check_filter(
+        &self,
+        filter: &Filter,
+        path: &str,
+        segment: Option<&str>,
+        own: Option<&SourceId>,
+    ) -> Result<Segments, Problem> {
+        let mut sources = filter.sources();
+        if let Some(own) = own {
+            // A source that names itself may do so before it is registered.
+            sources.remove(own);
+        }
+        let unknown: BTreeSet<SourceId> = self.unknown_sources(&sources).await?;
+        let segments = self.follow(filter.segments()).await?;
+        let mut missing: Option<Problem> = None;
+        filter.names(path, &mut |path, name| {
+            let (code, what) = match name {
+                Name::Source(source) if unknown.contains(source) => ("unknown_source", source.to_string()),
+                Name::Segment(id) if !segments.contains_key(id) && segment != Some(id) => {
+                    ("unknown_segment", format!("segment/{id}"))
+                }
+                _ => return,
+            };
+            let all: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+            missing.get_or_insert_with(|| {
+                let detail = format!("{path}: {what} is not registered");
+                let problem = Problem::unprocessable(code, detail).with("path", path);
+                problem.with("unknown", if code == "unknown_source" { all } else { vec![what] })
+            });
+        });
+        if let Some(problem) = missing {
+            return Err(problem);
+        }
+        let chain: Vec<String> = segment.map(str::to_owned).into_iter().collect();
+        let mut filters = filters_of(&segments);
+        filters.extend(segment.map(|id| (id.to_owned(), filter.clone())));
+        untangle(filter, &filters, &chain).map_err(|tangle| tangled(&tangle, path))?;
+        Ok(segments)
+    }
+
+    /// Whether everything that stands above a segment still comes to an end within the bounds.
+    pub(super) async fn check_above(
+        &self,
+        segment: &Segment,
+        below: &Filters,
+    ) -> Result<Result<(), Problem>, StoreError> {
+        let mut filters = below.clone();
+        let mut seen: BTreeSet<String> = BTreeSet::from([segment.id.clone()]);
+        let mut level: BTreeSet<User> = segment.used_by.clone();
+        loop {
+            let wanted: Vec<String> = level
+                .into_iter()
+                .filter_map(|user| match user {
+                    User::Segment(id) => seen.insert(id.clone()).then_some(id),
+                    User::Source(_) => None,
+                })
+                .collect();
+            if wanted.is_empty() || seen.len() > MAX_FOLLOWED {
+                return Ok(Ok(()));
+            }
+            let read = self.store.catalog.segments(&wanted).await?;
+            level = read.iter().flat_map(|s| s.used_by.clone()).collect();
+            for above in read {
+                filters.entry(above.id.clone()).or_insert(above.filter);
+                let filter = &filters[&above.id];
+                let others: BTreeSet<String> =
+                    filter.segments().into_iter().filter(|id| !filters.contains_key(id)).collect();
+                let others = self.follow(others).await?;
+                filters.extend(others.into_iter().map(|(id, s)| (id, s.filter)));
+                if let Err(tangle) = untangle(&filters[&above.id], &filters, std::slice::from_ref(&above.id))
+                {
+                    return Ok(Err(tangled(&tangle, "filter")));
+                }
+            }
+        }
+    }
+}
+
+/// Refuses a filter to be stored that comes to more than a transaction takes; `own` is the source whose audience it is.
+pub(super) fn check_width(
+    filter: &Filter,
+    segments: &Segments,
+    own: Option<&SourceId>,
+    path: &str,
+) -> Result<(), Problem> {
+    let width = width(&Closure::of(filter, &filters_of(segments)), own);
+    if width > MAX_CLOSURE { Err(too_wide(path, "this one", width)) } else { Ok(()) }
+}
+
+/// How many items a source or a segment writes beside itself when it becomes active.
+pub(super) fn width(closure: &Closure, own: Option<&SourceId>) -> usize {
+    closure.segments.len() + closure.targets.keys().filter(|target| own != Some(target)).count()
+}
+
+pub(super) fn segment_gone(path: &str, id: &str) -> Problem {
+    let detail = format!("segment/{id} is not registered");
+    let problem = Problem::unprocessable("unknown_segment", detail).with("path", path);
+    problem.with("unknown", vec![format!("segment/{id}")])
+}
+
+fn tangled(tangle: &Tangle, path: &str) -> Problem {
+    let code = match tangle {
+        Tangle::Cycle(_) => "segment_cycle",
+        Tangle::TooDeep(_) => "segments_too_deep",
+        Tangle::TooLarge(_) => "filter_too_large",
+    };
+    Problem::unprocessable(code, format!("{path}: {tangle}")).with("path", path)
+}
+
+pub(super) fn too_wide(path: &str, whose: &str, width: usize) -> Problem {
+    let detail = format!(
+        "an audience comes to at most {MAX_CLOSURE} sources and segments; {whose} would come to {width}"
+    );
+    Problem::unprocessable("audience_too_wide", detail).with("path", path)
+}
+
+impl Rekindle {
+    /// Those of these sources that nobody registered.
+    pub(crate) async fn unknown_sources(
+        &self,
+        named: &BTreeSet<SourceId>,
+    ) -> Result<BTreeSet<SourceId>, StoreError> {
+        let ids: Vec<SourceId> = named.iter().cloned().collect();
+        let found = self.store.catalog.sources(&ids).await?;
+        let known: BTreeSet<SourceId> = found.into_iter().map(|(source, _)| source.id).collect();
+        Ok(named.difference(&known).cloned().collect())
+    }
+}

@@ -1,0 +1,206 @@
+//! Who holds whose data (L6): an active source holds what its audience names, itself or through segments. Each change of
+//! a source's status or audience, and each edit of a segment, moves the holders in the transaction that makes it.
+//!
+//! A segment's item lists the active sources that come to it, and every transaction is conditional on each segment
+//! that it followed; a source that changes writes them, so that an edit which has read the source notices. So whoever
+//! edits one knows everybody it matters to, and of two that cross each other one loses and decides again.
+
+use super::filters::{Segments, closure, filters_of, segment_gone, segments_of, too_wide, width};
+use crate::{
+    app::Rekindle,
+    problem::{Problem, expired_data},
+};
+use rekindle_domain::{
+    breaks::{self, Break},
+    id::SourceId,
+    manifest::DataState,
+    segment::{Closure, MAX_CLOSURE, MAX_USERS, Segment, User},
+    source::{Decision, Holder, MAX_HOLDERS, Source},
+};
+use rekindle_store::{StoreError, catalog::Transaction};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What moves with a change, before it is written.
+struct Moves {
+    /// As they were read.
+    read: Segments,
+    /// As they are to be.
+    segments: Segments,
+    /// Segments whose filters were relied on.
+    relied_on: BTreeSet<String>,
+    /// Of each target, the holders that go and those that come.
+    targets: BTreeMap<SourceId, (BTreeSet<Holder>, BTreeSet<Holder>)>,
+}
+
+impl Moves {
+    fn new(read: Segments) -> Self {
+        let segments = read.clone();
+        Self { read, segments, relied_on: BTreeSet::new(), targets: BTreeMap::new() }
+    }
+
+    /// What an active source came to, and what it comes to now.
+    fn active(&mut self, source: &SourceId, old: &Closure, new: &Closure) {
+        for id in old.segments.union(&new.segments) {
+            self.relied_on.insert(id.clone());
+            if let Some(segment) = self.segments.get_mut(id) {
+                if new.segments.contains(id) {
+                    segment.active.insert(source.clone());
+                } else {
+                    segment.active.remove(source);
+                }
+            }
+        }
+        let holder = |via: &Vec<String>| Holder { source: source.clone(), via: via.clone() };
+        for target in old.targets.keys().chain(new.targets.keys()).filter(|t| *t != source) {
+            let (before, after) = (old.targets.get(target).map(holder), new.targets.get(target).map(holder));
+            if before != after {
+                let (go, come) = self.targets.entry(target.clone()).or_default();
+                go.extend(before);
+                come.extend(after);
+            }
+        }
+    }
+
+    /// What names a segment itself, whatever the status.
+    fn direct(&mut self, user: &User, old: &BTreeSet<String>, new: &BTreeSet<String>) {
+        for id in old.symmetric_difference(new) {
+            if let Some(segment) = self.segments.get_mut(id) {
+                if new.contains(id) {
+                    segment.used_by.insert(user.clone());
+                } else {
+                    segment.used_by.remove(user);
+                }
+            }
+        }
+    }
+}
+
+impl Rekindle {
+    /// Adds to the transaction what follows from a change of a source: it holds what it retargets from now on, and no
+    /// longer what it does not. Each target is written conditionally, so that no sweep can expire it in between. Returns
+    /// what lost its last holder and is due; refuses if something it needs is expired.
+    pub(crate) async fn move_holders(
+        &self,
+        transaction: &mut Transaction,
+        before: &Source,
+        after: &Source,
+    ) -> Result<Result<Vec<SourceId>, Problem>, StoreError> {
+        let (old, new) = (segments_of(before), segments_of(after));
+        let mut moves = Moves::new(self.follow(old.union(&new).cloned().collect()).await?);
+        if let Some(gone) = new.iter().find(|id| !moves.read.contains_key(*id)) {
+            return Ok(Err(segment_gone("audience", gone)));
+        }
+        let filters = filters_of(&moves.read);
+        let comes_to = closure(after, &filters);
+        let width = width(&comes_to, Some(&after.id));
+        if width > MAX_CLOSURE {
+            return Ok(Err(too_wide("audience", &after.id.to_string(), width)));
+        }
+        moves.active(&after.id, &closure(before, &filters), &comes_to);
+        moves.direct(&User::Source(after.id.clone()), &old, &new);
+        self.write_moves(transaction, moves, None).await
+    }
+
+    /// The same for an edit of a segment: for every active source that comes to it.
+    pub(super) async fn move_segment(
+        &self,
+        transaction: &mut Transaction,
+        before: Option<&Segment>,
+        after: &Segment,
+    ) -> Result<Result<Vec<SourceId>, Problem>, StoreError> {
+        let old = before.map(|b| b.filter.segments()).unwrap_or_default();
+        let new = after.filter.segments();
+        let ids: Vec<SourceId> = after.active.iter().cloned().collect();
+        let users = self.store.catalog.sources(&ids).await?;
+        let mut roots: BTreeSet<String> = old.union(&new).cloned().collect();
+        roots.extend(users.iter().flat_map(|(source, _)| segments_of(source)));
+        roots.remove(&after.id);
+        let mut read = self.follow(roots).await?;
+        let below: BTreeSet<String> = new.iter().filter(|id| **id != after.id).cloned().collect();
+        if let Some(gone) = below.iter().find(|id| !read.contains_key(*id)) {
+            return Ok(Err(segment_gone("filter", gone)));
+        }
+        let (mut filters_before, mut filters_after) = (filters_of(&read), filters_of(&read));
+        filters_before.extend(before.map(|b| (b.id.clone(), b.filter.clone())));
+        filters_after.insert(after.id.clone(), after.filter.clone());
+        if let Err(problem) = self.check_above(after, &filters_after).await? {
+            return Ok(Err(problem));
+        }
+        read.remove(&after.id);
+        let mut moves = Moves::new(read);
+        for (user, _) in &users {
+            let comes_to = closure(user, &filters_after);
+            let width = width(&comes_to, Some(&user.id));
+            if width > MAX_CLOSURE {
+                return Ok(Err(too_wide("filter", &user.id.to_string(), width)));
+            }
+            moves.active(&user.id, &closure(user, &filters_before), &comes_to);
+        }
+        moves.direct(&User::Segment(after.id.clone()), &old, &new);
+        // Whether or not somebody is active: of two edits that together would make a cycle, one reads what the other writes.
+        moves.relied_on.extend(Closure::of(&after.filter, &filters_after).segments);
+        moves.relied_on.remove(&after.id);
+        self.write_moves(transaction, moves, Some(&after.id)).await
+    }
+
+    /// Writes what moves; what was relied on must be as it was read. `except` is a segment that the caller writes.
+    async fn write_moves(
+        &self,
+        transaction: &mut Transaction,
+        moves: Moves,
+        except: Option<&str>,
+    ) -> Result<Result<Vec<SourceId>, Problem>, StoreError> {
+        for (id, segment) in &moves.segments {
+            if except == Some(id) {
+                continue;
+            }
+            // A source that changes writes every segment it comes to, changed or not: whoever edits one of them has read the
+            // source, and must lose against this.
+            let is_relied_on = moves.relied_on.contains(id);
+            if segment != &moves.read[id] || (is_relied_on && except.is_none()) {
+                if segment.used_by.len() > MAX_USERS || segment.active.len() > MAX_USERS {
+                    let detail = format!("segment/{id} is used by {MAX_USERS} sources and segments already");
+                    return Ok(Err(Problem::conflict("too_many_users", detail)));
+                }
+                transaction.put_segment(segment)?;
+            } else if is_relied_on && !breaks::is(Break::EditsSegmentsUnchecked) {
+                transaction.check_segment(segment);
+            }
+        }
+        let (mut expired, mut now_due) = (BTreeSet::new(), Vec::new());
+        for (target, (go, come)) in &moves.targets {
+            let Some(mut source) = self.store.catalog.source(target).await? else {
+                continue;
+            };
+            let was_held = !source.holders.is_empty();
+            let is_new = come.iter().any(|c| !go.iter().any(|g| g.source == c.source));
+            source.holders.retain(|holder| !go.contains(holder));
+            source.holders.extend(come.iter().cloned());
+            if is_new && source.state != DataState::Available {
+                expired.insert(target.clone());
+            }
+            if source.holders.len() > MAX_HOLDERS {
+                let detail = format!("{target} is retargeted by {MAX_HOLDERS} active sources already");
+                return Ok(Err(Problem::conflict("too_many_holders", detail)));
+            }
+            let is_let_go = was_held && source.holders.is_empty();
+            if is_let_go && source.decide(&self.settings.retention, self.now()) == Decision::Due {
+                now_due.push(target.clone());
+            }
+            self.put_source(transaction, &source)?;
+        }
+        if !expired.is_empty() {
+            return Ok(Err(expired_data(&expired)));
+        }
+        // The caller adds the source or the segment itself, and entries in the timeline and in the audit trail.
+        if transaction.len() + 3 > Transaction::MAX {
+            let detail = format!(
+                "this would change what {} sources hold and {} segments at once, more than one transaction takes; use fewer segments, or stop some of the sources that use this one",
+                moves.targets.len(),
+                moves.segments.len()
+            );
+            return Ok(Err(Problem::unprocessable("too_many_targets", detail)));
+        }
+        Ok(Ok(now_due))
+    }
+}

@@ -1,0 +1,110 @@
+//! Pins: somebody wants data kept, whatever its age.
+
+use super::view::{SourceView, unknown_source};
+use crate::{app::Rekindle, journal::Caller, problem::Problem, retry::until_won};
+use rekindle_domain::{
+    id::SourceId,
+    manifest::DataState,
+    source::{Pin, Source},
+    time::Time,
+};
+use rekindle_store::{StoreError, catalog::Transaction};
+use serde::Deserialize;
+
+/// The longest reason, in bytes.
+const MAX_REASON: usize = 500;
+
+/// A wish that data be kept.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PinInput {
+    /// Until when; left out, until it is taken away.
+    #[serde(default)]
+    pub until: Option<Time>,
+    /// What for.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_REASON), regex(pattern = rekindle_domain::schema::NO_CONTROL)))]
+    pub reason: String,
+}
+
+impl PinInput {
+    fn check(&self, now: Time) -> Result<(), Problem> {
+        if !(1..=MAX_REASON).contains(&self.reason.len()) || self.reason.chars().any(char::is_control) {
+            let detail = format!("reason must be 1 to {MAX_REASON} bytes without control characters");
+            return Err(Problem::unprocessable("invalid_reason", detail));
+        }
+        match self.until {
+            Some(until) if until <= now => {
+                let detail =
+                    format!("until must be later than now, {now}; leave it out for a pin without end");
+                Err(Problem::unprocessable("invalid_until", detail))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Rekindle {
+    /// Keeps a source's data from expiring, over any pin that was there. An expiry under way fails its condition.
+    ///
+    /// # Errors
+    /// 404; 409 if the data is not available; 422 what does not fit.
+    pub async fn pin_source(
+        &self,
+        id: &SourceId,
+        input: &PinInput,
+        by: &Caller,
+    ) -> Result<SourceView, Problem> {
+        input.check(self.now())?;
+        let outcome = until_won!({
+            let Some(source) = self.store.catalog.source(id).await? else {
+                return Ok(Err(unknown_source(id)));
+            };
+            if source.state != DataState::Available {
+                let detail = format!(
+                    "the interaction data of {id} is {}; restore it first, then pin it",
+                    source.state.as_str()
+                );
+                let problem = Problem::conflict("expired_interaction_data", detail);
+                return Ok(Err(problem.with("expired", vec![id.to_string()])));
+            }
+            let pin = Pin { by: by.name(), at: self.now(), until: input.until, reason: input.reason.clone() };
+            self.put_pin(&source, Some(pin), by).await.map(Ok)
+        })?;
+        outcome?;
+        self.get_source(id).await
+    }
+
+    /// Takes a pin away; where none is, nothing changes. The data gets no fresh months: what is due by now goes at the
+    /// next sweep.
+    ///
+    /// # Errors
+    /// 404.
+    pub async fn unpin_source(&self, id: &SourceId, by: &Caller) -> Result<SourceView, Problem> {
+        let outcome = until_won!({
+            let Some(source) = self.store.catalog.source(id).await? else {
+                return Ok(Err(unknown_source(id)));
+            };
+            if source.pin.is_none() {
+                return Ok(Ok(()));
+            }
+            self.put_pin(&source, None, by).await.map(Ok)
+        })?;
+        outcome?;
+        self.get_source(id).await
+    }
+
+    async fn put_pin(&self, source: &Source, pin: Option<Pin>, by: &Caller) -> Result<(), StoreError> {
+        let (event, detail) = match &pin {
+            None => ("unpinned", None),
+            Some(Pin { until: None, reason, .. }) => ("pinned", Some(reason.clone())),
+            Some(Pin { until: Some(until), reason, .. }) => {
+                ("pinned", Some(format!("until {until}: {reason}")))
+            }
+        };
+        let mut transaction = Transaction::new();
+        self.put_source(&mut transaction, &Source { pin, updated_at: self.now(), ..source.clone() })?;
+        self.record_act(&mut transaction, &source.id, event, by, detail)?;
+        self.store.catalog.commit(transaction).await
+    }
+}

@@ -1,0 +1,122 @@
+//! Who refers to a source's data: what would lose an answer if it expired, whether or not it holds it.
+
+use super::filters::{Segments, filters_of};
+use crate::app::Rekindle;
+use rekindle_domain::{
+    filter::Filter,
+    id::SourceId,
+    segment::{Closure, Filters, User},
+    source::Source,
+};
+use rekindle_store::{
+    StoreError,
+    catalog::listing::{Order, Place},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+/// How many sources or segments are looked at together.
+const PAGE: usize = 500;
+
+/// Something whose filter asks a source's data.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Referrer {
+    /// A campaign, a Canvas or a segment.
+    pub by: User,
+    /// Draft, active or stopped; segments are neither.
+    pub status: Option<&'static str>,
+    /// Through which segments, if not by itself.
+    pub via: Vec<String>,
+    /// By which tag, if not by name. That holds nothing.
+    pub tag: Option<String>,
+}
+
+impl fmt::Display for Referrer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.status.map(str::to_owned);
+        let via = (!self.via.is_empty()).then(|| format!("through {}", self.via.join(" and ")));
+        let tag = self.tag.as_ref().map(|tag| format!("by tag {tag}"));
+        let notes: Vec<String> = [status, via, tag].into_iter().flatten().collect();
+        match notes.is_empty() {
+            true => self.by.fmt(f),
+            false => write!(f, "{} ({})", self.by, notes.join(", ")),
+        }
+    }
+}
+
+/// Each of some sources with what refers to it.
+type Referrers = BTreeMap<SourceId, BTreeSet<Referrer>>;
+
+impl Rekindle {
+    /// Who refers to each of these sources, those that nobody refers to left out. Reads every source and segment there
+    /// is, some 100 bytes to a few kilobytes each: for mails, once a recipient and day, and not for requests.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) async fn referrers(&self, sources: &BTreeSet<SourceId>) -> Result<Referrers, StoreError> {
+        let asked: Vec<SourceId> = sources.iter().cloned().collect();
+        let asked = self.store.catalog.sources_alone(&asked).await?;
+        let segments = self.all_segments().await?;
+        let mut out = Asked { of: &asked, filters: filters_of(&segments), found: Referrers::new() };
+        for segment in segments.values() {
+            out.look(&User::Segment(segment.id.clone()), None, &segment.filter);
+        }
+        let mut place = Place::default();
+        loop {
+            let entries = self.store.catalog.list_both(Order::Newest, &place, PAGE).await?;
+            entries.iter().for_each(|entry| place.pass(entry));
+            let is_last = entries.len() < PAGE;
+            let ids: Vec<SourceId> = entries.into_iter().map(|entry| entry.source).collect();
+            for source in self.store.catalog.sources_alone(&ids).await? {
+                if let Some(audience) = &source.audience {
+                    out.look(&User::Source(source.id.clone()), Some(source.status.as_str()), audience);
+                }
+            }
+            if is_last {
+                return Ok(out.found);
+            }
+        }
+    }
+
+    async fn all_segments(&self) -> Result<Segments, StoreError> {
+        let mut out = Segments::new();
+        let mut after = None;
+        loop {
+            let (ids, more) = self.store.catalog.list_segments(after, PAGE).await?;
+            let page = self.store.catalog.segments(ids.iter().map(|(id, _)| id)).await?;
+            after = ids.last().cloned();
+            out.extend(page.into_iter().map(|segment| (segment.id.clone(), segment)));
+            if !more || after.is_none() {
+                return Ok(out);
+            }
+        }
+    }
+}
+
+/// Sources that somebody asks about.
+struct Asked<'a> {
+    of: &'a [Source],
+    filters: Filters,
+    found: Referrers,
+}
+
+impl Asked<'_> {
+    /// Takes down which of the sources a filter asks.
+    fn look(&mut self, by: &User, status: Option<&'static str>, filter: &Filter) {
+        let closure = Closure::of(filter, &self.filters);
+        let below = closure.segments.iter().filter_map(|id| self.filters.get(id));
+        let tags: BTreeSet<String> = std::iter::once(filter).chain(below).flat_map(Filter::tags).collect();
+        for source in self.of.iter().filter(|s| *by != User::Source(s.id.clone())) {
+            let referrer = Referrer { by: by.clone(), status, via: Vec::new(), tag: None };
+            let named =
+                closure.targets.get(&source.id).map(|via| Referrer { via: via.clone(), ..referrer.clone() });
+            let tagged = source.tags.intersection(&tags).next();
+            let referrer = named.or_else(|| Some(Referrer { tag: Some(tagged?.clone()), ..referrer }));
+            if let Some(referrer) = referrer {
+                self.found.entry(source.id.clone()).or_default().insert(referrer);
+            }
+        }
+    }
+}

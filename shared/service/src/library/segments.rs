@@ -1,0 +1,184 @@
+//! Segments: named filters.
+
+use super::filters::check_width;
+use crate::{
+    app::Rekindle,
+    checks::check_name,
+    journal::{Caller, changed},
+    page::{Listing, NOT_OURS, decode_cursor, encode_cursor},
+    problem::Problem,
+    retry::until_won,
+};
+use rekindle_domain::{
+    filter::Filter,
+    id::{SourceId, is_valid_id},
+    segment::{Segment, User},
+    time::Time,
+};
+use rekindle_store::catalog::Transaction;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What a person says of a segment. Replaces what was said before.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SegmentInput {
+    /// What people call it; its id if left out.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<crate::schema::Name>"))]
+    pub name: Option<String>,
+    /// Who is in it.
+    #[cfg_attr(feature = "schema", schemars(with = "Filter"))]
+    pub filter: Value,
+}
+
+/// A segment as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SegmentView {
+    /// `segment/ID`.
+    pub segment: String,
+    /// What people call it.
+    pub name: String,
+    /// Who is in it.
+    pub filter: Filter,
+    /// When it was made.
+    pub created_at: Time,
+    /// When a person last changed it.
+    pub updated_at: Time,
+    /// The sources and segments that name it.
+    pub used_by: Vec<User>,
+    /// The active sources that come to it, and so hold what it names.
+    pub active: Vec<SourceId>,
+    /// What lost its last holder and goes at the next sweep; only in answers to editing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now_due: Option<Vec<SourceId>>,
+}
+
+impl From<Segment> for SegmentView {
+    fn from(segment: Segment) -> Self {
+        Self {
+            segment: format!("segment/{}", segment.id),
+            name: segment.name,
+            filter: segment.filter,
+            created_at: segment.created_at,
+            updated_at: segment.updated_at,
+            used_by: segment.used_by.into_iter().collect(),
+            active: segment.active.into_iter().collect(),
+            now_due: None,
+        }
+    }
+}
+
+fn on(id: &str) -> String {
+    format!("segment/{id}")
+}
+
+fn unknown(id: &str) -> Problem {
+    Problem::not_found("unknown_segment", format!("segment/{id} is not registered"))
+}
+
+impl Rekindle {
+    /// Makes a segment or replaces what was said of it; `true` if it is new. The holders of what it names move with it.
+    ///
+    /// # Errors
+    /// 409 data that an active source then needs is expired; 422 what does not fit.
+    pub async fn put_segment(
+        &self,
+        id: &str,
+        input: &SegmentInput,
+        by: &Caller,
+    ) -> Result<(SegmentView, bool), Problem> {
+        let name = input.name.clone().unwrap_or_else(|| id.to_owned());
+        check_name(&name)?;
+        let filter = Filter::parse(&input.filter, "filter")?;
+        let segments = self.check_filter(&filter, "filter", Some(id), None).await?;
+        check_width(&filter, &segments, None, "filter")?;
+        let outcome = until_won!({
+            let now = self.now();
+            let before = self.store.catalog.segment(id).await?;
+            let base = before.clone().unwrap_or_else(|| Segment::new(id, filter.clone(), now));
+            let after = Segment { name: name.clone(), filter: filter.clone(), updated_at: now, ..base };
+            let mut transaction = Transaction::new();
+            let now_due = match self.move_segment(&mut transaction, before.as_ref(), &after).await? {
+                Ok(now_due) => now_due,
+                Err(problem) => return Ok(Err(problem)),
+            };
+            transaction.put_segment(&after)?;
+            let (event, detail) = match &before {
+                None => ("registered", None),
+                Some(before) => {
+                    let fields =
+                        [("name", before.name != after.name), ("filter", before.filter != after.filter)];
+                    ("edited", changed(&fields))
+                }
+            };
+            self.audit(&mut transaction, by, event, &on(id), detail)?;
+            self.store.catalog.commit(transaction).await?;
+            Ok(Ok((before.is_none(), now_due, after)))
+        })?;
+        let (is_new, now_due, segment) = outcome?;
+        let now_due = Some(now_due).filter(|_| !is_new);
+        Ok((SegmentView { now_due, ..segment.into() }, is_new))
+    }
+
+    /// A segment.
+    ///
+    /// # Errors
+    /// 404.
+    pub async fn get_segment(&self, id: &str) -> Result<SegmentView, Problem> {
+        let segment = self.store.catalog.segment(id).await?;
+        segment.map(SegmentView::from).ok_or_else(|| unknown(id))
+    }
+
+    /// A page of segments, last changed first.
+    ///
+    /// # Errors
+    /// 400 a cursor that is not ours.
+    pub async fn list_segments(
+        &self,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Listing<SegmentView>, Problem> {
+        let after: Option<(String, Time)> = cursor.map(decode_cursor).transpose()?;
+        if after.as_ref().is_some_and(|(id, _)| !is_valid_id(id)) {
+            return Err(Problem::bad_request("invalid_cursor", NOT_OURS));
+        }
+        let (ids, more) = self.store.catalog.list_segments(after, limit).await?;
+        let mut found: BTreeMap<String, Segment> = BTreeMap::new();
+        for segment in self.store.catalog.segments(ids.iter().map(|(id, _)| id)).await? {
+            found.insert(segment.id.clone(), segment);
+        }
+        let next = ids.last().filter(|_| more).map(encode_cursor);
+        let items: Vec<Segment> = ids.iter().filter_map(|(id, _)| found.remove(id)).collect();
+        Ok(Listing { items: items.into_iter().map(SegmentView::from).collect(), next })
+    }
+
+    /// Deletes a segment that nothing uses.
+    ///
+    /// # Errors
+    /// 404; 409 with what uses it.
+    pub async fn delete_segment(&self, id: &str, by: &Caller) -> Result<(), Problem> {
+        until_won!({
+            let Some(segment) = self.store.catalog.segment(id).await? else {
+                return Ok(Err(unknown(id)));
+            };
+            if !segment.used_by.is_empty() {
+                let users: Vec<String> = segment.used_by.iter().map(ToString::to_string).collect();
+                let detail = format!("segment/{id} is used by {}; change these first", users.join(", "));
+                return Ok(Err(Problem::conflict("segment_in_use", detail).with("used_by", users)));
+            }
+            let mut transaction = Transaction::new();
+            for mut below in self.store.catalog.segments(&segment.filter.segments()).await? {
+                below.used_by.remove(&User::Segment(id.to_owned()));
+                transaction.put_segment(&below)?;
+            }
+            transaction.delete_segment(&segment);
+            self.audit(&mut transaction, by, "deleted", &on(id), None)?;
+            self.store.catalog.commit(transaction).await?;
+            Ok(Ok(()))
+        })?
+    }
+}

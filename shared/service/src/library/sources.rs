@@ -1,0 +1,226 @@
+//! Campaigns and Canvases: registering, editing, starting and stopping them.
+
+use super::{
+    bodies::SourceInput,
+    filters::check_width,
+    view::{SourceView, unknown_source},
+};
+use crate::{
+    app::Rekindle,
+    journal::{Caller, changed},
+    page::{Listing, NOT_OURS},
+    problem::{Problem, expired_data},
+    retry::until_won,
+};
+use http::StatusCode;
+use rekindle_domain::{
+    Ulid,
+    filter::Filter,
+    id::{SourceId, SourceKind},
+    manifest::DataState,
+    source::{Source, Status},
+    time::Time,
+};
+use rekindle_store::{
+    StoreError,
+    catalog::{Transaction, sources::TimelineEntry},
+};
+use std::collections::BTreeSet;
+
+impl Rekindle {
+    /// Registers a source or replaces what was said of it; `true` if it is new. `if_match`: only if its version is that.
+    ///
+    /// # Errors
+    /// 409 expired data, 412 changed since, 422 what does not fit.
+    pub async fn put_source_fields(
+        &self,
+        id: &SourceId,
+        input: &SourceInput,
+        if_match: Option<u64>,
+        by: &Caller,
+    ) -> Result<(SourceView, bool), Problem> {
+        let audience = self.check_input(id, input).await?;
+        let outcome = until_won!(self.try_put(id, input, audience.as_ref(), if_match, by).await)?;
+        let (is_new, now_due) = outcome?;
+        let view = self.get_source(id).await?;
+        Ok((SourceView { now_due: Some(now_due).filter(|_| !is_new), ..view }, is_new))
+    }
+
+    async fn try_put(
+        &self,
+        id: &SourceId,
+        input: &SourceInput,
+        audience: Option<&Filter>,
+        if_match: Option<u64>,
+        by: &Caller,
+    ) -> Result<Result<(bool, Vec<SourceId>), Problem>, StoreError> {
+        let now = self.now();
+        let found = self.store.catalog.source(id).await?;
+        if if_match.is_some_and(|version| found.as_ref().map(|s| s.version) != Some(version)) {
+            let detail = "the source has changed since; read it again and decide again";
+            return Ok(Err(Problem::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)));
+        }
+        let is_new = found.is_none();
+        let before = found.unwrap_or_else(|| Source::draft(id.clone(), now));
+        let after = Source {
+            name: input.name.clone().unwrap_or_else(|| id.id().to_owned()),
+            tags: input.tags.iter().cloned().collect(),
+            variants: input.variants.clone(),
+            steps: input.steps.clone(),
+            audience: audience.cloned(),
+            notify: input.notify.clone(),
+            updated_at: now,
+            ..before.clone()
+        };
+        let mut transaction = Transaction::new();
+        let now_due = match self.move_holders(&mut transaction, &before, &after).await? {
+            Ok(now_due) => now_due,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        transaction.move_tags(id, &before.tags, &after.tags);
+        self.put_source(&mut transaction, &after)?;
+        if is_new {
+            self.record_act(&mut transaction, id, "registered", by, None)?;
+        } else {
+            self.audit(&mut transaction, by, "edited", &id.to_string(), edits(&before, &after))?;
+        }
+        if transaction.len() > Transaction::MAX {
+            let detail = "the audience and the tags of an active source change too much at once; change the tags first, then the audience";
+            return Ok(Err(Problem::unprocessable("too_many_changes", detail)));
+        }
+        self.store.catalog.commit(transaction).await?;
+        Ok(Ok((is_new, now_due)))
+    }
+
+    /// 422 unless the fields fit; returns the audience's filter.
+    async fn check_input(&self, id: &SourceId, input: &SourceInput) -> Result<Option<Filter>, Problem> {
+        input.check(id.kind())?;
+        let Some(audience) = input.audience.as_ref().filter(|a| !a.is_null()) else {
+            return Ok(None);
+        };
+        let filter = Filter::parse(audience, "audience")?;
+        let segments = self.check_filter(&filter, "audience", None, Some(id)).await?;
+        check_width(&filter, &segments, Some(id), "audience")?;
+        Ok(Some(filter))
+    }
+
+    /// Starts a source.
+    ///
+    /// # Errors
+    /// 404; 409 if its own data, or data its audience needs, is expired: nothing changes then.
+    pub async fn start_source(&self, id: &SourceId, by: &Caller) -> Result<SourceView, Problem> {
+        self.change_status(id, by, "started", |source, now| {
+            let started =
+                Source { status: Status::Active, started_at: Some(now), stopped_at: None, ..source.clone() };
+            Ok((source.status != Status::Active).then_some(started))
+        })
+        .await
+    }
+
+    /// Stops a source, now or as of a time since its start. Stopping again changes nothing.
+    ///
+    /// # Errors
+    /// 404; 409 if it was never started, or was stopped at another time than that; 422 a time that it was not active at.
+    pub async fn stop_source(
+        &self,
+        id: &SourceId,
+        at: Option<Time>,
+        by: &Caller,
+    ) -> Result<SourceView, Problem> {
+        self.change_status(id, by, "stopped", |source, now| match (source.status, at) {
+            (Status::Draft, _) => {
+                let detail = format!("{id} is a draft; only what was started can stop");
+                Err(Problem::conflict("not_started", detail))
+            }
+            (Status::Stopped, Some(at)) if source.stopped_at != Some(at) => {
+                let stopped_at = source.stopped_at.unwrap_or_default();
+                let detail = format!("{id} was stopped at {stopped_at} already; that does not change");
+                Err(Problem::conflict("already_stopped", detail))
+            }
+            (Status::Stopped, _) => Ok(None),
+            (Status::Active, Some(at)) if at > now || source.started_at.is_some_and(|start| at < start) => {
+                let start = source.started_at.unwrap_or_default();
+                let detail =
+                    format!("at must not be before {start}, when {id} was started, nor after now, {now}");
+                Err(Problem::unprocessable("invalid_at", detail))
+            }
+            (Status::Active, at) => {
+                let stopped_at = Some(at.unwrap_or(now));
+                Ok(Some(Source { status: Status::Stopped, stopped_at, ..source.clone() }))
+            }
+        })
+        .await
+    }
+
+    async fn change_status(
+        &self,
+        id: &SourceId,
+        by: &Caller,
+        event: &str,
+        change: impl Fn(&Source, Time) -> Result<Option<Source>, Problem>,
+    ) -> Result<SourceView, Problem> {
+        let outcome = until_won!({
+            let now = self.now();
+            let Some(before) = self.store.catalog.source(id).await? else {
+                return Ok(Err(unknown_source(id)));
+            };
+            let after = match change(&before, now) {
+                Ok(Some(after)) => after,
+                Ok(None) => return Ok(Ok(Vec::new())),
+                Err(problem) => return Ok(Err(problem)),
+            };
+            if after.status == Status::Active && before.state != DataState::Available {
+                return Ok(Err(expired_data(&BTreeSet::from([id.clone()]))));
+            }
+            let as_of = after.stopped_at.filter(|at| *at != now).map(|at| format!("as of {at}"));
+            let after = Source { updated_at: now, ..after };
+            let mut transaction = Transaction::new();
+            let now_due = match self.move_holders(&mut transaction, &before, &after).await? {
+                Ok(now_due) => now_due,
+                Err(problem) => return Ok(Err(problem)),
+            };
+            self.put_source(&mut transaction, &after)?;
+            self.record_act(&mut transaction, id, event, by, as_of)?;
+            self.store.catalog.commit(transaction).await?;
+            Ok(Ok(now_due))
+        })?;
+        let now_due = outcome?;
+        let view = self.get_source(id).await?;
+        Ok(SourceView { now_due: (event == "stopped").then_some(now_due), ..view })
+    }
+
+    /// A page of a source's timeline, newest first.
+    ///
+    /// # Errors
+    /// 404.
+    pub async fn timeline(
+        &self,
+        id: &SourceId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Listing<TimelineEntry>, Problem> {
+        if after.is_some_and(|after| Ulid::from_string(after).is_err()) {
+            return Err(Problem::bad_request("invalid_cursor", NOT_OURS));
+        }
+        self.store.catalog.source(id).await?.ok_or_else(|| unknown_source(id))?;
+        let (entries, more) = self.store.catalog.timeline(id, after, limit).await?;
+        let next = entries.last().filter(|_| more).map(|(id, _)| id.clone());
+        Ok(Listing { items: entries.into_iter().map(|(_, e)| e).collect(), next })
+    }
+}
+
+/// The fields that an edit changed, as the API names them.
+fn edits(before: &Source, after: &Source) -> Option<String> {
+    let variants = match after.id.kind() {
+        SourceKind::Campaign => "variants",
+        SourceKind::Canvas => "variations",
+    };
+    changed(&[
+        ("name", before.name != after.name),
+        ("tags", before.tags != after.tags),
+        (variants, before.variants != after.variants),
+        ("steps", before.steps != after.steps),
+        ("audience", before.audience != after.audience),
+        ("notify", before.notify != after.notify),
+    ])
+}

@@ -1,0 +1,140 @@
+//! A source as the API shows it.
+
+use crate::{app::Rekindle, problem::Problem};
+use rekindle_domain::{
+    filter::Filter,
+    id::{LedgerId, SourceId, SourceKind},
+    manifest::{Manifest, Tier},
+    source::{Decision, Holder, Pin, Source, Status, Variant},
+    time::Time,
+};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A source as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct SourceView {
+    /// `campaign/ID` or `canvas/ID`.
+    pub source: SourceId,
+    /// What people call it.
+    pub name: String,
+    /// Whether it sends; not to be confused with the state of its data.
+    pub status: Status,
+    /// What it is found by.
+    pub tags: BTreeSet<String>,
+    /// Of campaigns only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variants: Option<Vec<Variant>>,
+    /// Of Canvases only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variations: Option<Vec<Variant>>,
+    /// Of Canvases only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<Variant>>,
+    /// Whom it is sent to.
+    pub audience: Option<Filter>,
+    /// Who is mailed about its data.
+    pub notify: Vec<String>,
+    /// When it was last started.
+    pub started_at: Option<Time>,
+    /// When it was stopped, if it is.
+    pub stopped_at: Option<Time>,
+    /// When it last changed.
+    pub updated_at: Time,
+    /// Where its data is, and until when.
+    pub interaction_data: DataView,
+    /// What lost its last holder and goes at the next sweep; only in answers to stopping and editing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now_due: Option<Vec<SourceId>>,
+    /// Counts writes: the ETag.
+    #[serde(skip)]
+    pub version: u64,
+}
+
+/// Its data as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DataView {
+    /// Whether it can be asked; `expiring`: it is on its way to the archive.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["available", "expiring", "expired", "restoring"])))]
+    pub state: &'static str,
+    /// When it expires; `None` while the source is active, and of data that is held, pinned without end, expired or not there.
+    pub expires_at: Option<Time>,
+    /// The active sources that retarget it, and so keep it.
+    pub held_by: Vec<Holder>,
+    /// The pin that is in force.
+    pub pin: Option<Pin>,
+    /// When it last expired.
+    pub archived_at: Option<Time>,
+    /// When it was last restored.
+    pub restored_at: Option<Time>,
+    /// As of the last rewrite, as are `users` and `counts`; `None` before the first.
+    pub last_interaction_at: Option<Time>,
+    /// How many users it has; an upper bound unless `exact`.
+    pub users: Option<u64>,
+    /// How many did what; upper bounds unless `exact`.
+    pub counts: Option<BTreeMap<String, u64>>,
+    /// Whether these are exact. Audiences always are.
+    pub exact: bool,
+}
+
+pub(super) const EXPIRING: &str = "expiring";
+
+impl Rekindle {
+    /// A source as the API shows it.
+    pub(crate) fn view(&self, source: Source, manifest: &Manifest) -> SourceView {
+        // A rewrite that was overtaken by a holder, a start or a restore stays staged until the sweeper looks again.
+        let is_expiring = source.decide(&self.settings.retention, self.now()) == Decision::Due
+            && manifest.staged_rewrite().is_some_and(|c| c.tier == Tier::Cold);
+        let tally = (!manifest.runs.is_empty()).then(|| manifest.tally());
+        let data = DataView {
+            state: if is_expiring { EXPIRING } else { source.state.as_str() },
+            expires_at: source.expires_at(&self.settings.retention),
+            held_by: source.holders.iter().cloned().collect(),
+            pin: source.pin_in_force(self.now()).cloned(),
+            archived_at: source.archived_at,
+            restored_at: source.restored_at,
+            last_interaction_at: tally.as_ref().and_then(|t| t.last_at),
+            users: tally.as_ref().map(|t| t.users),
+            counts: tally.map(|t| t.by_kind),
+            exact: manifest.runs.len() == 1,
+        };
+        let (variants, variations, steps) = match source.id.kind() {
+            SourceKind::Campaign => (Some(source.variants), None, None),
+            SourceKind::Canvas => (None, Some(source.variants), Some(source.steps)),
+        };
+        SourceView {
+            source: source.id,
+            name: source.name,
+            status: source.status,
+            tags: source.tags,
+            variants,
+            variations,
+            steps,
+            audience: source.audience,
+            notify: source.notify,
+            started_at: source.started_at,
+            stopped_at: source.stopped_at,
+            updated_at: source.updated_at,
+            interaction_data: data,
+            now_due: None,
+            version: source.version,
+        }
+    }
+
+    /// A source.
+    ///
+    /// # Errors
+    /// 404 if nobody registered it.
+    pub async fn get_source(&self, id: &SourceId) -> Result<SourceView, Problem> {
+        let source = self.store.catalog.source(id).await?.ok_or_else(|| unknown_source(id))?;
+        let manifest = self.store.catalog.manifest(&LedgerId::Source(id.clone())).await?;
+        Ok(self.view(source, &manifest))
+    }
+}
+
+/// 404.
+pub(crate) fn unknown_source(id: &SourceId) -> Problem {
+    Problem::not_found("unknown_source", format!("{id} is not registered"))
+}

@@ -1,0 +1,87 @@
+//! Mails: one a notice, one recipient each. Claimed, sent, recorded; a lapsed claim is sent again.
+
+use crate::{app::Rekindle, metrics::count, retry::until_won};
+use rekindle_domain::{
+    breaks::{self, Break},
+    restore::{MAX_NOTICE_ATTEMPTS, Notice},
+};
+use rekindle_store::{StoreError, catalog::Versioned, queues::NoticeWork};
+
+/// How long a mail waits after its first failure, halved; it doubles with each: ten tries take some 17 hours.
+const FIRST_PAUSE_MILLIS: i64 = 60_000;
+
+impl Rekindle {
+    /// Sends a notice unless it was sent, or is being sent by somebody else.
+    ///
+    /// # Errors
+    /// [`StoreError`]: not sent, and to be tried again.
+    pub async fn send_notice(&self, id: &str) -> Result<(), StoreError> {
+        let Some(Versioned { value: notice, version }) = self.store.catalog.notice(id).await? else {
+            tracing::warn!(notice.id = id, "a message names a notice that does not exist");
+            return Ok(());
+        };
+        if !notice.is_free(self.now()) {
+            return Ok(());
+        }
+        let claimed = Notice { attempts: notice.attempts + 1, lease_until: self.notice_lease(), ..notice };
+        let put = if breaks::is(Break::SendsUnclaimed) {
+            Ok(version)
+        } else {
+            self.store.catalog.put_notice(&claimed, version).await
+        };
+        let version = match put {
+            Err(StoreError::Conflict) => return Ok(()),
+            other => other?,
+        };
+        let letter = self.compose(&claimed).await;
+        let sent = match letter {
+            Ok(_) if self.now() >= claimed.lease_until => {
+                // That took so long that somebody else may be sending it by now. It counts as a try.
+                let reason = "the claim lapsed before the mail was sent".to_owned();
+                Err(StoreError::Unavailable { call: "SendEmail", reason })
+            }
+            Ok(letter) => self.store.mail.send(&letter).await,
+            Err(error) => Err(error),
+        };
+        let now = self.now();
+        match sent {
+            Ok(()) => {
+                let sent = Notice { sent_at: Some(now), ..claimed };
+                self.store.catalog.put_notice(&sent, version).await.map(drop)
+            }
+            Err(error) if claimed.attempts >= MAX_NOTICE_ATTEMPTS => {
+                tracing::error!(notice.id = id, error.message = %error, notice.attempts = claimed.attempts, "a mail was given up");
+                count!(MailsGivenUp = 1);
+                let failed = Notice { failed: Some(error.to_string()), ..claimed };
+                self.store.catalog.put_notice(&failed, version).await.map(drop)
+            }
+            Err(error) => {
+                // Not at once: trouble with mail lasts for hours. The sweeper queues it again when its time has come.
+                let pause = FIRST_PAUSE_MILLIS << claimed.attempts.min(9);
+                let later = Notice { lease_until: now.plus(pause), ..claimed };
+                self.store.catalog.put_notice(&later, version).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Queues a notice again that should have been sent by now.
+    pub(crate) async fn redrive_notice(&self, id: &str) -> Result<Option<String>, StoreError> {
+        until_won!({
+            let Some(Versioned { value: notice, version }) = self.store.catalog.notice(id).await? else {
+                return Ok(None);
+            };
+            if notice.wake_at().is_none_or(|at| at > self.now()) {
+                return Ok(None);
+            }
+            // Not tried, or tried and lapsed: either way free, and looked at again if this message is lost too.
+            self.store.queues.send_notices(&[NoticeWork { notice: id.to_owned() }]).await?;
+            let attempts = notice.attempts;
+            if attempts == 0 {
+                let again = Notice { lease_until: self.notice_lease(), ..notice };
+                self.store.catalog.put_notice(&again, version).await?;
+            }
+            Ok(Some("mail queued again".to_owned()))
+        })
+    }
+}

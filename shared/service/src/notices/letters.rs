@@ -1,0 +1,207 @@
+//! The text of every mail.
+
+use crate::{
+    app::Rekindle,
+    library::{Referrer, SourceView},
+};
+use rekindle_domain::{
+    digest::{Expiring, MAX_LISTED},
+    id::{RequestId, SourceId},
+    manifest::DataState,
+    restore::{Item, ItemState, Notice, Request, Subject},
+    source::Status,
+};
+use rekindle_store::{StoreError, mail::Letter};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+};
+
+/// How many sources a mail lists.
+const LISTED: usize = 100;
+
+impl Rekindle {
+    pub(super) async fn compose(&self, notice: &Notice) -> Result<Letter, StoreError> {
+        let (subject, lines) = match &notice.subject {
+            Subject::Restore { request } => self.restore_lines(*request).await?,
+            Subject::Expiring { sources, more } => self.expiring_lines(sources, *more).await?,
+            Subject::Trouble { source, reason } => (
+                format!("Interaction data of {source} needs attention"),
+                vec![
+                    format!(
+                        "Rewriting the interaction data of {source} did not verify, or failed too often: {reason}."
+                    ),
+                    "Nothing was deleted: every copy that was ever verified is kept. Moving data to long-term storage, or merging it, is tried again in a day; a restore when somebody asks for it."
+                        .to_owned(),
+                ],
+            ),
+            Subject::Stopped { source, idle_since, expires_at } => {
+                let until = expires_at.map_or_else(
+                    || "It has no interaction data that could expire.".to_owned(),
+                    |at| format!("Its interaction data expires {at} unless it is used."),
+                );
+                let start = format!("POST /v1/{}/{}/start", source.kind().plural(), source.id());
+                (
+                    format!("{source} was stopped: nothing happens to it any more"),
+                    vec![
+                        format!("No interactions of {source} have arrived since {idle_since}, so it was stopped."),
+                        until,
+                        format!("If it still sends, start it again: {start}"),
+                    ],
+                )
+            }
+        };
+        let text = lines.join("\n") + "\n";
+        let paragraphs = lines.iter().fold(String::new(), |mut html, line| {
+            let _ = write!(html, "<p>{}</p>", escape(line));
+            html
+        });
+        let html = format!("<!doctype html><html><body>{paragraphs}</body></html>");
+        Ok(Letter { to: notice.to.clone(), subject, text, html })
+    }
+
+    async fn restore_lines(&self, id: RequestId) -> Result<(String, Vec<String>), StoreError> {
+        let request = self.store.catalog.request(id).await?;
+        let request = request.ok_or_else(|| StoreError::missing(format!("restore request {id}")))?;
+        let (items, _) = self.store.catalog.items(id, None, usize::MAX).await?;
+        let items: Vec<Item> = items.into_iter().map(|i| i.value).collect();
+        Ok((restore_subject(&request, &items), restore_lines(&request, &items)))
+    }
+}
+
+fn restore_subject(request: &Request, items: &[Item]) -> String {
+    let what = match items {
+        [one] => one.source.to_string(),
+        many => format!("{} sources", many.len()),
+    };
+    match request.failed {
+        0 => format!("Interaction data of {what} is restored"),
+        failed if failed == request.items => {
+            format!("Restoring the interaction data of {what} failed")
+        }
+        failed => format!("Interaction data of {what}: {failed} could not be restored"),
+    }
+}
+
+fn restore_lines(request: &Request, items: &[Item]) -> Vec<String> {
+    let of_tag =
+        request.tag.as_ref().map(|tag| format!(" of what carried the tag {tag}")).unwrap_or_default();
+    let mut lines = vec![format!("Restore request {}{of_tag}, made {}:", request.id, request.created_at)];
+    // What failed comes first: it is what somebody must do something about.
+    let (failed, fine): (Vec<_>, Vec<_>) = items.iter().partition(|i| i.state == ItemState::Failed);
+    lines.extend(failed.into_iter().chain(fine).take(LISTED).map(item_line));
+    if items.len() > LISTED {
+        lines.push(format!(
+            "… and {} more; GET /v1/restores/{} lists them all.",
+            items.len() - LISTED,
+            request.id
+        ));
+    }
+    lines
+}
+
+fn item_line(item: &Item) -> String {
+    let until = match item.expires_at {
+        Some(at) => format!("; it expires again {at} unless it is used"),
+        None => String::new(),
+    };
+    let what = match item.state {
+        ItemState::Restored => format!("restored, {} users{until}", item.users_total),
+        ItemState::AlreadyAvailable => format!("was available already{until}"),
+        ItemState::NothingToRestore => "has no interaction data to restore".to_owned(),
+        ItemState::Cancelled => "cancelled".to_owned(),
+        ItemState::Queued | ItemState::Restoring => "still under way".to_owned(),
+        ItemState::Failed => format!(
+            "failed: {}. Nothing was lost: the data is in long-term storage as before",
+            item.error.as_deref().unwrap_or("for an unknown reason")
+        ),
+    };
+    format!("- {}: {what}", item.source)
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// How many of those who refer to a source a mail names.
+const NAMED_REFERRERS: usize = 10;
+
+impl Rekindle {
+    /// Subject and lines of a digest, as things are now: since a source was added it may have been kept after all.
+    async fn expiring_lines(
+        &self,
+        listed: &[Expiring],
+        more: u32,
+    ) -> Result<(String, Vec<String>), StoreError> {
+        let ids: Vec<SourceId> = listed.iter().map(|e| e.source.clone()).collect();
+        let found = self.store.catalog.sources(&ids).await?.into_iter();
+        let views: BTreeMap<SourceId, SourceView> =
+            found.map(|(source, manifest)| (source.id.clone(), self.view(source, &manifest))).collect();
+        let referrers = self.referrers(&ids.into_iter().collect()).await?;
+        let mut sorted: Vec<&Expiring> = listed.iter().collect();
+        sorted.sort_by_key(|e| (e.expires_at, &e.source));
+        let mut lines = vec!["The interaction data of these stopped sources is going to expire:".to_owned()];
+        for entry in &sorted {
+            let refer = referrers.get(&entry.source);
+            lines.push(expiring_line(entry, views.get(&entry.source), refer));
+        }
+        if more > 0 {
+            lines.push(format!(
+                "… and {more} more than the {MAX_LISTED} listed; GET /v1/expirations lists them all."
+            ));
+        }
+        lines.push(
+            "Expired data cannot be asked until it is restored; it is never deleted. It is kept while its source or an active source that retargets it by name, directly or through a segment, is active; a tag keeps nothing."
+                .to_owned(),
+        );
+        let subject = match (sorted.as_slice(), more) {
+            ([one], 0) => format!("Interaction data of {} expires {}", one.source, one.expires_at),
+            _ => format!(
+                "Interaction data of {} sources is going to expire",
+                listed.len() as u64 + u64::from(more)
+            ),
+        };
+        Ok((subject, lines))
+    }
+}
+
+fn expiring_line(
+    entry: &Expiring,
+    view: Option<&SourceView>,
+    referrers: Option<&BTreeSet<Referrer>>,
+) -> String {
+    let name = match view {
+        Some(view) if view.name != entry.source.id() => format!("{} ({})", entry.source, view.name),
+        _ => entry.source.to_string(),
+    };
+    let users = match view.and_then(|v| v.interaction_data.users) {
+        Some(users) => format!(", {users} users"),
+        None => String::new(),
+    };
+    let what = match view {
+        Some(view) => standing(entry, view),
+        None => "is gone".to_owned(),
+    };
+    let Some(referrers) = referrers.filter(|r| !r.is_empty()) else {
+        return format!("- {name}: {what}{users}; nothing refers to it");
+    };
+    let mut named: Vec<String> = referrers.iter().take(NAMED_REFERRERS).map(ToString::to_string).collect();
+    if referrers.len() > NAMED_REFERRERS {
+        named.push(format!("{} more", referrers.len() - NAMED_REFERRERS));
+    }
+    format!("- {name}: {what}{users}; referred to by {}", named.join(", "))
+}
+
+/// What became of a source that was to expire.
+fn standing(entry: &Expiring, view: &SourceView) -> String {
+    let data = &view.interaction_data;
+    match data.expires_at {
+        Some(at) if at == entry.expires_at => format!("expires {at}"),
+        Some(at) => format!("was to expire {}, and now {at}", entry.expires_at),
+        None if data.state != DataState::Available.as_str() => format!("is {} by now", data.state),
+        None if view.status != Status::Stopped => {
+            format!("was to expire {}, but was started", entry.expires_at)
+        }
+        None => format!("was to expire {}, but is kept", entry.expires_at),
+    }
+}

@@ -1,0 +1,5 @@
+//! Mails: recording them, their texts, and sending them.
+
+mod deliver;
+mod letters;
+mod outbox;

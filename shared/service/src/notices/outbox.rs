@@ -1,0 +1,44 @@
+//! Recording notices for their recipients, and queueing them.
+
+use crate::app::Rekindle;
+use rekindle_domain::{
+    id::CopyId,
+    restore::{NOTICE_LEASE_MILLIS, Notice, Subject},
+    source::Source,
+    time::Time,
+};
+use rekindle_store::queues::NoticeWork;
+use std::collections::BTreeMap;
+
+impl Rekindle {
+    pub(crate) fn notice_lease(&self) -> Time {
+        self.now().plus(self.settings.lease_millis.min(NOTICE_LEASE_MILLIS))
+    }
+
+    /// Queues notices that were recorded. If the queue does not take them the sweeper queues them again.
+    pub(crate) async fn announce(&self, notices: &[Notice]) {
+        let work: Vec<NoticeWork> = notices.iter().map(|n| NoticeWork { notice: n.id.clone() }).collect();
+        if let Err(error) = self.store.queues.send_notices(&work).await {
+            tracing::warn!(error.message = %error, "notices were not queued; the sweeper will");
+        }
+    }
+
+    /// The stack's addresses and the source's, each once, however it is written.
+    pub(crate) fn recipients(&self, source: &Source) -> Vec<String> {
+        let all = self.settings.notify.iter().chain(&source.notify);
+        let mut each: BTreeMap<String, &String> = BTreeMap::new();
+        for to in all {
+            each.entry(to.to_ascii_lowercase()).or_insert(to);
+        }
+        each.into_values().cloned().collect()
+    }
+
+    /// One notice for each address of the source and of the stack, about work on a copy that failed.
+    pub(crate) fn trouble_notices(&self, source: &Source, copy: CopyId, reason: &str) -> Vec<Notice> {
+        let subject = Subject::Trouble { source: source.id.clone(), reason: reason.to_owned() };
+        let notice = |(i, to): (usize, String)| {
+            Notice::new(format!("{copy}-{i}"), to, subject.clone(), self.now(), self.notice_lease())
+        };
+        self.recipients(source).into_iter().enumerate().map(notice).collect()
+    }
+}

@@ -1,0 +1,34 @@
+//! Pages of lists, and the opaque cursors that lead from one to the next.
+
+use crate::problem::Problem;
+use serde::{Deserialize, Serialize};
+
+/// A page of a list.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "{T}List"))]
+pub struct Listing<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// Where the next page begins.
+    pub next: Option<String>,
+}
+
+/// What a cursor is told that is not one.
+pub(crate) const NOT_OURS: &str = "cursor is not one of ours; take it from `next`";
+
+/// An opaque cursor.
+pub fn encode_cursor(cursor: &impl Serialize) -> String {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(cursor).unwrap_or_default())
+}
+
+/// What [`encode_cursor`] wrote.
+///
+/// # Errors
+/// 400 if it is not that.
+pub fn decode_cursor<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Problem> {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+    let cursor = bytes.and_then(|b| serde_json::from_slice(&b).ok());
+    cursor.ok_or_else(|| Problem::bad_request("invalid_cursor", NOT_OURS))
+}

@@ -1,0 +1,208 @@
+//! The end of a restore: its commit or its failure, and telling each request that waited for it.
+
+use crate::{app::Rekindle, metrics::count, retry::until_won};
+use rekindle_domain::{
+    id::{LedgerId, RequestId, SourceId},
+    manifest::{Copy, DataState, Life},
+    restore::{Item, Notice, Request, Subject},
+    source::{Outcome, Settlement, Source},
+};
+use rekindle_store::{
+    StoreError,
+    catalog::{Transaction, Versioned},
+};
+use std::collections::BTreeSet;
+
+impl Rekindle {
+    /// Makes the data available if every part is done. A worker that finds its part done still tries.
+    pub(super) async fn finish_restore(&self, id: &SourceId) -> Result<(), StoreError> {
+        let ledger = LedgerId::Source(id.clone());
+        let finished = until_won!({
+            let Some(source) = self.store.catalog.source(id).await? else { return Ok(None) };
+            let manifest = self.store.catalog.manifest(&ledger).await?;
+            if source.state != DataState::Restoring {
+                return Ok(None);
+            }
+            let now = self.now();
+            let mut next = manifest.clone();
+            for copy in manifest.staged_copies() {
+                let bytes = match self.finished(&manifest, copy).await {
+                    Ok(Some((_, bytes))) => bytes,
+                    Ok(None) => return Ok(None),
+                    Err(error @ StoreError::Damaged { .. }) => return Ok(Some((copy.clone(), error))),
+                    Err(other) => return Err(other),
+                };
+                next = next.commit_copy(copy.id, bytes, now)?;
+            }
+            let mut restored = Source {
+                state: DataState::Available,
+                restored_at: Some(now),
+                updated_at: now,
+                retry_at: None,
+                late_since: None,
+                ..source
+            };
+            let expires_at = restored.expires_at(&self.settings.retention);
+            // Requests are numbered by when they came. There is none where all were given up.
+            let asked = restored.waiting.first().map(|request| request.0.timestamp_ms());
+            let outcome = Outcome::Restored { expires_at };
+            restored.settling.extend(settlements(std::mem::take(&mut restored.waiting), &outcome));
+            let rows: u64 = next.runs.iter().map(|run| run.tally.rows).sum();
+            let mut transaction = Transaction::new();
+            transaction.swap(&ledger, &manifest, next.available())?;
+            self.put_source(&mut transaction, &restored)?;
+            self.record(&mut transaction, id, "restored", "restorer", None)?;
+            // Late rows wait in the inbox, and while the data was expired the compactor took no notice of them.
+            self.add_mark(&mut transaction, &ledger, now);
+            self.store.catalog.commit(transaction).await?;
+            count!(RowsRestored = rows);
+            if let Some(asked) = asked {
+                count!(RestoreSeconds = (now.0 - asked as i64) as f64 / 1e3);
+            }
+            Ok(None)
+        });
+        match finished? {
+            Some((copy, error)) => self.fail_restore(id, &copy, &error.to_string(), true).await,
+            None => self.settle(id).await,
+        }
+    }
+
+    /// Ends a restore that cannot succeed: expired as before, nothing deleted, the requests are told why. Only while the
+    /// copy that failed is still staged: stale work must not fail a later restore.
+    pub(super) async fn fail_restore(
+        &self,
+        id: &SourceId,
+        copy: &Copy,
+        reason: &str,
+        is_damaged: bool,
+    ) -> Result<(), StoreError> {
+        let ledger = LedgerId::Source(id.clone());
+        let notices = until_won!({
+            let Some(mut source) = self.store.catalog.source(id).await? else { return Ok(None) };
+            let manifest = self.store.catalog.manifest(&ledger).await?;
+            let is_staged = manifest.copy(copy.id).is_some_and(|c| c.life == Life::Staged);
+            if source.state != DataState::Restoring || !is_staged {
+                return Ok(None);
+            }
+            let outcome = Outcome::Failed { error: reason.to_owned() };
+            let waiting = std::mem::take(&mut source.waiting);
+            source.settling.extend(settlements(waiting, &outcome));
+            let notices = self.trouble_notices(&source, copy.id, reason);
+            let mut transaction = Transaction::new();
+            for notice in &notices {
+                transaction.add_notice(notice)?;
+            }
+            let damaged = is_damaged.then_some(copy);
+            self.stop_restore(&mut transaction, &mut source, "restore_failed", Some(reason), damaged).await?;
+            self.put_source(&mut transaction, &source)?;
+            self.store.catalog.commit(transaction).await?;
+            Ok(Some(notices))
+        })?;
+        if let Some(notices) = notices {
+            tracing::error!(source.id = %id, error.message = reason, "a restore failed; the data is expired as before");
+            count!(WorkGivenUp = 1, Damage = u8::from(is_damaged));
+            self.announce(&notices).await;
+        }
+        self.settle(id).await
+    }
+
+    /// Takes a restoring source back to expired, as before; with a copy whose input did not verify, into quarantine.
+    pub(super) async fn stop_restore(
+        &self,
+        transaction: &mut Transaction,
+        source: &mut Source,
+        event: &str,
+        reason: Option<&str>,
+        damaged: Option<&Copy>,
+    ) -> Result<(), StoreError> {
+        let ledger = LedgerId::Source(source.id.clone());
+        let manifest = self.store.catalog.manifest(&ledger).await?;
+        let now = self.now();
+        let mut next = manifest.abandon(now, |c| c.inputs.is_none());
+        next.state = DataState::Expired;
+        if let (Some(copy), Some(reason)) = (damaged, reason) {
+            next = next.quarantined(reason, copy, now);
+        }
+        transaction.swap(&ledger, &manifest, next)?;
+        // Rows may have come late while it was restoring.
+        source.late_since = Some(now);
+        (source.state, source.retry_at, source.updated_at) = (DataState::Expired, None, now);
+        self.record(transaction, &source.id, event, "restorer", reason.map(str::to_owned))
+    }
+
+    /// Tells each request how the restore of a source ended: its item, its countdown, and that it was told, in one
+    /// transaction each.
+    pub(crate) async fn settle(&self, id: &SourceId) -> Result<(), StoreError> {
+        loop {
+            let is_settled = until_won!({
+                let Some(mut source) = self.store.catalog.source(id).await? else {
+                    return Ok(true);
+                };
+                let Some(Settlement { request, outcome }) = source.settling.pop() else {
+                    return Ok(true);
+                };
+                let mut transaction = Transaction::new();
+                self.put_source(&mut transaction, &source)?;
+                match self.store.catalog.item(request, id).await {
+                    Ok(Some(item)) if !item.value.state.is_final() => {
+                        let ended = item.value.ended(&outcome);
+                        self.end_item(transaction, request, item, ended).await?;
+                    }
+                    Ok(_) => self.store.catalog.commit(transaction).await?,
+                    // A record that cannot be read must not keep the other requests waiting.
+                    Err(error) if !error.is_transient() => {
+                        tracing::error!(restore.id = %request, source.id = %id, error.message = %error, "a request could not be told how a restore ended");
+                        self.store.catalog.commit(transaction).await?;
+                    }
+                    Err(other) => return Err(other),
+                }
+                Ok(false)
+            })?;
+            if is_settled {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn settlements(waiting: BTreeSet<RequestId>, outcome: &Outcome) -> impl Iterator<Item = Settlement> {
+    waiting.into_iter().map(|request| Settlement { request, outcome: outcome.clone() })
+}
+
+impl Rekindle {
+    /// Ends an item and counts its request down, with whatever the transaction holds already; who reaches zero writes
+    /// the notices.
+    pub(super) async fn end_item(
+        &self,
+        mut transaction: Transaction,
+        request: RequestId,
+        item: Versioned<Item>,
+        ended: Item,
+    ) -> Result<(), StoreError> {
+        let now = self.now();
+        let Some(before) = self.store.catalog.request(request).await? else {
+            return Ok(());
+        };
+        let after = before.item_ended(ended.state, now);
+        transaction.put_item(request, &ended, item.version)?;
+        transaction.put_request(&after)?;
+        let notices = if after.remaining == 0 { self.restore_notices(&after) } else { Vec::new() };
+        for notice in &notices {
+            transaction.add_notice(notice)?;
+        }
+        self.store.catalog.commit(transaction).await?;
+        self.announce(&notices).await;
+        Ok(())
+    }
+
+    fn restore_notices(&self, request: &Request) -> Vec<Notice> {
+        if request.is_cancelled {
+            return Vec::new();
+        }
+        let notice = |(i, to): (usize, &String)| {
+            let subject = Subject::Restore { request: request.id };
+            Notice::new(format!("{}-{i}", request.id), to.clone(), subject, self.now(), self.notice_lease())
+        };
+        request.notify.iter().enumerate().map(notice).collect()
+    }
+}

@@ -1,0 +1,160 @@
+//! Restore requests as the API shows them: how far each is, and how long the rest takes.
+
+use crate::{
+    app::Rekindle,
+    page::{Listing, decode_cursor, encode_cursor},
+    problem::Problem,
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use rekindle_domain::{
+    id::{LedgerId, RequestId, SourceId},
+    restore::{Item, ItemState, Request, RequestState},
+    time::Time,
+};
+use rekindle_store::StoreError;
+use serde::Serialize;
+
+/// How many items are looked at at once.
+const CONCURRENT_ITEMS: usize = 16;
+
+/// What is assumed of a restore's speed until its first part is done, in users a second.
+const NOMINAL_USERS_PER_SECOND: u64 = 50_000;
+
+/// A request as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RequestView {
+    /// Its id.
+    pub id: RequestId,
+    /// Where it is.
+    pub state: RequestState,
+    /// When it was made.
+    pub created_at: Time,
+    /// When its last item ended.
+    pub completed_at: Option<Time>,
+    /// In how many seconds it is done, at the speed so far; `None` in lists, and when it has ended.
+    pub eta_seconds: Option<u64>,
+    /// Who asked, where that is known.
+    pub requested_by: Option<String>,
+    /// The tag it was made by, if not by naming its sources.
+    pub tag: Option<String>,
+    /// Who gets a mail at the end.
+    pub notify: Vec<String>,
+    /// Left out of lists: `GET /v1/restores/{id}` shows them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<Vec<ItemView>>,
+}
+
+/// An item as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ItemView {
+    /// Which.
+    pub source: SourceId,
+    /// Where it is.
+    pub state: ItemState,
+    /// How many users are back.
+    pub users_done: u64,
+    /// How many users come back.
+    pub users_total: u64,
+    /// When the data expires again.
+    pub expires_at: Option<Time>,
+    /// Why it failed, for people.
+    pub error: Option<String>,
+}
+
+/// A request without its items.
+fn summary(request: Request) -> RequestView {
+    RequestView {
+        id: request.id,
+        state: request.state(),
+        created_at: request.created_at,
+        completed_at: request.completed_at,
+        eta_seconds: None,
+        requested_by: request.requested_by,
+        tag: request.tag,
+        notify: request.notify,
+        items: None,
+    }
+}
+
+impl Rekindle {
+    /// A request as it stands now.
+    ///
+    /// # Errors
+    /// 404.
+    pub async fn get_request(&self, id: RequestId) -> Result<RequestView, Problem> {
+        let request = self.store.catalog.request(id).await?;
+        let request = request
+            .ok_or_else(|| Problem::not_found("unknown_restore", format!("no restore request {id}")))?;
+        let (items, _) = self.store.catalog.items(id, None, usize::MAX).await?;
+        let views = stream::iter(items).map(|item| self.item_view(item.value)).buffered(CONCURRENT_ITEMS);
+        let views: Vec<ItemView> = views.try_collect().await?;
+        Ok(RequestView { eta_seconds: self.eta(&request, &views), items: Some(views), ..summary(request) })
+    }
+
+    async fn item_view(&self, item: Item) -> Result<ItemView, StoreError> {
+        let users_done = match item.state {
+            ItemState::Restored => item.users_total,
+            ItemState::Restoring => self.users_done(&item.source).await?.min(item.users_total),
+            _ => 0,
+        };
+        Ok(ItemView {
+            source: item.source,
+            state: item.state,
+            users_done,
+            users_total: item.users_total,
+            expires_at: item.expires_at,
+            error: item.error,
+        })
+    }
+
+    /// How many users of a source are back already, in parts that are done.
+    async fn users_done(&self, source: &SourceId) -> Result<u64, StoreError> {
+        let manifest = self.store.catalog.manifest(&LedgerId::Source(source.clone())).await?;
+        let mut users = 0;
+        for copy in manifest.staged_copies() {
+            let parts = self.store.catalog.parts(copy.id).await?;
+            users += parts.iter().filter_map(|(_, p)| p.done.as_ref()).map(|d| d.tally.users).sum::<u64>();
+        }
+        Ok(users)
+    }
+
+    /// At the speed so far, how long the rest takes.
+    fn eta(&self, request: &Request, items: &[ItemView]) -> Option<u64> {
+        if request.remaining == 0 {
+            return None;
+        }
+        let done: u64 = items.iter().map(|i| i.users_done).sum();
+        let left =
+            items.iter().filter(|i| !i.state.is_final()).map(|i| i.users_total - i.users_done).sum::<u64>();
+        let elapsed = (self.now().0 - request.created_at.0).max(0) as u64;
+        let millis = if done > 0 {
+            (u128::from(elapsed) * u128::from(left) / u128::from(done)) as u64
+        } else {
+            left * 1000 / NOMINAL_USERS_PER_SECOND
+        };
+        Some(millis.div_ceil(1000).max(1))
+    }
+
+    /// A page of requests without their items, newest first.
+    ///
+    /// # Errors
+    /// 400 a cursor that is not ours.
+    pub async fn list_requests(
+        &self,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Listing<RequestView>, Problem> {
+        let after: Option<(RequestId, Time)> = cursor.map(decode_cursor).transpose()?;
+        let (ids, more) = self.store.catalog.list_requests(after, limit).await?;
+        let next = ids.last().filter(|_| more).map(encode_cursor);
+        let mut items = Vec::with_capacity(ids.len());
+        for (id, _) in ids {
+            if let Some(request) = self.store.catalog.request(id).await? {
+                items.push(summary(request));
+            }
+        }
+        Ok(Listing { items, next })
+    }
+}

@@ -1,0 +1,256 @@
+//! Restore requests: checking, recording and cancelling them.
+
+use super::progress::RequestView;
+use crate::{
+    app::Rekindle,
+    budget::Budget,
+    checks::{check_addresses, check_tag},
+    journal::Caller,
+    problem::Problem,
+    retry::until_won,
+};
+use rekindle_domain::{
+    id::{RequestId, SourceId},
+    restore::{Item, MAX_SOURCES, Request},
+    rows::user_hash,
+};
+use rekindle_store::{
+    StoreError,
+    catalog::{Transaction, Versioned, requests::Idempotency},
+    queues::RestoreWork,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// How long an idempotency key is remembered.
+const IDEMPOTENCY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+
+/// The longest idempotency key.
+const MAX_IDEMPOTENCY_KEY: usize = 255;
+
+/// How many sources the audit trail names of a request.
+const LISTED_SOURCES: usize = 5;
+
+/// How long a cancellation works on before it leaves the rest to the queue.
+const CANCEL_MILLIS: i64 = 10_000;
+
+/// What somebody wants restored.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(extend("oneOf" = [
+        { "required": ["sources"], "properties": { "sources": { "type": "array" } } },
+        { "required": ["tag"], "properties": { "tag": { "type": "string" } } },
+    ]))
+)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreInput {
+    /// Which sources, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<SourceId>>", length(min = 1, max = MAX_SOURCES)))]
+    pub sources: Option<Vec<String>>,
+    /// Or what carries this tag now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<rekindle_domain::schema::Id>"))]
+    pub tag: Option<String>,
+    /// Who gets a mail at the end.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::schema::MailAddress>", length(max = rekindle_domain::restore::MAX_NOTIFY)))]
+    pub notify: Vec<String>,
+}
+
+fn on(id: RequestId) -> String {
+    format!("restore/{id}")
+}
+
+/// What a request is about, for the audit trail: the request itself lists all.
+fn what(input: &RestoreInput, sources: &BTreeSet<SourceId>) -> String {
+    let listed: Vec<String> = sources.iter().take(LISTED_SOURCES).map(ToString::to_string).collect();
+    let more = sources.len() - listed.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let tag = input.tag.as_ref().map(|tag| format!("tag {tag}: ")).unwrap_or_default();
+    format!("{tag}{}{more}", listed.join(", "))
+}
+
+impl Rekindle {
+    /// Records a request to restore and queues it. With an idempotency key, the same request again answers the first.
+    ///
+    /// # Errors
+    /// 409 the key was used for another request, 422 what does not fit, 503.
+    pub async fn request_restore(
+        &self,
+        input: &RestoreInput,
+        idempotency_key: Option<&str>,
+        by: &Caller,
+    ) -> Result<RequestView, Problem> {
+        let id = match idempotency_key {
+            None => self.record_request(&self.check_restore(input).await?, input, by, None).await?,
+            Some(key) => {
+                if !(1..=MAX_IDEMPOTENCY_KEY).contains(&key.len())
+                    || !key.bytes().all(|b| b.is_ascii_graphic())
+                {
+                    let detail = format!(
+                        "Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters"
+                    );
+                    return Err(Problem::unprocessable("invalid_idempotency_key", detail));
+                }
+                let body = serde_json::to_vec(input).unwrap_or_default();
+                let body = format!("{:016x}-{}", user_hash(&body), body.len());
+                let made = until_won!({
+                    let found = self.store.catalog.idempotency(key).await?;
+                    let fresh =
+                        |v: &Versioned<Idempotency>| self.now() < v.value.created_at.plus(IDEMPOTENCY_MILLIS);
+                    match found {
+                        Some(v) if fresh(&v) => Ok(Ok((v.value.body == body).then_some(v.value.request))),
+                        other => {
+                            // Only a new request is checked: a tag may be on other sources by now, or on none.
+                            let sources = match self.check_restore(input).await {
+                                Ok(sources) => sources,
+                                Err(problem) => return Ok(Err(problem)),
+                            };
+                            let version = other.map_or(0, |v| v.version);
+                            let under = Some((key, body.as_str(), version));
+                            self.record_request(&sources, input, by, under).await.map(|id| Ok(Some(id)))
+                        }
+                    }
+                })?;
+                made?.ok_or_else(|| {
+                    let detail = "this Idempotency-Key was used for another request; choose a new one";
+                    Problem::conflict("idempotency_key_reused", detail)
+                })?
+            }
+        };
+        self.get_request(id).await
+    }
+
+    async fn check_restore(&self, input: &RestoreInput) -> Result<BTreeSet<SourceId>, Problem> {
+        check_addresses(&input.notify)?;
+        match (&input.sources, &input.tag) {
+            (Some(sources), None) => self.check_named_sources(sources).await,
+            (None, Some(tag)) => self.expand(tag).await,
+            (None, None) => {
+                let detail = "sources or tag is missing; say what to restore";
+                Err(Problem::bad_request("missing_field", detail).with("path", "."))
+            }
+            (Some(_), Some(_)) => {
+                let detail = "sources and tag exclude each other; send two requests";
+                Err(Problem::unprocessable("sources_or_tag", detail))
+            }
+        }
+    }
+
+    /// What carries a tag at this moment. Expanded here rather than by the restorer: it is one strongly consistent query
+    /// of no more keys than a request may have items, and the items are then written before the request, as those that
+    /// are named are, so that there is no request which is half expanded.
+    async fn expand(&self, tag: &str) -> Result<BTreeSet<SourceId>, Problem> {
+        check_tag(tag)?;
+        let sources = self.store.catalog.tagged(tag).await?;
+        match sources.len() {
+            0 => Err(Problem::unprocessable("unknown_tag", format!("nothing carries the tag `{tag}`"))),
+            1..=MAX_SOURCES => Ok(sources.into_iter().collect()),
+            many => {
+                let detail = format!(
+                    "{many} sources carry the tag `{tag}`, and a request restores at most {MAX_SOURCES}; name them in several requests"
+                );
+                Err(Problem::unprocessable("tag_too_wide", detail))
+            }
+        }
+    }
+
+    async fn check_named_sources(&self, named: &[String]) -> Result<BTreeSet<SourceId>, Problem> {
+        let invalid =
+            |i: usize, why: String| Problem::unprocessable("invalid_source", format!("sources[{i}]: {why}"));
+        let parsed = named.iter().enumerate().map(|(i, s)| s.parse().map_err(|why| invalid(i, why)));
+        let sources: BTreeSet<SourceId> = parsed.collect::<Result<_, _>>()?;
+        if sources.is_empty() || named.len() > MAX_SOURCES {
+            let detail = format!("sources must name 1 to {MAX_SOURCES} sources");
+            return Err(Problem::unprocessable("invalid_sources", detail));
+        }
+        let unknown: Vec<String> =
+            self.unknown_sources(&sources).await?.iter().map(ToString::to_string).collect();
+        if !unknown.is_empty() {
+            let detail = format!("sources names what is not registered: {}", unknown.join(", "));
+            let problem = Problem::unprocessable("unknown_source", detail);
+            return Err(problem.with("unknown", unknown).with("path", "sources"));
+        }
+        Ok(sources)
+    }
+
+    /// Items first, then the request: that is the commit point. A queue that does not take the message is no loss: the
+    /// sweeper queues what was not begun.
+    async fn record_request(
+        &self,
+        sources: &BTreeSet<SourceId>,
+        input: &RestoreInput,
+        by: &Caller,
+        under: Option<(&str, &str, u64)>,
+    ) -> Result<RequestId, StoreError> {
+        let now = self.now();
+        let id = RequestId(self.new_id());
+        let items: Vec<Item> = sources.iter().cloned().map(Item::queued).collect();
+        let count = items.len() as u32;
+        let notify: BTreeSet<String> = input.notify.iter().cloned().collect();
+        let request = Request {
+            id,
+            version: 0,
+            created_at: now,
+            completed_at: None,
+            requested_by: by.key(),
+            tag: input.tag.clone(),
+            notify: notify.into_iter().collect(),
+            items: count,
+            remaining: count,
+            failed: 0,
+            cancelled: 0,
+            begun: false,
+            is_cancelled: false,
+            look_at: Some(now.plus(self.settings.lease_millis)),
+        };
+        self.store.catalog.add_items(id, &items).await?;
+        let mut transaction = Transaction::new();
+        transaction.put_request(&request)?;
+        if let Some((key, body, version)) = under {
+            let record = Idempotency { body: body.to_owned(), request: id, created_at: now };
+            transaction.put_idempotency(key, &record, version, now.plus(IDEMPOTENCY_MILLIS))?;
+        }
+        self.audit(&mut transaction, by, "requested", &on(id), Some(what(input, sources)))?;
+        self.store.catalog.commit(transaction).await?;
+        let work = [RestoreWork::Begin { request: id, after: None }];
+        if let Err(error) = self.store.queues.send_restores(&work).await {
+            tracing::warn!(restore.id = %id, error.message = %error, "a restore was not queued; the sweeper will");
+        }
+        Ok(id)
+    }
+
+    /// Detaches a request from everything it still waits for.
+    ///
+    /// # Errors
+    /// 404; 409 if it has ended already.
+    pub async fn cancel_request(&self, id: RequestId, by: &Caller) -> Result<RequestView, Problem> {
+        let budget = Budget::until(self.now().plus(CANCEL_MILLIS));
+        let outcome = until_won!({
+            let Some(request) = self.store.catalog.request(id).await? else {
+                return Ok(None);
+            };
+            if request.remaining == 0 {
+                return Ok(Some(request.is_cancelled));
+            }
+            let look_at = Some(self.now().plus(self.settings.lease_millis));
+            let mut transaction = Transaction::new();
+            transaction.put_request(&Request { is_cancelled: true, look_at, ..request })?;
+            self.audit(&mut transaction, by, "cancelled", &on(id), None)?;
+            self.store.catalog.commit(transaction).await?;
+            self.begin(id, None, &budget).await?;
+            Ok(Some(true))
+        })?;
+        match outcome {
+            None => Err(Problem::not_found("unknown_restore", format!("no restore request {id}"))),
+            Some(false) => Err(Problem::conflict(
+                "restore_has_ended",
+                "this restore has ended; nothing is left to cancel",
+            )),
+            Some(true) => self.get_request(id).await,
+        }
+    }
+}

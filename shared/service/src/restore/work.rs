@@ -1,0 +1,122 @@
+//! The messages of the restores queue, and the sweeper's look at a restore that they should have finished.
+
+use crate::{
+    app::Rekindle,
+    budget::Budget,
+    ledger::{PartResult, Worker},
+    retry::until_won,
+};
+use rekindle_domain::{
+    breaks::{self, Break},
+    id::{CopyId, LedgerId, RequestId, SourceId},
+    manifest::{DataState, Life},
+    part::Part,
+    restore::Request,
+    source::{MAX_REDRIVES, Source},
+};
+use rekindle_store::{StoreError, catalog::Transaction, queues::RestoreWork};
+use std::collections::BTreeMap;
+
+impl Rekindle {
+    /// Does what a message of the restores queue says.
+    ///
+    /// # Errors
+    /// [`StoreError`]: not done, and to be delivered again.
+    pub async fn restore_work(&self, work: &RestoreWork, budget: &Budget) -> Result<(), StoreError> {
+        match work {
+            RestoreWork::Begin { request, after } => self.begin(*request, after.clone(), budget).await,
+            RestoreWork::Part { source, copy, slot } => self.restore_part(source, *copy, *slot).await,
+        }
+    }
+
+    /// Brings one slot back; who does the last one makes the data available.
+    async fn restore_part(&self, id: &SourceId, copy: CopyId, slot: u32) -> Result<(), StoreError> {
+        let ledger = LedgerId::Source(id.clone());
+        let manifest = self.store.catalog.manifest(&ledger).await?;
+        let staged = manifest.copy(copy).filter(|c| c.life == Life::Staged && slot < c.slots.count());
+        if let Some(staged) = staged {
+            match Worker::new(self, &ledger).work(&manifest, staged, slot).await {
+                Ok(PartResult::Done) => {}
+                // Whoever has it finishes it, or its lease lapses and the sweeper sends it again.
+                Ok(PartResult::Leased(_)) => return Ok(()),
+                Ok(PartResult::Exhausted) => {
+                    let reason = format!("slot {slot} failed too often");
+                    return self.fail_restore(id, staged, &reason, false).await;
+                }
+                Err(error @ StoreError::Damaged { .. }) => {
+                    return self.fail_restore(id, staged, &error.to_string(), true).await;
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        self.finish_restore(id).await
+    }
+
+    /// Drives a restore on: parts that nobody has are queued again, one that cannot succeed fails, one that is done is
+    /// finished. The look is counted before anything that may fail, so that the count bounds every failure (L9).
+    pub(crate) async fn redrive_restore(&self, source: &Source) -> Result<Option<String>, StoreError> {
+        let id = &source.id;
+        if breaks::is(Break::NobodyRedrives) {
+            return Ok(None);
+        }
+        let Some(redrives) = self.count_redrive(id).await? else {
+            return Ok(Some("restore finished".to_owned()));
+        };
+        let manifest = self.store.catalog.manifest(&LedgerId::Source(id.clone())).await?;
+        if let Some(copy) = manifest.staged_copies().next().filter(|_| redrives > MAX_REDRIVES) {
+            self.fail_restore(id, copy, "it was not done in more than a day", false).await?;
+            return Ok(Some("restore failed".to_owned()));
+        }
+        let now = self.now();
+        let mut work = Vec::new();
+        for copy in manifest.staged_copies() {
+            let parts: BTreeMap<u32, Part> = self.store.catalog.parts(copy.id).await?.into_iter().collect();
+            if let Some((slot, _)) = parts.iter().find(|(_, part)| part.is_exhausted(now)) {
+                self.fail_restore(id, copy, &format!("slot {slot} failed too often"), false).await?;
+                return Ok(Some("restore failed".to_owned()));
+            }
+            let is_free = |slot: &u32| parts.get(slot).is_none_or(|p| p.is_free(now));
+            let free = (0..copy.slots.count()).filter(is_free);
+            work.extend(free.map(|slot| RestoreWork::Part { source: id.clone(), copy: copy.id, slot }));
+        }
+        if work.is_empty() {
+            self.finish_restore(id).await?;
+            return Ok(Some("restore looked at".to_owned()));
+        }
+        self.store.queues.send_restores(&work).await?;
+        Ok(Some(format!("{} parts queued again", work.len())))
+    }
+
+    /// Counts a look of the sweeper at a restore, and says when the next is due. Returns the count; `None`: the source is
+    /// not being restored.
+    async fn count_redrive(&self, id: &SourceId) -> Result<Option<u32>, StoreError> {
+        until_won!({
+            let source = self.store.catalog.source(id).await?;
+            let Some(source) = source.filter(|s| s.state == DataState::Restoring) else { return Ok(None) };
+            let redrives = source.redrives + 1;
+            let retry_at = Some(self.now().plus(self.settings.lease_millis));
+            let mut transaction = Transaction::new();
+            self.put_source(&mut transaction, &Source { retry_at, redrives, ..source })?;
+            self.store.catalog.commit(transaction).await?;
+            Ok(Some(redrives))
+        })
+    }
+
+    /// Queues a request again whose items were not all begun.
+    pub(crate) async fn redrive_request(&self, id: RequestId) -> Result<Option<String>, StoreError> {
+        until_won!({
+            let Some(request) = self.store.catalog.request(id).await? else {
+                return Ok(None);
+            };
+            if request.look_at.is_none_or(|at| at > self.now()) {
+                return Ok(None);
+            }
+            self.store.queues.send_restores(&[RestoreWork::Begin { request: id, after: None }]).await?;
+            let look_at = Some(self.now().plus(self.settings.lease_millis));
+            let mut transaction = Transaction::new();
+            transaction.put_request(&Request { look_at, ..request })?;
+            self.store.catalog.commit(transaction).await?;
+            Ok(Some("request queued again".to_owned()))
+        })
+    }
+}

@@ -1,0 +1,308 @@
+//! Compaction: what has gathered in the inboxes of available ledgers, and in too many runs, is merged into fewer.
+//!
+//! The compactor looks at marked ledgers only ([`crate::marks`]), decides each step from what is stored, and swaps nothing
+//! but manifests. It makes hot copies only, and leaves a rewrite to the cold tier to the sweeper; one to the hot tier that
+//! somebody left half-done it finishes. Late rows of data that is not available are the sweeper's.
+
+use crate::{
+    app::Rekindle,
+    budget::{Budget, Swept},
+    ledger::{Bite, Driven, LEFT_ALONE_MILLIS, MARGIN_MILLIS},
+    metrics::count,
+    retry::until_won,
+};
+use rekindle_domain::{
+    Ulid,
+    breaks::{self, Break},
+    compact::{InboxSize, RunSize, plan},
+    id::LedgerId,
+    manifest::{Copy, DataState, Life, MAX_COPIES, Manifest, Quarantine, Run, Tier},
+};
+use rekindle_store::{
+    StoreError,
+    catalog::{Transaction, dirty::Mark},
+};
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// An inbox that passes this is reported: `inbox_bytes` in the log is a metric.
+const LARGE_INBOX: u64 = 32 << 20;
+
+/// How many marks one invocation looks at, about.
+const MARKS: usize = 16_000;
+
+/// More marks of a ledger that does not get on than this become one.
+const FEW_MARKS: usize = 8;
+
+/// With that many copies listed no more are made until the oldest are collected, so that a restore finds room.
+const FULL: usize = MAX_COPIES / 4 * 3;
+
+/// What an invocation of the compactor did.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct CompactReport {
+    /// How many rewrites it committed.
+    pub rewrites: u32,
+    /// How many ledgers could not be brought further; they are looked at again.
+    pub failed: u32,
+    /// Whether the time was up before every marked ledger was looked at.
+    pub is_partial: bool,
+    /// An entry for each ledger something was done about.
+    pub items: Vec<Swept>,
+}
+
+/// How far a step got.
+enum Step {
+    /// There is more to do at once.
+    GoOn,
+    /// A rewrite is committed, and there may be more to do.
+    Rewrote,
+    /// Nothing is left to do: the marks may go.
+    Done,
+    /// Something is left for a later invocation: the marks stay.
+    Later,
+}
+
+impl Rekindle {
+    /// Looks at every marked ledger until it is as it should be or the time is up. One failing ledger does not hurt the
+    /// others.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the marks cannot be read.
+    pub async fn compact(&self, budget: &Budget) -> Result<CompactReport, StoreError> {
+        let marks = self.store.catalog.marks(self.now().plus(-MARGIN_MILLIS), MARKS).await?;
+        let mut report = CompactReport::default();
+        for (ledger, marks) in by_ledger(marks) {
+            if budget.is_spent(self.now()) {
+                report.is_partial = true;
+                break;
+            }
+            let before = report.rewrites;
+            match self.compact_marked(&ledger, &marks, budget, &mut report.rewrites).await {
+                Ok(()) | Err(StoreError::Conflict) if report.rewrites == before => {}
+                Ok(()) | Err(StoreError::Conflict) => {
+                    let outcome = format!("{} rewrites", report.rewrites - before);
+                    report.items.push(Swept { what: ledger.to_string(), outcome });
+                }
+                Err(error) => {
+                    tracing::error!(ledger.id = %ledger, error.message = %error, "the ledger could not be compacted");
+                    report.failed += 1;
+                    report.items.push(Swept { what: ledger.to_string(), outcome: error.to_string() });
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    /// Acts, and then deletes exactly the marks that were read before.
+    async fn compact_marked(
+        &self,
+        ledger: &LedgerId,
+        marks: &[Mark],
+        budget: &Budget,
+        rewrites: &mut u32,
+    ) -> Result<(), StoreError> {
+        if breaks::is(Break::LosesDirtyMarks) {
+            self.store.catalog.delete_marks(marks).await?;
+        }
+        let mut is_reported = false;
+        while !budget.is_spent(self.now()) {
+            match self.compact_step(ledger, budget, &mut is_reported).await {
+                Ok(Step::Rewrote) => *rewrites += 1,
+                // On a conflict somebody else brought it further: decide again from what is there now.
+                Ok(Step::GoOn) | Err(StoreError::Conflict) => {}
+                Ok(Step::Done) => return self.store.catalog.delete_marks(marks).await,
+                Ok(Step::Later) => {
+                    if !is_reported {
+                        self.report_inbox(ledger).await?;
+                    }
+                    return self.keep_one(ledger, marks).await;
+                }
+                Err(other) => {
+                    self.keep_one(ledger, marks).await?;
+                    return Err(other);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One mark in place of many: a ledger that does not get on must not hide its neighbours.
+    async fn keep_one(&self, ledger: &LedgerId, marks: &[Mark]) -> Result<(), StoreError> {
+        if marks.len() <= FEW_MARKS {
+            return Ok(());
+        }
+        let one = Mark { until: self.now(), ledger: ledger.clone(), worker: Ulid::nil() };
+        self.store.catalog.mark(&one).await?;
+        let others: Vec<Mark> = marks.iter().filter(|mark| **mark != one).cloned().collect();
+        self.store.catalog.delete_marks(&others).await
+    }
+
+    /// Says aloud if an inbox is large: senders are faster than the compactor, or it fails.
+    async fn report_inbox(&self, ledger: &LedgerId) -> Result<(), StoreError> {
+        let listed = self.store.ledger.list_inbox(ledger, usize::MAX, LARGE_INBOX).await?;
+        let inbox_bytes: u64 = listed.iter().map(|e| e.bytes).sum();
+        if inbox_bytes > LARGE_INBOX {
+            tracing::warn!(ledger.id = %ledger, inbox.bytes = inbox_bytes, inbox.blocks = listed.len(), "the inbox is large");
+            count!(LargeInboxBytes = inbox_bytes);
+        }
+        Ok(())
+    }
+
+    /// Brings a ledger one step further, decided from what is stored.
+    async fn compact_step(
+        &self,
+        ledger: &LedgerId,
+        budget: &Budget,
+        is_reported: &mut bool,
+    ) -> Result<Step, StoreError> {
+        let manifest = self.store.catalog.manifest(ledger).await?;
+        if manifest.state != DataState::Available {
+            return Ok(Step::Done);
+        }
+        if let Some(copy) = manifest.clearing.filter(|_| manifest.quarantine.is_none()) {
+            self.clear(ledger, copy).await?;
+            return Ok(Step::GoOn);
+        }
+        if let Some(quarantine) = &manifest.quarantine
+            && self.now() < quarantine.since.plus(LEFT_ALONE_MILLIS)
+        {
+            return self.wait_a_day(ledger, quarantine).await;
+        }
+        match manifest.staged_rewrite() {
+            Some(copy) if copy.tier == Tier::Hot => {
+                self.drive_compaction(ledger, &manifest, copy, budget).await
+            }
+            Some(_) => Ok(Step::Later),
+            None if manifest.copies.len() >= FULL => Ok(Step::Later),
+            None => self.plan_compaction(ledger, &manifest, is_reported).await,
+        }
+    }
+
+    /// What did not verify is tried again a day after; until then one mark that waits as long is enough.
+    async fn wait_a_day(&self, ledger: &LedgerId, quarantine: &Quarantine) -> Result<Step, StoreError> {
+        let until = quarantine.since.plus(LEFT_ALONE_MILLIS);
+        self.store.catalog.mark(&Mark { until, ledger: ledger.clone(), worker: Ulid::nil() }).await?;
+        Ok(Step::Done)
+    }
+
+    async fn plan_compaction(
+        &self,
+        ledger: &LedgerId,
+        manifest: &Manifest,
+        is_reported: &mut bool,
+    ) -> Result<Step, StoreError> {
+        let sizes = &self.settings.sizes;
+        let listed = self.store.ledger.list_inbox(ledger, sizes.inbox_keys + 1, sizes.inbox_bytes).await?;
+        let (blocks, bytes) = (listed.len(), listed.iter().map(|e| e.bytes).sum());
+        let bite = Bite::of(listed, sizes);
+        if !bite.is_all && !*is_reported {
+            self.report_inbox(ledger).await?;
+            *is_reported = true;
+        }
+        let (runs, takes_inbox) = if let Some(suspect) = &manifest.quarantine {
+            // What is suspect is read again, whole, and with it alone the ledger leaves quarantine.
+            (suspect.runs.clone(), suspect.inbox && manifest.clearing.is_none())
+        } else {
+            let inbox = InboxSize { blocks, bytes, rows: bite.rows() };
+            match plan(&RunSize::of(manifest), inbox, &sizes.tiering) {
+                Some(merge) => (merge.runs, merge.inbox),
+                // Only if runs and inbox were of one moment: another compactor may have folded in between, and die.
+                None if self.store.catalog.manifest(ledger).await?.version != manifest.version => {
+                    return Ok(Step::GoOn);
+                }
+                None => return Ok(Step::Done),
+            }
+        };
+        let may_go_in = |r: &&Run| {
+            let is_archived = manifest.live(r.id, Tier::Cold).is_some();
+            runs.contains(&r.id) && (!is_archived || breaks::is(Break::MergesArchivedWithOthers))
+        };
+        let runs: Vec<&Run> = manifest.runs.iter().filter(may_go_in).collect();
+        let bite = if takes_inbox { bite } else { Bite::nothing() };
+        if runs.is_empty() && bite.is_empty() {
+            return Ok(Step::Done);
+        }
+        self.stage_rewrite(ledger, manifest, Tier::Hot, &runs, &bite).await?;
+        Ok(Step::GoOn)
+    }
+
+    async fn drive_compaction(
+        &self,
+        ledger: &LedgerId,
+        manifest: &Manifest,
+        copy: &Copy,
+        budget: &Budget,
+    ) -> Result<Step, StoreError> {
+        match self.work_through(ledger, manifest, copy, budget).await? {
+            Driven::Partly => Ok(Step::Later),
+            Driven::Whole(tally, bytes) => {
+                let next = manifest.commit_rewrite(copy.id, tally, bytes, self.now())?;
+                self.swap(ledger, manifest, next).await?;
+                Ok(Step::Rewrote)
+            }
+            Driven::Failed { reason, is_damaged } => {
+                self.give_up_compaction(ledger, copy, &reason, is_damaged).await?;
+                Ok(Step::Later)
+            }
+        }
+    }
+
+    /// A compaction failed for good: everything stays as it is, people are told. Only who still finds the copy staged does
+    /// so. In quarantine the ledger is left alone for a day.
+    async fn give_up_compaction(
+        &self,
+        ledger: &LedgerId,
+        copy: &Copy,
+        reason: &str,
+        is_damaged: bool,
+    ) -> Result<(), StoreError> {
+        let notices = until_won!({
+            let now = self.now();
+            let source = match ledger {
+                LedgerId::Users => None,
+                LedgerId::Source(id) => self.store.catalog.source(id).await?,
+            };
+            let manifest = self.store.catalog.manifest(ledger).await?;
+            if manifest.copy(copy.id).is_none_or(|c| c.life != Life::Staged) {
+                return Ok(None);
+            }
+            let mut next = manifest.abandon(now, |c| c.id == copy.id);
+            if is_damaged {
+                next = next.quarantined(reason, copy, now);
+            }
+            let mut transaction = Transaction::new();
+            transaction.swap(ledger, &manifest, next)?;
+            let mut notices = Vec::new();
+            if let Some(source) = source {
+                notices = self.trouble_notices(&source, copy.id, reason);
+                for notice in &notices {
+                    transaction.add_notice(notice)?;
+                }
+                let detail = Some(reason.to_owned());
+                self.record(&mut transaction, &source.id, "compaction_failed", "compactor", detail)?;
+            }
+            self.store.catalog.commit(transaction).await?;
+            Ok(Some(notices))
+        })?;
+        if let Some(notices) = notices {
+            tracing::error!(ledger.id = %ledger, error.message = reason, "compaction failed; the data stays where it is");
+            count!(WorkGivenUp = 1, Damage = u8::from(is_damaged));
+            self.announce(&notices).await;
+        }
+        Ok(())
+    }
+}
+
+/// The marks of each ledger, longest marked first.
+fn by_ledger(marks: Vec<Mark>) -> Vec<(LedgerId, Vec<Mark>)> {
+    let mut out: Vec<(LedgerId, Vec<Mark>)> = Vec::new();
+    let mut places: HashMap<LedgerId, usize> = HashMap::new();
+    for mark in marks {
+        let place = *places.entry(mark.ledger.clone()).or_insert_with(|| {
+            out.push((mark.ledger.clone(), Vec::new()));
+            out.len() - 1
+        });
+        out[place].1.push(mark);
+    }
+    out
+}

@@ -1,0 +1,149 @@
+//! The sweeper: looks at whatever says it must be looked at, and brings it further. Several may run at once.
+
+use super::expire::Progress;
+use crate::{
+    app::Rekindle,
+    budget::{Budget, Swept},
+    metrics::count,
+};
+use rekindle_domain::{
+    digest::is_digest,
+    id::SourceId,
+    manifest::DataState,
+    source::{Decision, Source, Status},
+};
+use rekindle_store::{
+    StoreError,
+    catalog::{Key, Transaction, sources::Named},
+};
+use serde::Serialize;
+use std::collections::HashSet;
+
+/// How many due things are asked for at once.
+const PAGE: usize = 500;
+
+/// What a sweep did.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct SweepReport {
+    /// How many sources expired.
+    pub expired: u32,
+    /// How many things could not be brought further; they are looked at again.
+    pub failed: u32,
+    /// Whether the time was up before everything due was looked at.
+    pub is_partial: bool,
+    /// An entry for each thing something was done about.
+    pub items: Vec<Swept>,
+}
+
+impl Rekindle {
+    /// Looks at everything due until it is done or the time is up. One failing thing does not hurt the others.
+    ///
+    /// # Errors
+    /// [`StoreError`] if what is due cannot be found out.
+    pub async fn sweep(&self, budget: &Budget) -> Result<SweepReport, StoreError> {
+        let mut report = SweepReport::default();
+        let mut seen: HashSet<Key> = HashSet::new();
+        'all: loop {
+            let due = self.store.catalog.due(self.now(), PAGE + seen.len()).await?;
+            let mut new: Vec<Key> = due.into_iter().filter(|key| seen.insert(key.clone())).collect();
+            if new.is_empty() {
+                break;
+            }
+            // People wait for requests and mails; sources to expire may come in waves. Digests of warnings go last: what
+            // is found on the way is added to them.
+            new.sort_by_key(|key| match key.parse() {
+                Some(Named::Notice(id)) if is_digest(&id) => 2,
+                Some(Named::Notice(_) | Named::Request(_)) => 0,
+                _ => 1,
+            });
+            for key in new {
+                if budget.is_spent(self.now()) {
+                    report.is_partial = true;
+                    break 'all;
+                }
+                self.sweep_one(&key, budget, &mut report).await;
+            }
+        }
+        count!(Sweeps = 1);
+        Ok(report)
+    }
+
+    async fn sweep_one(&self, key: &Key, budget: &Budget, report: &mut SweepReport) {
+        let outcome = match key.parse() {
+            None => Ok(None),
+            Some(Named::Source(source)) => self.sweep_source(&source, budget).await,
+            Some(Named::Manifest(ledger)) => {
+                let gone = self.housekeep(&ledger, budget).await;
+                gone.map(|n| (n > 0).then(|| format!("{n} copies deleted")))
+            }
+            Some(Named::Request(request)) => self.redrive_request(request).await,
+            Some(Named::Notice(notice)) => self.redrive_notice(&notice).await,
+        };
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(outcome)) => {
+                report.expired += u32::from(outcome == EXPIRED);
+                report.items.push(Swept { what: key.pk.clone(), outcome });
+            }
+            Err(StoreError::Conflict) => {}
+            Err(error) => {
+                tracing::error!(swept.key = key.pk, error.message = %error, "the sweep could not bring this further");
+                report.failed += 1;
+                report.items.push(Swept { what: key.pk.clone(), outcome: error.to_string() });
+            }
+        }
+    }
+
+    async fn sweep_source(&self, id: &SourceId, budget: &Budget) -> Result<Option<String>, StoreError> {
+        let Some(source) = self.store.catalog.source(id).await? else {
+            return Ok(None);
+        };
+        if !source.settling.is_empty() {
+            self.settle(id).await?;
+        }
+        let source = Source { idle_at: self.idle_at(&source), ..source };
+        if self.wake_at(&source).is_none_or(|at| at > self.now()) {
+            // Written under other settings, or changed since it was found: let the index say what holds now.
+            let mut transaction = Transaction::new();
+            self.put_source(&mut transaction, &source)?;
+            return self.store.catalog.commit(transaction).await.map(|()| None);
+        }
+        if source.state == DataState::Restoring {
+            return self.redrive_restore(&source).await;
+        }
+        if source.status == Status::Active
+            && let Some(stopped) = self.stop_if_idle(id).await?
+        {
+            return Ok(Some(stopped));
+        }
+        let is_to_warn = source
+            .warn_at(&self.settings.retention, &self.settings.warn_before)
+            .is_some_and(|at| at <= self.now());
+        let is_due = source.decide(&self.settings.retention, self.now()) == Decision::Due;
+        let is_warned = match if is_to_warn { self.warn(id).await } else { Ok(false) } {
+            // What is due expires, whether or not anybody could be told.
+            Err(error) if is_due => {
+                tracing::error!(source.id = %id, error.message = %error, "nobody could be told that the data expires");
+                false
+            }
+            other => other?,
+        };
+        let mut outcome = is_warned.then(|| "warned".to_owned());
+        loop {
+            match self.expire_step(id, budget).await {
+                Ok(Progress::Rest) => return Ok(outcome),
+                Ok(Progress::Expired) => outcome = Some(EXPIRED.to_owned()),
+                // On a conflict somebody else brought it further: decide again from what is there now.
+                Ok(Progress::GoOn) | Err(StoreError::Conflict) => {
+                    outcome.get_or_insert_with(|| "brought further".to_owned());
+                }
+                Err(other) => return Err(other),
+            }
+            if budget.is_spent(self.now()) {
+                return Ok(outcome);
+            }
+        }
+    }
+}
+
+const EXPIRED: &str = "expired";
