@@ -84,7 +84,8 @@ pub fn measure(size: Size) -> Outcome<Findings> {
 
 /// A Python that has DuckDB, in an environment of its own.
 fn python(dir: &Path) -> Outcome<String> {
-    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/archive/requirements.txt");
+    let requirements =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/outside/archive/requirements.txt");
     let venv = dir.join("venv");
     run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
     let python = venv.join("bin/python");

@@ -2,7 +2,7 @@
 //!
 //! One row a (user, facet), sorted by user hash (XXH3-64 of `user_id`), then `user_id`; zstd; no lifecycle state inside.
 //! A ledger's archive is the files of all its runs: what several have of a user and facet is one row, from the least
-//! `first_at` to the greatest `last_at`. `tests/archive/check.py` reads it so, with pyarrow and with DuckDB.
+//! `first_at` to the greatest `last_at`. `tests/outside/archive/check.py` reads it so, with pyarrow and with DuckDB.
 
 use parquet::{
     basic::Compression,

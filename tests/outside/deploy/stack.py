@@ -5,7 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
-ADMIN_KEY = Path(__file__).parents[2] / "scripts" / "admin-key"
+ADMIN_KEY = Path(__file__).parents[3] / "scripts" / "admin-key"
 
 
 class Stack:

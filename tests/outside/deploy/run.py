@@ -35,7 +35,7 @@ NOT_SHOWN = """\
 - policies: it knows no dynamodb:LeadingKeys; which keys a statement is for is not tried
 - time to live and point-in-time recovery: it drops them. Deletion protection, encryption, lifecycle rules, alarms,
   metrics, the dashboard and throttling are taken, and do nothing
-- limits: it checks few properties against what AWS allows; cfn-lint and tests/template do
+- limits: it checks few properties against what AWS allows; cfn-lint and tests/outside/template do
 - time, memory, concurrency and scaling are this machine's, not Lambda's"""
 
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 /// The routes of the template's HTTP API.
 pub(crate) fn routes() -> Vec<(Method, String)> {
-    let template = include_str!("../../../template.yaml");
+    let template = include_str!("../../template.yaml");
     let events = template.lines().filter_map(|line| {
         let event = line.trim().strip_prefix("Properties: {ApiId: !Ref Api, Method: ")?.strip_suffix('}')?;
         let (method, path) = event.split_once(", Path: ")?;

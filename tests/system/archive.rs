@@ -1,6 +1,6 @@
 //! Archives for others to read: written by the whole system, and put on disk beside what was posted.
 //!
-//! `.ci/archives` runs this and then reads them with pyarrow and with DuckDB; see `tests/archive/check.py`.
+//! `.ci/archives` runs this and then reads them with pyarrow and with DuckDB; see `tests/outside/archive/check.py`.
 
 use crate::fixture::{ports::Dice, world::World};
 use rekindle_domain::time::Time;

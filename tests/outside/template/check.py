@@ -14,7 +14,7 @@ from pathlib import Path
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PERMISSIONS = Path(__file__).with_name("permissions.txt")
 CONFIGURATION = ROOT / "shared" / "service" / "src" / "config.rs"
 # The gateway waits no longer, whatever the function's time-out.
