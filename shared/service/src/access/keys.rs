@@ -10,7 +10,7 @@ use crate::{
     journal::Caller,
     page::{Listing, decode_cursor, encode_cursor},
     problem::Problem,
-    retry::until_won,
+    retry::{until_answered, until_won},
 };
 use rekindle_domain::{
     id::KeyId,
@@ -169,14 +169,14 @@ impl Rekindle {
     pub async fn rotate_key(&self, id: KeyId, input: &RotateInput, by: &Caller) -> Result<KeyView, Problem> {
         let grace = input.grace.as_deref().map(|text| self.grace(text)).transpose()?;
         let token = Token::new(id, &*self.ids);
-        let outcome = until_won!({
+        let outcome = until_answered!(async {
             let now = self.now();
             let Some(key) = self.store.catalog.access_key(id).await? else {
-                return Ok(Err(unknown(id)));
+                return Err(unknown(id).into());
             };
             if !key.is_living() {
                 let detail = format!("key {id} was revoked, and stays so; make a new one");
-                return Ok(Err(Problem::conflict("key_revoked", detail)));
+                return Err(Problem::conflict("key_revoked", detail).into());
             }
             let until = grace.and_then(|grace| grace.after(now));
             let old = until.map(|until| OldSecret { hash: key.hash.clone(), until });
@@ -186,8 +186,8 @@ impl Rekindle {
             let detail = until.map(|until| format!("the old secret goes on until {until}"));
             self.audit(&mut transaction, by, "rotated", &on(id), detail)?;
             self.store.catalog.commit(transaction).await?;
-            Ok(Ok(KeyView { key: Some(token.to_string()), ..KeyView::of(key, now) }))
-        })?;
+            Ok(KeyView { key: Some(token.to_string()), ..KeyView::of(key, now) })
+        });
         self.keys.forget(id);
         outcome
     }
@@ -208,12 +208,12 @@ impl Rekindle {
     /// # Errors
     /// 404; 409 it is the last that could make another.
     pub async fn revoke_key(&self, id: KeyId, by: &Caller) -> Result<(), Problem> {
-        let outcome = until_won!({
+        let outcome = until_answered!(async {
             let Some(key) = self.store.catalog.access_key(id).await? else {
-                return Ok(Err(unknown(id)));
+                return Err(unknown(id).into());
             };
             if !key.is_living() {
-                return Ok(Ok(()));
+                return Ok(());
             }
             let mut transaction = Transaction::new();
             if key.allows(Scope::Admin) {
@@ -221,7 +221,7 @@ impl Rekindle {
                 let Some(other) = living.iter().find(|other| other.id != id && other.allows(Scope::Admin))
                 else {
                     let detail = "this is the last key with the scope admin; make another one first";
-                    return Ok(Err(Problem::conflict("last_admin_key", detail)));
+                    return Err(Problem::conflict("last_admin_key", detail).into());
                 };
                 // Of two that revoke each other, one loses.
                 transaction.check_key(other);
@@ -229,8 +229,8 @@ impl Rekindle {
             transaction.put_key(&AccessKey { revoked_at: Some(self.now()), old: None, ..key.clone() })?;
             self.audit(&mut transaction, by, "revoked", &on(id), Some(key.name))?;
             self.store.catalog.commit(transaction).await?;
-            Ok(Ok(()))
-        })?;
+            Ok(())
+        });
         self.keys.forget(id);
         outcome
     }
@@ -247,7 +247,7 @@ impl Rekindle {
     /// # Errors
     /// The store does not answer.
     pub async fn install_key(&self, token: &Token, name: &str) -> Result<(), StoreError> {
-        until_won!({
+        until_won!(async {
             let now = self.now();
             let scopes = BTreeSet::from([Scope::Ingest, Scope::Admin]);
             let fresh = AccessKey::new(token, name.to_owned(), scopes, now, name.to_owned());

@@ -6,7 +6,7 @@ use crate::{
     library::unknown_source,
     page::{decode_cursor, encode_cursor},
     problem::{Problem, expired_data},
-    retry::retried,
+    retry::read_again,
 };
 use rekindle_domain::{
     facet::{Facet, Kind},
@@ -55,7 +55,7 @@ impl Rekindle {
     pub async fn export_csv(&self, id: &SourceId, cursor: Option<&str>) -> Result<CsvPage, Problem> {
         let after: Option<Cursor> = cursor.map(decode_cursor).transpose()?;
         self.store.catalog.source(id).await?.ok_or_else(|| unknown_source(id))?;
-        retried!({
+        read_again!(async {
             let view = LedgerView::open(&self.store, &LedgerId::Source(id.clone()), None).await?;
             let view = view.ok_or_else(|| expired_data(&BTreeSet::from([id.clone()])))?;
             Ok(self.page_of(&view, after.as_ref()).await?)

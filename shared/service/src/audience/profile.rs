@@ -5,7 +5,7 @@ use crate::{
     ledger::LedgerView,
     page::{decode_cursor, encode_cursor},
     problem::{DAMAGED, Problem},
-    retry::retried,
+    retry::read_again,
 };
 use futures::{StreamExt, stream};
 use rekindle_domain::{
@@ -133,7 +133,7 @@ impl Rekindle {
         let until = self.now().plus(self.settings.audience_millis);
         let (mut place, overall) = match cursor {
             Some(text) => (decode_cursor(text)?, None),
-            None => (Place::default(), Some(retried!(Ok(self.overall(user_id).await?))?)),
+            None => (Place::default(), Some(read_again!(async { Ok(self.overall(user_id).await?) })?)),
         };
         let entries = self.store.catalog.list_both(Order::Newest, &place, limit).await?;
         let (mut left, is_last) = (entries.len(), entries.len() < limit);
@@ -204,7 +204,7 @@ impl Rekindle {
         if source.state != DataState::Available {
             return Ok(Some(seen(source.state.as_str(), None)));
         }
-        let facts = retried!({
+        let facts = read_again!(async {
             let ledger = LedgerId::Source(source.id.clone());
             let Some(view) =
                 LedgerView::open(&self.store, &ledger, Some(user_hash(user_id.as_bytes()))).await?

@@ -4,7 +4,7 @@ use super::{
     prepare::Prepared,
     walk::{Counting, Paging},
 };
-use crate::{app::Rekindle, problem::Problem, retry::retried};
+use crate::{app::Rekindle, problem::Problem, retry::read_again};
 use rekindle_domain::{
     filter::{Tallied, Truth},
     id::SourceId,
@@ -129,7 +129,7 @@ impl Rekindle {
     /// # Errors
     /// 400 malformed, 409 expired data, 422 invalid filter, 503.
     pub async fn count(&self, request: &CountRequest) -> Result<Count, Problem> {
-        retried!({
+        read_again!(async {
             let (prepared, from) =
                 self.prepare(&request.filter, request.expired, request.cursor.as_deref(), None).await?;
             let mut counting = Counting { presence: prepared.program.presence(), found: Tallied::default() };
@@ -148,7 +148,7 @@ impl Rekindle {
         if !(1..=MAX_MEMBERS).contains(&limit) {
             return Err(Problem::unprocessable("invalid_limit", format!("limit must be 1 to {MAX_MEMBERS}")));
         }
-        retried!({
+        read_again!(async {
             let (prepared, from) =
                 self.prepare(&request.filter, request.expired, request.cursor.as_deref(), None).await?;
             let mut paging = Paging { limit, items: Vec::new(), bytes: 0 };
@@ -165,7 +165,7 @@ impl Rekindle {
         let id = &request.user_id;
         check_user_id(id).map_err(|d| Problem::unprocessable("invalid_user_id", format!("user_id {d}")))?;
         let hash = user_hash(id.as_bytes());
-        retried!({
+        read_again!(async {
             let (Prepared { program, views, unavailable }, _) =
                 self.prepare(&request.filter, request.expired, None, Some(hash)).await?;
             let mut facts = program.blank();

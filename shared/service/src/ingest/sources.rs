@@ -20,7 +20,7 @@ impl Rekindle {
         let new: Vec<SourceId> = sources.iter().filter(|s| !self.known.is_known(s, now)).cloned().collect();
         let prepared: Vec<Option<SourceId>> = stream::iter(new)
             .map(|source| async move {
-                let is_known = until_won!(self.prepare_source(&source).await)?;
+                let is_known = until_won!(self.prepare_source(&source))?;
                 Ok::<_, StoreError>((!is_known).then_some(source))
             })
             .buffer_unordered(CONCURRENT_SOURCES)

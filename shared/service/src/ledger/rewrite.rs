@@ -196,7 +196,7 @@ impl Rekindle {
             keys = all.into_iter().map(|e| e.key).collect();
         }
         self.store.ledger.delete_inbox(ledger, &keys).await?;
-        until_won!({
+        until_won!(async {
             let manifest = self.store.catalog.manifest(ledger).await?;
             if manifest.clearing != Some(copy) || manifest.quarantine.is_some() {
                 return Ok(());

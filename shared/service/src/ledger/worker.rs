@@ -116,7 +116,7 @@ impl<'a> Worker<'a> {
     /// Records an attempt as the one that counts, unless one is recorded already: the first wins, whatever its lease.
     async fn record(&self, copy: CopyId, slot: u32, done: PartDone) -> Result<PartResult, StoreError> {
         let catalog = &self.app.store.catalog;
-        until_won!({
+        until_won!(async {
             let found = catalog.part(copy, slot).await?;
             if found.value.done.is_some() {
                 return Ok(PartResult::Done);

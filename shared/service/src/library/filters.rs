@@ -1,6 +1,6 @@
 //! Following a filter through segments, and the bounds of a filter that is stored.
 
-use crate::{app::Rekindle, problem::Problem};
+use crate::{app::Rekindle, problem::Problem, retry::Stop};
 use rekindle_domain::{
     filter::{Filter, Name},
     id::SourceId,
@@ -91,11 +91,7 @@ impl Rekindle {
     }
 
     /// Whether everything that stands above a segment still comes to an end within the bounds.
-    pub(super) async fn check_above(
-        &self,
-        segment: &Segment,
-        below: &Filters,
-    ) -> Result<Result<(), Problem>, StoreError> {
+    pub(super) async fn check_above(&self, segment: &Segment, below: &Filters) -> Result<(), Stop> {
         let mut filters = below.clone();
         let mut seen: BTreeSet<String> = BTreeSet::from([segment.id.clone()]);
         let mut level: BTreeSet<User> = segment.used_by.clone();
@@ -108,7 +104,7 @@ impl Rekindle {
                 })
                 .collect();
             if wanted.is_empty() || seen.len() > MAX_FOLLOWED {
-                return Ok(Ok(()));
+                return Ok(());
             }
             let read = self.store.catalog.segments(&wanted).await?;
             level = read.iter().flat_map(|s| s.used_by.clone()).collect();
@@ -121,7 +117,7 @@ impl Rekindle {
                 filters.extend(others.into_iter().map(|(id, s)| (id, s.filter)));
                 if let Err(tangle) = untangle(&filters[&above.id], &filters, std::slice::from_ref(&above.id))
                 {
-                    return Ok(Err(tangled(&tangle, "filter")));
+                    return Err(tangled(&tangle, "filter").into());
                 }
             }
         }

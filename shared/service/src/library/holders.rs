@@ -9,6 +9,7 @@ use super::filters::{Segments, closure, filters_of, segment_gone, segments_of, t
 use crate::{
     app::Rekindle,
     problem::{Problem, expired_data},
+    retry::Stop,
 };
 use rekindle_domain::{
     breaks::{self, Break},
@@ -17,7 +18,7 @@ use rekindle_domain::{
     segment::{Closure, MAX_CLOSURE, MAX_USERS, Segment, User},
     source::{Decision, Holder, MAX_HOLDERS, Source},
 };
-use rekindle_store::{StoreError, catalog::Transaction};
+use rekindle_store::catalog::Transaction;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What moves with a change, before it is written.
@@ -84,17 +85,17 @@ impl Rekindle {
         transaction: &mut Transaction,
         before: &Source,
         after: &Source,
-    ) -> Result<Result<Vec<SourceId>, Problem>, StoreError> {
+    ) -> Result<Vec<SourceId>, Stop> {
         let (old, new) = (segments_of(before), segments_of(after));
         let mut moves = Moves::new(self.follow(old.union(&new).cloned().collect()).await?);
         if let Some(gone) = new.iter().find(|id| !moves.read.contains_key(*id)) {
-            return Ok(Err(segment_gone("audience", gone)));
+            return Err(segment_gone("audience", gone).into());
         }
         let filters = filters_of(&moves.read);
         let comes_to = closure(after, &filters);
         let width = width(&comes_to, Some(&after.id));
         if width > MAX_CLOSURE {
-            return Ok(Err(too_wide("audience", &after.id.to_string(), width)));
+            return Err(too_wide("audience", &after.id.to_string(), width).into());
         }
         moves.active(&after.id, &closure(before, &filters), &comes_to);
         moves.direct(&User::Source(after.id.clone()), &old, &new);
@@ -107,7 +108,7 @@ impl Rekindle {
         transaction: &mut Transaction,
         before: Option<&Segment>,
         after: &Segment,
-    ) -> Result<Result<Vec<SourceId>, Problem>, StoreError> {
+    ) -> Result<Vec<SourceId>, Stop> {
         let old = before.map(|b| b.filter.segments()).unwrap_or_default();
         let new = after.filter.segments();
         let ids: Vec<SourceId> = after.active.iter().cloned().collect();
@@ -118,21 +119,19 @@ impl Rekindle {
         let mut read = self.follow(roots).await?;
         let below: BTreeSet<String> = new.iter().filter(|id| **id != after.id).cloned().collect();
         if let Some(gone) = below.iter().find(|id| !read.contains_key(*id)) {
-            return Ok(Err(segment_gone("filter", gone)));
+            return Err(segment_gone("filter", gone).into());
         }
         let (mut filters_before, mut filters_after) = (filters_of(&read), filters_of(&read));
         filters_before.extend(before.map(|b| (b.id.clone(), b.filter.clone())));
         filters_after.insert(after.id.clone(), after.filter.clone());
-        if let Err(problem) = self.check_above(after, &filters_after).await? {
-            return Ok(Err(problem));
-        }
+        self.check_above(after, &filters_after).await?;
         read.remove(&after.id);
         let mut moves = Moves::new(read);
         for (user, _) in &users {
             let comes_to = closure(user, &filters_after);
             let width = width(&comes_to, Some(&user.id));
             if width > MAX_CLOSURE {
-                return Ok(Err(too_wide("filter", &user.id.to_string(), width)));
+                return Err(too_wide("filter", &user.id.to_string(), width).into());
             }
             moves.active(&user.id, &closure(user, &filters_before), &comes_to);
         }
@@ -149,7 +148,7 @@ impl Rekindle {
         transaction: &mut Transaction,
         moves: Moves,
         except: Option<&str>,
-    ) -> Result<Result<Vec<SourceId>, Problem>, StoreError> {
+    ) -> Result<Vec<SourceId>, Stop> {
         for (id, segment) in &moves.segments {
             if except == Some(id) {
                 continue;
@@ -160,7 +159,7 @@ impl Rekindle {
             if segment != &moves.read[id] || (is_relied_on && except.is_none()) {
                 if segment.used_by.len() > MAX_USERS || segment.active.len() > MAX_USERS {
                     let detail = format!("segment/{id} is used by {MAX_USERS} sources and segments already");
-                    return Ok(Err(Problem::conflict("too_many_users", detail)));
+                    return Err(Problem::conflict("too_many_users", detail).into());
                 }
                 transaction.put_segment(segment)?;
             } else if is_relied_on && !breaks::is(Break::EditsSegmentsUnchecked) {
@@ -181,7 +180,7 @@ impl Rekindle {
             }
             if source.holders.len() > MAX_HOLDERS {
                 let detail = format!("{target} is retargeted by {MAX_HOLDERS} active sources already");
-                return Ok(Err(Problem::conflict("too_many_holders", detail)));
+                return Err(Problem::conflict("too_many_holders", detail).into());
             }
             let is_let_go = was_held && source.holders.is_empty();
             if is_let_go && source.decide(&self.settings.retention, self.now()) == Decision::Due {
@@ -190,7 +189,7 @@ impl Rekindle {
             self.put_source(transaction, &source)?;
         }
         if !expired.is_empty() {
-            return Ok(Err(expired_data(&expired)));
+            return Err(expired_data(&expired).into());
         }
         // The caller adds the source or the segment itself, and entries in the timeline and in the audit trail.
         if transaction.len() + 3 > Transaction::MAX {
@@ -199,8 +198,8 @@ impl Rekindle {
                 moves.targets.len(),
                 moves.segments.len()
             );
-            return Ok(Err(Problem::unprocessable("too_many_targets", detail)));
+            return Err(Problem::unprocessable("too_many_targets", detail).into());
         }
-        Ok(Ok(now_due))
+        Ok(now_due)
     }
 }

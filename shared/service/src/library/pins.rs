@@ -1,7 +1,7 @@
 //! Pins: somebody wants data kept, whatever its age.
 
 use super::view::{SourceView, unknown_source};
-use crate::{app::Rekindle, journal::Caller, problem::Problem, retry::until_won};
+use crate::{app::Rekindle, journal::Caller, problem::Problem, retry::until_answered};
 use rekindle_domain::{
     id::SourceId,
     manifest::DataState,
@@ -56,9 +56,9 @@ impl Rekindle {
         by: &Caller,
     ) -> Result<SourceView, Problem> {
         input.check(self.now())?;
-        let outcome = until_won!({
+        until_answered!(async {
             let Some(source) = self.store.catalog.source(id).await? else {
-                return Ok(Err(unknown_source(id)));
+                return Err(unknown_source(id).into());
             };
             if source.state != DataState::Available {
                 let detail = format!(
@@ -66,12 +66,12 @@ impl Rekindle {
                     source.state.as_str()
                 );
                 let problem = Problem::conflict("expired_interaction_data", detail);
-                return Ok(Err(problem.with("expired", vec![id.to_string()])));
+                return Err(problem.with("expired", vec![id.to_string()]).into());
             }
             let pin = Pin { by: by.name(), at: self.now(), until: input.until, reason: input.reason.clone() };
-            self.put_pin(&source, Some(pin), by).await.map(Ok)
+            self.put_pin(&source, Some(pin), by).await?;
+            Ok(())
         })?;
-        outcome?;
         self.get_source(id).await
     }
 
@@ -81,16 +81,16 @@ impl Rekindle {
     /// # Errors
     /// 404.
     pub async fn unpin_source(&self, id: &SourceId, by: &Caller) -> Result<SourceView, Problem> {
-        let outcome = until_won!({
+        until_answered!(async {
             let Some(source) = self.store.catalog.source(id).await? else {
-                return Ok(Err(unknown_source(id)));
+                return Err(unknown_source(id).into());
             };
             if source.pin.is_none() {
-                return Ok(Ok(()));
+                return Ok(());
             }
-            self.put_pin(&source, None, by).await.map(Ok)
+            self.put_pin(&source, None, by).await?;
+            Ok(())
         })?;
-        outcome?;
         self.get_source(id).await
     }
 

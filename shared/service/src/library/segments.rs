@@ -7,7 +7,7 @@ use crate::{
     journal::{Caller, changed},
     page::{Listing, NOT_OURS, decode_cursor, encode_cursor},
     problem::Problem,
-    retry::until_won,
+    retry::until_answered,
 };
 use rekindle_domain::{
     filter::Filter,
@@ -96,16 +96,13 @@ impl Rekindle {
         let filter = Filter::parse(&input.filter, "filter")?;
         let segments = self.check_filter(&filter, "filter", Some(id), None).await?;
         check_width(&filter, &segments, None, "filter")?;
-        let outcome = until_won!({
+        let (is_new, now_due, segment) = until_answered!(async {
             let now = self.now();
             let before = self.store.catalog.segment(id).await?;
             let base = before.clone().unwrap_or_else(|| Segment::new(id, filter.clone(), now));
             let after = Segment { name: name.clone(), filter: filter.clone(), updated_at: now, ..base };
             let mut transaction = Transaction::new();
-            let now_due = match self.move_segment(&mut transaction, before.as_ref(), &after).await? {
-                Ok(now_due) => now_due,
-                Err(problem) => return Ok(Err(problem)),
-            };
+            let now_due = self.move_segment(&mut transaction, before.as_ref(), &after).await?;
             transaction.put_segment(&after)?;
             let (event, detail) = match &before {
                 None => ("registered", None),
@@ -117,9 +114,8 @@ impl Rekindle {
             };
             self.audit(&mut transaction, by, event, &on(id), detail)?;
             self.store.catalog.commit(transaction).await?;
-            Ok(Ok((before.is_none(), now_due, after)))
+            Ok((before.is_none(), now_due, after))
         })?;
-        let (is_new, now_due, segment) = outcome?;
         let now_due = Some(now_due).filter(|_| !is_new);
         Ok((SegmentView { now_due, ..segment.into() }, is_new))
     }
@@ -161,14 +157,14 @@ impl Rekindle {
     /// # Errors
     /// 404; 409 with what uses it.
     pub async fn delete_segment(&self, id: &str, by: &Caller) -> Result<(), Problem> {
-        until_won!({
+        until_answered!(async {
             let Some(segment) = self.store.catalog.segment(id).await? else {
-                return Ok(Err(unknown(id)));
+                return Err(unknown(id).into());
             };
             if !segment.used_by.is_empty() {
                 let users: Vec<String> = segment.used_by.iter().map(ToString::to_string).collect();
                 let detail = format!("segment/{id} is used by {}; change these first", users.join(", "));
-                return Ok(Err(Problem::conflict("segment_in_use", detail).with("used_by", users)));
+                return Err(Problem::conflict("segment_in_use", detail).with("used_by", users).into());
             }
             let mut transaction = Transaction::new();
             for mut below in self.store.catalog.segments(&segment.filter.segments()).await? {
@@ -178,7 +174,7 @@ impl Rekindle {
             transaction.delete_segment(&segment);
             self.audit(&mut transaction, by, "deleted", &on(id), None)?;
             self.store.catalog.commit(transaction).await?;
-            Ok(Ok(()))
-        })?
+            Ok(())
+        })
     }
 }

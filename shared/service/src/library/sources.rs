@@ -10,7 +10,7 @@ use crate::{
     journal::{Caller, changed},
     page::{Listing, NOT_OURS},
     problem::{Problem, expired_data},
-    retry::until_won,
+    retry::{Stop, until_answered},
 };
 use http::StatusCode;
 use rekindle_domain::{
@@ -21,10 +21,7 @@ use rekindle_domain::{
     source::{Source, Status},
     time::Time,
 };
-use rekindle_store::{
-    StoreError,
-    catalog::{Transaction, sources::TimelineEntry},
-};
+use rekindle_store::catalog::{Transaction, sources::TimelineEntry};
 use std::collections::BTreeSet;
 
 impl Rekindle {
@@ -40,8 +37,7 @@ impl Rekindle {
         by: &Caller,
     ) -> Result<(SourceView, bool), Problem> {
         let audience = self.check_input(id, input).await?;
-        let outcome = until_won!(self.try_put(id, input, audience.as_ref(), if_match, by).await)?;
-        let (is_new, now_due) = outcome?;
+        let (is_new, now_due) = until_answered!(self.try_put(id, input, audience.as_ref(), if_match, by))?;
         let view = self.get_source(id).await?;
         Ok((SourceView { now_due: Some(now_due).filter(|_| !is_new), ..view }, is_new))
     }
@@ -53,12 +49,12 @@ impl Rekindle {
         audience: Option<&Filter>,
         if_match: Option<u64>,
         by: &Caller,
-    ) -> Result<Result<(bool, Vec<SourceId>), Problem>, StoreError> {
+    ) -> Result<(bool, Vec<SourceId>), Stop> {
         let now = self.now();
         let found = self.store.catalog.source(id).await?;
         if if_match.is_some_and(|version| found.as_ref().map(|s| s.version) != Some(version)) {
             let detail = "the source has changed since; read it again and decide again";
-            return Ok(Err(Problem::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)));
+            return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail).into());
         }
         let is_new = found.is_none();
         let before = found.unwrap_or_else(|| Source::draft(id.clone(), now));
@@ -73,10 +69,7 @@ impl Rekindle {
             ..before.clone()
         };
         let mut transaction = Transaction::new();
-        let now_due = match self.move_holders(&mut transaction, &before, &after).await? {
-            Ok(now_due) => now_due,
-            Err(problem) => return Ok(Err(problem)),
-        };
+        let now_due = self.move_holders(&mut transaction, &before, &after).await?;
         transaction.move_tags(id, &before.tags, &after.tags);
         self.put_source(&mut transaction, &after)?;
         if is_new {
@@ -86,10 +79,10 @@ impl Rekindle {
         }
         if transaction.len() > Transaction::MAX {
             let detail = "the audience and the tags of an active source change too much at once; change the tags first, then the audience";
-            return Ok(Err(Problem::unprocessable("too_many_changes", detail)));
+            return Err(Problem::unprocessable("too_many_changes", detail).into());
         }
         self.store.catalog.commit(transaction).await?;
-        Ok(Ok((is_new, now_due)))
+        Ok((is_new, now_due))
     }
 
     /// 422 unless the fields fit; returns the audience's filter.
@@ -159,32 +152,24 @@ impl Rekindle {
         event: &str,
         change: impl Fn(&Source, Time) -> Result<Option<Source>, Problem>,
     ) -> Result<SourceView, Problem> {
-        let outcome = until_won!({
+        let now_due = until_answered!(async {
             let now = self.now();
             let Some(before) = self.store.catalog.source(id).await? else {
-                return Ok(Err(unknown_source(id)));
+                return Err(unknown_source(id).into());
             };
-            let after = match change(&before, now) {
-                Ok(Some(after)) => after,
-                Ok(None) => return Ok(Ok(Vec::new())),
-                Err(problem) => return Ok(Err(problem)),
-            };
+            let Some(after) = change(&before, now)? else { return Ok(Vec::new()) };
             if after.status == Status::Active && before.state != DataState::Available {
-                return Ok(Err(expired_data(&BTreeSet::from([id.clone()]))));
+                return Err(expired_data(&BTreeSet::from([id.clone()])).into());
             }
             let as_of = after.stopped_at.filter(|at| *at != now).map(|at| format!("as of {at}"));
             let after = Source { updated_at: now, ..after };
             let mut transaction = Transaction::new();
-            let now_due = match self.move_holders(&mut transaction, &before, &after).await? {
-                Ok(now_due) => now_due,
-                Err(problem) => return Ok(Err(problem)),
-            };
+            let now_due = self.move_holders(&mut transaction, &before, &after).await?;
             self.put_source(&mut transaction, &after)?;
             self.record_act(&mut transaction, id, event, by, as_of)?;
             self.store.catalog.commit(transaction).await?;
-            Ok(Ok(now_due))
+            Ok(now_due)
         })?;
-        let now_due = outcome?;
         let view = self.get_source(id).await?;
         Ok(SourceView { now_due: (event == "stopped").then_some(now_due), ..view })
     }

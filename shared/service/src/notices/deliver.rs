@@ -67,7 +67,7 @@ impl Rekindle {
 
     /// Queues a notice again that should have been sent by now.
     pub(crate) async fn redrive_notice(&self, id: &str) -> Result<Option<String>, StoreError> {
-        until_won!({
+        until_won!(async {
             let Some(Versioned { value: notice, version }) = self.store.catalog.notice(id).await? else {
                 return Ok(None);
             };

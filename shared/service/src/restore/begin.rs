@@ -60,7 +60,7 @@ impl Rekindle {
 
     /// Every item was begun, or, if it was cancelled when the walk over them began, given up.
     async fn all_begun(&self, id: RequestId, is_cancelled: bool) -> Result<(), StoreError> {
-        until_won!({
+        until_won!(async {
             let Some(request) = self.store.catalog.request(id).await? else { return Ok(()) };
             if request.is_cancelled != is_cancelled || (request.begun && request.look_at.is_none()) {
                 return Ok(());
@@ -72,7 +72,7 @@ impl Rekindle {
     }
 
     async fn begin_item(&self, request: &Request, source: &SourceId) -> Result<(), StoreError> {
-        let begun = until_won!({
+        let begun = until_won!(async {
             if request.is_cancelled {
                 self.cancel_item(request.id, source).await
             } else {
@@ -83,7 +83,7 @@ impl Rekindle {
             // One that cannot be read must not hold up its neighbours.
             Err(error) if !error.is_transient() => {
                 tracing::error!(restore.id = %request.id, source.id = %source, error.message = %error, "a restore could not begin");
-                until_won!({
+                until_won!(async {
                     let Some(item) = self.store.catalog.item(request.id, source).await? else {
                         return Ok(());
                     };

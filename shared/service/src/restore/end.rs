@@ -17,7 +17,7 @@ impl Rekindle {
     /// Makes the data available if every part is done. A worker that finds its part done still tries.
     pub(super) async fn finish_restore(&self, id: &SourceId) -> Result<(), StoreError> {
         let ledger = LedgerId::Source(id.clone());
-        let finished = until_won!({
+        let finished = until_won!(async {
             let Some(source) = self.store.catalog.source(id).await? else { return Ok(None) };
             let manifest = self.store.catalog.manifest(&ledger).await?;
             if source.state != DataState::Restoring {
@@ -77,7 +77,7 @@ impl Rekindle {
         is_damaged: bool,
     ) -> Result<(), StoreError> {
         let ledger = LedgerId::Source(id.clone());
-        let notices = until_won!({
+        let notices = until_won!(async {
             let Some(mut source) = self.store.catalog.source(id).await? else { return Ok(None) };
             let manifest = self.store.catalog.manifest(&ledger).await?;
             let is_staged = manifest.copy(copy.id).is_some_and(|c| c.life == Life::Staged);
@@ -134,7 +134,7 @@ impl Rekindle {
     /// transaction each.
     pub(crate) async fn settle(&self, id: &SourceId) -> Result<(), StoreError> {
         loop {
-            let is_settled = until_won!({
+            let is_settled = until_won!(async {
                 let Some(mut source) = self.store.catalog.source(id).await? else {
                     return Ok(true);
                 };

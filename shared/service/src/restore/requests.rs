@@ -7,7 +7,7 @@ use crate::{
     checks::{check_addresses, check_tag},
     journal::Caller,
     problem::Problem,
-    retry::until_won,
+    retry::{until_answered, until_won},
 };
 use rekindle_domain::{
     id::{RequestId, SourceId},
@@ -97,27 +97,25 @@ impl Rekindle {
                 }
                 let body = serde_json::to_vec(input).unwrap_or_default();
                 let body = format!("{:016x}-{}", user_hash(&body), body.len());
-                let made = until_won!({
+                until_answered!(async {
                     let found = self.store.catalog.idempotency(key).await?;
                     let fresh =
                         |v: &Versioned<Idempotency>| self.now() < v.value.created_at.plus(IDEMPOTENCY_MILLIS);
                     match found {
-                        Some(v) if fresh(&v) => Ok(Ok((v.value.body == body).then_some(v.value.request))),
+                        Some(v) if fresh(&v) && v.value.body == body => Ok(v.value.request),
+                        Some(v) if fresh(&v) => {
+                            let detail =
+                                "this Idempotency-Key was used for another request; choose a new one";
+                            Err(Problem::conflict("idempotency_key_reused", detail).into())
+                        }
                         other => {
                             // Only a new request is checked: a tag may be on other sources by now, or on none.
-                            let sources = match self.check_restore(input).await {
-                                Ok(sources) => sources,
-                                Err(problem) => return Ok(Err(problem)),
-                            };
+                            let sources = self.check_restore(input).await?;
                             let version = other.map_or(0, |v| v.version);
                             let under = Some((key, body.as_str(), version));
-                            self.record_request(&sources, input, by, under).await.map(|id| Ok(Some(id)))
+                            Ok(self.record_request(&sources, input, by, under).await?)
                         }
                     }
-                })?;
-                made?.ok_or_else(|| {
-                    let detail = "this Idempotency-Key was used for another request; choose a new one";
-                    Problem::conflict("idempotency_key_reused", detail)
                 })?
             }
         };
@@ -229,7 +227,7 @@ impl Rekindle {
     /// 404; 409 if it has ended already.
     pub async fn cancel_request(&self, id: RequestId, by: &Caller) -> Result<RequestView, Problem> {
         let budget = Budget::until(self.now().plus(CANCEL_MILLIS));
-        let outcome = until_won!({
+        let outcome = until_won!(async {
             let Some(request) = self.store.catalog.request(id).await? else {
                 return Ok(None);
             };

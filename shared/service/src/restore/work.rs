@@ -90,7 +90,7 @@ impl Rekindle {
     /// Counts a look of the sweeper at a restore, and says when the next is due. Returns the count; `None`: the source is
     /// not being restored.
     async fn count_redrive(&self, id: &SourceId) -> Result<Option<u32>, StoreError> {
-        until_won!({
+        until_won!(async {
             let source = self.store.catalog.source(id).await?;
             let Some(source) = source.filter(|s| s.state == DataState::Restoring) else { return Ok(None) };
             let redrives = source.redrives + 1;
@@ -104,7 +104,7 @@ impl Rekindle {
 
     /// Queues a request again whose items were not all begun.
     pub(crate) async fn redrive_request(&self, id: RequestId) -> Result<Option<String>, StoreError> {
-        until_won!({
+        until_won!(async {
             let Some(request) = self.store.catalog.request(id).await? else {
                 return Ok(None);
             };

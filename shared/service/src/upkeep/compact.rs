@@ -256,7 +256,7 @@ impl Rekindle {
         reason: &str,
         is_damaged: bool,
     ) -> Result<(), StoreError> {
-        let notices = until_won!({
+        let notices = until_won!(async {
             let now = self.now();
             let source = match ledger {
                 LedgerId::Users => None,

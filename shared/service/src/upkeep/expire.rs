@@ -73,7 +73,7 @@ impl Rekindle {
     }
 
     async fn abandon_rewrite(&self, ledger: &LedgerId) -> Result<(), StoreError> {
-        until_won!({
+        until_won!(async {
             let manifest = self.store.catalog.manifest(ledger).await?;
             let is_ours = |c: &Copy| c.inputs.is_some() && c.tier == Tier::Cold;
             if !manifest.staged_rewrite().is_some_and(is_ours) {
@@ -250,7 +250,7 @@ impl Rekindle {
         is_damaged: bool,
     ) -> Result<Progress, StoreError> {
         let ledger = LedgerId::Source(id.clone());
-        let notices = until_won!({
+        let notices = until_won!(async {
             let now = self.now();
             let Some(source) = self.store.catalog.source(id).await? else { return Ok(None) };
             let manifest = self.store.catalog.manifest(&ledger).await?;

@@ -30,7 +30,7 @@ impl Rekindle {
             if !self.delete_bytes(ledger, copy, budget).await? {
                 break;
             }
-            until_won!({
+            until_won!(async {
                 let manifest = self.store.catalog.manifest(ledger).await?;
                 if manifest.copy(copy.id).is_none() {
                     return Ok(());
@@ -44,7 +44,7 @@ impl Rekindle {
 
     /// Dooms what is past the grace, and renews staged copies whose parts show progress.
     async fn doom(&self, ledger: &LedgerId) -> Result<(), StoreError> {
-        until_won!({
+        until_won!(async {
             let manifest = self.store.catalog.manifest(ledger).await?;
             let now = self.now();
             let mut alive: BTreeSet<CopyId> = BTreeSet::new();

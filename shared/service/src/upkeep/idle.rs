@@ -4,7 +4,10 @@
 //! that when it is idle, and the sweeper looks then. What was silent before the setting was turned on is looked at from
 //! its next write on.
 
-use crate::{app::Rekindle, retry::until_won};
+use crate::{
+    app::Rekindle,
+    retry::{Stop, until_won},
+};
 use rekindle_domain::{
     id::SourceId,
     restore::{Notice, Subject},
@@ -17,7 +20,7 @@ impl Rekindle {
     /// Stops a source that has been without interactions for long enough, as of now rather than of the last interaction:
     /// its people learn of it by the mail that is written with it, and its data has the whole retention before it then.
     pub(super) async fn stop_if_idle(&self, id: &SourceId) -> Result<Option<String>, StoreError> {
-        let notices = until_won!({
+        let notices = until_won!(async {
             let now = self.now();
             let Some(before) = self.store.catalog.source(id).await? else { return Ok(None) };
             let idle = self.idle_at(&before).filter(|at| *at <= now).and_then(|_| before.idle_since());
@@ -25,9 +28,16 @@ impl Rekindle {
             let after =
                 Source { status: Status::Stopped, stopped_at: Some(now), updated_at: now, ..before.clone() };
             let mut transaction = Transaction::new();
-            if let Err(problem) = self.move_holders(&mut transaction, &before, &after).await? {
+            match self.move_holders(&mut transaction, &before, &after).await {
                 // Stopping asks nothing of others.
-                return Err(StoreError::Refused { call: "stopping what is idle", reason: problem.detail });
+                Err(Stop::Answer(problem)) => {
+                    return Err(StoreError::Refused {
+                        call: "stopping an idle source",
+                        reason: problem.detail,
+                    });
+                }
+                Err(Stop::Store(error)) => return Err(error),
+                Ok(_) => {}
             }
             self.put_source(&mut transaction, &after)?;
             let detail = Some(format!("no interactions since {idle_since}"));

@@ -22,7 +22,7 @@ impl Rekindle {
     /// Warns of the source's expiry date if that is to be done; whether it was.
     pub(super) async fn warn(&self, id: &SourceId) -> Result<bool, StoreError> {
         let settings = &self.settings;
-        until_won!({
+        until_won!(async {
             let now = self.now();
             let Some(source) = self.store.catalog.source(id).await? else { return Ok(false) };
             let is_time =
