@@ -88,7 +88,7 @@ struct Arguments {
     /// Little of everything, to see that it works; the figures mean nothing.
     #[arg(long, conflicts_with = "write")]
     quick: bool,
-    /// Also puts the table into README.md and the chart into docs/growth.svg. All parts, from one run.
+    /// Also puts the table into docs/figures.md and the chart into docs/growth.svg. All parts, from one run.
     #[arg(long, conflicts_with = "sections")]
     write: bool,
 }
@@ -122,13 +122,12 @@ fn main() -> Outcome<()> {
     let figures = format!("{}\n{table}", report::circumstances(&command()));
     println!("{figures}");
     if arguments.write {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
         let chart = chart.ok_or("there is no chart")?;
-        std::fs::create_dir_all(root.join("docs"))?;
-        std::fs::write(root.join("docs/growth.svg"), chart)?;
-        let picture = "![What each operation takes as a ledger grows](docs/growth.svg)";
-        report::write_into(&root.join("README.md"), &format!("\n{figures}\n{picture}\n\n"))?;
-        eprintln!("written: README.md, docs/growth.svg");
+        std::fs::write(docs.join("growth.svg"), chart)?;
+        let picture = "![What each operation takes as a ledger grows](growth.svg)";
+        report::write_into(&docs.join("figures.md"), &format!("\n{figures}\n{picture}\n\n"))?;
+        eprintln!("written: docs/figures.md, docs/growth.svg");
     }
     Ok(())
 }

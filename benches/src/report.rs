@@ -67,7 +67,7 @@ pub fn markdown(findings: &[Findings]) -> String {
     out
 }
 
-/// The text in lines as long as the README's.
+/// The text in lines of at most 120 characters.
 fn wrapped(text: &str) -> String {
     const WIDTH: usize = 120;
     let (mut out, mut width) = (String::new(), 0);
