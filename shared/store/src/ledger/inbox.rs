@@ -1,0 +1,194 @@
+//! Inbox blocks: what ingest has appended and no rewrite has taken yet.
+
+use super::{Ledger, key};
+use crate::{
+    dynamo::{
+        Attributes, b, back_off, binary, delete, n, number, put, s, take_binary, throttled, unbuildable,
+        write_all,
+    },
+    error::{StoreError, failed},
+};
+use aws_sdk_dynamodb::types::KeysAndAttributes;
+use futures::{StreamExt, TryStreamExt, stream};
+use rekindle_domain::{
+    Ulid,
+    block::decode,
+    id::{InboxId, LedgerId},
+    rows::Rows,
+};
+
+/// The largest inbox block; an item may have 400 KB.
+pub const INBOX_BLOCK_BYTES: usize = 256 * 1024;
+
+/// Names one inbox block.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct InboxKey {
+    /// The shard it lies in.
+    pub shard: u8,
+    /// Its id.
+    pub id: InboxId,
+}
+
+/// An inbox block without its bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InboxEntry {
+    /// Which one.
+    pub key: InboxKey,
+    /// How many rows it has.
+    pub rows: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+fn inbox_partition(ledger: &LedgerId, shard: u8) -> String {
+    format!("i#{ledger}#{shard}")
+}
+
+impl Ledger {
+    /// Appends blocks to a shard of an inbox. They are durable when this returns; on an error some may be, and
+    /// appending the same rows again is safe.
+    pub async fn append(
+        &self,
+        ledger: &LedgerId,
+        shard: u8,
+        blocks: Vec<(InboxId, Vec<u8>, u64)>,
+    ) -> Result<(), StoreError> {
+        let requests = blocks.into_iter().map(|(id, block, rows)| {
+            let mut item = key(inbox_partition(ledger, shard), id.0.to_bytes());
+            item.insert("n".to_owned(), n(rows));
+            item.insert("z".to_owned(), n(block.len()));
+            item.insert("d".to_owned(), b(block));
+            put(item)
+        });
+        write_all(&self.client, &self.table, requests.collect::<Result<_, _>>()?).await
+    }
+
+    /// The blocks of an inbox, without their bytes, in order of key within each shard; stops once it has `most` of them,
+    /// or more than `most_bytes`.
+    pub async fn list_inbox(
+        &self,
+        ledger: &LedgerId,
+        most: usize,
+        most_bytes: u64,
+    ) -> Result<Vec<InboxEntry>, StoreError> {
+        let mut out = Vec::new();
+        for shard in 0..ledger.inbox_shards() {
+            let mut from = None;
+            loop {
+                let page = self
+                    .client
+                    .query()
+                    .table_name(&self.table)
+                    .key_condition_expression("pk = :pk")
+                    .expression_attribute_values(":pk", s(inbox_partition(ledger, shard)))
+                    .projection_expression("sk, n, z")
+                    .consistent_read(true)
+                    .set_exclusive_start_key(from)
+                    .send()
+                    .await
+                    .map_err(failed("Query"))?;
+                for item in page.items() {
+                    out.push(inbox_entry(shard, item)?);
+                }
+                from = page.last_evaluated_key;
+                if out.len() >= most || out.iter().map(|e| e.bytes).sum::<u64>() > most_bytes {
+                    out.truncate(most);
+                    return Ok(out);
+                }
+                if from.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Everything in an inbox, decoded, a batch a block.
+    pub async fn read_inbox(&self, ledger: &LedgerId) -> Result<Vec<Rows>, StoreError> {
+        let shards = stream::iter(0..ledger.inbox_shards()).map(|shard| self.read_shard(ledger, shard));
+        let blocks: Vec<Vec<Rows>> = shards.buffered(8).try_collect().await?;
+        Ok(blocks.into_iter().flatten().collect())
+    }
+
+    async fn read_shard(&self, ledger: &LedgerId, shard: u8) -> Result<Vec<Rows>, StoreError> {
+        let mut out = Vec::new();
+        let mut from = None;
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", s(inbox_partition(ledger, shard)))
+                .consistent_read(true)
+                .set_exclusive_start_key(from)
+                .send()
+                .await
+                .map_err(failed("Query"))?;
+            for item in page.items() {
+                let entry = inbox_entry(shard, item)?;
+                let what = || format!("inbox block {}/{shard}/{}", ledger, entry.key.id);
+                let block = decode(binary(item, "d").unwrap_or_default());
+                out.push(block.map_err(|e| StoreError::damaged(what(), e))?.rows);
+            }
+            from = page.last_evaluated_key;
+            if from.is_none() {
+                return Ok(out);
+            }
+        }
+    }
+
+    /// The encoded bytes of exactly these inbox blocks, in any order. A missing one is an error.
+    pub async fn get_inbox(&self, ledger: &LedgerId, keys: &[InboxKey]) -> Result<Vec<Vec<u8>>, StoreError> {
+        let mut out = Vec::with_capacity(keys.len());
+        for chunk in keys.chunks(100) {
+            let mut left: Vec<Attributes> =
+                chunk.iter().map(|k| key(inbox_partition(ledger, k.shard), k.id.0.to_bytes())).collect();
+            let before = out.len();
+            let mut round = 0;
+            while !left.is_empty() {
+                back_off(round).await;
+                round += 1;
+                let got = out.len();
+                let request = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true);
+                let request = request.build().map_err(unbuildable)?;
+                let answer = self.client.batch_get_item().request_items(&self.table, request).send().await;
+                let answer = answer.map_err(failed("BatchGetItem"))?;
+                let items = answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default();
+                out.extend(items.into_iter().filter_map(|mut item| take_binary(&mut item, "d")));
+                left = answer
+                    .unprocessed_keys
+                    .unwrap_or_default()
+                    .remove(&self.table)
+                    .map(|k| k.keys)
+                    .unwrap_or_default();
+                // A page holds 16 MB: going on is progress, only empty pages are throttling.
+                if out.len() > got {
+                    round = 0;
+                } else if round > 12 {
+                    return Err(throttled("BatchGetItem"));
+                }
+            }
+            if out.len() - before != chunk.len() {
+                let missing = chunk.len() - (out.len() - before);
+                return Err(StoreError::missing(format!("{missing} inbox block(s) of {ledger}")));
+            }
+        }
+        Ok(out)
+    }
+
+    /// Deletes exactly these inbox blocks.
+    pub async fn delete_inbox(&self, ledger: &LedgerId, keys: &[InboxKey]) -> Result<(), StoreError> {
+        let requests = keys.iter().map(|k| delete(key(inbox_partition(ledger, k.shard), k.id.0.to_bytes())));
+        write_all(&self.client, &self.table, requests.collect::<Result<_, _>>()?).await
+    }
+}
+
+fn inbox_entry(shard: u8, item: &Attributes) -> Result<InboxEntry, StoreError> {
+    let entry = || {
+        let id: [u8; 16] = binary(item, "sk")?.try_into().ok()?;
+        let key = InboxKey { shard, id: InboxId(Ulid::from_bytes(id)) };
+        Some(InboxEntry { key, rows: number(item, "n")?, bytes: number(item, "z")? })
+    };
+    entry().ok_or_else(|| StoreError::damaged("an inbox item", "its attributes are out of shape"))
+}
