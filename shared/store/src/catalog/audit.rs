@@ -2,7 +2,7 @@
 //! An entry is never changed and has no time to live: what somebody did cannot be made up later, as a source's timeline
 //! cannot.
 
-use super::{Catalog, Index, Key, Page, Transaction, Versioned, Write};
+use super::{Catalog, Index, Key, Transaction, Versioned, Window, Write};
 use crate::error::StoreError;
 use rekindle_domain::{Ulid, time::Time};
 use serde::{Deserialize, Serialize};
@@ -78,8 +78,8 @@ impl Catalog {
         limit: usize,
     ) -> Result<Vec<(Ulid, AuditEntry)>, StoreError> {
         let after = after.map(|id| key(month, id).sk);
-        let page = Page { after: after.as_deref(), limit, newest_first: true };
-        let (entries, _) = self.query::<AuditEntry>(&key(month, Ulid::nil()).pk, "a#", page).await?;
+        let window = Window { after: after.as_deref(), limit, newest_first: true };
+        let (entries, _) = self.query::<AuditEntry>(&key(month, Ulid::nil()).pk, "a#", window).await?;
         let entry = |(sk, entry): (String, Versioned<AuditEntry>)| {
             Some((Ulid::from_string(sk.strip_prefix("a#")?).ok()?, entry.value))
         };

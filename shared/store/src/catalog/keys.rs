@@ -1,6 +1,6 @@
 //! Keys: all in one partition, since whoever changes one must know how many there are, and which of them are admins'.
 
-use super::{Catalog, Index, Key, Page, Transaction, Versioned, Write};
+use super::{Catalog, Index, Key, Transaction, Versioned, Window, Write};
 use crate::error::StoreError;
 use rekindle_domain::{
     id::KeyId,
@@ -42,8 +42,8 @@ impl Catalog {
         limit: usize,
     ) -> Result<(Vec<AccessKey>, bool), StoreError> {
         let after = after.map(|id| key(id).sk);
-        let page = Page { after: after.as_deref(), limit, newest_first: false };
-        let (keys, more) = self.query(PARTITION, "k#", page).await?;
+        let window = Window { after: after.as_deref(), limit, newest_first: false };
+        let (keys, more) = self.query(PARTITION, "k#", window).await?;
         Ok((keys.into_iter().map(|(_, key)| key.value).collect(), more))
     }
 }

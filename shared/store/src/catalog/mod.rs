@@ -17,14 +17,14 @@
 //! | [`notices`] | notice | `notice#ID` | `notice` |
 //! | [`segments`] | segment | `segment#ID` | `segment` |
 //! | [`tags`] | that a source carries a tag, which is no document | `tags` | `TAG#SOURCE` |
-//! | [`dirty`] | dirty mark, no document | `dirty#SHARD`, `0` to `7` | `UNTIL#LEDGER#WORKER` |
+//! | [`marks`] | dirty mark, no document | `dirty#SHARD`, `0` to `7` | `UNTIL#LEDGER#WORKER` |
 //! | [`keys`] | key | `keys` | `k#ID` |
 //! | [`audit`] | who did what | `audit#YEAR-MONTH` | `a#ID` |
 
 pub mod audit;
-pub mod dirty;
 pub mod keys;
 pub mod listing;
+pub mod marks;
 pub mod notices;
 pub mod parts;
 mod query;
@@ -34,12 +34,13 @@ pub mod sources;
 pub mod tags;
 mod transaction;
 
+pub use marks as dirty;
 pub use query::Versioned;
 pub use transaction::Transaction;
 
 use crate::dynamo::{Attributes, s};
 use aws_sdk_dynamodb::Client;
-use query::{Page, document};
+use query::Window;
 use transaction::{Index, Write};
 
 /// How many partitions the `wake` index is spread over: a constant of the stored format.

@@ -1,9 +1,9 @@
 //! Parts of copies, and the inputs of rewrites.
 
-use super::{Catalog, Index, Key, Page, Transaction, Versioned, Write};
+use super::{Catalog, Index, Key, Transaction, Versioned, Window, Write};
 use crate::{
     dynamo::{Attributes, b, binary, delete, n, number, write_all},
-    error::{StoreError, failed},
+    error::StoreError,
     ledger::InboxKey,
 };
 use rekindle_domain::{
@@ -65,7 +65,7 @@ impl Catalog {
 
     /// The parts of a copy that were ever claimed, with their slots.
     pub async fn parts(&self, copy: CopyId) -> Result<Vec<(u32, Part)>, StoreError> {
-        let (parts, _) = self.query::<Part>(&partition(copy), "p#", Page::ALL).await?;
+        let (parts, _) = self.query::<Part>(&partition(copy), "p#", Window::ALL).await?;
         let slot = |sk: &str| sk.trim_start_matches("p#").parse().ok();
         Ok(parts.into_iter().filter_map(|(sk, part)| Some((slot(&sk)?, part.value))).collect())
     }
@@ -73,10 +73,7 @@ impl Catalog {
     /// The inbox blocks that a rewrite takes.
     pub async fn inputs(&self, copy: CopyId) -> Result<InboxInputs, StoreError> {
         let what = || format!("the inputs of copy {copy}");
-        let request =
-            self.client.get_item().table_name(&self.table).set_key(Some(inputs_key(copy).attributes()));
-        let answer = request.consistent_read(true).send().await.map_err(failed("GetItem"))?;
-        let item = answer.item.ok_or_else(|| StoreError::missing(what()))?;
+        let item = self.get_item(&inputs_key(copy)).await?.ok_or_else(|| StoreError::missing(what()))?;
         let parse = || {
             let (keys, rest) = binary(&item, "keys")?.as_chunks::<17>();
             let key = |k: &[u8; 17]| {
@@ -92,10 +89,7 @@ impl Catalog {
     /// Deletes everything that is kept of a copy beside its bytes.
     pub async fn delete_copy_records(&self, copy: CopyId, slots: &[u32]) -> Result<(), StoreError> {
         let keys = slots.iter().map(|slot| part_key(copy, *slot)).chain([inputs_key(copy)]);
-        let requests = keys.map(|key: Key| -> Result<_, StoreError> {
-            let attributes: Attributes = key.attributes();
-            delete(attributes)
-        });
+        let requests = keys.map(|key| delete(key.attributes()));
         write_all(&self.client, &self.table, requests.collect::<Result<_, _>>()?).await
     }
 }

@@ -1,6 +1,6 @@
 //! Requests to restore and their items.
 
-use super::{Catalog, Index, Key, Page, Transaction, Versioned, Write};
+use super::{Catalog, Index, Key, Transaction, Versioned, Window, Write, query::Order};
 use crate::{
     dynamo::{put, write_all},
     error::StoreError,
@@ -23,6 +23,9 @@ pub struct Idempotency {
     pub created_at: Time,
 }
 
+/// The list that requests stand in.
+const LIST: &str = "restore";
+
 fn partition(request: RequestId) -> String {
     format!("restore#{request}")
 }
@@ -38,11 +41,8 @@ fn idempotency_key(key: &str) -> Key {
 impl Transaction {
     /// Writes a request over what was read; `request.version` is the version that was read.
     pub fn put_request(&mut self, request: &Request) -> Result<(), StoreError> {
-        let index = Index {
-            wake_at: request.look_at,
-            list: Some(("restore", request.created_at)),
-            ..Index::default()
-        };
+        let index =
+            Index { wake_at: request.look_at, list: Some((LIST, request.created_at)), ..Index::default() };
         let next = Request { version: request.version + 1, ..request.clone() };
         self.push(Write::new(Key::new(partition(request.id), "request"), &next, request.version, index)?);
         Ok(())
@@ -101,8 +101,8 @@ impl Catalog {
         limit: usize,
     ) -> Result<(Vec<Versioned<Item>>, bool), StoreError> {
         let after = after.map(|source| format!("i#{source}"));
-        let page = Page { after: after.as_deref(), limit, newest_first: false };
-        let (items, more) = self.query(&partition(request), "i#", page).await?;
+        let window = Window { after: after.as_deref(), limit, newest_first: false };
+        let (items, more) = self.query(&partition(request), "i#", window).await?;
         Ok((items.into_iter().map(|(_, item)| item).collect(), more))
     }
 
@@ -118,7 +118,7 @@ impl Catalog {
         limit: usize,
     ) -> Result<(Vec<(RequestId, Time)>, bool), StoreError> {
         let after = after.map(|(id, at)| (Key::new(partition(id), "request"), at));
-        let (places, more) = self.newest("restore", after, limit).await?;
+        let (places, more) = self.list(LIST, Order::Newest, after, limit).await?;
         let id = |(key, at): (Key, Time)| Some((key.pk.strip_prefix("restore#")?.parse().ok()?, at));
         Ok((places.into_iter().filter_map(id).collect(), more))
     }

@@ -1,8 +1,11 @@
 //! Segments.
 
-use super::{Catalog, Index, Key, Transaction, Versioned, Write};
+use super::{Catalog, Index, Key, Transaction, Versioned, Write, query::Order};
 use crate::error::StoreError;
 use rekindle_domain::{segment::Segment, time::Time};
+
+/// The list that segments stand in.
+const LIST: &str = "segment";
 
 fn key(id: &str) -> Key {
     Key::new(format!("segment#{id}"), "segment")
@@ -11,7 +14,7 @@ fn key(id: &str) -> Key {
 impl Transaction {
     /// Writes a segment over what was read; `segment.version` is the version that was read.
     pub fn put_segment(&mut self, segment: &Segment) -> Result<(), StoreError> {
-        let index = Index { list: Some(("segment", segment.updated_at)), ..Index::default() };
+        let index = Index { list: Some((LIST, segment.updated_at)), ..Index::default() };
         let next = Segment { version: segment.version + 1, ..segment.clone() };
         self.push(Write::new(key(&segment.id), &next, segment.version, index)?);
         Ok(())
@@ -36,9 +39,8 @@ impl Catalog {
 
     /// Those of these segments that exist.
     pub async fn segments(&self, ids: impl IntoIterator<Item = &String>) -> Result<Vec<Segment>, StoreError> {
-        let keys = ids.into_iter().map(|id| key(id).attributes()).collect();
-        let items = self.get_many(keys).await?;
-        items.iter().map(|item| Ok(super::document(item)?.value)).collect()
+        let keys: Vec<Key> = ids.into_iter().map(|id| key(id)).collect();
+        self.get_many(&keys).await
     }
 
     /// The ids of a page of segments with their times, last changed first; `after` is the last one of the page before. From
@@ -49,7 +51,7 @@ impl Catalog {
         limit: usize,
     ) -> Result<(Vec<(String, Time)>, bool), StoreError> {
         let after = after.map(|(id, at)| (key(&id), at));
-        let (places, more) = self.newest("segment", after, limit).await?;
+        let (places, more) = self.list(LIST, Order::Newest, after, limit).await?;
         let id = |(key, at): (Key, Time)| Some((key.pk.strip_prefix("segment#")?.to_owned(), at));
         Ok((places.into_iter().filter_map(id).collect(), more))
     }

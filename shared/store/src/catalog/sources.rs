@@ -1,11 +1,13 @@
 //! Sources, their manifests and their timelines.
 
-use super::{Catalog, Index, Key, Page, Transaction, Versioned, Write};
-use crate::{
-    dynamo::{Attributes, n, s, text, unbuildable},
-    error::{StoreError, failed},
+use super::{
+    Catalog, Index, Key, Transaction, Versioned, Window, Write,
+    query::{Entry, Order, document, entry},
 };
-use aws_sdk_dynamodb::types::KeysAndAttributes;
+use crate::{
+    dynamo::{pages, s, text},
+    error::StoreError,
+};
 use rekindle_domain::{
     Ulid,
     id::{LedgerId, SourceId, SourceKind},
@@ -14,6 +16,7 @@ use rekindle_domain::{
     time::{Period, Time},
 };
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// Something that happened to a source, for people.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -52,7 +55,19 @@ pub struct ListCursor {
     pub sort: i64,
 }
 
-fn source_key(source: &SourceId) -> Key {
+impl ListCursor {
+    /// The cursor of an entry, if that is a source.
+    pub(super) fn of((key, at): Entry) -> Option<Self> {
+        Some(Self { source: key.pk.parse().ok()?, sort: at.0 })
+    }
+
+    /// The entry of a cursor.
+    pub(super) fn entry(&self) -> Entry {
+        (source_key(&self.source), Time(self.sort))
+    }
+}
+
+pub(super) fn source_key(source: &SourceId) -> Key {
     Key::new(source, "source")
 }
 
@@ -146,15 +161,15 @@ impl Catalog {
     pub async fn sources(&self, sources: &[SourceId]) -> Result<Vec<(Source, Manifest)>, StoreError> {
         let mut keys = Vec::with_capacity(sources.len() * 2);
         for source in sources {
-            keys.push(source_key(source).attributes());
-            keys.push(manifest_key(&LedgerId::Source(source.clone())).attributes());
+            keys.push(source_key(source));
+            keys.push(manifest_key(&LedgerId::Source(source.clone())));
         }
-        let mut found: std::collections::HashMap<String, (Option<Source>, Manifest)> = Default::default();
-        for item in self.get_many(keys).await? {
+        let mut found: HashMap<String, (Option<Source>, Manifest)> = HashMap::new();
+        for item in self.get_items(&keys).await? {
             let entry = found.entry(text(&item, "pk").unwrap_or_default().to_owned()).or_default();
             match text(&item, "sk") {
-                Some("source") => entry.0 = Some(super::document(&item)?.value),
-                _ => entry.1 = super::document(&item)?.value,
+                Some("source") => entry.0 = Some(document(&item)?.value),
+                _ => entry.1 = document(&item)?.value,
             }
         }
         let take = |source: &SourceId| match found.remove(&source.to_string()) {
@@ -162,33 +177,6 @@ impl Catalog {
             _ => None,
         };
         Ok(sources.iter().filter_map(take).collect())
-    }
-
-    pub(super) async fn get_many(&self, keys: Vec<Attributes>) -> Result<Vec<Attributes>, StoreError> {
-        let mut out = Vec::with_capacity(keys.len());
-        for chunk in keys.chunks(100) {
-            let mut left = chunk.to_vec();
-            let mut round = 0;
-            while !left.is_empty() {
-                crate::dynamo::back_off(round).await;
-                round += 1;
-                if round > 12 {
-                    return Err(crate::dynamo::throttled("BatchGetItem"));
-                }
-                let request = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build();
-                let request = request.map_err(unbuildable)?;
-                let answer = self.client.batch_get_item().request_items(&self.table, request).send().await;
-                let answer = answer.map_err(failed("BatchGetItem"))?;
-                out.extend(answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default());
-                left = answer
-                    .unprocessed_keys
-                    .unwrap_or_default()
-                    .remove(&self.table)
-                    .map(|k| k.keys)
-                    .unwrap_or_default();
-            }
-        }
-        Ok(out)
     }
 
     /// The ids of a page of sources, and where the next page begins. From an index: a change shows after a moment.
@@ -199,18 +187,10 @@ impl Catalog {
         after: Option<ListCursor>,
         limit: usize,
     ) -> Result<(Vec<SourceId>, Option<ListCursor>), StoreError> {
-        let (index, sort) =
-            if query.by_expiry { ("expires", "expires_at") } else { ("updated", "updated_at") };
+        let order = if query.by_expiry { Order::Soonest } else { Order::Newest };
+        let after = after.map(|cursor| cursor.entry());
+        let mut request = self.list_query(kind.as_str(), order, after);
         let mut conditions = Vec::new();
-        let mut request = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(index)
-            .key_condition_expression("#list = :list")
-            .expression_attribute_names("#list", "list")
-            .expression_attribute_values(":list", s(kind.as_str()))
-            .scan_index_forward(query.by_expiry);
         if let Some(status) = &query.status {
             conditions.push("#status = :status");
             request = request.expression_attribute_names("#status", "status");
@@ -228,33 +208,18 @@ impl Catalog {
         if !conditions.is_empty() {
             request = request.filter_expression(conditions.join(" AND "));
         }
-        let mut from = after.map(|cursor| {
-            let mut key = source_key(&cursor.source).attributes();
-            key.insert("list".to_owned(), s(kind.as_str()));
-            key.insert(sort.to_owned(), n(cursor.sort));
-            key
-        });
+        let mut pages = pages(request);
         let mut out: Vec<SourceId> = Vec::new();
-        loop {
-            let page =
-                request.clone().set_exclusive_start_key(from).limit((limit - out.len()).max(25) as i32);
-            let answer = page.send().await.map_err(failed("Query"))?;
-            for item in answer.items() {
-                let Some(source) = text(item, "pk").and_then(|pk| pk.parse::<SourceId>().ok()) else {
-                    continue;
-                };
-                out.push(source.clone());
+        // The limit counts items before the filter: a small one would make many calls.
+        while let Some(items) = pages.next_of((limit - out.len()).max(25)).await? {
+            for entry in items.iter().filter_map(|item| ListCursor::of(entry(item, order)?)) {
+                out.push(entry.source.clone());
                 if out.len() == limit {
-                    let at =
-                        item.get(sort).and_then(|v| v.as_n().ok()).and_then(|n| n.parse().ok()).unwrap_or(0);
-                    return Ok((out, Some(ListCursor { source, sort: at })));
+                    return Ok((out, Some(entry)));
                 }
             }
-            from = answer.last_evaluated_key;
-            if from.is_none() {
-                return Ok((out, None));
-            }
         }
+        Ok((out, None))
     }
 
     /// A page of a source's timeline, newest first: entries with their ids, and whether there are more.
@@ -265,8 +230,8 @@ impl Catalog {
         limit: usize,
     ) -> Result<(Vec<(String, TimelineEntry)>, bool), StoreError> {
         let after = after.map(|id| format!("t#{id}"));
-        let page = Page { after: after.as_deref(), limit, newest_first: true };
-        let (entries, more) = self.query::<TimelineEntry>(&source.to_string(), "t#", page).await?;
+        let window = Window { after: after.as_deref(), limit, newest_first: true };
+        let (entries, more) = self.query::<TimelineEntry>(&source.to_string(), "t#", window).await?;
         let entries = entries.into_iter().map(|(sk, e)| (sk.trim_start_matches("t#").to_owned(), e.value));
         Ok((entries.collect(), more))
     }

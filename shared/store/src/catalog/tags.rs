@@ -5,8 +5,8 @@
 
 use super::{Catalog, Key, Transaction};
 use crate::{
-    dynamo::{Attributes, s, text},
-    error::{StoreError, failed},
+    dynamo::{Attributes, pages, query_partition, s, text},
+    error::StoreError,
 };
 use rekindle_domain::id::SourceId;
 use std::collections::BTreeSet;
@@ -43,25 +43,25 @@ impl Transaction {
 impl Catalog {
     /// The sources that carry the tag now, by kind and id.
     pub async fn tagged(&self, tag: &str) -> Result<Vec<SourceId>, StoreError> {
+        let query = query_partition(&self.client, &self.table, PARTITION)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :tag)")
+            .expression_attribute_values(":tag", s(format!("{tag}#")));
+        let mut pages = pages(query);
         let mut out = Vec::new();
-        let mut from = None;
-        loop {
-            let (items, next) = self.pairs(&format!("{tag}#"), from).await?;
+        while let Some(items) = pages.next().await? {
             out.extend(items.iter().filter_map(pair).map(|(_, source)| source));
-            if next.is_none() {
-                return Ok(out);
-            }
-            from = next;
         }
+        Ok(out)
     }
 
     /// Up to `limit` of the tags after `after` that something carries, in their order, and whether there are more.
     pub async fn tags(&self, after: Option<&str>, limit: usize) -> Result<(Vec<Tagged>, bool), StoreError> {
+        // `$` is the character after `#`, and stands before every character of a tag: all sources of the tag are passed.
+        let from = after.map(|tag| Key::new(PARTITION, format!("{tag}$")).attributes());
+        let query = query_partition(&self.client, &self.table, PARTITION).set_exclusive_start_key(from);
+        let mut pages = pages(query);
         let mut out: Vec<Tagged> = Vec::new();
-        // `$` follows `#`, and comes before all that a tag may go on with.
-        let mut from = after.map(|tag| Key::new(PARTITION, format!("{tag}$")).attributes());
-        loop {
-            let (items, next) = self.pairs("", from).await?;
+        while let Some(items) = pages.next().await? {
             for (tag, _) in items.iter().filter_map(pair) {
                 let is_full = out.len() == limit;
                 match out.last_mut().filter(|last| last.tag == tag) {
@@ -70,33 +70,7 @@ impl Catalog {
                     None => out.push(Tagged { tag: tag.to_owned(), sources: 1 }),
                 }
             }
-            if next.is_none() {
-                return Ok((out, false));
-            }
-            from = next;
         }
-    }
-
-    /// A page of the partition.
-    async fn pairs(
-        &self,
-        prefix: &str,
-        from: Option<Attributes>,
-    ) -> Result<(Vec<Attributes>, Option<Attributes>), StoreError> {
-        let mut request = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", s(PARTITION))
-            .consistent_read(true)
-            .set_exclusive_start_key(from);
-        if !prefix.is_empty() {
-            request = request
-                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
-                .expression_attribute_values(":prefix", s(prefix));
-        }
-        let answer = request.send().await.map_err(failed("Query"))?;
-        Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key))
+        Ok((out, false))
     }
 }

@@ -3,12 +3,12 @@
 use super::{Ledger, key};
 use crate::{
     dynamo::{
-        Attributes, b, back_off, binary, delete, n, number, put, s, take_binary, throttled, unbuildable,
+        Attributes, b, binary, delete, get_all, n, number, pages, put, query_partition, take_binary,
         write_all,
     },
-    error::{StoreError, failed},
+    error::StoreError,
 };
-use aws_sdk_dynamodb::types::KeysAndAttributes;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use futures::{StreamExt, TryStreamExt, stream};
 use rekindle_domain::{
     Ulid,
@@ -40,8 +40,12 @@ pub struct InboxEntry {
     pub bytes: u64,
 }
 
-fn inbox_partition(ledger: &LedgerId, shard: u8) -> String {
+fn partition(ledger: &LedgerId, shard: u8) -> String {
     format!("i#{ledger}#{shard}")
+}
+
+fn block_key(ledger: &LedgerId, block: &InboxKey) -> Attributes {
+    key(partition(ledger, block.shard), block.id.0.to_bytes())
 }
 
 impl Ledger {
@@ -54,7 +58,7 @@ impl Ledger {
         blocks: Vec<(InboxId, Vec<u8>, u64)>,
     ) -> Result<(), StoreError> {
         let requests = blocks.into_iter().map(|(id, block, rows)| {
-            let mut item = key(inbox_partition(ledger, shard), id.0.to_bytes());
+            let mut item = block_key(ledger, &InboxKey { shard, id });
             item.insert("n".to_owned(), n(rows));
             item.insert("z".to_owned(), n(block.len()));
             item.insert("d".to_owned(), b(block));
@@ -73,34 +77,23 @@ impl Ledger {
     ) -> Result<Vec<InboxEntry>, StoreError> {
         let mut out = Vec::new();
         for shard in 0..ledger.inbox_shards() {
-            let mut from = None;
-            loop {
-                let page = self
-                    .client
-                    .query()
-                    .table_name(&self.table)
-                    .key_condition_expression("pk = :pk")
-                    .expression_attribute_values(":pk", s(inbox_partition(ledger, shard)))
-                    .projection_expression("sk, n, z")
-                    .consistent_read(true)
-                    .set_exclusive_start_key(from)
-                    .send()
-                    .await
-                    .map_err(failed("Query"))?;
-                for item in page.items() {
+            let mut pages = pages(self.inbox(ledger, shard).projection_expression("sk, n, z"));
+            while let Some(items) = pages.next().await? {
+                for item in &items {
                     out.push(inbox_entry(shard, item)?);
                 }
-                from = page.last_evaluated_key;
                 if out.len() >= most || out.iter().map(|e| e.bytes).sum::<u64>() > most_bytes {
                     out.truncate(most);
                     return Ok(out);
                 }
-                if from.is_none() {
-                    break;
-                }
             }
         }
         Ok(out)
+    }
+
+    /// A query of a shard of an inbox.
+    fn inbox(&self, ledger: &LedgerId, shard: u8) -> QueryFluentBuilder {
+        query_partition(&self.client, &self.table, partition(ledger, shard))
     }
 
     /// Everything in an inbox, decoded, a batch a block.
@@ -112,74 +105,33 @@ impl Ledger {
 
     async fn read_shard(&self, ledger: &LedgerId, shard: u8) -> Result<Vec<Rows>, StoreError> {
         let mut out = Vec::new();
-        let mut from = None;
-        loop {
-            let page = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", s(inbox_partition(ledger, shard)))
-                .consistent_read(true)
-                .set_exclusive_start_key(from)
-                .send()
-                .await
-                .map_err(failed("Query"))?;
-            for item in page.items() {
+        let mut pages = pages(self.inbox(ledger, shard));
+        while let Some(items) = pages.next().await? {
+            for item in &items {
                 let entry = inbox_entry(shard, item)?;
                 let what = || format!("inbox block {}/{shard}/{}", ledger, entry.key.id);
                 let block = decode(binary(item, "d").unwrap_or_default());
                 out.push(block.map_err(|e| StoreError::damaged(what(), e))?.rows);
             }
-            from = page.last_evaluated_key;
-            if from.is_none() {
-                return Ok(out);
-            }
-        }
-    }
-
-    /// The encoded bytes of exactly these inbox blocks, in any order. A missing one is an error.
-    pub async fn get_inbox(&self, ledger: &LedgerId, keys: &[InboxKey]) -> Result<Vec<Vec<u8>>, StoreError> {
-        let mut out = Vec::with_capacity(keys.len());
-        for chunk in keys.chunks(100) {
-            let mut left: Vec<Attributes> =
-                chunk.iter().map(|k| key(inbox_partition(ledger, k.shard), k.id.0.to_bytes())).collect();
-            let before = out.len();
-            let mut round = 0;
-            while !left.is_empty() {
-                back_off(round).await;
-                round += 1;
-                let got = out.len();
-                let request = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true);
-                let request = request.build().map_err(unbuildable)?;
-                let answer = self.client.batch_get_item().request_items(&self.table, request).send().await;
-                let answer = answer.map_err(failed("BatchGetItem"))?;
-                let items = answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default();
-                out.extend(items.into_iter().filter_map(|mut item| take_binary(&mut item, "d")));
-                left = answer
-                    .unprocessed_keys
-                    .unwrap_or_default()
-                    .remove(&self.table)
-                    .map(|k| k.keys)
-                    .unwrap_or_default();
-                // A page holds 16 MB: going on is progress, only empty pages are throttling.
-                if out.len() > got {
-                    round = 0;
-                } else if round > 12 {
-                    return Err(throttled("BatchGetItem"));
-                }
-            }
-            if out.len() - before != chunk.len() {
-                let missing = chunk.len() - (out.len() - before);
-                return Err(StoreError::missing(format!("{missing} inbox block(s) of {ledger}")));
-            }
         }
         Ok(out)
     }
 
+    /// The encoded bytes of exactly these inbox blocks, in any order. A missing one is an error.
+    pub async fn get_inbox(&self, ledger: &LedgerId, keys: &[InboxKey]) -> Result<Vec<Vec<u8>>, StoreError> {
+        let wanted = keys.iter().map(|k| block_key(ledger, k)).collect();
+        let items = get_all(&self.client, &self.table, wanted).await?;
+        let blocks = items.into_iter().filter_map(|mut item| take_binary(&mut item, "d"));
+        let blocks: Vec<Vec<u8>> = blocks.collect();
+        match keys.len() - blocks.len() {
+            0 => Ok(blocks),
+            missing => Err(StoreError::missing(format!("{missing} inbox block(s) of {ledger}"))),
+        }
+    }
+
     /// Deletes exactly these inbox blocks.
     pub async fn delete_inbox(&self, ledger: &LedgerId, keys: &[InboxKey]) -> Result<(), StoreError> {
-        let requests = keys.iter().map(|k| delete(key(inbox_partition(ledger, k.shard), k.id.0.to_bytes())));
+        let requests = keys.iter().map(|k| delete(block_key(ledger, k)));
         write_all(&self.client, &self.table, requests.collect::<Result<_, _>>()?).await
     }
 }

@@ -2,10 +2,9 @@
 
 use super::{Ledger, key};
 use crate::{
-    dynamo::{Attributes, b, binary, delete, put, s, take_binary, write_all},
-    error::{StoreError, failed},
+    dynamo::{Attributes, Pages, b, binary, delete, pages, put, query_partition, take_binary, write_all},
+    error::StoreError,
 };
-use aws_sdk_dynamodb::operation::query::QueryOutput;
 use rekindle_domain::{
     block::{BlockError, Cover, CoverCheck, Packed, Position, Sealed},
     breaks::{self, Break},
@@ -61,10 +60,8 @@ impl Ledger {
             from: *hashes.start(),
             to: *hashes.end(),
             first_of_slot,
-            check: None,
-            next_key: None,
+            reading: None,
             ready: VecDeque::new(),
-            is_done: false,
         }
     }
 
@@ -85,45 +82,23 @@ impl Ledger {
 
     /// The last block that starts at or before `hash`.
     async fn block_at(&self, slot: SlotKey, hash: u64) -> Result<Option<Sealed<Vec<u8>>>, StoreError> {
-        let answer = self
-            .client
-            .query()
-            .table_name(&self.table)
+        let query = query_partition(&self.client, &self.table, slot.partition())
             .key_condition_expression("pk = :pk AND sk <= :sk")
-            .expression_attribute_values(":pk", s(slot.partition()))
             .expression_attribute_values(":sk", b(Position { hash, ordinal: u32::MAX }.to_key()))
-            .scan_index_forward(false)
-            .limit(1)
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(failed("Query"))?;
-        answer.items.into_iter().flatten().next().map(|item| open_block(slot, item)).transpose()
+            .scan_index_forward(false);
+        let items = pages(query).next_of(1).await?;
+        items.into_iter().flatten().next().map(|item| open_block(slot, item)).transpose()
     }
 
     /// Deletes every block of a slot of a copy.
     pub async fn delete_slot(&self, slot: SlotKey) -> Result<(), StoreError> {
-        let mut from = None;
-        loop {
-            let page = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", s(slot.partition()))
-                .projection_expression("pk, sk")
-                .consistent_read(true)
-                .set_exclusive_start_key(from)
-                .send()
-                .await
-                .map_err(failed("Query"))?;
-            let requests = page.items.unwrap_or_default().into_iter().map(delete);
+        let query = query_partition(&self.client, &self.table, slot.partition());
+        let mut pages = pages(query.projection_expression("pk, sk"));
+        while let Some(items) = pages.next().await? {
+            let requests = items.into_iter().map(delete);
             write_all(&self.client, &self.table, requests.collect::<Result<_, _>>()?).await?;
-            from = page.last_evaluated_key;
-            if from.is_none() {
-                return Ok(());
-            }
         }
+        Ok(())
     }
 }
 
@@ -175,10 +150,14 @@ pub struct SlotReader {
     from: u64,
     to: u64,
     first_of_slot: u64,
-    check: Option<CoverCheck<Vec<u8>>>,
-    next_key: Option<Attributes>,
+    reading: Option<Reading>,
     ready: VecDeque<Piece>,
-    is_done: bool,
+}
+
+/// A reader that has begun: its further pages, and the check that no block between them is missing.
+struct Reading {
+    pages: Pages,
+    check: CoverCheck<Vec<u8>>,
 }
 
 impl SlotReader {
@@ -188,15 +167,16 @@ impl SlotReader {
     /// # Errors
     /// [`StoreError::Damaged`] where a block is missing: never a shorter answer.
     pub async fn next(&mut self) -> Result<Option<Piece>, StoreError> {
-        if self.check.is_none() {
-            self.start().await?;
+        if self.reading.is_none() {
+            self.reading = Some(self.start().await?);
         }
-        while self.ready.is_empty() && !self.is_done {
-            let page = self.page().await?;
-            let slot = self.slot;
-            for item in page.items.unwrap_or_default() {
+        let slot = self.slot;
+        while self.ready.is_empty()
+            && let Some(Reading { pages, check }) = &mut self.reading
+            && let Some(items) = pages.next().await?
+        {
+            for item in items {
                 let block = open_block(slot, item)?;
-                let check = self.check.as_mut().ok_or_else(|| slot.gap())?;
                 let whole = if breaks::is(Break::ReadsGapsAsEmpty) {
                     Some(vec![block])
                 } else {
@@ -204,19 +184,16 @@ impl SlotReader {
                 };
                 self.ready.extend(whole.map(|blocks| Piece { slot, blocks }));
             }
-            self.next_key = page.last_evaluated_key;
-            self.is_done = self.next_key.is_none();
-            let is_complete = breaks::is(Break::ReadsGapsAsEmpty)
-                || self.check.as_ref().is_some_and(|check| check.is_complete_to(self.to));
-            if self.is_done && !is_complete {
-                return Err(self.slot.gap());
+            let is_complete = breaks::is(Break::ReadsGapsAsEmpty) || check.is_complete_to(self.to);
+            if !pages.has_more() && !is_complete {
+                return Err(slot.gap());
             }
         }
         Ok(self.ready.pop_front())
     }
 
     /// Finds the block to begin with: the slot's first, or the one that covers the first hash asked for.
-    async fn start(&mut self) -> Result<(), StoreError> {
+    async fn start(&self) -> Result<Reading, StoreError> {
         let mut start = Position::at(self.first_of_slot);
         if self.from > self.first_of_slot {
             let block = self.ledger.block_at(self.slot, self.from).await?;
@@ -224,24 +201,10 @@ impl SlotReader {
             let cover = cover.ok_or_else(|| self.slot.gap())?;
             start = Position::at(cover.start.hash);
         }
-        self.from = start.hash;
-        self.check = Some(CoverCheck::from(start));
-        Ok(())
-    }
-
-    async fn page(&self) -> Result<QueryOutput, StoreError> {
-        self.ledger
-            .client
-            .query()
-            .table_name(&self.ledger.table)
+        let query = query_partition(&self.ledger.client, &self.ledger.table, self.slot.partition())
             .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
-            .expression_attribute_values(":pk", s(self.slot.partition()))
-            .expression_attribute_values(":from", b(Position::at(self.from).to_key()))
-            .expression_attribute_values(":to", b(Position { hash: self.to, ordinal: u32::MAX }.to_key()))
-            .consistent_read(true)
-            .set_exclusive_start_key(self.next_key.clone())
-            .send()
-            .await
-            .map_err(failed("Query"))
+            .expression_attribute_values(":from", b(start.to_key()))
+            .expression_attribute_values(":to", b(Position { hash: self.to, ordinal: u32::MAX }.to_key()));
+        Ok(Reading { pages: pages(query), check: CoverCheck::from(start) })
     }
 }

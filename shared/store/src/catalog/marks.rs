@@ -2,7 +2,7 @@
 
 use super::{Catalog, Key, Transaction, Write, shard_of};
 use crate::{
-    dynamo::{Attributes, delete, s, text, write_all},
+    dynamo::{Attributes, delete, pages, query_partition, s, text, write_all},
     error::{StoreError, failed},
 };
 use rekindle_domain::{Ulid, id::LedgerId, time::Time};
@@ -72,23 +72,15 @@ impl Catalog {
     pub async fn marks(&self, before: Time, limit: usize) -> Result<Vec<Mark>, StoreError> {
         let mut out = Vec::new();
         for shard in 0..SHARDS {
-            let mut from = None;
+            let query = query_partition(&self.client, &self.table, partition(shard))
+                .key_condition_expression("pk = :pk AND sk < :before")
+                .expression_attribute_values(":before", s(sort_prefix(before)));
+            let mut pages = pages(query);
             let mut of_shard = 0;
-            loop {
-                let request = self
-                    .client
-                    .query()
-                    .table_name(&self.table)
-                    .key_condition_expression("pk = :pk AND sk < :before")
-                    .expression_attribute_values(":pk", s(partition(shard)))
-                    .expression_attribute_values(":before", s(sort_prefix(before)))
-                    .consistent_read(true)
-                    .set_exclusive_start_key(from);
-                let answer = request.send().await.map_err(failed("Query"))?;
-                of_shard += answer.items().len();
-                out.extend(answer.items().iter().filter_map(|item| Mark::parse(text(item, "sk")?)));
-                from = answer.last_evaluated_key;
-                if from.is_none() || of_shard >= limit / usize::from(SHARDS) {
+            while let Some(items) = pages.next().await? {
+                of_shard += items.len();
+                out.extend(items.iter().filter_map(|item| Mark::parse(text(item, "sk")?)));
+                if of_shard >= limit / usize::from(SHARDS) {
                     break;
                 }
             }
