@@ -35,7 +35,7 @@ impl Transaction {
     /// Moves a source from the tags that it carried to those it carries now; goes with the source's own write.
     pub fn move_tags(&mut self, source: &SourceId, before: &BTreeSet<String>, after: &BTreeSet<String>) {
         for tag in before.symmetric_difference(after) {
-            self.mark(key(tag, source), after.contains(tag));
+            self.set_presence(key(tag, source), after.contains(tag));
         }
     }
 }

@@ -86,9 +86,9 @@ pub(super) enum Action {
         key: Key,
         version: u64,
     },
-    /// An item that says all it says by being there: made or deleted whatever was there before. It always goes with the
-    /// conditional write of the document that it follows from.
-    Mark {
+    /// Makes or deletes an item without content, whatever was there before: only its presence matters. Every transaction
+    /// with this action also has the conditional write of the document that the presence follows from.
+    Presence {
         key: Key,
         is_there: bool,
     },
@@ -131,8 +131,8 @@ impl Transaction {
         self.actions.push(Action::Check { key, version });
     }
 
-    pub(super) fn mark(&mut self, key: Key, is_there: bool) {
-        self.actions.push(Action::Mark { key, is_there });
+    pub(super) fn set_presence(&mut self, key: Key, is_there: bool) {
+        self.actions.push(Action::Presence { key, is_there });
     }
 }
 
@@ -180,11 +180,11 @@ impl Catalog {
                     check.condition_expression("v = :v").expression_attribute_values(":v", n(version));
                 item.condition_check(check.build().map_err(unbuildable)?)
             }
-            Action::Mark { key, is_there: true } => {
+            Action::Presence { key, is_there: true } => {
                 let put = Put::builder().table_name(&self.table).set_item(Some(key.attributes()));
                 item.put(put.build().map_err(unbuildable)?)
             }
-            Action::Mark { key, is_there: false } => {
+            Action::Presence { key, is_there: false } => {
                 let delete = Delete::builder().table_name(&self.table).set_key(Some(key.attributes()));
                 item.delete(delete.build().map_err(unbuildable)?)
             }
