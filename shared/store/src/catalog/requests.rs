@@ -11,6 +11,7 @@ use rekindle_domain::{
     time::Time,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// What was answered under an idempotency key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -30,6 +31,10 @@ fn partition(request: RequestId) -> String {
     format!("restore#{request}")
 }
 
+fn request_key(request: RequestId) -> Key {
+    Key::new(partition(request), "request")
+}
+
 fn item_key(request: RequestId, source: &SourceId) -> Key {
     Key::new(partition(request), format!("i#{source}"))
 }
@@ -44,7 +49,7 @@ impl Transaction {
         let index =
             Index { wake_at: request.look_at, list: Some((LIST, request.created_at)), ..Index::default() };
         let next = Request { version: request.version + 1, ..request.clone() };
-        self.push(Write::new(Key::new(partition(request.id), "request"), &next, request.version, index)?);
+        self.push(Write::new(request_key(request.id), &next, request.version, index)?);
         Ok(())
     }
 
@@ -72,8 +77,15 @@ impl Transaction {
 impl Catalog {
     /// A request.
     pub async fn request(&self, id: RequestId) -> Result<Option<Request>, StoreError> {
-        let key = Key::new(partition(id), "request");
-        Ok(self.get(&key).await?.map(|v: Versioned<Request>| v.value))
+        Ok(self.get(&request_key(id)).await?.map(|v: Versioned<Request>| v.value))
+    }
+
+    /// These requests, in the order of `ids`; an id without a request is left out. No id may be given twice.
+    pub async fn requests(&self, ids: &[RequestId]) -> Result<Vec<Request>, StoreError> {
+        let keys: Vec<Key> = ids.iter().map(|id| request_key(*id)).collect();
+        let found: Vec<Request> = self.get_many(&keys).await?;
+        let mut found: HashMap<_, _> = found.into_iter().map(|request| (request.id, request)).collect();
+        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
     }
 
     /// Writes the items of a request that does not exist yet.
@@ -117,7 +129,7 @@ impl Catalog {
         after: Option<(RequestId, Time)>,
         limit: usize,
     ) -> Result<(Vec<(RequestId, Time)>, bool), StoreError> {
-        let after = after.map(|(id, at)| (Key::new(partition(id), "request"), at));
+        let after = after.map(|(id, at)| (request_key(id), at));
         let (places, more) = self.list(LIST, Order::Newest, after, limit).await?;
         let id = |(key, at): (Key, Time)| Some((key.pk.strip_prefix("restore#")?.parse().ok()?, at));
         Ok((places.into_iter().filter_map(id).collect(), more))
