@@ -24,7 +24,8 @@ use std::collections::HashMap;
 pub struct TimelineEntry {
     /// When.
     pub at: Time,
-    /// What: started, stopped, expired, restore_started, restored, restore_failed, quarantined, …
+    /// The event: registered, started, stopped, pinned, unpinned, warned, expired, restore_started, restored,
+    /// restore_cancelled, restore_failed, clock_restarted, archiving_failed or compaction_failed.
     pub event: String,
     /// By whom: a person's or a function's name.
     pub by: String,
