@@ -20,8 +20,8 @@ const WRITE_BATCH: usize = 25;
 const GET_BATCH: usize = 100;
 /// How many items one page of a query may be limited to, so that the number fits into the request.
 const MAX_PAGE: usize = 10_000;
-/// A batch that makes no progress for this many rounds in succession fails: the table is throttled. The SDK backs off within
-/// each round.
+/// A batch that makes no progress for this many rounds in succession fails: the table is throttled. The SDK backs off
+/// within each round.
 const MAX_ROUNDS: usize = 12;
 
 pub(crate) fn s(text: impl Into<String>) -> AttributeValue {
@@ -66,7 +66,7 @@ pub(crate) fn delete(key: Attributes) -> Result<WriteRequest, StoreError> {
     Ok(WriteRequest::builder().delete_request(delete.map_err(unbuildable)?).build())
 }
 
-/// A request the SDK would not build: a bug of ours.
+/// The error for a request that the SDK does not build: a bug of this crate.
 pub(crate) fn unbuildable(error: impl std::fmt::Display) -> StoreError {
     StoreError::Refused { call: "building a request", reason: error.to_string() }
 }
@@ -138,8 +138,8 @@ async fn get_batch(
         if keys.is_empty() {
             return Ok(out);
         }
-        // One answer holds 16 MB at most. An answer with items and unread keys is therefore progress, and the next round
-        // begins at once; only an answer without items means that the table is throttled.
+        // One answer holds 16 MB at most. An answer with items and unread keys is therefore progress, and the next
+        // round begins at once; only an answer without items means that the table is throttled.
         round = if keys.len() < before { 0 } else { round + 1 };
     }
     Err(throttled("BatchGetItem"))
@@ -194,9 +194,10 @@ impl Pages {
     }
 }
 
-/// Waits before a further round: nothing at first, then any time up to 50 ms, doubling to 3.2 s (full jitter, as the
-/// SDK's own back-off has it), so that who was throttled at once does not come back at once. Unprocessed items are not an
-/// error to the SDK: its back-off does not see them.
+/// Waits before a round: not before the first one, then a random time of at most 50 ms, and twice as much each round
+/// up to 3.2 s. The random time (full jitter, as in the SDK's own back-off) keeps callers that were throttled
+/// together from coming back together. The SDK does not count unprocessed items as an error and does not back off for
+/// them.
 async fn back_off(round: usize) {
     if round > 0 {
         let most = 25 << round.min(7);
@@ -216,7 +217,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn further_rounds_wait_for_longer_and_never_together() {
-        // At most; the timer counts whole milliseconds.
+        // Upper bounds in milliseconds; the timer counts whole ones.
         for (round, most) in [(0, 0), (1, 50), (2, 100), (7, 3_200), (12, 3_200)] {
             let mut waits = BTreeSet::new();
             for _ in 0..100 {
@@ -224,7 +225,7 @@ mod tests {
                 back_off(round).await;
                 waits.insert(from.elapsed().as_millis());
             }
-            // Of a hundred no more than by chance are alike, and they fill the whole range.
+            // A hundred waits differ, but for chance, and they fill the whole range.
             let (least, longest) = (*waits.first().unwrap(), *waits.last().unwrap());
             assert!(longest <= most + 1, "round {round}: {longest} ms");
             assert!(least <= most / 4 && longest >= most / 4 * 3, "round {round}: {least} to {longest} ms");

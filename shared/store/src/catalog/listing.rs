@@ -13,7 +13,7 @@ use rekindle_domain::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Where a listing of both kinds goes on: after these.
+/// The place where the next page of a listing of both kinds begins: after one source of each kind.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Place {
@@ -24,7 +24,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place after this entry, which stands after this place.
+    /// Moves the place behind an entry that the listing showed after it.
     pub fn pass(&mut self, entry: &ListCursor) {
         match entry.source.kind() {
             SourceKind::Campaign => self.campaign = Some(entry.clone()),
@@ -34,9 +34,9 @@ impl Place {
 }
 
 impl Catalog {
-    /// Campaigns and Canvases from a place on, in one order: `limit` of them, or fewer where that is all. From an index: a
-    /// change shows after a moment, and one in between two pages may show twice or, where it moves to the front, not at
-    /// all.
+    /// Up to `limit` Campaigns and Canvases after a place, in one order; fewer only at the end. Comes from an index:
+    /// a change shows after a moment. A source that changes between two pages may show twice or, where it moves to
+    /// the front, not at all.
     pub async fn list_both(
         &self,
         order: Order,
@@ -65,7 +65,8 @@ impl Catalog {
         Ok(entries.into_iter().filter_map(ListCursor::of).collect())
     }
 
-    /// Many sources without their manifests, in any order; unknown ones are left out.
+    /// These sources without their manifests, in any order; an id without a source is left out. No id may be given
+    /// twice.
     pub async fn sources_alone(&self, sources: &[SourceId]) -> Result<Vec<Source>, StoreError> {
         let keys: Vec<Key> = sources.iter().map(source_key).collect();
         self.get_many(&keys).await

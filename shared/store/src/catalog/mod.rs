@@ -1,11 +1,11 @@
 //! The catalog table: everything small and transactional.
 //!
-//! Each item is a JSON document `doc` with a version `v`; every write is conditional on the version that was read.
-//! What the three indexes need stands beside it:
+//! Most items are a JSON document `doc` with a version `v`; a write of one is conditional on the version that was read.
+//! Further attributes put an item into the three indexes:
 //!
 //! | index | partition | sort | for |
 //! |---|---|---|---|
-//! | `wake` | `wake`: a shard, `0` to `7` | `wake_at` | what the sweeper must look at |
+//! | `wake` | `wake`: a shard, `0` to `7` | `wake_at` | items that the sweeper must look at |
 //! | `updated` | `list`: `campaign`, `canvas`, `restore`, `segment` | `updated_at` | listings |
 //! | `expires` | `list` | `expires_at` | listings by expiry |
 //!
@@ -16,10 +16,20 @@
 //! | [`requests`] | request; its items; idempotency | `restore#ID`; `idem#HASH` | `request`; `i#SOURCE`; `idem` |
 //! | [`notices`] | notice | `notice#ID` | `notice` |
 //! | [`segments`] | segment | `segment#ID` | `segment` |
-//! | [`tags`] | that a source carries a tag, which is no document | `tags` | `TAG#SOURCE` |
+//! | [`tags`] | a source carries a tag; no document | `tags` | `TAG#SOURCE` |
 //! | [`marks`] | dirty mark, no document | `dirty#SHARD`, `0` to `7` | `UNTIL#LEDGER#WORKER` |
 //! | [`keys`] | key | `keys` | `k#ID` |
-//! | [`audit`] | who did what | `audit#YEAR-MONTH` | `a#ID` |
+//! | [`audit`] | audit entry | `audit#YEAR-MONTH` | `a#ID` |
+//!
+//! Every call may answer [`StoreError::Unavailable`] or [`StoreError::Refused`]; every read of documents also
+//! [`StoreError::Damaged`], where one does not decode; and every write over a version that was read also
+//! [`StoreError::Conflict`], where the item has another version by now. A method of [`Transaction`] writes nothing;
+//! it answers [`StoreError::Refused`] for a document that does not serialize, which is a bug.
+//!
+//! [`StoreError::Unavailable`]: crate::StoreError::Unavailable
+//! [`StoreError::Refused`]: crate::StoreError::Refused
+//! [`StoreError::Damaged`]: crate::StoreError::Damaged
+//! [`StoreError::Conflict`]: crate::StoreError::Conflict
 
 pub mod audit;
 pub mod keys;
@@ -34,6 +44,7 @@ pub mod sources;
 pub mod tags;
 mod transaction;
 
+/// The former name of [`marks`].
 pub use marks as dirty;
 pub use query::Versioned;
 pub use transaction::Transaction;
@@ -43,7 +54,7 @@ use aws_sdk_dynamodb::Client;
 use query::Window;
 use transaction::{Index, Write};
 
-/// How many partitions the `wake` index is spread over: a constant of the stored format.
+/// The `wake` index is spread over this many partitions: a constant of the stored format.
 const WAKE_SHARDS: u8 = 8;
 
 /// The catalog table.
@@ -56,9 +67,9 @@ pub struct Catalog {
 /// The key of a catalog item.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Key {
-    /// Partition key.
+    /// The partition key.
     pub pk: String,
-    /// Sort key.
+    /// The sort key.
     pub sk: String,
 }
 
@@ -76,7 +87,7 @@ impl Key {
     }
 }
 
-/// One of `shards`, by a hash of a name.
+/// The shard of a name, from 0 to `shards` - 1, by a hash.
 fn shard_of(name: &str, shards: u8) -> u8 {
     let sum = name.bytes().fold(0u32, |sum, b| sum.wrapping_mul(31).wrapping_add(u32::from(b)));
     (sum % u32::from(shards)) as u8

@@ -83,7 +83,8 @@ impl Catalog {
         items.iter().map(|item| Ok(document(item)?.value)).collect()
     }
 
-    /// The documents of a partition whose sort key begins with `prefix`, with their sort keys, and whether there are more.
+    /// The documents of a partition whose sort key begins with `prefix`, with their sort keys, and whether there are
+    /// more.
     pub(super) async fn query<T: DeserializeOwned>(
         &self,
         pk: &str,
@@ -108,8 +109,8 @@ impl Catalog {
         Ok((out, pages.has_more()))
     }
 
-    /// Up to `limit` entries of a list after the entry `after`, and whether there are more. From an index: a change shows
-    /// after a moment.
+    /// Up to `limit` entries of a list after the entry `after`, and whether there are more. From an index: a change
+    /// shows after a moment.
     pub(super) async fn list(
         &self,
         list: &str,

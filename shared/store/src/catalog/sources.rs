@@ -34,25 +34,25 @@ pub struct TimelineEntry {
     pub detail: Option<String>,
 }
 
-/// What to list.
+/// The sources that a listing shows, and their order.
 #[derive(Clone, Debug, Default)]
 pub struct SourceQuery {
-    /// Only of that status, by name.
+    /// Only sources with the status of this name.
     pub status: Option<String>,
-    /// Only in that state, by name.
+    /// Only sources in the state of this name.
     pub state: Option<String>,
-    /// Only whose name or id begins so, case folded.
+    /// Only sources whose name or id begins with this text, in any case.
     pub prefix: Option<String>,
-    /// Soonest expiry first instead of last update first.
+    /// The soonest expiry first, instead of the last update first.
     pub by_expiry: bool,
 }
 
-/// Where a listing goes on: the last source before, and its place in the index.
+/// The place where the next page of a listing begins: after this source.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ListCursor {
     /// The last source of the page before.
     pub source: SourceId,
-    /// Its sort key in the index.
+    /// Its sort key in the index, in milliseconds since 1970: when it was updated, or when it expires.
     pub sort: i64,
 }
 
@@ -76,21 +76,21 @@ fn manifest_key(ledger: &LedgerId) -> Key {
     Key::new(ledger, "manifest")
 }
 
-/// Which record of which source a key names.
+/// The item that a key names, if the sweeper looks at items of its kind.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Named {
-    /// A source.
+    /// The source with this id.
     Source(SourceId),
-    /// A manifest.
+    /// The manifest of this ledger.
     Manifest(LedgerId),
-    /// A request.
+    /// The restore request with this id.
     Request(rekindle_domain::id::RequestId),
-    /// A notice.
+    /// The notice with this id.
     Notice(String),
 }
 
 impl Key {
-    /// What the key names, if it is something the sweeper looks at.
+    /// The item that the key names; `None` for an item that the sweeper never looks at.
     pub fn parse(&self) -> Option<Named> {
         match self.sk.as_str() {
             "source" => self.pk.parse().ok().map(Named::Source),
@@ -103,7 +103,7 @@ impl Key {
 }
 
 impl Transaction {
-    /// Writes a source over what was read; `source.version` is the version that was read.
+    /// Writes a source over the version that was read, which is `source.version`.
     pub fn put_source(
         &mut self,
         source: &Source,
@@ -126,7 +126,10 @@ impl Transaction {
         Ok(())
     }
 
-    /// Swaps a manifest, if `new` may follow `old`.
+    /// Writes the manifest `new` over `old`, which was read. Returns it with its new version.
+    ///
+    /// # Errors
+    /// Also [`StoreError::Illegal`], where the rules of manifests do not let `new` follow `old`.
     pub fn swap(&mut self, ledger: &LedgerId, old: &Manifest, new: Manifest) -> Result<Manifest, StoreError> {
         let new = new.succeed(old)?;
         let index = Index { wake_at: new.wake_at(), ..Index::default() };
@@ -134,7 +137,7 @@ impl Transaction {
         Ok(new)
     }
 
-    /// Adds to a source's timeline.
+    /// Adds an entry to a source's timeline. The id must be new; its time orders the timeline.
     pub fn add_timeline(
         &mut self,
         source: &SourceId,
@@ -147,18 +150,19 @@ impl Transaction {
 }
 
 impl Catalog {
-    /// A source.
+    /// A source, if it exists.
     pub async fn source(&self, source: &SourceId) -> Result<Option<Source>, StoreError> {
         Ok(self.get(&source_key(source)).await?.map(|v: Versioned<Source>| v.value))
     }
 
-    /// The manifest of a ledger; one that was never swapped is empty.
+    /// The manifest of a ledger; an empty one before the first swap.
     pub async fn manifest(&self, ledger: &LedgerId) -> Result<Manifest, StoreError> {
         let found: Option<Versioned<Manifest>> = self.get(&manifest_key(ledger)).await?;
         Ok(found.map(|v| v.value).unwrap_or_default())
     }
 
-    /// Many sources with their manifests, in the order asked for; unknown ones are left out.
+    /// These sources with their manifests, in the order of `sources`; an id without a source is left out. No id may
+    /// be given twice.
     pub async fn sources(&self, sources: &[SourceId]) -> Result<Vec<(Source, Manifest)>, StoreError> {
         let mut keys = Vec::with_capacity(sources.len() * 2);
         for source in sources {
@@ -180,7 +184,8 @@ impl Catalog {
         Ok(sources.iter().filter_map(take).collect())
     }
 
-    /// The ids of a page of sources, and where the next page begins. From an index: a change shows after a moment.
+    /// The ids of up to `limit` sources of a kind, and the place where the next page begins, if there may be one.
+    /// Comes from an index: a change shows after a moment.
     pub async fn list_sources(
         &self,
         kind: SourceKind,
@@ -223,7 +228,8 @@ impl Catalog {
         Ok((out, None))
     }
 
-    /// A page of a source's timeline, newest first: entries with their ids, and whether there are more.
+    /// Up to `limit` entries of a source's timeline with their ids, newest first, and whether there are more; `after`
+    /// is the id of the last entry of the page before.
     pub async fn timeline(
         &self,
         source: &SourceId,

@@ -1,7 +1,7 @@
-//! Tags: which sources carry which.
+//! Tags: the pairs of tag and source.
 //!
-//! An item a pair, all in one partition: read strongly consistently, so that a source tagged a moment ago is not missed,
-//! and in the order of tags, so that they can be listed. `#` is in no tag.
+//! Each pair is an item, and all stand in one partition. Reads are strongly consistent, so that they find a source
+//! that was tagged a moment ago. Items are sorted by tag, so that tags can be listed. No tag contains `#`.
 
 use super::{Catalog, Key, Transaction};
 use crate::{
@@ -22,17 +22,18 @@ fn pair(item: &Attributes) -> Option<(&str, SourceId)> {
     Some((tag, source.parse().ok()?))
 }
 
-/// A tag that something carries.
+/// A tag that at least one source carries.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tagged {
     /// The tag.
     pub tag: String,
-    /// How many sources carry it.
+    /// The number of sources that carry it.
     pub sources: u64,
 }
 
 impl Transaction {
-    /// Moves a source from the tags that it carried to those it carries now; goes with the source's own write.
+    /// Moves a source from the tags that it carried to the tags that it carries now. The same transaction must write
+    /// the source.
     pub fn move_tags(&mut self, source: &SourceId, before: &BTreeSet<String>, after: &BTreeSet<String>) {
         for tag in before.symmetric_difference(after) {
             self.set_presence(key(tag, source), after.contains(tag));
@@ -41,7 +42,7 @@ impl Transaction {
 }
 
 impl Catalog {
-    /// The sources that carry the tag now, by kind and id.
+    /// All sources that carry the tag, by kind and id.
     pub async fn tagged(&self, tag: &str) -> Result<Vec<SourceId>, StoreError> {
         let query = query_partition(&self.client, &self.table, PARTITION)
             .key_condition_expression("pk = :pk AND begins_with(sk, :tag)")
@@ -54,9 +55,11 @@ impl Catalog {
         Ok(out)
     }
 
-    /// Up to `limit` of the tags after `after` that something carries, in their order, and whether there are more.
+    /// Up to `limit` tags after the tag `after`, in alphabetical order, and whether there are more. Reads every pair
+    /// of these tags to count their sources.
     pub async fn tags(&self, after: Option<&str>, limit: usize) -> Result<(Vec<Tagged>, bool), StoreError> {
-        // `$` is the character after `#`, and stands before every character of a tag: all sources of the tag are passed.
+        // `$` is the character after `#`, and stands before every character of a tag: all sources of the tag are
+        // passed.
         let from = after.map(|tag| Key::new(PARTITION, format!("{tag}$")).attributes());
         let query = query_partition(&self.client, &self.table, PARTITION).set_exclusive_start_key(from);
         let mut pages = pages(query);

@@ -9,12 +9,16 @@ use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, Put, Trans
 use rekindle_domain::time::Time;
 use serde::Serialize;
 
-/// What the indexes need of an item.
+/// The attributes that put an item into the indexes.
 #[derive(Default, Debug)]
 pub(super) struct Index {
+    /// When the sweeper must look at the item.
     pub(super) wake_at: Option<Time>,
+    /// The list that the item stands in, and when it was updated.
     pub(super) list: Option<(&'static str, Time)>,
+    /// When its data expires.
     pub(super) expires_at: Option<Time>,
+    /// Further attributes, which a listing filters by.
     pub(super) more: Vec<(&'static str, String)>,
 }
 
@@ -28,7 +32,7 @@ pub(super) struct Write {
 }
 
 impl Write {
-    /// Replaces what has `old_version`; 0 means that nothing may be there.
+    /// Writes a document over `old_version`; 0 means that the item must not exist yet.
     pub(super) fn new<T: Serialize>(
         key: Key,
         value: &T,
@@ -40,7 +44,7 @@ impl Write {
         Ok(Self { key, content, old_version, index, expires_after: None })
     }
 
-    /// Makes an item that is no document.
+    /// Makes a new item that is no document.
     pub(super) fn of_attributes(key: Key, content: Attributes) -> Self {
         Self { key, content, old_version: 0, index: Index::default(), expires_after: None }
     }
@@ -75,7 +79,7 @@ impl Write {
     }
 }
 
-/// Something a transaction does with one item, if that has the version that was read.
+/// An action of a transaction on one item. All but [`Action::Presence`] need the version that was read.
 pub(super) enum Action {
     Put(Write),
     Delete {
@@ -86,35 +90,35 @@ pub(super) enum Action {
         key: Key,
         version: u64,
     },
-    /// Makes or deletes an item without content, whatever was there before: only its presence matters. Every transaction
-    /// with this action also has the conditional write of the document that the presence follows from.
+    /// Makes or deletes an item without content, whatever was there before: only its presence matters. Every
+    /// transaction with this action also has the conditional write of the document that the presence follows from.
     Presence {
         key: Key,
         is_there: bool,
     },
 }
 
-/// Writes that happen together or not at all; at most [`Transaction::MAX`].
+/// Up to [`Transaction::MAX`] writes that happen together or not at all. [`Catalog::commit`] writes them.
 #[derive(Default)]
 pub struct Transaction {
     actions: Vec<Action>,
 }
 
 impl Transaction {
-    /// No writes yet.
+    /// A transaction without actions.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The most actions a transaction may have, by DynamoDB.
+    /// The greatest number of actions in a transaction, by DynamoDB.
     pub const MAX: usize = 100;
 
-    /// How many actions it has.
+    /// The number of its actions.
     pub fn len(&self) -> usize {
         self.actions.len()
     }
 
-    /// Whether it has none.
+    /// Whether it has no actions.
     pub fn is_empty(&self) -> bool {
         self.actions.is_empty()
     }
@@ -137,14 +141,15 @@ impl Transaction {
 }
 
 impl Catalog {
-    /// Writes all or nothing.
+    /// Writes everything in a transaction, or nothing of it.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if any document is not as it was read: read again and decide again.
+    /// [`StoreError::Conflict`] where any item has another version than was read: read again and decide again.
+    /// [`StoreError::Unavailable`]: the transaction may have been written.
     pub async fn commit(&self, mut transaction: Transaction) -> Result<(), StoreError> {
         match transaction.actions.pop() {
             None => return Ok(()),
-            // Alone, a conditional put does it at half a transaction's price.
+            // A conditional put of one item costs half as much as a transaction of one item.
             Some(Action::Put(write)) if transaction.is_empty() => return self.put(write).await,
             Some(action) => transaction.actions.push(action),
         }

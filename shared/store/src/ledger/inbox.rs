@@ -17,13 +17,13 @@ use rekindle_domain::{
     rows::Rows,
 };
 
-/// The largest inbox block; an item may have 400 KB.
+/// The greatest size of an inbox block in bytes; DynamoDB allows items of 400 KB.
 pub const INBOX_BLOCK_BYTES: usize = 256 * 1024;
 
-/// Names one inbox block.
+/// The key of an inbox block within its ledger.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct InboxKey {
-    /// The shard it lies in.
+    /// The shard of the inbox.
     pub shard: u8,
     /// Its id.
     pub id: InboxId,
@@ -32,11 +32,11 @@ pub struct InboxKey {
 /// An inbox block without its bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct InboxEntry {
-    /// Which one.
+    /// Its key.
     pub key: InboxKey,
-    /// How many rows it has.
+    /// The number of its rows.
     pub rows: u64,
-    /// How many bytes.
+    /// The size of the encoded block in bytes.
     pub bytes: u64,
 }
 
@@ -49,8 +49,8 @@ fn block_key(ledger: &LedgerId, block: &InboxKey) -> Attributes {
 }
 
 impl Ledger {
-    /// Appends blocks to a shard of an inbox. They are durable when this returns; on an error some may be, and
-    /// appending the same rows again is safe.
+    /// Appends blocks to a shard of an inbox, each with its new id and its number of rows. They are durable when this
+    /// returns. After an error some may be; it is safe to append the same rows again.
     pub async fn append(
         &self,
         ledger: &LedgerId,
@@ -67,8 +67,8 @@ impl Ledger {
         write_all(&self.client, &self.table, requests.collect::<Result<_, _>>()?).await
     }
 
-    /// The blocks of an inbox, without their bytes, in order of key within each shard; stops once it has `most` of them,
-    /// or more than `most_bytes`.
+    /// The blocks of an inbox without their bytes, by key within each shard. The list ends with the page that reaches
+    /// `most` blocks, of which it returns `most`, or that passes `most_bytes`, and otherwise with the inbox.
     pub async fn list_inbox(
         &self,
         ledger: &LedgerId,
@@ -96,7 +96,7 @@ impl Ledger {
         query_partition(&self.client, &self.table, partition(ledger, shard))
     }
 
-    /// Everything in an inbox, decoded, a batch a block.
+    /// All rows of an inbox, decoded: one [`Rows`] for each block.
     pub async fn read_inbox(&self, ledger: &LedgerId) -> Result<Vec<Rows>, StoreError> {
         let shards = stream::iter(0..ledger.inbox_shards()).map(|shard| self.read_shard(ledger, shard));
         let blocks: Vec<Vec<Rows>> = shards.buffered(8).try_collect().await?;
@@ -117,7 +117,8 @@ impl Ledger {
         Ok(out)
     }
 
-    /// The encoded bytes of exactly these inbox blocks, in any order. A missing one is an error.
+    /// The encoded bytes of exactly these inbox blocks, in any order; a missing block is [`StoreError::Damaged`]. No
+    /// key may be given twice.
     pub async fn get_inbox(&self, ledger: &LedgerId, keys: &[InboxKey]) -> Result<Vec<Vec<u8>>, StoreError> {
         let wanted = keys.iter().map(|k| block_key(ledger, k)).collect();
         let items = get_all(&self.client, &self.table, wanted).await?;
@@ -129,7 +130,7 @@ impl Ledger {
         }
     }
 
-    /// Deletes exactly these inbox blocks.
+    /// Deletes exactly these inbox blocks; after an error some may be left.
     pub async fn delete_inbox(&self, ledger: &LedgerId, keys: &[InboxKey]) -> Result<(), StoreError> {
         let requests = keys.iter().map(|k| delete(block_key(ledger, k)));
         write_all(&self.client, &self.table, requests.collect::<Result<_, _>>()?).await

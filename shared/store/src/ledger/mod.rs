@@ -6,6 +6,14 @@
 //! | block of a hot copy | `b#COPY#ATTEMPT#SLOT` | cover's start: hash and ordinal, 12 bytes | `d` block |
 //!
 //! All reads are strongly consistent.
+//!
+//! Every call may answer [`StoreError::Unavailable`] or [`StoreError::Refused`]; every read also
+//! [`StoreError::Damaged`], where an item is missing or does not decode. A write of several blocks that fails may
+//! have written some of them.
+//!
+//! [`StoreError::Unavailable`]: crate::StoreError::Unavailable
+//! [`StoreError::Refused`]: crate::StoreError::Refused
+//! [`StoreError::Damaged`]: crate::StoreError::Damaged
 
 mod inbox;
 mod slots;

@@ -13,15 +13,15 @@ use rekindle_domain::{
 };
 use std::{collections::VecDeque, ops::RangeInclusive};
 
-/// The largest block of a hot copy, so that with its key it takes at most 32 write units.
+/// The greatest size of a block of a hot copy in bytes; with its key it takes at most 32 write units.
 pub const HOT_BLOCK_BYTES: usize = 32 * 1024 - 128;
 
-/// Names the blocks of one slot of a hot copy.
+/// Names the blocks of one slot of a hot copy, as one attempt wrote them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SlotKey {
     /// The copy.
     pub copy: CopyId,
-    /// The attempt whose bytes count.
+    /// The attempt that wrote the blocks.
     pub attempt: u32,
     /// The slot.
     pub slot: u32,
@@ -52,7 +52,8 @@ impl Ledger {
         write_all(&self.client, &self.table, requests.collect::<Result<_, _>>()?).await
     }
 
-    /// Reads the blocks of a slot of a hot copy that cover these hashes, and no others: a page is billed whole.
+    /// Reads the blocks of a slot that cover these hashes, and no others, since DynamoDB charges for whole pages.
+    /// `first_of_slot` is the first hash of the slot.
     pub fn read_slot(&self, slot: SlotKey, hashes: RangeInclusive<u64>, first_of_slot: u64) -> SlotReader {
         SlotReader {
             ledger: self.clone(),
@@ -65,7 +66,7 @@ impl Ledger {
         }
     }
 
-    /// The rows of the users with that hash, if there are any.
+    /// The rows of a piece of the slot: it has the rows of every user with this hash, and may have those of others.
     pub async fn look_up(&self, slot: SlotKey, hash: u64) -> Result<Rows, StoreError> {
         let what = || format!("block for hash {hash:016x} of {}", slot.partition());
         let block = self.block_at(slot, hash).await?.ok_or_else(|| StoreError::missing(what()))?;
@@ -110,40 +111,41 @@ fn open_block(slot: SlotKey, mut item: Attributes) -> Result<Sealed<Vec<u8>>, St
     Err(slot.damaged("it stands under another key"))
 }
 
-/// All that a slot has of some users: a block, or a chain of blocks.
+/// A piece of a slot, with all rows of its users: a block, or a chain of blocks that continue each other.
 pub struct Piece {
     slot: SlotKey,
     blocks: Vec<Sealed<Vec<u8>>>,
 }
 
 impl Piece {
-    /// Its rows.
+    /// Decodes its rows.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`].
+    /// [`StoreError::Damaged`] where they do not decode.
     pub fn rows(&self) -> Result<Rows, StoreError> {
         Sealed::gather(&self.blocks).map_err(|e| self.slot.damaged(e))
     }
 
-    /// The block, if it is one only.
+    /// The block of a piece that is one block; `None` for a chain.
     pub fn block(&self) -> Option<&Sealed<Vec<u8>>> {
         if let [block] = &self.blocks[..] { Some(block) } else { None }
     }
 
-    /// Within which hashes all its users are: up to the next block, or to any if the slot ends with it.
+    /// The hashes that its users may have: from its first block to the block after it, or without an end where it is
+    /// the last piece of its slot.
     pub fn hashes(&self) -> RangeInclusive<u64> {
         let start = self.blocks.first().and_then(Sealed::cover).map_or(0, |cover| cover.start.hash);
         let next = self.blocks.last().and_then(Sealed::cover).and_then(|cover| cover.next);
         start..=next.map_or(u64::MAX, |next| next.hash.saturating_sub(1))
     }
 
-    /// Says that it does not decode.
+    /// The error for a piece that does not decode.
     pub fn damaged(&self, error: BlockError) -> StoreError {
         self.slot.damaged(error)
     }
 }
 
-/// Reads the blocks of a slot in order, and notices a missing one.
+/// Reads the blocks of a slot in order; a missing block is an error.
 pub struct SlotReader {
     ledger: Ledger,
     slot: SlotKey,
@@ -161,11 +163,11 @@ struct Reading {
 }
 
 impl SlotReader {
-    /// The next block (or chain of blocks); `None` at the end. Users before the first hash asked for may be among the
-    /// first ones, users after the last one among the last.
+    /// The next piece; `None` after the last. The first piece may also have users before the hashes that were asked
+    /// for, the last piece users after them. After an error the reader is of no further use.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] where a block is missing: never a shorter answer.
+    /// [`StoreError::Damaged`] where a block is missing: the reader never leaves one out.
     pub async fn next(&mut self) -> Result<Option<Piece>, StoreError> {
         if self.reading.is_none() {
             self.reading = Some(self.start().await?);
@@ -192,7 +194,7 @@ impl SlotReader {
         Ok(self.ready.pop_front())
     }
 
-    /// Finds the block to begin with: the slot's first, or the one that covers the first hash asked for.
+    /// Finds the block to begin with: the first of the slot, or the one that covers the first hash that was asked for.
     async fn start(&self) -> Result<Reading, StoreError> {
         let mut start = Position::at(self.first_of_slot);
         if self.from > self.first_of_slot {
