@@ -1,6 +1,8 @@
 //! The archive bucket: cold copies, an object a part.
 //!
 //! Objects are written once under a name that is never used again, with a CRC64-NVME checksum that S3 verifies.
+//!
+//! Every call may answer [`StoreError::Unavailable`] or [`StoreError::Refused`].
 
 use crate::error::{StoreError, failed};
 use aws_sdk_s3::{
@@ -21,13 +23,13 @@ pub struct Archive {
 /// Names one part of a cold copy: `archive/LEDGER/COPY/SLOT/ATTEMPT.parquet`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ArchiveKey {
-    /// Whose rows.
+    /// The ledger that the rows belong to.
     pub ledger: LedgerId,
-    /// Which copy.
+    /// The copy.
     pub copy: CopyId,
-    /// Which slot.
+    /// The slot.
     pub slot: u32,
-    /// Which attempt.
+    /// The attempt at writing the slot.
     pub attempt: u32,
 }
 
@@ -58,7 +60,10 @@ impl Archive {
         Ok(())
     }
 
-    /// Reads a part whole; parts are small. A missing one, or one whose checksum does not match, is damage.
+    /// Reads a whole part; parts are small.
+    ///
+    /// # Errors
+    /// Also [`StoreError::Damaged`], where the part is missing or its checksum does not match.
     pub async fn get(&self, key: &ArchiveKey) -> Result<Bytes, StoreError> {
         let get = self.client.get_object().bucket(&self.bucket).key(key.to_string());
         let answer = get.checksum_mode(ChecksumMode::Enabled).send().await.map_err(|e| {
@@ -76,7 +81,7 @@ impl Archive {
         }
     }
 
-    /// Deletes every object of a copy.
+    /// Deletes every object of a copy; after an error some may be left.
     pub async fn delete_copy(&self, ledger: &LedgerId, copy: CopyId) -> Result<(), StoreError> {
         loop {
             let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix(ledger, copy));

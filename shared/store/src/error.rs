@@ -1,63 +1,64 @@
-//! Few kinds of errors; each says what the caller does.
+//! The errors of the stores: few kinds, and each says what the caller does next.
 
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use rekindle_domain::manifest::Illegal;
 use std::error::Error;
 use thiserror::Error;
 
-/// What went wrong in a store.
+/// The error of a store.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// Somebody else wrote first: read again and decide again.
+    /// Another writer wrote first: read again and decide again.
     #[error("somebody else wrote first")]
     Conflict,
     /// Stored bytes are missing or do not verify: quarantine, keep everything, tell a person.
     #[error("{what} {problem}")]
     Damaged {
-        /// Which bytes.
+        /// The name of the bytes.
         what: String,
-        /// What is wrong with them.
+        /// The problem with them.
         problem: String,
     },
-    /// A service did not do as asked: try again later.
+    /// A service failed or did not answer; the call may have had its effect: try again later.
     #[error("{call}: {reason}")]
     Unavailable {
-        /// The call.
+        /// The name of the call, such as `PutItem`.
         call: &'static str,
-        /// What it answered.
+        /// The service's answer.
         reason: String,
     },
-    /// A service will never do this: a bug, or something grew beyond its bounds.
+    /// A service refuses this request for good: a bug, or something grew beyond its bounds.
     #[error("{call} was refused: {reason}")]
     Refused {
-        /// The call.
+        /// The name of the call, such as `PutItem`.
         call: &'static str,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A swap that no rule allows: a bug, and nothing was written.
+    /// The rules of manifests do not allow this swap: a bug. Nothing was written.
     #[error("refused to write an illegal manifest: {0}")]
     Illegal(#[from] Illegal),
 }
 
 impl StoreError {
-    /// Bytes that are not there.
+    /// The error for bytes that are missing.
     pub fn missing(what: impl Into<String>) -> Self {
         Self::Damaged { what: what.into(), problem: "is missing".to_owned() }
     }
 
-    /// Bytes that do not verify.
+    /// The error for bytes that do not verify.
     pub fn damaged(what: impl Into<String>, problem: impl std::fmt::Display) -> Self {
         Self::Damaged { what: what.into(), problem: format!("is damaged: {problem}") }
     }
 
-    /// Whether asking again may help.
+    /// Whether the same call may succeed later.
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Conflict)
     }
 }
 
-/// Turns an SDK error into [`StoreError::Unavailable`], or [`StoreError::Conflict`] where a condition failed.
+/// Turns an SDK error into [`StoreError::Conflict`] where a condition failed, [`StoreError::Refused`] where the
+/// request is not valid, and [`StoreError::Unavailable`] otherwise.
 pub(crate) fn failed<E, R>(call: &'static str) -> impl FnOnce(SdkError<E, R>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -76,7 +77,8 @@ where
     }
 }
 
-/// A cancelled transaction names its reasons in its message; only failed conditions and conflicts are ours.
+/// Whether failed conditions and conflicts are the only reasons for the failure. A cancelled transaction lists its
+/// reasons in its message, one for each action; other errors list none.
 fn is_conflict(message: Option<&str>) -> bool {
     let Some(reasons) = message.and_then(|m| m.split_once('[')).map(|(_, r)| r) else {
         return true;

@@ -1,11 +1,11 @@
-//! Where Rekindle keeps things: the only crate beside the shells that names an AWS SDK.
+//! Where Rekindle keeps things: besides the shells, the only crate that names an AWS SDK.
 //!
-//! | module | what | where |
+//! | module | content | kept in |
 //! |---|---|---|
 //! | [`catalog`] | sources, manifests, parts, requests, notices, timelines, keys, the audit trail | DynamoDB, small and transactional |
 //! | [`ledger`] | inbox blocks and hot copies | DynamoDB, binary |
 //! | [`archive`] | cold copies | S3, Parquet |
-//! | [`queues`] | work and mails to do | SQS |
+//! | [`queues`] | restore work and mails that are still to be done | SQS |
 //! | [`mail`] | mails | SES |
 
 pub mod archive;
@@ -19,7 +19,7 @@ pub mod queues;
 
 pub use error::StoreError;
 
-/// What the stack's resources are called.
+/// The names of the stack's resources.
 #[derive(Clone, Debug)]
 pub struct Names {
     /// The catalog table.
@@ -32,7 +32,7 @@ pub struct Names {
     pub restores: String,
     /// The URL of the queue of notices.
     pub notices: String,
-    /// The address mails come from.
+    /// The address that mails are sent from.
     pub sender: String,
 }
 
@@ -41,18 +41,18 @@ pub struct Names {
 pub struct Store {
     /// Small, transactional records.
     pub catalog: catalog::Catalog,
-    /// Inbox and hot copies.
+    /// Inboxes and hot copies.
     pub ledger: ledger::Ledger,
     /// Cold copies.
     pub archive: archive::Archive,
-    /// Work to do.
+    /// Restore work and mails that are still to be done.
     pub queues: queues::Queues,
-    /// Mails.
+    /// The service that sends mails.
     pub mail: mail::Mail,
 }
 
 impl Store {
-    /// Clients from one SDK configuration, whatever answers them.
+    /// Makes the clients from one SDK configuration. Its endpoint may be AWS or an emulator.
     pub fn new(config: &aws_types::SdkConfig, names: &Names) -> Self {
         let dynamodb = aws_sdk_dynamodb::Client::new(config);
         let s3 = aws_sdk_s3::config::Builder::from(config)

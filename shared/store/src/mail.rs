@@ -1,4 +1,6 @@
 //! Mails by SES.
+//!
+//! A call may answer [`StoreError::Unavailable`] or [`StoreError::Refused`].
 
 use crate::error::{StoreError, failed};
 use aws_sdk_ses::{
@@ -16,13 +18,13 @@ pub struct Mail {
 /// A mail to one recipient.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Letter {
-    /// To whom.
+    /// The address of the recipient.
     pub to: String,
     /// The subject line.
     pub subject: String,
-    /// As plain text.
+    /// The mail as plain text.
     pub text: String,
-    /// As HTML.
+    /// The mail as HTML.
     pub html: String,
 }
 
@@ -31,7 +33,7 @@ impl Mail {
         Self { client, sender: sender.to_owned() }
     }
 
-    /// Sends one mail.
+    /// Sends one mail. After an error it may have been sent.
     pub async fn send(&self, letter: &Letter) -> Result<(), StoreError> {
         let content = |data: &str| Content::builder().data(data).charset("UTF-8").build();
         let body = Body::builder()

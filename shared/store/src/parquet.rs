@@ -1,8 +1,11 @@
-//! Cold parts as Parquet: an open format, since it must be readable in ten years.
+//! Parts of cold copies as Parquet: an open format, since other programs must read them in ten years, too.
 //!
-//! One row a (user, facet), sorted by user hash (XXH3-64 of `user_id`), then `user_id`; zstd; no lifecycle state inside.
-//! A ledger's archive is the files of all its runs: what several have of a user and facet is one row, from the least
-//! `first_at` to the greatest `last_at`. `tests/outside/archive/check.py` reads it so, with pyarrow and with DuckDB.
+//! A file has one row for each user and facet, sorted by user hash (XXH3-64 of `user_id`), then by `user_id`. It is
+//! compressed with zstd and holds no lifecycle state. The archive of a ledger consists of the files of all its runs.
+//! Where several files have a row of the same user and facet, they together mean one row, from the least `first_at`
+//! to the greatest `last_at`. `tests/outside/archive/check.py` reads an archive in this way, with pyarrow and with DuckDB.
+//!
+//! Every call may answer [`ArchiveError`].
 
 use parquet::{
     basic::Compression,
@@ -22,7 +25,7 @@ use rekindle_domain::{
 };
 use std::sync::Arc;
 
-/// The schema. Part of the stored format; new columns may be added, none may change its meaning.
+/// The schema, a part of the stored format. Columns may be added; the meaning of a column may never change.
 pub const SCHEMA: &str = "message interactions {
     required binary user_id (UTF8);
     required binary kind (UTF8);
@@ -36,15 +39,16 @@ pub const SCHEMA: &str = "message interactions {
     required int64 last_at (TIMESTAMP(MILLIS,true));
 }";
 
+/// A row group is ended with the user who brings it to this many rows.
 const ROW_GROUP_ROWS: usize = 65_536;
 
-/// Bytes that are not an archive part.
+/// The error for bytes that are not an archive part.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// Parquet's own words.
+    /// The `parquet` crate cannot read or write it.
     #[error("not readable as Parquet: {0}")]
     Parquet(#[from] ParquetError),
-    /// It is Parquet, but not of this schema.
+    /// The file is Parquet, but its content is not that of an archive part.
     #[error("{0}")]
     Content(String),
 }
@@ -58,7 +62,7 @@ pub struct PartWriter {
 }
 
 impl PartWriter {
-    /// An empty file.
+    /// Begins an empty file.
     pub fn new() -> Result<Self, ArchiveError> {
         let schema = Arc::new(parse_message_type(SCHEMA)?);
         let properties = WriterProperties::builder()
@@ -71,7 +75,8 @@ impl PartWriter {
         Ok(Self { file, user_ids: Vec::new(), rows: Vec::new(), facets: Vec::new() })
     }
 
-    /// Appends a user; `facets` is the dictionary of its rows, which may only grow from call to call.
+    /// Appends a user with its rows; users come in the order of the file. `facets` is the dictionary of the rows;
+    /// from call to call it may only grow.
     pub fn push(&mut self, id: &[u8], rows: &[Row], facets: &[Facet]) -> Result<(), ArchiveError> {
         self.facets.extend_from_slice(&facets[self.facets.len()..]);
         let id = ByteArray::from(id.to_vec());
@@ -80,7 +85,7 @@ impl PartWriter {
         if self.rows.len() >= ROW_GROUP_ROWS { self.flush() } else { Ok(()) }
     }
 
-    /// Ends the file and returns its bytes.
+    /// Ends the file; returns its bytes.
     pub fn finish(mut self) -> Result<Vec<u8>, ArchiveError> {
         if !self.rows.is_empty() {
             self.flush()?;
@@ -146,13 +151,13 @@ pub struct PartReader {
 }
 
 impl PartReader {
-    /// Opens a file.
+    /// Opens a file from all its bytes.
     pub fn new(bytes: bytes::Bytes) -> Result<Self, ArchiveError> {
         let file = guarded(|| Ok(SerializedFileReader::new(bytes)?))?;
         Ok(Self { file, next: 0 })
     }
 
-    /// The next rows, each user whole; `None` at the end.
+    /// The rows of the next row group, with all rows of each user; `None` after the last group.
     pub fn next_rows(&mut self) -> Result<Option<Rows>, ArchiveError> {
         if self.next == self.file.num_row_groups() {
             return Ok(None);
@@ -163,13 +168,14 @@ impl PartReader {
     }
 }
 
-/// The `parquet` crate panics on some corrupt files instead of saying so (apache/arrow-rs#9742); to us both are damage.
+/// Turns a panic into an error: the `parquet` crate panics on some corrupt files (apache/arrow-rs#9742).
 fn guarded<T>(read: impl FnOnce() -> Result<T, ArchiveError>) -> Result<T, ArchiveError> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err(ArchiveError::Content("its content makes no sense".to_owned())))
 }
 
-/// A column of a row group: its values, and for an optional one whether each row has one.
+/// Reads a column of a row group: its values, and for an optional column a level for each row, which is 0 where the
+/// row has no value.
 fn read<T: DataType>(
     group: &dyn RowGroupReader,
     column: usize,
@@ -193,7 +199,7 @@ fn text(bytes: &ByteArray) -> Result<&str, ArchiveError> {
     bytes.as_utf8().map_err(|_| ArchiveError::Content("a text is not UTF-8".to_owned()))
 }
 
-/// An optional text column, an entry a row.
+/// Reads an optional text column: an entry for each row.
 fn read_texts(group: &dyn RowGroupReader, column: usize) -> Result<Vec<Option<ByteArray>>, ArchiveError> {
     let (values, levels) = read::<ByteArrayType>(group, column)?;
     let mut values = values.into_iter();
@@ -248,7 +254,8 @@ fn read_group(group: &dyn RowGroupReader) -> Result<Rows, ArchiveError> {
         pending.push(Row { facet: dictionary.number(&facet), first_at: first[i], last_at: last[i] });
         if ids.get(i + 1).is_none_or(|next| next.data() != ids[i].data()) {
             let (hash, id) = (user_hash(ids[i].data()), ids[i].data());
-            // Damage that leaves the file readable: whoever copied it on would be blamed for the disorder.
+            // Damage can leave a file readable but out of order. It is reported here, where the file is read, before a
+            // copy of the rows carries it on.
             if let Some(last) = out.len().checked_sub(1).map(|last| out.user(last))
                 && (last.hash, last.id) >= (hash, id)
             {

@@ -1,11 +1,14 @@
 //! The two queues: restore work and notices. Messages are small JSON documents.
+//!
+//! Every call may answer [`StoreError::Unavailable`] or [`StoreError::Refused`]; some of its messages may be queued
+//! then.
 
 use crate::error::{StoreError, failed};
 use aws_sdk_sqs::{Client, types::SendMessageBatchRequestEntry};
 use rekindle_domain::id::{CopyId, RequestId, SourceId};
 use serde::{Deserialize, Serialize};
 
-/// The queues.
+/// Sends to the queues.
 #[derive(Clone, Debug)]
 pub struct Queues {
     client: Client,
@@ -13,34 +16,35 @@ pub struct Queues {
     notices: String,
 }
 
-/// Work for the restorer.
+/// A message to the restorer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "work", deny_unknown_fields)]
 pub enum RestoreWork {
-    /// Begin the items of a request, from the one after `after` on.
+    /// Begin the items of a request, by source.
     Begin {
         /// The request.
         request: RequestId,
-        /// The last source that was begun.
+        /// The last source that was begun; the work goes on after it. Without it, the work begins with the first
+        /// source.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<SourceId>,
     },
-    /// Bring one slot of a source back.
+    /// Restore one slot of a source.
     Part {
         /// The source.
         source: SourceId,
-        /// The hot copy to be written.
+        /// The hot copy that is written.
         copy: CopyId,
         /// The slot.
         slot: u32,
     },
 }
 
-/// Work for the notifier: one mail.
+/// A message to the notifier: one mail.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoticeWork {
-    /// The notice.
+    /// The id of the notice.
     pub notice: String,
 }
 
@@ -49,18 +53,18 @@ impl Queues {
         Self { client, restores: restores.to_owned(), notices: notices.to_owned() }
     }
 
-    /// Queues restore work.
+    /// Sends work to the restorer.
     pub async fn send_restores(&self, work: &[RestoreWork]) -> Result<(), StoreError> {
         self.send(&self.restores, work).await
     }
 
-    /// Queues notices.
+    /// Sends notices to the notifier.
     pub async fn send_notices(&self, work: &[NoticeWork]) -> Result<(), StoreError> {
         self.send(&self.notices, work).await
     }
 
-    /// Sends in batches of ten. An entry that the queue refuses fails the call: who sends has recorded the work first,
-    /// and the sweeper sends it again.
+    /// Sends in batches of ten. An entry that the queue refuses fails the call. The caller has recorded the work
+    /// before, and the sweeper sends it again.
     async fn send<T: Serialize>(&self, queue: &str, work: &[T]) -> Result<(), StoreError> {
         for chunk in work.chunks(10) {
             let mut entries = Vec::with_capacity(chunk.len());

@@ -1,8 +1,7 @@
-//! The audit trail: a partition a month, so that none grows without end, and by id within it, which begins with the time.
-//! An entry is never changed and has no time to live: what somebody did cannot be made up later, as a source's timeline
-//! cannot.
+//! The audit trail. Each month has a partition, so that no partition grows without end; within it entries are sorted
+//! by id, which begins with the time. An entry never changes and is never deleted: an act cannot be recorded later.
 
-use super::{Catalog, Index, Key, Page, Transaction, Versioned, Write};
+use super::{Catalog, Index, Key, Transaction, Versioned, Window, Write};
 use crate::error::StoreError;
 use rekindle_domain::{Ulid, time::Time};
 use serde::{Deserialize, Serialize};
@@ -16,7 +15,8 @@ pub struct AuditEntry {
     pub at: Time,
     /// Who: `key/ID`.
     pub by: String,
-    /// What: registered, edited, deleted, started, stopped, pinned, unpinned, requested, cancelled, created, rotated, revoked.
+    /// What: registered, edited, deleted, started, stopped, pinned, unpinned, requested, cancelled, created, rotated,
+    /// revoked.
     pub event: String,
     /// To what: `campaign/ID`, `canvas/ID`, `segment/ID`, `restore/ID`, `key/ID`.
     pub on: String,
@@ -28,12 +28,12 @@ pub struct AuditEntry {
 /// A month of the UTC calendar, written `2027-01`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Month {
-    /// When it began.
+    /// Its first moment.
     pub begin: Time,
 }
 
 impl Month {
-    /// The month that a time is in.
+    /// The month of a time.
     pub fn of(at: Time) -> Self {
         let written = at.to_string();
         let begin = written.get(..7).and_then(|month| Time::parse(&format!("{month}-01T00:00:00Z")));
@@ -56,13 +56,13 @@ fn key(month: Month, id: Ulid) -> Key {
     Key::new(format!("audit#{month}"), format!("a#{id}"))
 }
 
-/// When an id was made.
+/// The time that an id was made.
 pub fn time_of(id: Ulid) -> Time {
     Time(i64::try_from(id.timestamp_ms()).unwrap_or(i64::MAX))
 }
 
 impl Transaction {
-    /// Says who does what the transaction does. The id says when, so that it is found in the month that it names.
+    /// Adds an audit entry with a new id. The time of the id decides the month that the entry is found in.
     pub fn add_audit(&mut self, id: Ulid, entry: &AuditEntry) -> Result<(), StoreError> {
         self.push(Write::new(key(Month::of(time_of(id)), id), entry, 0, Index::default())?);
         Ok(())
@@ -70,7 +70,7 @@ impl Transaction {
 }
 
 impl Catalog {
-    /// Up to `limit` entries of a month with their ids, newest first; only those before `after`, if it is given.
+    /// Up to `limit` entries of a month with their ids, newest first; with `after` only entries older than that one.
     pub async fn audit(
         &self,
         month: Month,
@@ -78,8 +78,8 @@ impl Catalog {
         limit: usize,
     ) -> Result<Vec<(Ulid, AuditEntry)>, StoreError> {
         let after = after.map(|id| key(month, id).sk);
-        let page = Page { after: after.as_deref(), limit, newest_first: true };
-        let (entries, _) = self.query::<AuditEntry>(&key(month, Ulid::nil()).pk, "a#", page).await?;
+        let window = Window { after: after.as_deref(), limit, newest_first: true };
+        let (entries, _) = self.query::<AuditEntry>(&key(month, Ulid::nil()).pk, "a#", window).await?;
         let entry = |(sk, entry): (String, Versioned<AuditEntry>)| {
             Some((Ulid::from_string(sk.strip_prefix("a#")?).ok()?, entry.value))
         };

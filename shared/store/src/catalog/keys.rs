@@ -1,6 +1,6 @@
-//! Keys: all in one partition, since whoever changes one must know how many there are, and which of them are admins'.
+//! Keys. All stand in one partition, since a change of one needs the number of all keys and of the admins' keys.
 
-use super::{Catalog, Index, Key, Page, Transaction, Versioned, Write};
+use super::{Catalog, Index, Key, Transaction, Versioned, Window, Write};
 use crate::error::StoreError;
 use rekindle_domain::{
     id::KeyId,
@@ -14,7 +14,8 @@ fn key(id: KeyId) -> Key {
 }
 
 impl Transaction {
-    /// Writes a key over what was read; `key.version` is the version that was read. One that was revoked goes by itself.
+    /// Writes a key over the version that was read, which is `access.version`. DynamoDB deletes a revoked key
+    /// [`REVOKED_MILLIS`] after it was revoked.
     pub fn put_key(&mut self, access: &AccessKey) -> Result<(), StoreError> {
         let next = AccessKey { version: access.version + 1, ..access.clone() };
         let mut write = Write::new(key(access.id), &next, access.version, Index::default())?;
@@ -23,27 +24,27 @@ impl Transaction {
         Ok(())
     }
 
-    /// Nothing happens unless the key is as it was read.
+    /// Lets the transaction fail unless the key still has the version that was read.
     pub fn check_key(&mut self, access: &AccessKey) {
         self.check(key(access.id), access.version);
     }
 }
 
 impl Catalog {
-    /// A key, as it is at this moment.
+    /// A key, if it exists.
     pub async fn access_key(&self, id: KeyId) -> Result<Option<AccessKey>, StoreError> {
         Ok(self.get(&key(id)).await?.map(|v: Versioned<AccessKey>| v.value))
     }
 
-    /// Up to `limit` keys after `after`, by id, and whether there are more.
+    /// Up to `limit` keys after the key `after`, by id, and whether there are more.
     pub async fn access_keys(
         &self,
         after: Option<KeyId>,
         limit: usize,
     ) -> Result<(Vec<AccessKey>, bool), StoreError> {
         let after = after.map(|id| key(id).sk);
-        let page = Page { after: after.as_deref(), limit, newest_first: false };
-        let (keys, more) = self.query(PARTITION, "k#", page).await?;
+        let window = Window { after: after.as_deref(), limit, newest_first: false };
+        let (keys, more) = self.query(PARTITION, "k#", window).await?;
         Ok((keys.into_iter().map(|(_, key)| key.value).collect(), more))
     }
 }

@@ -1,4 +1,4 @@
-//! Notices: one mail to one recipient each.
+//! Notices: each is one mail to one recipient.
 
 use super::{Catalog, Index, Key, Transaction, Versioned, Write};
 use crate::error::StoreError;
@@ -13,12 +13,12 @@ fn write(notice: &Notice, version: u64) -> Result<Write, StoreError> {
 }
 
 impl Transaction {
-    /// Makes a notice; its id must be new.
+    /// Writes a new notice; no notice may have its id.
     pub fn add_notice(&mut self, notice: &Notice) -> Result<(), StoreError> {
         self.put_notice(notice, 0)
     }
 
-    /// Writes a notice over the version that was read; 0 where there was none.
+    /// Writes a notice over the version that was read; 0 means that it must not exist yet.
     pub fn put_notice(&mut self, notice: &Notice, version: u64) -> Result<(), StoreError> {
         self.push(write(notice, version)?);
         Ok(())
@@ -26,7 +26,7 @@ impl Transaction {
 }
 
 impl Catalog {
-    /// A notice.
+    /// A notice, if it exists.
     pub async fn notice(&self, id: &str) -> Result<Option<Versioned<Notice>>, StoreError> {
         self.get(&key(id)).await
     }

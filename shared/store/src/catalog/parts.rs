@@ -1,9 +1,9 @@
 //! Parts of copies, and the inputs of rewrites.
 
-use super::{Catalog, Index, Key, Page, Transaction, Versioned, Write};
+use super::{Catalog, Index, Key, Transaction, Versioned, Window, Write};
 use crate::{
     dynamo::{Attributes, b, binary, delete, n, number, write_all},
-    error::{StoreError, failed},
+    error::StoreError,
     ledger::InboxKey,
 };
 use rekindle_domain::{
@@ -24,18 +24,18 @@ fn inputs_key(copy: CopyId) -> Key {
     Key::new(partition(copy), "inputs")
 }
 
-/// The inbox blocks a rewrite takes: exactly these are merged, and exactly these deleted after its commit.
+/// The inbox blocks that a rewrite takes: it merges exactly these, and after its commit exactly these are deleted.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct InboxInputs {
     /// Their keys.
     pub keys: Vec<InboxKey>,
-    /// How many rows they have together.
+    /// The number of rows in all of them.
     pub rows: u64,
 }
 
 impl Transaction {
-    /// Fixes the inbox blocks that a rewrite takes, together with the swap that stages it: no inputs without a copy that
-    /// is listed, and so none that nobody ever deletes.
+    /// Records the inbox blocks that a rewrite takes. The same transaction must stage the copy: the records of a copy
+    /// that no manifest lists would never be deleted.
     pub fn add_inputs(&mut self, copy: CopyId, inputs: &InboxInputs) {
         let keys = inputs.keys.iter().flat_map(|k| [&[k.shard][..], &k.id.0.to_bytes()].concat());
         let keys = b(keys.collect::<Vec<u8>>());
@@ -45,7 +45,7 @@ impl Transaction {
 }
 
 impl Catalog {
-    /// A part; one that nobody claimed yet is new.
+    /// A part; before the first claim a new one with version 0.
     pub async fn part(&self, copy: CopyId, slot: u32) -> Result<Versioned<Part>, StoreError> {
         let found = self.get(&part_key(copy, slot)).await?;
         Ok(found.unwrap_or(Versioned { value: Part::default(), version: 0 }))
@@ -63,20 +63,20 @@ impl Catalog {
         Ok(version + 1)
     }
 
-    /// The parts of a copy that were ever claimed, with their slots.
+    /// All parts of a copy that were ever claimed, with their slots.
     pub async fn parts(&self, copy: CopyId) -> Result<Vec<(u32, Part)>, StoreError> {
-        let (parts, _) = self.query::<Part>(&partition(copy), "p#", Page::ALL).await?;
+        let (parts, _) = self.query::<Part>(&partition(copy), "p#", Window::ALL).await?;
         let slot = |sk: &str| sk.trim_start_matches("p#").parse().ok();
         Ok(parts.into_iter().filter_map(|(sk, part)| Some((slot(&sk)?, part.value))).collect())
     }
 
     /// The inbox blocks that a rewrite takes.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] also where they are not recorded.
     pub async fn inputs(&self, copy: CopyId) -> Result<InboxInputs, StoreError> {
         let what = || format!("the inputs of copy {copy}");
-        let request =
-            self.client.get_item().table_name(&self.table).set_key(Some(inputs_key(copy).attributes()));
-        let answer = request.consistent_read(true).send().await.map_err(failed("GetItem"))?;
-        let item = answer.item.ok_or_else(|| StoreError::missing(what()))?;
+        let item = self.get_item(&inputs_key(copy)).await?.ok_or_else(|| StoreError::missing(what()))?;
         let parse = || {
             let (keys, rest) = binary(&item, "keys")?.as_chunks::<17>();
             let key = |k: &[u8; 17]| {
@@ -89,13 +89,10 @@ impl Catalog {
         parse().ok_or_else(|| StoreError::damaged(what(), "they are out of shape"))
     }
 
-    /// Deletes everything that is kept of a copy beside its bytes.
+    /// Deletes the records of a copy: the parts of these slots and the inputs. After an error some may be left.
     pub async fn delete_copy_records(&self, copy: CopyId, slots: &[u32]) -> Result<(), StoreError> {
         let keys = slots.iter().map(|slot| part_key(copy, *slot)).chain([inputs_key(copy)]);
-        let requests = keys.map(|key: Key| -> Result<_, StoreError> {
-            let attributes: Attributes = key.attributes();
-            delete(attributes)
-        });
+        let requests = keys.map(|key| delete(key.attributes()));
         write_all(&self.client, &self.table, requests.collect::<Result<_, _>>()?).await
     }
 }

@@ -1,6 +1,6 @@
-//! Requests to restore and their items.
+//! Restore requests, their items, and the idempotency keys of requests.
 
-use super::{Catalog, Index, Key, Page, Transaction, Versioned, Write};
+use super::{Catalog, Index, Key, Transaction, Versioned, Window, Write, query::Order};
 use crate::{
     dynamo::{put, write_all},
     error::StoreError,
@@ -11,20 +11,28 @@ use rekindle_domain::{
     time::Time,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
-/// What was answered under an idempotency key.
+/// The record of a restore request that came with an idempotency key.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Idempotency {
-    /// A digest of the request's body.
+    /// A digest of the body that the request came with.
     pub body: String,
-    /// The request that was made.
+    /// The restore request that was made.
     pub request: RequestId,
-    /// When.
+    /// When it was made.
     pub created_at: Time,
 }
 
+/// The list that requests stand in.
+const LIST: &str = "restore";
+
 fn partition(request: RequestId) -> String {
     format!("restore#{request}")
+}
+
+fn request_key(request: RequestId) -> Key {
+    Key::new(partition(request), "request")
 }
 
 fn item_key(request: RequestId, source: &SourceId) -> Key {
@@ -36,15 +44,12 @@ fn idempotency_key(key: &str) -> Key {
 }
 
 impl Transaction {
-    /// Writes a request over what was read; `request.version` is the version that was read.
+    /// Writes a request over the version that was read, which is `request.version`.
     pub fn put_request(&mut self, request: &Request) -> Result<(), StoreError> {
-        let index = Index {
-            wake_at: request.look_at,
-            list: Some(("restore", request.created_at)),
-            ..Index::default()
-        };
+        let index =
+            Index { wake_at: request.look_at, list: Some((LIST, request.created_at)), ..Index::default() };
         let next = Request { version: request.version + 1, ..request.clone() };
-        self.push(Write::new(Key::new(partition(request.id), "request"), &next, request.version, index)?);
+        self.push(Write::new(request_key(request.id), &next, request.version, index)?);
         Ok(())
     }
 
@@ -54,7 +59,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Remembers a request under an idempotency key, over the version that was read, until `until`.
+    /// Writes the record of an idempotency key over the version that was read. DynamoDB deletes it after `until`.
     pub fn put_idempotency(
         &mut self,
         key: &str,
@@ -70,13 +75,20 @@ impl Transaction {
 }
 
 impl Catalog {
-    /// A request.
+    /// A request, if it exists.
     pub async fn request(&self, id: RequestId) -> Result<Option<Request>, StoreError> {
-        let key = Key::new(partition(id), "request");
-        Ok(self.get(&key).await?.map(|v: Versioned<Request>| v.value))
+        Ok(self.get(&request_key(id)).await?.map(|v: Versioned<Request>| v.value))
     }
 
-    /// Writes the items of a request that does not exist yet.
+    /// These requests, in the order of `ids`; an id without a request is left out. No id may be given twice.
+    pub async fn requests(&self, ids: &[RequestId]) -> Result<Vec<Request>, StoreError> {
+        let keys: Vec<Key> = ids.iter().map(|id| request_key(*id)).collect();
+        let found: Vec<Request> = self.get_many(&keys).await?;
+        let mut found: HashMap<_, _> = found.into_iter().map(|request| (request.id, request)).collect();
+        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
+    }
+
+    /// Writes the items of a request that does not exist yet, unconditionally; after an error some may be written.
     pub async fn add_items(&self, request: RequestId, items: &[Item]) -> Result<(), StoreError> {
         let requests = items
             .iter()
@@ -84,7 +96,7 @@ impl Catalog {
         write_all(&self.client, &self.table, requests.collect::<Result<_, StoreError>>()?).await
     }
 
-    /// An item of a request.
+    /// An item of a request, if it exists.
     pub async fn item(
         &self,
         request: RequestId,
@@ -93,7 +105,7 @@ impl Catalog {
         self.get(&item_key(request, source)).await
     }
 
-    /// Items of a request from the one after `after` on, by source; and whether there are more.
+    /// Up to `limit` items of a request after the item of `after`, by source, and whether there are more.
     pub async fn items(
         &self,
         request: RequestId,
@@ -101,24 +113,25 @@ impl Catalog {
         limit: usize,
     ) -> Result<(Vec<Versioned<Item>>, bool), StoreError> {
         let after = after.map(|source| format!("i#{source}"));
-        let page = Page { after: after.as_deref(), limit, newest_first: false };
-        let (items, more) = self.query(&partition(request), "i#", page).await?;
+        let window = Window { after: after.as_deref(), limit, newest_first: false };
+        let (items, more) = self.query(&partition(request), "i#", window).await?;
         Ok((items.into_iter().map(|(_, item)| item).collect(), more))
     }
 
-    /// What stands under an idempotency key.
+    /// The record of an idempotency key, if there is one. It may outlive its time by some days.
     pub async fn idempotency(&self, key: &str) -> Result<Option<Versioned<Idempotency>>, StoreError> {
         self.get(&idempotency_key(key)).await
     }
 
-    /// The ids of a page of requests with their times, newest first; `after` is the last one of the page before.
+    /// The ids of up to `limit` requests with the times when they were made, newest first, and whether there are
+    /// more; `after` is the last entry of the page before. Comes from an index: a change shows after a moment.
     pub async fn list_requests(
         &self,
         after: Option<(RequestId, Time)>,
         limit: usize,
     ) -> Result<(Vec<(RequestId, Time)>, bool), StoreError> {
-        let after = after.map(|(id, at)| (Key::new(partition(id), "request"), at));
-        let (places, more) = self.newest("restore", after, limit).await?;
+        let after = after.map(|(id, at)| (request_key(id), at));
+        let (places, more) = self.list(LIST, Order::Newest, after, limit).await?;
         let id = |(key, at): (Key, Time)| Some((key.pk.strip_prefix("restore#")?.parse().ok()?, at));
         Ok((places.into_iter().filter_map(id).collect(), more))
     }

@@ -1,55 +1,58 @@
-//! Segments.
+//! Segments: saved filters.
 
-use super::{Catalog, Index, Key, Transaction, Versioned, Write};
+use super::{Catalog, Index, Key, Transaction, Versioned, Write, query::Order};
 use crate::error::StoreError;
 use rekindle_domain::{segment::Segment, time::Time};
+
+/// The list that segments stand in.
+const LIST: &str = "segment";
 
 fn key(id: &str) -> Key {
     Key::new(format!("segment#{id}"), "segment")
 }
 
 impl Transaction {
-    /// Writes a segment over what was read; `segment.version` is the version that was read.
+    /// Writes a segment over the version that was read, which is `segment.version`.
     pub fn put_segment(&mut self, segment: &Segment) -> Result<(), StoreError> {
-        let index = Index { list: Some(("segment", segment.updated_at)), ..Index::default() };
+        let index = Index { list: Some((LIST, segment.updated_at)), ..Index::default() };
         let next = Segment { version: segment.version + 1, ..segment.clone() };
         self.push(Write::new(key(&segment.id), &next, segment.version, index)?);
         Ok(())
     }
 
-    /// Deletes a segment, if it is as it was read.
+    /// Deletes a segment if it still has the version that was read.
     pub fn delete_segment(&mut self, segment: &Segment) {
         self.delete(key(&segment.id), segment.version);
     }
 
-    /// Nothing happens unless the segment is as it was read.
+    /// Lets the transaction fail unless the segment still has the version that was read.
     pub fn check_segment(&mut self, segment: &Segment) {
         self.check(key(&segment.id), segment.version);
     }
 }
 
 impl Catalog {
-    /// A segment.
+    /// A segment, if it exists.
     pub async fn segment(&self, id: &str) -> Result<Option<Segment>, StoreError> {
         Ok(self.get(&key(id)).await?.map(|v: Versioned<Segment>| v.value))
     }
 
-    /// Those of these segments that exist.
+    /// These segments, in any order; an id without a segment is left out. No id may be given twice.
     pub async fn segments(&self, ids: impl IntoIterator<Item = &String>) -> Result<Vec<Segment>, StoreError> {
-        let keys = ids.into_iter().map(|id| key(id).attributes()).collect();
-        let items = self.get_many(keys).await?;
-        items.iter().map(|item| Ok(super::document(item)?.value)).collect()
+        let keys: Vec<Key> = ids.into_iter().map(|id| key(id)).collect();
+        self.get_many(&keys).await
     }
 
-    /// The ids of a page of segments with their times, last changed first; `after` is the last one of the page before. From
-    /// an index: a change shows after a moment.
+    /// The ids of up to `limit` segments with the times of their last changes, the last change first, and whether
+    /// there are more; `after` is the last entry of the page before. Comes from an index: a change shows after a
+    /// moment.
     pub async fn list_segments(
         &self,
         after: Option<(String, Time)>,
         limit: usize,
     ) -> Result<(Vec<(String, Time)>, bool), StoreError> {
         let after = after.map(|(id, at)| (key(&id), at));
-        let (places, more) = self.newest("segment", after, limit).await?;
+        let (places, more) = self.list(LIST, Order::Newest, after, limit).await?;
         let id = |(key, at): (Key, Time)| Some((key.pk.strip_prefix("segment#")?.to_owned(), at));
         Ok((places.into_iter().filter_map(id).collect(), more))
     }

@@ -1,11 +1,13 @@
 //! Sources, their manifests and their timelines.
 
-use super::{Catalog, Index, Key, Page, Transaction, Versioned, Write};
-use crate::{
-    dynamo::{Attributes, n, s, text, unbuildable},
-    error::{StoreError, failed},
+use super::{
+    Catalog, Index, Key, Transaction, Versioned, Window, Write,
+    query::{Entry, Order, document, entry},
 };
-use aws_sdk_dynamodb::types::KeysAndAttributes;
+use crate::{
+    dynamo::{pages, s, text},
+    error::StoreError,
+};
 use rekindle_domain::{
     Ulid,
     id::{LedgerId, SourceId, SourceKind},
@@ -14,6 +16,7 @@ use rekindle_domain::{
     time::{Period, Time},
 };
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// Something that happened to a source, for people.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -21,7 +24,8 @@ use serde::{Deserialize, Serialize};
 pub struct TimelineEntry {
     /// When.
     pub at: Time,
-    /// What: started, stopped, expired, restore_started, restored, restore_failed, quarantined, …
+    /// The event: registered, started, stopped, pinned, unpinned, warned, expired, restore_started, restored,
+    /// restore_cancelled, restore_failed, clock_restarted, archiving_failed or compaction_failed.
     pub event: String,
     /// By whom: a person's or a function's name.
     pub by: String,
@@ -30,29 +34,41 @@ pub struct TimelineEntry {
     pub detail: Option<String>,
 }
 
-/// What to list.
+/// The sources that a listing shows, and their order.
 #[derive(Clone, Debug, Default)]
 pub struct SourceQuery {
-    /// Only of that status, by name.
+    /// Only sources with the status of this name.
     pub status: Option<String>,
-    /// Only in that state, by name.
+    /// Only sources in the state of this name.
     pub state: Option<String>,
-    /// Only whose name or id begins so, case folded.
+    /// Only sources whose name or id begins with this text, in any case.
     pub prefix: Option<String>,
-    /// Soonest expiry first instead of last update first.
+    /// The soonest expiry first, instead of the last update first.
     pub by_expiry: bool,
 }
 
-/// Where a listing goes on: the last source before, and its place in the index.
+/// The place where the next page of a listing begins: after this source.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ListCursor {
     /// The last source of the page before.
     pub source: SourceId,
-    /// Its sort key in the index.
+    /// Its sort key in the index, in milliseconds since 1970: when it was updated, or when it expires.
     pub sort: i64,
 }
 
-fn source_key(source: &SourceId) -> Key {
+impl ListCursor {
+    /// The cursor of an entry, if that is a source.
+    pub(super) fn of((key, at): Entry) -> Option<Self> {
+        Some(Self { source: key.pk.parse().ok()?, sort: at.0 })
+    }
+
+    /// The entry of a cursor.
+    pub(super) fn entry(&self) -> Entry {
+        (source_key(&self.source), Time(self.sort))
+    }
+}
+
+pub(super) fn source_key(source: &SourceId) -> Key {
     Key::new(source, "source")
 }
 
@@ -60,21 +76,21 @@ fn manifest_key(ledger: &LedgerId) -> Key {
     Key::new(ledger, "manifest")
 }
 
-/// Which record of which source a key names.
+/// The item that a key names, if the sweeper looks at items of its kind.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Named {
-    /// A source.
+    /// The source with this id.
     Source(SourceId),
-    /// A manifest.
+    /// The manifest of this ledger.
     Manifest(LedgerId),
-    /// A request.
+    /// The restore request with this id.
     Request(rekindle_domain::id::RequestId),
-    /// A notice.
+    /// The notice with this id.
     Notice(String),
 }
 
 impl Key {
-    /// What the key names, if it is something the sweeper looks at.
+    /// The item that the key names; `None` for an item that the sweeper never looks at.
     pub fn parse(&self) -> Option<Named> {
         match self.sk.as_str() {
             "source" => self.pk.parse().ok().map(Named::Source),
@@ -87,7 +103,7 @@ impl Key {
 }
 
 impl Transaction {
-    /// Writes a source over what was read; `source.version` is the version that was read.
+    /// Writes a source over the version that was read, which is `source.version`.
     pub fn put_source(
         &mut self,
         source: &Source,
@@ -110,7 +126,10 @@ impl Transaction {
         Ok(())
     }
 
-    /// Swaps a manifest, if `new` may follow `old`.
+    /// Writes the manifest `new` over `old`, which was read. Returns it with its new version.
+    ///
+    /// # Errors
+    /// Also [`StoreError::Illegal`], where the rules of manifests do not let `new` follow `old`.
     pub fn swap(&mut self, ledger: &LedgerId, old: &Manifest, new: Manifest) -> Result<Manifest, StoreError> {
         let new = new.succeed(old)?;
         let index = Index { wake_at: new.wake_at(), ..Index::default() };
@@ -118,7 +137,7 @@ impl Transaction {
         Ok(new)
     }
 
-    /// Adds to a source's timeline.
+    /// Adds an entry to a source's timeline. The id must be new; its time orders the timeline.
     pub fn add_timeline(
         &mut self,
         source: &SourceId,
@@ -131,30 +150,31 @@ impl Transaction {
 }
 
 impl Catalog {
-    /// A source.
+    /// A source, if it exists.
     pub async fn source(&self, source: &SourceId) -> Result<Option<Source>, StoreError> {
         Ok(self.get(&source_key(source)).await?.map(|v: Versioned<Source>| v.value))
     }
 
-    /// The manifest of a ledger; one that was never swapped is empty.
+    /// The manifest of a ledger; an empty one before the first swap.
     pub async fn manifest(&self, ledger: &LedgerId) -> Result<Manifest, StoreError> {
         let found: Option<Versioned<Manifest>> = self.get(&manifest_key(ledger)).await?;
         Ok(found.map(|v| v.value).unwrap_or_default())
     }
 
-    /// Many sources with their manifests, in the order asked for; unknown ones are left out.
+    /// These sources with their manifests, in the order of `sources`; an id without a source is left out. No id may
+    /// be given twice.
     pub async fn sources(&self, sources: &[SourceId]) -> Result<Vec<(Source, Manifest)>, StoreError> {
         let mut keys = Vec::with_capacity(sources.len() * 2);
         for source in sources {
-            keys.push(source_key(source).attributes());
-            keys.push(manifest_key(&LedgerId::Source(source.clone())).attributes());
+            keys.push(source_key(source));
+            keys.push(manifest_key(&LedgerId::Source(source.clone())));
         }
-        let mut found: std::collections::HashMap<String, (Option<Source>, Manifest)> = Default::default();
-        for item in self.get_many(keys).await? {
+        let mut found: HashMap<String, (Option<Source>, Manifest)> = HashMap::new();
+        for item in self.get_items(&keys).await? {
             let entry = found.entry(text(&item, "pk").unwrap_or_default().to_owned()).or_default();
             match text(&item, "sk") {
-                Some("source") => entry.0 = Some(super::document(&item)?.value),
-                _ => entry.1 = super::document(&item)?.value,
+                Some("source") => entry.0 = Some(document(&item)?.value),
+                _ => entry.1 = document(&item)?.value,
             }
         }
         let take = |source: &SourceId| match found.remove(&source.to_string()) {
@@ -164,34 +184,8 @@ impl Catalog {
         Ok(sources.iter().filter_map(take).collect())
     }
 
-    pub(super) async fn get_many(&self, keys: Vec<Attributes>) -> Result<Vec<Attributes>, StoreError> {
-        let mut out = Vec::with_capacity(keys.len());
-        for chunk in keys.chunks(100) {
-            let mut left = chunk.to_vec();
-            let mut round = 0;
-            while !left.is_empty() {
-                crate::dynamo::back_off(round).await;
-                round += 1;
-                if round > 12 {
-                    return Err(crate::dynamo::throttled("BatchGetItem"));
-                }
-                let request = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build();
-                let request = request.map_err(unbuildable)?;
-                let answer = self.client.batch_get_item().request_items(&self.table, request).send().await;
-                let answer = answer.map_err(failed("BatchGetItem"))?;
-                out.extend(answer.responses.unwrap_or_default().remove(&self.table).unwrap_or_default());
-                left = answer
-                    .unprocessed_keys
-                    .unwrap_or_default()
-                    .remove(&self.table)
-                    .map(|k| k.keys)
-                    .unwrap_or_default();
-            }
-        }
-        Ok(out)
-    }
-
-    /// The ids of a page of sources, and where the next page begins. From an index: a change shows after a moment.
+    /// The ids of up to `limit` sources of a kind, and the place where the next page begins, if there may be one.
+    /// Comes from an index: a change shows after a moment.
     pub async fn list_sources(
         &self,
         kind: SourceKind,
@@ -199,18 +193,10 @@ impl Catalog {
         after: Option<ListCursor>,
         limit: usize,
     ) -> Result<(Vec<SourceId>, Option<ListCursor>), StoreError> {
-        let (index, sort) =
-            if query.by_expiry { ("expires", "expires_at") } else { ("updated", "updated_at") };
+        let order = if query.by_expiry { Order::Soonest } else { Order::Newest };
+        let after = after.map(|cursor| cursor.entry());
+        let mut request = self.list_query(kind.as_str(), order, after);
         let mut conditions = Vec::new();
-        let mut request = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(index)
-            .key_condition_expression("#list = :list")
-            .expression_attribute_names("#list", "list")
-            .expression_attribute_values(":list", s(kind.as_str()))
-            .scan_index_forward(query.by_expiry);
         if let Some(status) = &query.status {
             conditions.push("#status = :status");
             request = request.expression_attribute_names("#status", "status");
@@ -228,36 +214,22 @@ impl Catalog {
         if !conditions.is_empty() {
             request = request.filter_expression(conditions.join(" AND "));
         }
-        let mut from = after.map(|cursor| {
-            let mut key = source_key(&cursor.source).attributes();
-            key.insert("list".to_owned(), s(kind.as_str()));
-            key.insert(sort.to_owned(), n(cursor.sort));
-            key
-        });
+        let mut pages = pages(request);
         let mut out: Vec<SourceId> = Vec::new();
-        loop {
-            let page =
-                request.clone().set_exclusive_start_key(from).limit((limit - out.len()).max(25) as i32);
-            let answer = page.send().await.map_err(failed("Query"))?;
-            for item in answer.items() {
-                let Some(source) = text(item, "pk").and_then(|pk| pk.parse::<SourceId>().ok()) else {
-                    continue;
-                };
-                out.push(source.clone());
+        // The limit counts items before the filter: a small one would make many calls.
+        while let Some(items) = pages.next_of((limit - out.len()).max(25)).await? {
+            for entry in items.iter().filter_map(|item| ListCursor::of(entry(item, order)?)) {
+                out.push(entry.source.clone());
                 if out.len() == limit {
-                    let at =
-                        item.get(sort).and_then(|v| v.as_n().ok()).and_then(|n| n.parse().ok()).unwrap_or(0);
-                    return Ok((out, Some(ListCursor { source, sort: at })));
+                    return Ok((out, Some(entry)));
                 }
             }
-            from = answer.last_evaluated_key;
-            if from.is_none() {
-                return Ok((out, None));
-            }
         }
+        Ok((out, None))
     }
 
-    /// A page of a source's timeline, newest first: entries with their ids, and whether there are more.
+    /// Up to `limit` entries of a source's timeline with their ids, newest first, and whether there are more; `after`
+    /// is the id of the last entry of the page before.
     pub async fn timeline(
         &self,
         source: &SourceId,
@@ -265,8 +237,8 @@ impl Catalog {
         limit: usize,
     ) -> Result<(Vec<(String, TimelineEntry)>, bool), StoreError> {
         let after = after.map(|id| format!("t#{id}"));
-        let page = Page { after: after.as_deref(), limit, newest_first: true };
-        let (entries, more) = self.query::<TimelineEntry>(&source.to_string(), "t#", page).await?;
+        let window = Window { after: after.as_deref(), limit, newest_first: true };
+        let (entries, more) = self.query::<TimelineEntry>(&source.to_string(), "t#", window).await?;
         let entries = entries.into_iter().map(|(sk, e)| (sk.trim_start_matches("t#").to_owned(), e.value));
         Ok((entries.collect(), more))
     }

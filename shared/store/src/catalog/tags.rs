@@ -1,12 +1,12 @@
-//! Tags: which sources carry which.
+//! Tags: the pairs of tag and source.
 //!
-//! An item a pair, all in one partition: read strongly consistently, so that a source tagged a moment ago is not missed,
-//! and in the order of tags, so that they can be listed. `#` is in no tag.
+//! Each pair is an item, and all stand in one partition. Reads are strongly consistent, so that they find a source
+//! that was tagged a moment ago. Items are sorted by tag, so that tags can be listed. No tag contains `#`.
 
 use super::{Catalog, Key, Transaction};
 use crate::{
-    dynamo::{Attributes, s, text},
-    error::{StoreError, failed},
+    dynamo::{Attributes, pages, query_partition, s, text},
+    error::StoreError,
 };
 use rekindle_domain::id::SourceId;
 use std::collections::BTreeSet;
@@ -22,46 +22,49 @@ fn pair(item: &Attributes) -> Option<(&str, SourceId)> {
     Some((tag, source.parse().ok()?))
 }
 
-/// A tag that something carries.
+/// A tag that at least one source carries.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tagged {
     /// The tag.
     pub tag: String,
-    /// How many sources carry it.
+    /// The number of sources that carry it.
     pub sources: u64,
 }
 
 impl Transaction {
-    /// Moves a source from the tags that it carried to those it carries now; goes with the source's own write.
+    /// Moves a source from the tags that it carried to the tags that it carries now. The same transaction must write
+    /// the source.
     pub fn move_tags(&mut self, source: &SourceId, before: &BTreeSet<String>, after: &BTreeSet<String>) {
         for tag in before.symmetric_difference(after) {
-            self.mark(key(tag, source), after.contains(tag));
+            self.set_presence(key(tag, source), after.contains(tag));
         }
     }
 }
 
 impl Catalog {
-    /// The sources that carry the tag now, by kind and id.
+    /// All sources that carry the tag, by kind and id.
     pub async fn tagged(&self, tag: &str) -> Result<Vec<SourceId>, StoreError> {
+        let query = query_partition(&self.client, &self.table, PARTITION)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :tag)")
+            .expression_attribute_values(":tag", s(format!("{tag}#")));
+        let mut pages = pages(query);
         let mut out = Vec::new();
-        let mut from = None;
-        loop {
-            let (items, next) = self.pairs(&format!("{tag}#"), from).await?;
+        while let Some(items) = pages.next().await? {
             out.extend(items.iter().filter_map(pair).map(|(_, source)| source));
-            if next.is_none() {
-                return Ok(out);
-            }
-            from = next;
         }
+        Ok(out)
     }
 
-    /// Up to `limit` of the tags after `after` that something carries, in their order, and whether there are more.
+    /// Up to `limit` tags after the tag `after`, in alphabetical order, and whether there are more. Reads every pair
+    /// of these tags to count their sources.
     pub async fn tags(&self, after: Option<&str>, limit: usize) -> Result<(Vec<Tagged>, bool), StoreError> {
+        // `$` is the character after `#`, and stands before every character of a tag: all sources of the tag are
+        // passed.
+        let from = after.map(|tag| Key::new(PARTITION, format!("{tag}$")).attributes());
+        let query = query_partition(&self.client, &self.table, PARTITION).set_exclusive_start_key(from);
+        let mut pages = pages(query);
         let mut out: Vec<Tagged> = Vec::new();
-        // `$` follows `#`, and comes before all that a tag may go on with.
-        let mut from = after.map(|tag| Key::new(PARTITION, format!("{tag}$")).attributes());
-        loop {
-            let (items, next) = self.pairs("", from).await?;
+        while let Some(items) = pages.next().await? {
             for (tag, _) in items.iter().filter_map(pair) {
                 let is_full = out.len() == limit;
                 match out.last_mut().filter(|last| last.tag == tag) {
@@ -70,33 +73,7 @@ impl Catalog {
                     None => out.push(Tagged { tag: tag.to_owned(), sources: 1 }),
                 }
             }
-            if next.is_none() {
-                return Ok((out, false));
-            }
-            from = next;
         }
-    }
-
-    /// A page of the partition.
-    async fn pairs(
-        &self,
-        prefix: &str,
-        from: Option<Attributes>,
-    ) -> Result<(Vec<Attributes>, Option<Attributes>), StoreError> {
-        let mut request = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("pk = :pk")
-            .expression_attribute_values(":pk", s(PARTITION))
-            .consistent_read(true)
-            .set_exclusive_start_key(from);
-        if !prefix.is_empty() {
-            request = request
-                .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
-                .expression_attribute_values(":prefix", s(prefix));
-        }
-        let answer = request.send().await.map_err(failed("Query"))?;
-        Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key))
+        Ok((out, false))
     }
 }

@@ -1,23 +1,24 @@
-//! Dirty marks: which ledgers the compactor should look at. Items of a key and nothing else, in no index: a write unit each.
+//! Dirty marks: they tell the compactor which ledgers to look at. A mark is an item of a key without content and
+//! stands in no index, so that it costs one write unit.
 
 use super::{Catalog, Key, Transaction, Write, shard_of};
 use crate::{
-    dynamo::{Attributes, delete, s, text, write_all},
+    dynamo::{Attributes, delete, pages, query_partition, s, text, write_all},
     error::{StoreError, failed},
 };
 use rekindle_domain::{Ulid, id::LedgerId, time::Time};
 
-/// How many partitions marks are spread over: a constant of the stored format.
+/// Marks are spread over this many partitions: a constant of the stored format.
 const SHARDS: u8 = 8;
 
-/// Says that a ledger may have grown.
+/// A mark: its ledger may have grown.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Mark {
-    /// Until when whoever wrote it takes it for granted, and appends more without another.
+    /// Until this time the worker appends to the ledger without writing another mark.
     pub until: Time,
-    /// Which ledger.
+    /// The ledger.
     pub ledger: LedgerId,
-    /// Who wrote it, so that nobody deletes another's.
+    /// The worker that wrote it; it is a part of the key, so that workers do not delete each other's marks.
     pub worker: Ulid,
 }
 
@@ -25,7 +26,7 @@ fn partition(shard: u8) -> String {
     format!("dirty#{shard}")
 }
 
-/// Where marks begin that are taken for granted until then: 13 digits last until the year 2286.
+/// The sort keys of marks until this time begin with this text. Its 13 digits suffice until the year 2286.
 fn sort_prefix(until: Time) -> String {
     format!("{:013}", until.0.max(0))
 }
@@ -48,47 +49,37 @@ impl Mark {
 }
 
 impl Transaction {
-    /// Marks a ledger with what else happens. The worker must be a new one.
+    /// Writes a mark with the transaction. No mark of the same time, ledger and worker may exist.
     pub fn add_mark(&mut self, mark: &Mark) {
         self.push(Write::of_attributes(mark.key(), Attributes::new()));
     }
 }
 
 impl Catalog {
-    /// Marks a ledger; marking it twice is one mark.
+    /// Writes a mark; writing it twice makes one mark.
     ///
     /// # Errors
-    /// [`StoreError`]: it may or may not be marked.
+    /// After any error the mark may exist or not.
     pub async fn mark(&self, mark: &Mark) -> Result<(), StoreError> {
         let put = self.client.put_item().table_name(&self.table).set_item(Some(mark.key().attributes()));
         put.send().await.map_err(failed("PutItem"))?;
         Ok(())
     }
 
-    /// Marks that nobody takes for granted since `before`, the oldest of each partition: up to `limit` and a page more.
-    ///
-    /// # Errors
-    /// What DynamoDB says.
+    /// Marks whose time is earlier than `before`, the oldest of each partition: about `limit` of them, and up to a
+    /// page more of each partition. They come in the order of their times.
     pub async fn marks(&self, before: Time, limit: usize) -> Result<Vec<Mark>, StoreError> {
         let mut out = Vec::new();
         for shard in 0..SHARDS {
-            let mut from = None;
+            let query = query_partition(&self.client, &self.table, partition(shard))
+                .key_condition_expression("pk = :pk AND sk < :before")
+                .expression_attribute_values(":before", s(sort_prefix(before)));
+            let mut pages = pages(query);
             let mut of_shard = 0;
-            loop {
-                let request = self
-                    .client
-                    .query()
-                    .table_name(&self.table)
-                    .key_condition_expression("pk = :pk AND sk < :before")
-                    .expression_attribute_values(":pk", s(partition(shard)))
-                    .expression_attribute_values(":before", s(sort_prefix(before)))
-                    .consistent_read(true)
-                    .set_exclusive_start_key(from);
-                let answer = request.send().await.map_err(failed("Query"))?;
-                of_shard += answer.items().len();
-                out.extend(answer.items().iter().filter_map(|item| Mark::parse(text(item, "sk")?)));
-                from = answer.last_evaluated_key;
-                if from.is_none() || of_shard >= limit / usize::from(SHARDS) {
+            while let Some(items) = pages.next().await? {
+                of_shard += items.len();
+                out.extend(items.iter().filter_map(|item| Mark::parse(text(item, "sk")?)));
+                if of_shard >= limit / usize::from(SHARDS) {
                     break;
                 }
             }
@@ -100,7 +91,7 @@ impl Catalog {
     /// Deletes exactly these marks.
     ///
     /// # Errors
-    /// [`StoreError`]: some may still be there.
+    /// After any error some may be left.
     pub async fn delete_marks(&self, marks: &[Mark]) -> Result<(), StoreError> {
         let requests = marks.iter().map(|mark| delete(mark.key().attributes()));
         write_all(&self.client, &self.table, requests.collect::<Result<_, _>>()?).await
