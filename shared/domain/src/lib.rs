@@ -8,6 +8,7 @@ pub mod block;
 pub mod breaks;
 mod codec;
 pub mod compact;
+#[doc(hidden)]
 pub mod digest;
 pub mod facet;
 pub mod filter;
@@ -16,6 +17,7 @@ pub mod interaction;
 pub mod key;
 pub mod manifest;
 pub mod merge;
+pub mod notice;
 pub mod part;
 pub mod restore;
 pub mod rows;

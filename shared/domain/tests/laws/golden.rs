@@ -9,14 +9,14 @@ use crate::support::{Model, UserModel, model, rows_of, sort_by_hash, sort_by_id}
 use rekindle_domain::{
     Ulid,
     block::{Block, Cover, Position, decode, encode},
-    digest::{Expiring, digest_id},
     facet::{Channel, Facet, Kind},
     filter::Filter,
     id::{CopyId, RequestId, RunId},
     key::{AccessKey, OldSecret, Scope, Token},
     manifest::{Copy, DataState, Inputs, Life, Manifest, Quarantine, Run, Tier},
+    notice::{Expiring, Notice, Subject, daily_notice_id},
     part::{Consumed, Part, PartDone},
-    restore::{Item, ItemState, Notice, Request, Subject},
+    restore::{Item, ItemState, Request},
     rows::user_hash,
     slot::{ROWS_PER_SLOT, SlotBits},
     source::{Holder, Outcome, Pin, Settlement, Source, Status, Variant},
@@ -329,7 +329,7 @@ fn expiring_notice() -> Notice {
         Expiring { source: "campaign/a".parse().unwrap(), expires_at: AT.plus(3) },
         Expiring { source: "canvas/w".parse().unwrap(), expires_at: AT.plus(4) },
     ];
-    let id = digest_id(AT, "me@example.com");
+    let id = daily_notice_id(AT, "me@example.com");
     Notice { id, sent_at: None, failed: None, subject: Subject::Expiring { sources, more: 5 }, ..notice() }
 }
 

@@ -4,10 +4,10 @@ use crate::support::cases;
 use proptest::{collection::vec, prelude::*, sample::select};
 use rekindle_domain::{
     Ulid,
-    digest::{Expiring, MAX_LISTED, digest_id, is_digest, next_day},
     id::RequestId,
     manifest::DataState,
-    restore::{Item, ItemState, Notice, Request, RequestState, Subject},
+    notice::{Expiring, MAX_LISTED, Notice, Subject, daily_notice_id, is_daily_notice, next_day},
+    restore::{Item, ItemState, Request, RequestState},
     source::{Decision, Holder, Outcome, Pin, Settlement, Source, Status},
     time::{DAY_MILLIS, Period, Time},
 };
@@ -144,26 +144,26 @@ proptest! {
         }
     }
 
-    /// L8: a digest takes sources until somebody may have sent it, lists some and counts the rest.
+    /// L8: a daily notice takes sources until somebody may have sent it, lists some and counts the rest.
     #[test]
-    fn l8_digests_take_sources_until_they_are_claimed(count in 1usize..250, tried: bool, sent: bool, gave_up: bool, later in 0i64..3) {
+    fn l8_daily_notices_take_sources_until_they_are_claimed(count in 1usize..250, tried: bool, sent: bool, gave_up: bool, later in 0i64..3) {
         let entry = |i: usize| Expiring { source: format!("campaign/c{i}").parse().unwrap(), expires_at: NOW };
         let day = NOW.plus(later * DAY_MILLIS);
-        let mut digest = Notice::digest(day, "Me@example.com", entry(0), NOW);
-        prop_assert!(digest.wake_at().unwrap() == NOW.max(day.day()));
-        prop_assert_eq!(&digest.id, &digest_id(day.day().plus(DAY_MILLIS - 1), "me@EXAMPLE.com"));
-        prop_assert!(is_digest(&digest.id) && digest.id != digest_id(next_day(day), "me@example.com"));
+        let mut notice = Notice::daily(day, "Me@example.com", entry(0), NOW);
+        prop_assert!(notice.wake_at().unwrap() == NOW.max(day.day()));
+        prop_assert_eq!(&notice.id, &daily_notice_id(day.day().plus(DAY_MILLIS - 1), "me@EXAMPLE.com"));
+        prop_assert!(is_daily_notice(&notice.id) && notice.id != daily_notice_id(next_day(day), "me@example.com"));
         for i in 1..count {
-            digest = digest.with_expiring(entry(i)).unwrap();
+            notice = notice.with_expiring(entry(i)).unwrap();
         }
-        let Subject::Expiring { sources, more } = &digest.subject else { panic!("{digest:?}") };
+        let Subject::Expiring { sources, more } = &notice.subject else { panic!("{notice:?}") };
         prop_assert_eq!(sources.len() + *more as usize, count);
         prop_assert!(sources.len() <= MAX_LISTED && sources.iter().enumerate().all(|(i, e)| *e == entry(i)));
         let next = Notice {
             attempts: tried.into(),
             sent_at: sent.then_some(NOW),
             failed: gave_up.then(String::new),
-            ..digest
+            ..notice
         };
         prop_assert_eq!(next.with_expiring(entry(count)).is_none(), tried || sent || gave_up);
     }
