@@ -2,7 +2,7 @@
 
 use crate::{
     id::{RequestId, SourceId},
-    source::Outcome,
+    source::RestoreOutcome,
     time::Time,
 };
 use serde::{Deserialize, Serialize};
@@ -133,12 +133,12 @@ impl Item {
     }
 
     /// This item after its source's restore ended so.
-    pub fn ended(&self, outcome: &Outcome) -> Self {
+    pub fn ended(&self, outcome: &RestoreOutcome) -> Self {
         match outcome {
-            Outcome::Restored { expires_at } => {
+            RestoreOutcome::Restored { expires_at } => {
                 Self { state: ItemState::Restored, expires_at: *expires_at, error: None, ..self.clone() }
             }
-            Outcome::Failed { error } => Self {
+            RestoreOutcome::Failed { error } => Self {
                 state: ItemState::Failed,
                 error: Some(error.clone()),
                 expires_at: None,

@@ -90,10 +90,14 @@ impl Pin {
     }
 }
 
+// Remove with its uses in other crates.
+#[doc(hidden)]
+pub use self::RestoreOutcome as Outcome;
+
 /// How a restore ended for one source.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
-pub enum Outcome {
+pub enum RestoreOutcome {
     /// The data is available again.
     Restored {
         /// When it expires again.
@@ -113,7 +117,7 @@ pub struct Settlement {
     pub request: RequestId,
     /// What.
     #[serde(flatten)]
-    pub outcome: Outcome,
+    pub outcome: RestoreOutcome,
 }
 
 /// A campaign or a Canvas.

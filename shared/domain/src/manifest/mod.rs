@@ -155,7 +155,7 @@ impl Quarantine {
 pub struct Manifest {
     /// Counts swaps; the condition of each.
     pub version: u64,
-    /// Grows with each erasure; copies must match it to commit.
+    /// Reserved for erasure, which is not built: 0, and every swap keeps it.
     #[serde(default)]
     pub epoch: u32,
     /// Repeated from the source for readers.

@@ -9,7 +9,7 @@ pub use interaction::Interaction;
 use crate::{
     id::{KeyId, MAX_ID, RequestId, SourceId},
     interaction::{MAX_ALIAS, MAX_USER_ID},
-    segment::User,
+    segment::Referrer,
     time::Time,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -106,7 +106,7 @@ text_schemas! {
         "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$",
         "examples": ["01KBYD3Q8W4Y2N6M5T7R9V0XZA"],
     };
-    User, "SegmentUser" = {
+    Referrer, "SegmentUser" = {
         "description": "What uses a segment: campaign/ID, canvas/ID or segment/ID.",
         "pattern": "^(campaign|canvas|segment)/[A-Za-z0-9_.:-]{1,128}$",
         "examples": ["canvas/welcome"],

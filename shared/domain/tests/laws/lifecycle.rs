@@ -8,7 +8,7 @@ use rekindle_domain::{
     manifest::DataState,
     notice::{Expiring, MAX_LISTED, Notice, Subject, daily_notice_id, is_daily_notice, next_day},
     restore::{Item, ItemState, Request, RequestState},
-    source::{Decision, Holder, Outcome, Pin, Settlement, Source, Status},
+    source::{Decision, Holder, Pin, RestoreOutcome, Settlement, Source, Status},
     time::{DAY_MILLIS, Period, Time},
 };
 use std::collections::BTreeSet;
@@ -54,9 +54,10 @@ fn source() -> impl Strategy<Value = Source> {
                 source.holders.insert(Holder { source: holder, via: vec![] });
             }
             if is_settling {
-                source
-                    .settling
-                    .push(Settlement { request: REQUEST, outcome: Outcome::Restored { expires_at: None } });
+                source.settling.push(Settlement {
+                    request: REQUEST,
+                    outcome: RestoreOutcome::Restored { expires_at: None },
+                });
             }
             source
         },
@@ -244,9 +245,9 @@ proptest! {
 fn items_end_as_their_source_did() {
     let item = Item::queued("campaign/a".parse().unwrap());
     assert!(!item.state.is_final());
-    let restored = item.ended(&Outcome::Restored { expires_at: Some(NOW) });
+    let restored = item.ended(&RestoreOutcome::Restored { expires_at: Some(NOW) });
     assert_eq!((restored.state, restored.expires_at), (ItemState::Restored, Some(NOW)));
-    let failed = item.ended(&Outcome::Failed { error: "why".to_owned() });
+    let failed = item.ended(&RestoreOutcome::Failed { error: "why".to_owned() });
     assert_eq!((failed.state, failed.error.as_deref()), (ItemState::Failed, Some("why")));
     let names: BTreeSet<&str> =
         [DataState::Available, DataState::Expired, DataState::Restoring].map(DataState::as_str).into();
