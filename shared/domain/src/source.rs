@@ -4,7 +4,7 @@ use crate::{
     filter::Filter,
     id::{RequestId, SourceId},
     manifest::DataState,
-    time::{Period, Time},
+    time::{DAY_MILLIS, Period, Time},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ pub const MAX_REDRIVES: u32 = 100;
 /// The most tags a source carries: a change of all of them fits a transaction beside the source.
 pub const MAX_TAGS: usize = 20;
 /// How long late rows of an expired ledger stay in its inbox before they are archived.
-pub const LATE_SWEEP_MILLIS: i64 = 24 * 60 * 60 * 1000;
+pub const LATE_SWEEP_MILLIS: i64 = DAY_MILLIS;
 
 /// Whether a source sends. Not to be confused with the state of its data.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ mod wire;
 
 pub use collector::{Collected, Collector};
 
-use crate::time::Time;
+use crate::time::{DAY_MILLIS, Time};
 use serde::Serialize;
 use std::borrow::Cow;
 
@@ -29,7 +29,7 @@ pub const MAX_FACETS_PER_USER: usize = 256;
 /// The earliest time an interaction may have: 2000-01-01.
 pub const EARLIEST: Time = Time(946_684_800_000);
 /// How far ahead of the present an interaction's time may be.
-pub const MAX_AHEAD_MILLIS: i64 = 24 * 60 * 60 * 1000;
+pub const MAX_AHEAD_MILLIS: i64 = DAY_MILLIS;
 
 /// An interaction that was not taken.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]

@@ -3,7 +3,7 @@
 use super::{EARLIEST, MAX_AHEAD_MILLIS, MAX_ALIAS, Refusal, check_user_id, is_valid_alias, refuse};
 use crate::{
     facet::{Channel, Kind, encode_facet},
-    id::{MAX_ID, SourceKind, clip, is_valid_id},
+    id::{ID_RULE, SourceKind, clip, is_valid_id},
     time::Time,
 };
 use serde::{Deserialize, de};
@@ -69,7 +69,7 @@ fn check_id(field: &str, code: &'static str, id: &str) -> Result<(), Refusal> {
     if is_valid_id(id) {
         return Ok(());
     }
-    let detail = format!("{field} `{}` must be 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : -", clip(id));
+    let detail = format!("{field} `{}` must be {ID_RULE}", clip(id));
     refuse(code, detail)
 }
 
