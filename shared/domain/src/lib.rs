@@ -13,6 +13,7 @@ pub mod digest;
 pub mod facet;
 pub mod filter;
 pub mod id;
+pub mod idle;
 pub mod interaction;
 pub mod key;
 pub mod manifest;

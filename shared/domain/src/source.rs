@@ -271,11 +271,6 @@ impl Source {
         self.pin.as_ref().filter(|pin| pin.is_in_force(now))
     }
 
-    /// Since when there have been no interactions, as far as is known. `None` unless active.
-    pub fn idle_since(&self) -> Option<Time> {
-        if self.status == Status::Active { self.started_at.max(self.last_seen_at) } else { None }
-    }
-
     /// Whether the data is kept, and why.
     pub fn decide(&self, retention: &Period, now: Time) -> Decision {
         if self.state != DataState::Available {

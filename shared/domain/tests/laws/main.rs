@@ -7,6 +7,7 @@ mod compaction;
 mod evaluation;
 mod filters;
 mod golden;
+mod idle;
 mod ingest;
 mod ingest_limits;
 mod lifecycle;
