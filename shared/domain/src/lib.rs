@@ -10,6 +10,7 @@ mod codec;
 pub mod compact;
 #[doc(hidden)]
 pub mod digest;
+pub mod expire;
 pub mod facet;
 pub mod filter;
 pub mod id;

@@ -5,6 +5,7 @@
 mod blocks;
 mod compaction;
 mod evaluation;
+mod expiry;
 mod filters;
 mod golden;
 mod idle;
