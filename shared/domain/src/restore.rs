@@ -2,7 +2,8 @@
 
 use crate::{
     id::{RequestId, SourceId},
-    source::RestoreOutcome,
+    manifest::DataState,
+    source::{MAX_WAITING, RestoreOutcome, Source},
     time::Time,
 };
 use serde::{Deserialize, Serialize};
@@ -160,5 +161,43 @@ impl Request {
             look_at: self.look_at.filter(|_| remaining > 0),
             ..self.clone()
         }
+    }
+}
+
+/// How the restore of one source begins for a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Beginning {
+    /// The request's restore of the source has ended, and the source has yet to tell the request how.
+    Settle,
+    /// The item ends: there never were interactions.
+    NothingToRestore,
+    /// The item ends: the data is available.
+    AlreadyAvailable,
+    /// The item ends: the data is available, and its clock starts anew.
+    RenewClock,
+    /// The request waits for the restore that runs already.
+    WaitsAlready,
+    /// The item fails: [`MAX_WAITING`] requests wait for the restore that runs.
+    TooManyWaiting,
+    /// The request joins the restore that runs.
+    Join,
+    /// The restore of the source begins.
+    Start,
+}
+
+/// Decides how the restore of `source` begins for a request. A request by a tag (`by_tag`) means the expired sources that
+/// carry it, and renews no clock: its sender need not know what else carries the tag.
+pub fn begin(source: &Source, by_tag: bool, request: RequestId) -> Beginning {
+    if source.settling.iter().any(|s| s.request == request) {
+        return Beginning::Settle;
+    }
+    match source.state {
+        DataState::Available if !source.has_data => Beginning::NothingToRestore,
+        DataState::Available if by_tag => Beginning::AlreadyAvailable,
+        DataState::Available => Beginning::RenewClock,
+        DataState::Restoring if source.waiting.contains(&request) => Beginning::WaitsAlready,
+        DataState::Restoring if source.waiting.len() >= MAX_WAITING => Beginning::TooManyWaiting,
+        DataState::Restoring => Beginning::Join,
+        DataState::Expired => Beginning::Start,
     }
 }

@@ -7,8 +7,8 @@ use rekindle_domain::{
     id::RequestId,
     manifest::DataState,
     notice::{Expiring, MAX_LISTED, Notice, Subject, daily_notice_id, is_daily_notice, next_day},
-    restore::{Item, ItemState, Request, RequestState},
-    source::{Decision, Holder, Pin, RestoreOutcome, Settlement, Source, Status},
+    restore::{Beginning, Item, ItemState, Request, RequestState, begin},
+    source::{Decision, Holder, MAX_WAITING, Pin, RestoreOutcome, Settlement, Source, Status},
     time::{DAY_MILLIS, Period, Time},
 };
 use std::collections::BTreeSet;
@@ -142,6 +142,42 @@ proptest! {
         let again = Source { retry_at: Some(NOW.plus(1)), ..source.clone() };
         if source.state == DataState::Available && expires_at.is_some() {
             prop_assert_eq!(again.wake_at(&retention, &warn_before), wake_at.map(|at| at.max(NOW.plus(1))));
+        }
+    }
+
+    /// A request is told, joins, starts or ends, by what its source is; what it joined or started it waits for, and no more
+    /// than some wait at once.
+    #[test]
+    fn restores_begin_by_what_the_source_is(
+        source in source(), is_tagged: bool, waits: bool, others in select(vec![0, 1, MAX_WAITING - 1, MAX_WAITING]),
+    ) {
+        let waiting = (0..others as u128).map(|n| RequestId(Ulid(n + 2)));
+        let mut source = Source { waiting: waiting.chain(waits.then_some(REQUEST)).collect(), ..source };
+        let is_settling = !source.settling.is_empty();
+        let by_naming = begin(&source, false, REQUEST);
+        let beginning = begin(&source, is_tagged, REQUEST);
+        prop_assert_eq!(beginning == Beginning::Settle, is_settling);
+        prop_assert_eq!(beginning == Beginning::Start, !is_settling && source.state == DataState::Expired);
+        if by_naming == Beginning::RenewClock {
+            prop_assert!(source.state == DataState::Available && source.has_data);
+            prop_assert_eq!(beginning == Beginning::AlreadyAvailable, is_tagged);
+        } else {
+            prop_assert_eq!(beginning, by_naming);
+        }
+        match beginning {
+            Beginning::Start => {
+                (source.state, source.waiting) = (DataState::Restoring, BTreeSet::from([REQUEST]));
+                prop_assert_eq!(begin(&source, is_tagged, REQUEST), Beginning::WaitsAlready);
+            }
+            Beginning::Join => {
+                source.waiting.insert(REQUEST);
+                prop_assert!(source.waiting.len() <= MAX_WAITING);
+                prop_assert_eq!(begin(&source, is_tagged, REQUEST), Beginning::WaitsAlready);
+            }
+            Beginning::WaitsAlready => prop_assert!(waits && source.state == DataState::Restoring),
+            Beginning::TooManyWaiting => prop_assert!(!waits && others == MAX_WAITING),
+            Beginning::NothingToRestore => prop_assert!(!source.has_data),
+            Beginning::Settle | Beginning::RenewClock | Beginning::AlreadyAvailable => {}
         }
     }
 
