@@ -4,6 +4,7 @@
 
 mod blocks;
 mod compaction;
+mod descriptions;
 mod evaluation;
 mod expiry;
 mod filters;
