@@ -38,10 +38,12 @@ pub struct SourceId {
     id: Box<str>,
 }
 
-/// The longest id of a source, variant or step, in bytes.
+/// The longest id that people choose (of a source, segment, variant, step or tag), in bytes.
 pub const MAX_ID: usize = 128;
+/// The rule of [`is_valid_id`] for people, to be put behind "is" or "must be".
+pub const ID_RULE: &str = "1 to 128 characters of A-Z a-z 0-9 _ . : -";
 
-/// Whether `id` is 1 to 128 characters of `A-Za-z0-9_.:-`.
+/// Whether `id` keeps to [`ID_RULE`].
 pub fn is_valid_id(id: &str) -> bool {
     (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
 }
@@ -80,9 +82,7 @@ impl FromStr for SourceId {
                 return Err(format!("`{}` is not a source; write campaign/ID or canvas/ID", clip(text)));
             }
         };
-        Self::new(kind, id).ok_or_else(|| {
-            format!("`{}`: an id is 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : -", clip(text))
-        })
+        Self::new(kind, id).ok_or_else(|| format!("`{}`: an id is {ID_RULE}", clip(text)))
     }
 }
 
@@ -189,6 +189,9 @@ mod tests {
         for bad in ["", "campaign", "campaign/", "mail/x", "campaign/a b", "campaign/a/b", "canvas/é"] {
             assert!(bad.parse::<SourceId>().is_err(), "{bad}");
         }
-        assert!(SourceId::new(SourceKind::Campaign, &"x".repeat(129)).is_none());
+        assert!(ID_RULE.starts_with(&format!("1 to {MAX_ID} characters")));
+        for (length, is_valid) in [(0, false), (1, true), (MAX_ID, true), (MAX_ID + 1, false)] {
+            assert_eq!(SourceId::new(SourceKind::Campaign, &"x".repeat(length)).is_some(), is_valid);
+        }
     }
 }

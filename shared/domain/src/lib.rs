@@ -8,14 +8,18 @@ pub mod block;
 pub mod breaks;
 mod codec;
 pub mod compact;
+#[doc(hidden)]
 pub mod digest;
+pub mod expire;
 pub mod facet;
 pub mod filter;
 pub mod id;
+pub mod idle;
 pub mod interaction;
 pub mod key;
 pub mod manifest;
 pub mod merge;
+pub mod notice;
 pub mod part;
 pub mod restore;
 pub mod rows;

@@ -1,12 +1,16 @@
-//! Requests to restore, and the notices that say how they ended.
+//! Requests to restore, and their items.
 
 use crate::{
-    digest::Expiring,
     id::{RequestId, SourceId},
-    source::Outcome,
+    manifest::DataState,
+    source::{MAX_WAITING, RestoreOutcome, Source},
     time::Time,
 };
 use serde::{Deserialize, Serialize};
+
+// Remove with its uses in other crates: notices are in `notice`.
+#[doc(hidden)]
+pub use crate::notice::{MAX_NOTICE_ATTEMPTS, NOTICE_LEASE_MILLIS, Notice, Subject};
 
 /// The most sources one request names.
 pub const MAX_SOURCES: usize = 1_000;
@@ -130,12 +134,12 @@ impl Item {
     }
 
     /// This item after its source's restore ended so.
-    pub fn ended(&self, outcome: &Outcome) -> Self {
+    pub fn ended(&self, outcome: &RestoreOutcome) -> Self {
         match outcome {
-            Outcome::Restored { expires_at } => {
+            RestoreOutcome::Restored { expires_at } => {
                 Self { state: ItemState::Restored, expires_at: *expires_at, error: None, ..self.clone() }
             }
-            Outcome::Failed { error } => Self {
+            RestoreOutcome::Failed { error } => Self {
                 state: ItemState::Failed,
                 error: Some(error.clone()),
                 expires_at: None,
@@ -160,81 +164,40 @@ impl Request {
     }
 }
 
-/// What a mail is about.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "about")]
-pub enum Subject {
-    /// A restore has ended.
-    Restore {
-        /// Which.
-        request: RequestId,
-    },
-    /// The data of sources is going to expire: a digest.
-    Expiring {
-        /// Which, the first [`crate::digest::MAX_LISTED`] that were added.
-        sources: Vec<Expiring>,
-        /// How many more were added.
-        more: u32,
-    },
-    /// Work on a source's data failed and needs a person.
-    Trouble {
-        /// Whose data.
-        source: SourceId,
-        /// What went wrong.
-        reason: String,
-    },
-    /// A source was stopped because nothing happened to it any more.
-    Stopped {
-        /// Which.
-        source: SourceId,
-        /// Since when nothing had happened, as far as is known.
-        idle_since: Time,
-        /// When its data expires, unless it is used.
-        expires_at: Option<Time>,
-    },
+/// How the restore of one source begins for a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Beginning {
+    /// The request's restore of the source has ended, and the source has yet to tell the request how.
+    Settle,
+    /// The item ends: there never were interactions.
+    NothingToRestore,
+    /// The item ends: the data is available.
+    AlreadyAvailable,
+    /// The item ends: the data is available, and its clock starts anew.
+    RenewClock,
+    /// The request waits for the restore that runs already.
+    WaitsAlready,
+    /// The item fails: [`MAX_WAITING`] requests wait for the restore that runs.
+    TooManyWaiting,
+    /// The request joins the restore that runs.
+    Join,
+    /// The restore of the source begins.
+    Start,
 }
 
-/// One mail to one recipient: pending, claimed under a lease, sent. A lapsed claim is sent again, so that a crash
-/// costs a rare duplicate and never a mail.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Notice {
-    /// Its id: what it is about and a number, so that it cannot be made twice.
-    pub id: String,
-    /// To whom.
-    pub to: String,
-    /// What about.
-    #[serde(flatten)]
-    pub subject: Subject,
-    /// When it was made.
-    pub created_at: Time,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// When it was sent.
-    pub sent_at: Option<Time>,
-    /// Why it was given up.
-    pub failed: Option<String>,
-    /// Until when nobody else may send it, and when the sweeper looks at it again.
-    pub lease_until: Time,
-}
-
-/// How long a notifier has to send one mail, at most.
-pub const NOTICE_LEASE_MILLIS: i64 = 2 * 60 * 1000;
-/// After how many tries a notice is given up, aloud.
-pub const MAX_NOTICE_ATTEMPTS: u32 = 10;
-
-impl Notice {
-    /// A notice that nobody tried to send yet; the sweeper looks at it at `look_at` if it is still there then.
-    pub fn new(id: String, to: String, subject: Subject, created_at: Time, look_at: Time) -> Self {
-        Self { id, to, subject, created_at, attempts: 0, sent_at: None, failed: None, lease_until: look_at }
+/// Decides how the restore of `source` begins for a request. A request by a tag (`by_tag`) means the expired sources that
+/// carry it, and renews no clock: its sender need not know what else carries the tag.
+pub fn begin(source: &Source, by_tag: bool, request: RequestId) -> Beginning {
+    if source.settling.iter().any(|s| s.request == request) {
+        return Beginning::Settle;
     }
-
-    /// Whether a notifier may try it.
-    pub fn is_free(&self, now: Time) -> bool {
-        self.sent_at.is_none() && self.failed.is_none() && (self.attempts == 0 || self.lease_until <= now)
-    }
-
-    /// When the sweeper must look at it.
-    pub fn wake_at(&self) -> Option<Time> {
-        (self.sent_at.is_none() && self.failed.is_none()).then_some(self.lease_until)
+    match source.state {
+        DataState::Available if !source.has_data => Beginning::NothingToRestore,
+        DataState::Available if by_tag => Beginning::AlreadyAvailable,
+        DataState::Available => Beginning::RenewClock,
+        DataState::Restoring if source.waiting.contains(&request) => Beginning::WaitsAlready,
+        DataState::Restoring if source.waiting.len() >= MAX_WAITING => Beginning::TooManyWaiting,
+        DataState::Restoring => Beginning::Join,
+        DataState::Expired => Beginning::Start,
     }
 }

@@ -18,8 +18,12 @@ pub const MAX_CHAIN: usize = 8;
 pub const MAX_CLOSURE: usize = 45;
 /// The most conditions a filter may have with its segments' written out.
 pub const MAX_WRITTEN_OUT: usize = 5_000;
-/// The most sources and segments that may use a segment.
-pub const MAX_USERS: usize = 500;
+/// The most referrers a segment may have.
+pub const MAX_REFERRERS: usize = 500;
+
+// Remove with their uses in other crates.
+#[doc(hidden)]
+pub use self::{MAX_REFERRERS as MAX_USERS, Referrer as User};
 
 /// A segment: a filter with a name.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -38,22 +42,22 @@ pub struct Segment {
     pub updated_at: Time,
     /// What names it: sources whatever their status, and segments.
     #[serde(default)]
-    pub used_by: BTreeSet<User>,
+    pub used_by: BTreeSet<Referrer>,
     /// Active sources whose audience comes to it, directly or through other segments.
     #[serde(default)]
     pub active: BTreeSet<SourceId>,
 }
 
-/// What uses a segment. Written `campaign/ID`, `canvas/ID` or `segment/ID`.
+/// A source or a segment that names a segment. Written `campaign/ID`, `canvas/ID` or `segment/ID`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum User {
+pub enum Referrer {
     /// A campaign or a Canvas, in its audience.
     Source(SourceId),
     /// A segment, in its filter.
     Segment(String),
 }
 
-impl fmt::Display for User {
+impl fmt::Display for Referrer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Source(source) => source.fmt(f),
@@ -62,13 +66,13 @@ impl fmt::Display for User {
     }
 }
 
-impl Serialize for User {
+impl Serialize for Referrer {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for User {
+impl<'de> Deserialize<'de> for Referrer {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
         match text.strip_prefix("segment/") {

@@ -55,11 +55,6 @@ impl From<SlotBits> for u8 {
 }
 
 impl SlotBits {
-    /// Enough slots for that many rows and encoded bytes.
-    pub fn for_size(rows: u64, bytes: u64) -> Self {
-        SlotSize::default().bits_for(rows, bytes)
-    }
-
     /// How many slots.
     pub const fn count(self) -> u32 {
         1 << self.0
@@ -102,9 +97,9 @@ mod tests {
 
     #[test]
     fn slots_grow_with_rows_and_bytes() {
-        assert_eq!(SlotBits::for_size(0, 0).count(), 1);
-        assert_eq!(SlotBits::for_size(ROWS_PER_SLOT + 1, 0).count(), 2);
-        assert_eq!(SlotBits::for_size(1, 3 * BYTES_PER_SLOT).count(), 4);
-        assert_eq!(SlotBits::for_size(u64::MAX, u64::MAX).count(), 1 << MAX_BITS);
+        assert_eq!(SlotSize::default().bits_for(0, 0).count(), 1);
+        assert_eq!(SlotSize::default().bits_for(ROWS_PER_SLOT + 1, 0).count(), 2);
+        assert_eq!(SlotSize::default().bits_for(1, 3 * BYTES_PER_SLOT).count(), 4);
+        assert_eq!(SlotSize::default().bits_for(u64::MAX, u64::MAX).count(), 1 << MAX_BITS);
     }
 }

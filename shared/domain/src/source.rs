@@ -4,7 +4,7 @@ use crate::{
     filter::Filter,
     id::{RequestId, SourceId},
     manifest::DataState,
-    time::{Period, Time},
+    time::{DAY_MILLIS, Period, Time},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ pub const MAX_REDRIVES: u32 = 100;
 /// The most tags a source carries: a change of all of them fits a transaction beside the source.
 pub const MAX_TAGS: usize = 20;
 /// How long late rows of an expired ledger stay in its inbox before they are archived.
-pub const LATE_SWEEP_MILLIS: i64 = 24 * 60 * 60 * 1000;
+pub const LATE_SWEEP_MILLIS: i64 = DAY_MILLIS;
 
 /// Whether a source sends. Not to be confused with the state of its data.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -90,10 +90,14 @@ impl Pin {
     }
 }
 
+// Remove with its uses in other crates.
+#[doc(hidden)]
+pub use self::RestoreOutcome as Outcome;
+
 /// How a restore ended for one source.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
-pub enum Outcome {
+pub enum RestoreOutcome {
     /// The data is available again.
     Restored {
         /// When it expires again.
@@ -113,7 +117,7 @@ pub struct Settlement {
     pub request: RequestId,
     /// What.
     #[serde(flatten)]
-    pub outcome: Outcome,
+    pub outcome: RestoreOutcome,
 }
 
 /// A campaign or a Canvas.
@@ -265,11 +269,6 @@ impl Source {
     /// The pin that keeps the data at `now`.
     pub fn pin_in_force(&self, now: Time) -> Option<&Pin> {
         self.pin.as_ref().filter(|pin| pin.is_in_force(now))
-    }
-
-    /// Since when there have been no interactions, as far as is known. `None` unless active.
-    pub fn idle_since(&self) -> Option<Time> {
-        if self.status == Status::Active { self.started_at.max(self.last_seen_at) } else { None }
     }
 
     /// Whether the data is kept, and why.

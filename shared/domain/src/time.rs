@@ -2,7 +2,11 @@
 //!
 //! Nothing in the shared crates reads a clock or a random source by itself; shells pass these ports in.
 
-use jiff::{Span, Timestamp, tz::TimeZone};
+use jiff::{
+    Span, Timestamp,
+    fmt::friendly::{Designator, Spacing, SpanPrinter},
+    tz::TimeZone,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use ulid::Ulid;
@@ -109,6 +113,13 @@ impl Period {
     /// That many days.
     pub fn of_days(days: u8) -> Self {
         Self(Span::new().days(days))
+    }
+
+    /// The period in words, such as `3 months` or `1 day, 12 hours`.
+    pub fn in_words(&self) -> String {
+        let words = SpanPrinter::new().designator(Designator::Verbose);
+        let spacing = Spacing::BetweenUnitsAndDesignators;
+        words.spacing(spacing).comma_after_designator(true).span_to_string(&self.0)
     }
 
     /// `at` plus this period by the UTC calendar: 30 November + P3M is 28 (29) February.

@@ -1,9 +1,12 @@
-//! Filters: their form; `parse` reads them, `program` evaluates them, `presence` whole blocks at a time.
+//! Filters: their form; `parse` reads them, `describe` says them in words, `program` evaluates them, `presence` whole
+//! blocks at a time.
 
+mod describe;
 mod parse;
 mod presence;
 mod program;
 
+pub use describe::MAX_DESCRIPTION;
 pub use parse::FilterError;
 pub use presence::{Presence, Tallied};
 pub use program::{FacetAtoms, Facts, Known, Program, Truth};

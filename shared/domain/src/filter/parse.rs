@@ -3,8 +3,8 @@
 use super::{About, Filter, MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_SOURCES, Narrow, Opens, Times};
 use crate::{
     facet::Channel,
-    id::{SourceId, SourceKind, clip, is_valid_id},
-    interaction::is_valid_alias,
+    id::{ID_RULE, SourceId, SourceKind, clip, is_valid_id},
+    interaction::{MAX_ALIAS, is_valid_alias},
     time::{Period, Time},
 };
 use serde::Deserialize;
@@ -40,8 +40,6 @@ const LEAVES: [&str; 12] = [
 fn forms() -> String {
     format!("all, any, not, segment, {}", LEAVES.join(", "))
 }
-
-const ID_RULE: &str = "must be 1 to 128 characters of A-Z a-z 0-9 _ . : -";
 
 fn wrong<T>(path: &str, detail: impl Into<String>) -> Result<T, FilterError> {
     Err(FilterError { path: path.to_owned(), detail: detail.into() })
@@ -101,7 +99,7 @@ impl Parser {
             "not" => Ok(Filter::Not(Box::new(self.filter(body, &path, depth + 1)?))),
             "segment" => match body.as_str() {
                 Some(id) if is_valid_id(id) => Ok(Filter::Segment(id.to_owned())),
-                Some(_) => wrong(&path, format!("a segment's id {ID_RULE}")),
+                Some(_) => wrong(&path, format!("a segment's id must be {ID_RULE}")),
                 None => wrong(&path, "must be a segment's id, a string"),
             },
             _ => leaf(key, body, path),
@@ -145,8 +143,8 @@ fn leaf(key: &str, body: &Value, path: String) -> Result<Filter, FilterError> {
         "clicked" => {
             let about = f.about(&["source", "tag", "any"])?;
             let narrow = f.narrow(&about)?;
-            let rule = "must be 1 to 256 bytes without control characters";
-            Filter::Clicked { narrow, about, alias: f.checked("alias", is_valid_alias, rule)? }
+            let rule = format!("1 to {MAX_ALIAS} bytes without control characters");
+            Filter::Clicked { narrow, about, alias: f.checked("alias", is_valid_alias, &rule)? }
         }
         "converted" => Filter::Converted { source: f.source()? },
         "entered" => {
@@ -198,7 +196,7 @@ impl<'a> Fields<'a> {
         rule: &str,
     ) -> Result<Option<String>, FilterError> {
         match self.text(field)? {
-            Some(text) if !is_valid(text) => wrong(&self.at(field), rule),
+            Some(text) if !is_valid(text) => wrong(&self.at(field), format!("must be {rule}")),
             text => Ok(text.map(str::to_owned)),
         }
     }

@@ -7,9 +7,9 @@ mod interaction;
 pub use interaction::Interaction;
 
 use crate::{
-    id::{KeyId, MAX_ID, RequestId, SourceId},
+    id::{ID_RULE, KeyId, MAX_ID, RequestId, SourceId},
     interaction::{MAX_ALIAS, MAX_USER_ID},
-    segment::User,
+    segment::Referrer,
     time::Time,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -17,6 +17,9 @@ use std::borrow::Cow;
 
 /// The first and the last millisecond of the calendar.
 const CALENDAR: [i64; 2] = [-377_705_023_201_000, 253_402_207_200_000];
+
+/// An id that people choose, within a pattern.
+const ID_PATTERN: &str = "[A-Za-z0-9_.:-]{1,128}";
 
 /// Gives texts a schema, under a name of their own.
 macro_rules! text_schemas {
@@ -51,7 +54,7 @@ pub struct CanvasSource;
 
 text_schemas! {
     Id, "Id" = {
-        "description": "1 to 128 characters of A-Z a-z 0-9 _ . : -",
+        "description": ID_RULE,
         "pattern": "^[A-Za-z0-9_.:-]+$",
         "minLength": 1,
         "maxLength": MAX_ID,
@@ -83,17 +86,17 @@ text_schemas! {
     };
     SourceId, "Source" = {
         "description": "A campaign or a Canvas: campaign/ID or canvas/ID.",
-        "pattern": "^(campaign|canvas)/[A-Za-z0-9_.:-]{1,128}$",
+        "pattern": format!("^(campaign|canvas)/{ID_PATTERN}$"),
         "examples": ["campaign/spring-sale"],
     };
     CampaignSource, "CampaignSource" = {
         "description": "campaign/ID",
-        "pattern": "^campaign/[A-Za-z0-9_.:-]{1,128}$",
+        "pattern": format!("^campaign/{ID_PATTERN}$"),
         "examples": ["campaign/spring-sale"],
     };
     CanvasSource, "CanvasSource" = {
         "description": "canvas/ID",
-        "pattern": "^canvas/[A-Za-z0-9_.:-]{1,128}$",
+        "pattern": format!("^canvas/{ID_PATTERN}$"),
         "examples": ["canvas/welcome"],
     };
     RequestId, "RestoreId" = {
@@ -106,9 +109,9 @@ text_schemas! {
         "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$",
         "examples": ["01KBYD3Q8W4Y2N6M5T7R9V0XZA"],
     };
-    User, "SegmentUser" = {
+    Referrer, "SegmentUser" = {
         "description": "What uses a segment: campaign/ID, canvas/ID or segment/ID.",
-        "pattern": "^(campaign|canvas|segment)/[A-Za-z0-9_.:-]{1,128}$",
+        "pattern": format!("^(campaign|canvas|segment)/{ID_PATTERN}$"),
         "examples": ["canvas/welcome"],
     };
 }

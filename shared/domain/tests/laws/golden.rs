@@ -9,17 +9,17 @@ use crate::support::{Model, UserModel, model, rows_of, sort_by_hash, sort_by_id}
 use rekindle_domain::{
     Ulid,
     block::{Block, Cover, Position, decode, encode},
-    digest::{Expiring, digest_id},
     facet::{Channel, Facet, Kind},
     filter::Filter,
     id::{CopyId, RequestId, RunId},
     key::{AccessKey, OldSecret, Scope, Token},
     manifest::{Copy, DataState, Inputs, Life, Manifest, Quarantine, Run, Tier},
+    notice::{Expiring, Notice, Subject, daily_notice_id},
     part::{Consumed, Part, PartDone},
-    restore::{Item, ItemState, Notice, Request, Subject},
+    restore::{Item, ItemState, Request},
     rows::user_hash,
-    slot::{ROWS_PER_SLOT, SlotBits},
-    source::{Holder, Outcome, Pin, Settlement, Source, Status, Variant},
+    slot::{ROWS_PER_SLOT, SlotBits, SlotSize},
+    source::{Holder, Pin, RestoreOutcome, Settlement, Source, Status, Variant},
     tally::{Tallier, Tally},
     time::Time,
 };
@@ -129,7 +129,7 @@ fn tally() -> Tally {
 }
 
 fn manifest() -> Manifest {
-    let slots = SlotBits::for_size(ROWS_PER_SLOT * 3, 0);
+    let slots = SlotSize::default().bits_for(ROWS_PER_SLOT * 3, 0);
     let plain = Copy {
         id: copy(1),
         run: run(1),
@@ -212,8 +212,8 @@ fn source() -> Source {
         idle_at: None,
         waiting: BTreeSet::from([REQUEST]),
         settling: vec![
-            settlement(Outcome::Restored { expires_at: Some(AT.plus(7)) }),
-            settlement(Outcome::Failed { error: "slot 3 did not verify".to_owned() }),
+            settlement(RestoreOutcome::Restored { expires_at: Some(AT.plus(7)) }),
+            settlement(RestoreOutcome::Failed { error: "slot 3 did not verify".to_owned() }),
         ],
         redrives: 3,
         retry_at: Some(AT.plus(8)),
@@ -329,7 +329,7 @@ fn expiring_notice() -> Notice {
         Expiring { source: "campaign/a".parse().unwrap(), expires_at: AT.plus(3) },
         Expiring { source: "canvas/w".parse().unwrap(), expires_at: AT.plus(4) },
     ];
-    let id = digest_id(AT, "me@example.com");
+    let id = daily_notice_id(AT, "me@example.com");
     Notice { id, sent_at: None, failed: None, subject: Subject::Expiring { sources, more: 5 }, ..notice() }
 }
 
@@ -449,7 +449,7 @@ fn hashes_and_keys_stay_what_they_are() {
     assert_eq!(facet, b"\x03\x01\x00\x00\x00\x00\x08Gr\xc3\xb6\xc3\x9fe");
     let key = cover().next.unwrap().to_key();
     assert_eq!(key, [0xfe, 0xdc, 0xba, 0x98, 0x76, 0x54, 0x32, 0x10, 0, 0, 1, 44]);
-    let slots = SlotBits::for_size(ROWS_PER_SLOT * 3, 0);
+    let slots = SlotSize::default().bits_for(ROWS_PER_SLOT * 3, 0);
     assert_eq!((slots.count(), slots.slot_of(0x7fff << 48)), (4, 1));
 }
 

@@ -4,11 +4,11 @@ use crate::support::cases;
 use proptest::{collection::vec, prelude::*, sample::select};
 use rekindle_domain::{
     Ulid,
-    digest::{Expiring, MAX_LISTED, digest_id, is_digest, next_day},
     id::RequestId,
     manifest::DataState,
-    restore::{Item, ItemState, Notice, Request, RequestState, Subject},
-    source::{Decision, Holder, Outcome, Pin, Settlement, Source, Status},
+    notice::{Expiring, MAX_LISTED, Notice, Subject, daily_notice_id, is_daily_notice, next_day},
+    restore::{Beginning, Item, ItemState, Request, RequestState, begin},
+    source::{Decision, Holder, MAX_WAITING, Pin, RestoreOutcome, Settlement, Source, Status},
     time::{DAY_MILLIS, Period, Time},
 };
 use std::collections::BTreeSet;
@@ -54,9 +54,10 @@ fn source() -> impl Strategy<Value = Source> {
                 source.holders.insert(Holder { source: holder, via: vec![] });
             }
             if is_settling {
-                source
-                    .settling
-                    .push(Settlement { request: REQUEST, outcome: Outcome::Restored { expires_at: None } });
+                source.settling.push(Settlement {
+                    request: REQUEST,
+                    outcome: RestoreOutcome::Restored { expires_at: None },
+                });
             }
             source
         },
@@ -144,26 +145,62 @@ proptest! {
         }
     }
 
-    /// L8: a digest takes sources until somebody may have sent it, lists some and counts the rest.
+    /// A request is told, joins, starts or ends, by what its source is; what it joined or started it waits for, and no more
+    /// than some wait at once.
     #[test]
-    fn l8_digests_take_sources_until_they_are_claimed(count in 1usize..250, tried: bool, sent: bool, gave_up: bool, later in 0i64..3) {
+    fn restores_begin_by_what_the_source_is(
+        source in source(), is_tagged: bool, waits: bool, others in select(vec![0, 1, MAX_WAITING - 1, MAX_WAITING]),
+    ) {
+        let waiting = (0..others as u128).map(|n| RequestId(Ulid(n + 2)));
+        let mut source = Source { waiting: waiting.chain(waits.then_some(REQUEST)).collect(), ..source };
+        let is_settling = !source.settling.is_empty();
+        let by_naming = begin(&source, false, REQUEST);
+        let beginning = begin(&source, is_tagged, REQUEST);
+        prop_assert_eq!(beginning == Beginning::Settle, is_settling);
+        prop_assert_eq!(beginning == Beginning::Start, !is_settling && source.state == DataState::Expired);
+        if by_naming == Beginning::RenewClock {
+            prop_assert!(source.state == DataState::Available && source.has_data);
+            prop_assert_eq!(beginning == Beginning::AlreadyAvailable, is_tagged);
+        } else {
+            prop_assert_eq!(beginning, by_naming);
+        }
+        match beginning {
+            Beginning::Start => {
+                (source.state, source.waiting) = (DataState::Restoring, BTreeSet::from([REQUEST]));
+                prop_assert_eq!(begin(&source, is_tagged, REQUEST), Beginning::WaitsAlready);
+            }
+            Beginning::Join => {
+                source.waiting.insert(REQUEST);
+                prop_assert!(source.waiting.len() <= MAX_WAITING);
+                prop_assert_eq!(begin(&source, is_tagged, REQUEST), Beginning::WaitsAlready);
+            }
+            Beginning::WaitsAlready => prop_assert!(waits && source.state == DataState::Restoring),
+            Beginning::TooManyWaiting => prop_assert!(!waits && others == MAX_WAITING),
+            Beginning::NothingToRestore => prop_assert!(!source.has_data),
+            Beginning::Settle | Beginning::RenewClock | Beginning::AlreadyAvailable => {}
+        }
+    }
+
+    /// L8: a daily notice takes sources until somebody may have sent it, lists some and counts the rest.
+    #[test]
+    fn l8_daily_notices_take_sources_until_they_are_claimed(count in 1usize..250, tried: bool, sent: bool, gave_up: bool, later in 0i64..3) {
         let entry = |i: usize| Expiring { source: format!("campaign/c{i}").parse().unwrap(), expires_at: NOW };
         let day = NOW.plus(later * DAY_MILLIS);
-        let mut digest = Notice::digest(day, "Me@example.com", entry(0), NOW);
-        prop_assert!(digest.wake_at().unwrap() == NOW.max(day.day()));
-        prop_assert_eq!(&digest.id, &digest_id(day.day().plus(DAY_MILLIS - 1), "me@EXAMPLE.com"));
-        prop_assert!(is_digest(&digest.id) && digest.id != digest_id(next_day(day), "me@example.com"));
+        let mut notice = Notice::daily(day, "Me@example.com", entry(0), NOW);
+        prop_assert!(notice.wake_at().unwrap() == NOW.max(day.day()));
+        prop_assert_eq!(&notice.id, &daily_notice_id(day.day().plus(DAY_MILLIS - 1), "me@EXAMPLE.com"));
+        prop_assert!(is_daily_notice(&notice.id) && notice.id != daily_notice_id(next_day(day), "me@example.com"));
         for i in 1..count {
-            digest = digest.with_expiring(entry(i)).unwrap();
+            notice = notice.with_expiring(entry(i)).unwrap();
         }
-        let Subject::Expiring { sources, more } = &digest.subject else { panic!("{digest:?}") };
+        let Subject::Expiring { sources, more } = &notice.subject else { panic!("{notice:?}") };
         prop_assert_eq!(sources.len() + *more as usize, count);
         prop_assert!(sources.len() <= MAX_LISTED && sources.iter().enumerate().all(|(i, e)| *e == entry(i)));
         let next = Notice {
             attempts: tried.into(),
             sent_at: sent.then_some(NOW),
             failed: gave_up.then(String::new),
-            ..digest
+            ..notice
         };
         prop_assert_eq!(next.with_expiring(entry(count)).is_none(), tried || sent || gave_up);
     }
@@ -244,9 +281,9 @@ proptest! {
 fn items_end_as_their_source_did() {
     let item = Item::queued("campaign/a".parse().unwrap());
     assert!(!item.state.is_final());
-    let restored = item.ended(&Outcome::Restored { expires_at: Some(NOW) });
+    let restored = item.ended(&RestoreOutcome::Restored { expires_at: Some(NOW) });
     assert_eq!((restored.state, restored.expires_at), (ItemState::Restored, Some(NOW)));
-    let failed = item.ended(&Outcome::Failed { error: "why".to_owned() });
+    let failed = item.ended(&RestoreOutcome::Failed { error: "why".to_owned() });
     assert_eq!((failed.state, failed.error.as_deref()), (ItemState::Failed, Some("why")));
     let names: BTreeSet<&str> =
         [DataState::Available, DataState::Expired, DataState::Restoring].map(DataState::as_str).into();

@@ -4,9 +4,12 @@
 
 mod blocks;
 mod compaction;
+mod descriptions;
 mod evaluation;
+mod expiry;
 mod filters;
 mod golden;
+mod idle;
 mod ingest;
 mod ingest_limits;
 mod lifecycle;

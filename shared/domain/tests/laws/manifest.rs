@@ -7,7 +7,7 @@ use rekindle_domain::{
     Ulid,
     id::{CopyId, RunId},
     manifest::{Copy, DataState, GRACE_MILLIS, Illegal, Inputs, Life, MAX_COPIES, MAX_RUNS, Manifest, Tier},
-    slot::{ROWS_PER_SLOT, SlotBits},
+    slot::{ROWS_PER_SLOT, SlotBits, SlotSize},
     tally::Tally,
     time::Time,
 };
@@ -27,12 +27,12 @@ pub fn tally(rows: u64) -> Tally {
 
 /// One slot.
 pub fn one_slot() -> SlotBits {
-    SlotBits::for_size(1, 1)
+    SlotSize::default().bits_for(1, 1)
 }
 
 /// Several slots.
 pub fn four_slots() -> SlotBits {
-    SlotBits::for_size(ROWS_PER_SLOT * 4, 1)
+    SlotSize::default().bits_for(ROWS_PER_SLOT * 4, 1)
 }
 
 /// A rewrite of `runs` and of that many inbox blocks into run `run`.

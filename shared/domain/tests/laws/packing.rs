@@ -9,7 +9,7 @@ use rekindle_domain::{
     block::{Cover, CoverCheck, Packed, Position, Sealed, decode, encode},
     facet::{Channel, Facet, Kind},
     rows::{Row, Rows, user_hash},
-    slot::{ROWS_PER_SLOT, SlotBits},
+    slot::{ROWS_PER_SLOT, SlotSize},
 };
 use std::ops::RangeInclusive;
 
@@ -55,7 +55,7 @@ proptest! {
 
     #[test]
     fn l5_blocks_tile_their_slot(mut users in users(400), slots in 0u8..3, slot in any::<prop::sample::Index>()) {
-        let bits = SlotBits::for_size(ROWS_PER_SLOT << slots, 0);
+        let bits = SlotSize::default().bits_for(ROWS_PER_SLOT << slots, 0);
         let slot = slot.index(bits.count() as usize) as u32;
         let hashes = bits.hashes(slot);
         users.retain(|(id, _)| hashes.contains(&user_hash(id)));

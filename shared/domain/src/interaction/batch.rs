@@ -1,0 +1,75 @@
+//! The JSON body of a request, taken apart into the texts of its interactions.
+
+use super::{BatchError, MAX_ITEMS};
+use crate::id::clip;
+use serde::{Deserialize, de};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// The items of a batch as text; no more of them than a request may hold, however long the body goes on.
+struct Items<'a>(Vec<&'a RawValue>);
+
+/// Marks the error of a batch with too many items among serde's other errors.
+const TOO_MANY: &str = "too many interactions";
+
+impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+    fn deserialize<D: de::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> de::Visitor<'de> for V {
+            type Value = Items<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an array of interactions")
+            }
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    if items.len() == MAX_ITEMS {
+                        return Err(de::Error::custom(TOO_MANY));
+                    }
+                    items.push(item);
+                }
+                Ok(Items(items))
+            }
+        }
+        d.deserialize_seq(V)
+    }
+}
+
+/// The object form of a body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    interactions: Items<'a>,
+}
+
+/// The interactions of a JSON body, `{"interactions":[…]}` or a bare array, each as text.
+///
+/// # Errors
+/// [`BatchError`] if the body is neither, or has too many of them.
+pub(super) fn items_of(body: &[u8]) -> Result<Vec<&RawValue>, BatchError> {
+    let malformed = |e: serde_json::Error| {
+        // At the start: further on there may be what the sender wrote.
+        if e.to_string().starts_with(TOO_MANY) {
+            return too_many();
+        }
+        let code = if e.is_data() { "invalid_batch" } else { "invalid_json" };
+        // The error may repeat what was sent, at any length.
+        let what = clip(&e.to_string());
+        let detail =
+            format!("{what}; send {{\"interactions\":[…]}}, an array, or NDJSON as application/x-ndjson");
+        BatchError::Malformed { code, detail }
+    };
+    let is_array = body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[');
+    let items = if is_array {
+        serde_json::from_slice::<Items<'_>>(body)
+    } else {
+        serde_json::from_slice::<Envelope<'_>>(body).map(|envelope| envelope.interactions)
+    };
+    Ok(items.map_err(malformed)?.0)
+}
+
+/// The error of a request with more than [`MAX_ITEMS`] interactions.
+pub(super) fn too_many() -> BatchError {
+    BatchError::TooMany(format!("a request holds at most {MAX_ITEMS} interactions; send several requests"))
+}

@@ -1,0 +1,263 @@
+//! The interactions of one request, sorted into a pile for each ledger.
+
+use super::{
+    BatchError, MAX_FACETS_PER_USER, MAX_ITEMS, MAX_SOURCES, Refusal, Rejection,
+    batch::{items_of, too_many},
+    diagnose::diagnose,
+    pile::{Entry, Pile, Users},
+    refuse,
+    wire::Wire,
+};
+use crate::{
+    id::{LedgerId, SourceId, SourceKind},
+    rows::Rows,
+    time::Time,
+};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Collects the interactions of one request, by ledger.
+pub struct Collector {
+    now: Time,
+    ids: Vec<u8>,
+    users: Pile,
+    /// Campaigns and Canvases by id, each with its place in `piles`.
+    sources: [HashMap<Box<str>, usize>; 2],
+    piles: Vec<(SourceId, Pile)>,
+    rejected: Vec<Rejection>,
+    items: usize,
+    facet: Vec<u8>,
+    /// The pile of the last interaction, which most often is the next one's, too.
+    last: Option<usize>,
+}
+
+/// The rows of one request, ready to be appended: `users` first, then the sources.
+pub struct Collected {
+    /// What goes to each ledger, sorted by user id.
+    pub ledgers: Vec<(LedgerId, Rows)>,
+    /// How many interactions were taken.
+    pub accepted: usize,
+    /// Which were not, and why, in order.
+    pub rejected: Vec<Rejection>,
+}
+
+impl Collector {
+    /// A collector for a request that arrived at `now`.
+    pub fn new(now: Time) -> Self {
+        Self {
+            now,
+            ids: Vec::new(),
+            users: Pile::default(),
+            sources: Default::default(),
+            piles: Vec::new(),
+            rejected: Vec::new(),
+            items: 0,
+            facet: Vec::new(),
+            last: None,
+        }
+    }
+
+    /// Takes a JSON body: `{"interactions":[…]}` or a bare array.
+    ///
+    /// # Errors
+    /// [`BatchError`] if it is neither, or too large.
+    pub fn add_json(&mut self, body: &[u8]) -> Result<(), BatchError> {
+        let items = items_of(body)?;
+        items
+            .into_iter()
+            .try_for_each(|item| self.add(item.get().as_bytes(), serde_json::from_str(item.get())))
+    }
+
+    /// Takes newline-delimited JSON; blank lines do not count.
+    ///
+    /// # Errors
+    /// [`BatchError`] if there is too much of it.
+    pub fn add_ndjson(&mut self, body: &[u8]) -> Result<(), BatchError> {
+        match std::str::from_utf8(body) {
+            // Checked as a whole, so that no field need be checked again.
+            Ok(body) => {
+                let mut lines = body.split('\n').filter(|line| !line.trim_ascii().is_empty());
+                lines.try_for_each(|line| self.add(line.as_bytes(), serde_json::from_str(line)))
+            }
+            // Some line is not UTF-8; the others are not to suffer from it.
+            Err(_) => {
+                let mut lines = body.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty());
+                lines.try_for_each(|line| self.add(line, serde_json::from_slice(line)))
+            }
+        }
+    }
+
+    /// Takes an interaction, its text and what that was read as.
+    fn add(&mut self, text: &[u8], wire: serde_json::Result<Wire<'_>>) -> Result<(), BatchError> {
+        let index = self.items;
+        self.items += 1;
+        if self.items > MAX_ITEMS {
+            return Err(too_many());
+        }
+        let outcome = match wire {
+            // An array of the fields' values would do for serde, but is no interaction.
+            Ok(wire) if text.trim_ascii_start().starts_with(b"{") => {
+                let mut facet = std::mem::take(&mut self.facet);
+                let checked = wire.check(self.now, &mut facet);
+                let taken = match checked {
+                    Ok(at) => self.take(index, &wire, &facet, at)?,
+                    Err(refusal) => Err(refusal),
+                };
+                self.facet = facet;
+                taken
+            }
+            _ => Err(diagnose(text)),
+        };
+        if let Err((code, detail)) = outcome {
+            self.rejected.push(Rejection { index, code, detail });
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        index: usize,
+        wire: &Wire<'_>,
+        facet: &[u8],
+        at: Time,
+    ) -> Result<Result<(), Refusal>, BatchError> {
+        let (kind, id) = match wire.source() {
+            Ok(source) => source,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let Some(pile) = self.pile(kind, id)? else {
+            return Ok(refuse("invalid_item", "the interaction is out of shape"));
+        };
+        let pile = &mut self.piles[pile].1;
+        let Some(number) = pile.number(facet) else {
+            return Ok(refuse("invalid_item", "the interaction is out of shape"));
+        };
+        if pile.in_users.len() <= number as usize {
+            let mut encoded = Vec::new();
+            pile.facets[number as usize].for_users().encode(&mut encoded);
+            let Some(in_users) = self.users.number(&encoded) else {
+                return Ok(refuse("invalid_item", "the interaction is out of shape"));
+            };
+            pile.in_users.push(in_users);
+        }
+        let id = wire.user_id.0.as_bytes();
+        let entry = Entry {
+            index: index as u32,
+            id_start: self.ids.len() as u32,
+            id_len: id.len() as u16,
+            facet: number,
+            at: at.0,
+        };
+        self.ids.extend_from_slice(id);
+        pile.entries.push(entry);
+        self.users.entries.push(Entry { facet: pile.in_users[number as usize], ..entry });
+        Ok(Ok(()))
+    }
+
+    fn pile(&mut self, kind: SourceKind, id: &str) -> Result<Option<usize>, BatchError> {
+        if let Some(pile) = self.last
+            && self.piles[pile].0.kind() == kind
+            && self.piles[pile].0.id() == id
+        {
+            return Ok(Some(pile));
+        }
+        let known = &mut self.sources[usize::from(kind == SourceKind::Canvas)];
+        let pile = match known.get(id) {
+            Some(pile) => *pile,
+            None => {
+                let Some(source) = SourceId::new(kind, id) else {
+                    return Ok(None);
+                };
+                if self.piles.len() == MAX_SOURCES {
+                    return Err(BatchError::TooMany(format!(
+                        "a request names at most {MAX_SOURCES} campaigns and Canvases; send several requests"
+                    )));
+                }
+                self.piles.push((source, Pile::default()));
+                known.insert(id.into(), self.piles.len() - 1);
+                self.piles.len() - 1
+            }
+        };
+        self.last = Some(pile);
+        Ok(Some(pile))
+    }
+
+    /// The campaigns and Canvases that interactions were taken for.
+    pub fn sources(&self) -> impl Iterator<Item = &SourceId> {
+        self.piles.iter().filter(|(_, p)| !p.entries.is_empty()).map(|(s, _)| s)
+    }
+
+    /// Takes back what was taken for some of them, for the reason given.
+    pub fn refuse_sources(
+        &mut self,
+        sources: &BTreeSet<SourceId>,
+        code: &'static str,
+        detail: impl Fn(&SourceId) -> String,
+    ) {
+        let mut gone = HashMap::new();
+        for (source, pile) in self.piles.iter().filter(|(s, _)| sources.contains(s)) {
+            gone.extend(pile.entries.iter().map(|e| (e.index, source.clone())));
+        }
+        let rejections = gone.iter().map(|(index, source)| Rejection {
+            index: *index as usize,
+            code: code.into(),
+            detail: detail(source),
+        });
+        self.rejected.extend(rejections);
+        self.drop_items(|index| gone.contains_key(&index));
+    }
+
+    fn drop_items(&mut self, gone: impl Fn(u32) -> bool) {
+        for pile in self.piles.iter_mut().map(|(_, p)| p).chain([&mut self.users]) {
+            pile.entries.retain(|e| !gone(e.index));
+        }
+    }
+
+    /// Refuses what would give one user more facets than one request may: rows of one user are read together, so they
+    /// must stay few.
+    fn bound_facets(&mut self) {
+        let mut gone = HashSet::new();
+        for pile in self.piles.iter().map(|(_, p)| p).chain([&self.users]) {
+            if pile.facets.len() <= MAX_FACETS_PER_USER {
+                continue;
+            }
+            let mut seen: HashMap<&[u8], HashSet<u32>> = HashMap::new();
+            for e in &pile.entries {
+                let facets =
+                    seen.entry(&self.ids[e.id_start as usize..][..usize::from(e.id_len)]).or_default();
+                if facets.len() < MAX_FACETS_PER_USER {
+                    facets.insert(e.facet);
+                } else if !facets.contains(&e.facet) {
+                    gone.insert(e.index);
+                }
+            }
+        }
+        let rejections = gone.iter().map(|index| Rejection {
+            index: *index as usize,
+            code: "too_many_facets".into(),
+            detail: format!(
+                "one user has more than {MAX_FACETS_PER_USER} different interactions (type, channel, variant, step, alias) \
+                 in this request; use fewer link aliases"
+            ),
+        });
+        self.rejected.extend(rejections);
+        self.drop_items(|index| gone.contains(&index));
+    }
+
+    /// Sorts and merges what was taken.
+    pub fn finish(mut self) -> Collected {
+        self.bound_facets();
+        self.rejected.sort_by_key(|r| r.index);
+        let accepted = self.users.entries.len();
+        let users = Users::of(&self.users.entries, &self.ids, self.items);
+        let mut ledgers = Vec::with_capacity(self.piles.len() + 1);
+        if accepted > 0 {
+            ledgers.push((LedgerId::Users, self.users.into_rows(&users)));
+        }
+        for (source, pile) in self.piles {
+            if !pile.entries.is_empty() {
+                ledgers.push((LedgerId::Source(source), pile.into_rows(&users)));
+            }
+        }
+        Collected { ledgers, accepted, rejected: self.rejected }
+    }
+}

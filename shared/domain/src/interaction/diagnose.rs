@@ -1,0 +1,62 @@
+//! Explains to the sender why an interaction could not be read.
+
+use super::Refusal;
+use crate::{id::clip, time::Time};
+use serde_json::Value;
+
+/// Beyond what any interaction needs, even with every character escaped.
+const MAX_DIAGNOSED: usize = 16 << 10;
+
+/// What the fast path refused: finds out what to tell the sender.
+pub(super) fn diagnose(text: &[u8]) -> Refusal {
+    if text.len() > MAX_DIAGNOSED {
+        let detail = format!("an interaction of {} bytes is not one; at most {MAX_DIAGNOSED}", text.len());
+        return ("invalid_item".into(), detail);
+    }
+    let value: Value = match serde_json::from_slice(text) {
+        Ok(value) => value,
+        Err(e) => return ("invalid_json".into(), format!("not JSON: {e}")),
+    };
+    let Value::Object(fields) = &value else {
+        return ("invalid_item".into(), "an interaction is a JSON object".to_owned());
+    };
+    const FIELDS: [(&str, &str); 13] = [
+        ("user_id", "a string"),
+        ("type", "a string"),
+        ("campaign_id", "a string"),
+        ("canvas_id", "a string"),
+        ("channel", "a string"),
+        ("variant_id", "a string"),
+        ("variation_id", "a string"),
+        ("step_id", "a string"),
+        ("link_alias", "a string"),
+        ("bounce", "a string"),
+        ("machine", "true or false"),
+        ("conversion", "a whole number from 0 to 255"),
+        ("time", "an RFC 3339 time such as 2026-11-22T10:00:00Z, or epoch milliseconds"),
+    ];
+    if let Some(unknown) = fields.keys().find(|k| !FIELDS.iter().any(|(f, _)| f == k)) {
+        let known = FIELDS.map(|(f, _)| f).join(", ");
+        return (
+            "unknown_field".into(),
+            format!("unknown field `{}`; the fields are {known}", clip(unknown)),
+        );
+    }
+    if let Some((missing, _)) = FIELDS[..2].iter().find(|(f, _)| !fields.contains_key(*f)) {
+        return ("missing_field".into(), format!("{missing} is missing"));
+    }
+    for (field, what) in FIELDS {
+        let fits = match (field, fields.get(field)) {
+            (_, None) => true,
+            ("machine", Some(v)) => v.is_boolean() || v.is_null(),
+            ("conversion", Some(v)) => v.is_null() || v.as_u64().is_some_and(|n| n < 256),
+            ("time", Some(v)) => v.is_null() || serde_json::from_value::<Time>(v.clone()).is_ok(),
+            ("user_id" | "type", Some(v)) => v.is_string(),
+            (_, Some(v)) => v.is_string() || v.is_null(),
+        };
+        if !fits {
+            return (format!("invalid_{field}").into(), format!("{field} must be {what}"));
+        }
+    }
+    ("invalid_item".into(), "a field stands twice, or is out of shape".to_owned())
+}

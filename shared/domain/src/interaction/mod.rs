@@ -1,0 +1,94 @@
+//! Interactions as senders post them. `batch` takes a body apart; `wire` reads and checks one interaction; `diagnose`
+//! explains one that cannot be read; `pile` holds the interactions that one ledger gets; `collector` sorts a request
+//! into piles.
+//!
+//! One bad interaction never hurts its neighbours: it becomes a [`Rejection`] that says what is wrong and where.
+
+mod batch;
+mod collector;
+mod diagnose;
+mod pile;
+mod wire;
+
+pub use collector::{Collected, Collector};
+
+use crate::time::{DAY_MILLIS, Time};
+use serde::Serialize;
+use std::borrow::Cow;
+
+/// The longest user id, in bytes.
+pub const MAX_USER_ID: usize = 512;
+/// The longest link alias, in bytes.
+pub const MAX_ALIAS: usize = 256;
+/// The most interactions one request may have.
+pub const MAX_ITEMS: usize = 100_000;
+/// The most sources one request may name.
+pub const MAX_SOURCES: usize = 1_000;
+/// The most facets one user may have in one ledger in one request.
+pub const MAX_FACETS_PER_USER: usize = 256;
+/// The earliest time an interaction may have: 2000-01-01.
+pub const EARLIEST: Time = Time(946_684_800_000);
+/// How far ahead of the present an interaction's time may be.
+pub const MAX_AHEAD_MILLIS: i64 = DAY_MILLIS;
+
+/// An interaction that was not taken.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Rejection {
+    /// Its place in the request, from 0.
+    pub index: usize,
+    /// What is wrong, stable, for programs.
+    pub code: Cow<'static, str>,
+    /// What is wrong and how to mend it, for people.
+    pub detail: String,
+}
+
+/// A request that is refused as a whole.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum BatchError {
+    /// Not JSON, or not of the shape of a batch.
+    Malformed {
+        /// What is wrong, stable.
+        code: &'static str,
+        /// What is wrong and where.
+        detail: String,
+    },
+    /// More than one request may hold.
+    TooMany(String),
+}
+
+/// Why one interaction is not taken: the code and the detail of its [`Rejection`].
+type Refusal = (Cow<'static, str>, String);
+
+fn refuse<T>(code: &'static str, detail: impl Into<String>) -> Result<T, Refusal> {
+    Err((code.into(), detail.into()))
+}
+
+/// Whether `id` may be a user id; else what is wrong with it.
+///
+/// # Errors
+/// The rule, to be put behind the field's name.
+pub fn check_user_id(id: &str) -> Result<(), String> {
+    if (1..=MAX_USER_ID).contains(&id.len()) && !has_control(id) {
+        return Ok(());
+    }
+    Err(format!(
+        "must be 1 to {MAX_USER_ID} bytes of UTF-8 without control characters; this one has {} bytes",
+        id.len()
+    ))
+}
+
+/// Whether `alias` may be a link's alias.
+pub fn is_valid_alias(alias: &str) -> bool {
+    (1..=MAX_ALIAS).contains(&alias.len()) && !has_control(alias)
+}
+
+/// Whether there are control characters; most texts are ASCII, of which bytes tell.
+fn has_control(text: &str) -> bool {
+    if text.is_ascii() {
+        // Without an early end, so that many bytes are looked at at once.
+        text.bytes().fold(false, |found, b| found | b.is_ascii_control())
+    } else {
+        text.chars().any(char::is_control)
+    }
+}

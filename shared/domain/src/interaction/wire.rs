@@ -1,0 +1,212 @@
+//! One interaction as it stands in a request, and the checks that it has to pass.
+
+use super::{EARLIEST, MAX_AHEAD_MILLIS, MAX_ALIAS, Refusal, check_user_id, is_valid_alias, refuse};
+use crate::{
+    facet::{Channel, Kind, encode_facet},
+    id::{ID_RULE, SourceKind, clip, is_valid_id},
+    time::Time,
+};
+use serde::{Deserialize, de};
+use std::{borrow::Cow, fmt};
+
+/// Text that borrows from the request where it can.
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: de::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> de::Visitor<'de> for V {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, v: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(v)))
+            }
+            fn visit_str<E>(self, v: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(v.to_owned())))
+            }
+        }
+        d.deserialize_str(V)
+    }
+}
+
+/// One interaction as it stands in a request.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wire<'a> {
+    #[serde(borrow)]
+    pub(super) user_id: Text<'a>,
+    #[serde(borrow, default)]
+    campaign_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    canvas_id: Option<Text<'a>>,
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow, default)]
+    channel: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    variant_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    variation_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    step_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    link_alias: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    bounce: Option<Text<'a>>,
+    #[serde(default)]
+    machine: Option<bool>,
+    #[serde(default)]
+    conversion: Option<u8>,
+    #[serde(default)]
+    time: Option<Time>,
+}
+
+const TYPES: &str = "received, opened, clicked, converted, entered, control, bounced, complained";
+
+fn check_id(field: &str, code: &'static str, id: &str) -> Result<(), Refusal> {
+    if is_valid_id(id) {
+        return Ok(());
+    }
+    let detail = format!("{field} `{}` must be {ID_RULE}", clip(id));
+    refuse(code, detail)
+}
+
+impl Wire<'_> {
+    /// The facet's canonical encoding goes to `facet`; returns the time.
+    pub(super) fn check(&self, now: Time, facet: &mut Vec<u8>) -> Result<Time, Refusal> {
+        check_user_id(&self.user_id.0).map_err(|d| ("invalid_user_id".into(), format!("user_id {d}")))?;
+        let (source, id) = self.source()?;
+        match source {
+            SourceKind::Campaign => check_id("campaign_id", "invalid_campaign_id", id)?,
+            SourceKind::Canvas => check_id("canvas_id", "invalid_canvas_id", id)?,
+        }
+        let kind = self.kind()?;
+        let channel = match &self.channel {
+            Some(name) => match Channel::from_name(&name.0) {
+                Some(channel) => Some(channel),
+                None => {
+                    let detail = format!("channel `{}` must be one of {}", clip(&name.0), Channel::names());
+                    return refuse("invalid_channel", detail);
+                }
+            },
+            None if matches!(kind, Kind::Received | Kind::Opened | Kind::Clicked) => {
+                let detail = format!("{} needs a channel, one of {}", self.kind.0, Channel::names());
+                return refuse("missing_channel", detail);
+            }
+            None => None,
+        };
+        for (field, code, id) in [
+            ("variant_id", "invalid_variant_id", &self.variant_id),
+            ("variation_id", "invalid_variation_id", &self.variation_id),
+            ("step_id", "invalid_step_id", &self.step_id),
+        ] {
+            if let Some(id) = id {
+                check_id(field, code, &id.0)?;
+            }
+        }
+        if self.link_alias.as_ref().is_some_and(|a| !is_valid_alias(&a.0)) {
+            let detail = format!("link_alias must be 1 to {MAX_ALIAS} bytes without control characters");
+            return refuse("invalid_link_alias", detail);
+        }
+        self.check_fields_fit(kind)?;
+        self.check_source_fits(source, kind)?;
+        let at = self.time.unwrap_or(now);
+        if at < EARLIEST || at > now.plus(MAX_AHEAD_MILLIS) {
+            let latest = now.plus(MAX_AHEAD_MILLIS);
+            return refuse(
+                "invalid_time",
+                format!("time must be between {EARLIEST} and {latest} (24 h ahead)"),
+            );
+        }
+        facet.clear();
+        // Encoded at once: most interactions have a facet that others had before, so that none need be made for them.
+        let head = (kind, channel, self.machine.unwrap_or(false), self.conversion.unwrap_or(0));
+        let variant = self.variant_id.as_ref().or(self.variation_id.as_ref());
+        let texts = [variant, self.step_id.as_ref(), self.link_alias.as_ref()];
+        encode_facet(head, texts.map(|text| text.map(|t| t.0.as_ref())), facet);
+        Ok(at)
+    }
+
+    /// What it is about: a campaign or a Canvas, by id.
+    pub(super) fn source(&self) -> Result<(SourceKind, &str), Refusal> {
+        match (&self.campaign_id, &self.canvas_id) {
+            (Some(id), None) => Ok((SourceKind::Campaign, id.0.as_ref())),
+            (None, Some(id)) => Ok((SourceKind::Canvas, id.0.as_ref())),
+            (None, None) => refuse("missing_field", "campaign_id or canvas_id is missing; send one of them"),
+            (Some(_), Some(_)) => refuse(
+                "two_sources",
+                "campaign_id and canvas_id exclude each other; send one interaction for the campaign and another for the Canvas",
+            ),
+        }
+    }
+
+    fn kind(&self) -> Result<Kind, Refusal> {
+        Ok(match self.kind.0.as_ref() {
+            "received" => Kind::Received,
+            "opened" => Kind::Opened,
+            "clicked" => Kind::Clicked,
+            "converted" => Kind::Converted,
+            "entered" => Kind::Entered,
+            "control" => Kind::Control,
+            "complained" => Kind::Complained,
+            "bounced" => match self.bounce.as_ref().map(|b| b.0.as_ref()) {
+                None | Some("hard") => Kind::HardBounced,
+                Some("soft") => Kind::SoftBounced,
+                Some(other) => {
+                    return refuse(
+                        "invalid_bounce",
+                        format!("bounce `{}` must be hard or soft", clip(other)),
+                    );
+                }
+            },
+            other => {
+                return refuse("invalid_type", format!("type `{}` must be one of {TYPES}", clip(other)));
+            }
+        })
+    }
+
+    fn check_fields_fit(&self, kind: Kind) -> Result<(), Refusal> {
+        let misfits = [
+            (self.link_alias.is_some() && kind != Kind::Clicked, "link_alias", "clicked"),
+            (self.machine.is_some() && kind != Kind::Opened, "machine", "opened"),
+            (self.conversion.is_some() && kind != Kind::Converted, "conversion", "converted"),
+            (
+                self.bounce.is_some() && !matches!(kind, Kind::HardBounced | Kind::SoftBounced),
+                "bounce",
+                "bounced",
+            ),
+        ];
+        match misfits.iter().find(|(misfit, ..)| *misfit) {
+            Some((_, field, only)) => refuse(
+                "field_not_allowed",
+                format!("{field} goes with type {only} only, not with {}", self.kind.0),
+            ),
+            None => Ok(()),
+        }
+    }
+
+    /// Campaigns have variants; Canvases have variations and steps, and are entered.
+    fn check_source_fits(&self, source: SourceKind, kind: Kind) -> Result<(), Refusal> {
+        match source {
+            SourceKind::Campaign if kind == Kind::Entered => refuse(
+                "invalid_type",
+                "type `entered` goes with canvas_id only; who gets a campaign's message has received it",
+            ),
+            SourceKind::Campaign if self.variation_id.is_some() => refuse(
+                "field_not_allowed",
+                "variation_id goes with canvas_id only, not with campaign_id; a campaign's is called variant_id",
+            ),
+            SourceKind::Campaign if self.step_id.is_some() => refuse(
+                "field_not_allowed",
+                "step_id goes with canvas_id only, not with campaign_id; campaigns have no steps",
+            ),
+            SourceKind::Canvas if self.variant_id.is_some() => refuse(
+                "field_not_allowed",
+                "variant_id goes with campaign_id only, not with canvas_id; a Canvas's is called variation_id",
+            ),
+            _ => Ok(()),
+        }
+    }
+}
