@@ -9,7 +9,6 @@ pub mod breaks;
 mod codec;
 pub mod compact;
 #[doc(hidden)]
-pub mod digest;
 pub mod expire;
 pub mod facet;
 pub mod filter;

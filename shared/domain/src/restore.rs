@@ -8,10 +8,6 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-// Remove with its uses in other crates: notices are in `notice`.
-#[doc(hidden)]
-pub use crate::notice::{MAX_NOTICE_ATTEMPTS, NOTICE_LEASE_MILLIS, Notice, Subject};
-
 /// The most sources one request names.
 pub const MAX_SOURCES: usize = 1_000;
 /// The most addresses one request notifies.

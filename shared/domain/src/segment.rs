@@ -21,10 +21,6 @@ pub const MAX_WRITTEN_OUT: usize = 5_000;
 /// The most referrers a segment may have.
 pub const MAX_REFERRERS: usize = 500;
 
-// Remove with their uses in other crates.
-#[doc(hidden)]
-pub use self::{MAX_REFERRERS as MAX_USERS, Referrer as User};
-
 /// A segment: a filter with a name.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Segment {

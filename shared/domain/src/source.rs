@@ -90,10 +90,6 @@ impl Pin {
     }
 }
 
-// Remove with its uses in other crates.
-#[doc(hidden)]
-pub use self::RestoreOutcome as Outcome;
-
 /// How a restore ended for one source.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]

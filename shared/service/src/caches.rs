@@ -1,10 +1,10 @@
 //! Each process remembers a few things between calls, so that it need not read or write them again. A cache is bounded: when
 //! it is full it forgets, and the process reads again.
 
-use crate::journal::KNOWN_FOR_MILLIS;
 use rekindle_domain::{
     Ulid,
     id::{KeyId, LedgerId, SourceId},
+    idle::KNOWN_FOR_MILLIS,
     key::{AccessKey, MAX_KEYS},
     time::Time,
 };

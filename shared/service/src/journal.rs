@@ -98,34 +98,8 @@ impl Rekindle {
         transaction: &mut Transaction,
         source: &Source,
     ) -> Result<(), StoreError> {
-        let source = Source { idle_at: self.idle_at(source), ..source.clone() };
+        let source =
+            Source { idle_at: source.idle_at(self.settings.auto_stop_after.as_ref()), ..source.clone() };
         transaction.put_source(&source, &self.settings.retention, &self.settings.warn_before)
-    }
-}
-
-/// How long what is known of a source is believed. Far less than the day after which late rows are looked for anyway.
-pub(crate) const KNOWN_FOR_MILLIS: i64 = 60_000;
-
-/// How coarsely the last interaction of an active source is noted, at most.
-const NOTED_MILLIS: i64 = 24 * 60 * 60 * 1000;
-
-impl Rekindle {
-    /// When a source is idle. `None`: never. Interactions that came after the last note and were not worth another do not
-    /// count as silence.
-    pub(crate) fn idle_at(&self, source: &Source) -> Option<Time> {
-        let since = source.idle_since()?;
-        let end = self.settings.auto_stop_after?.after(since)?;
-        Some(end.plus(self.note_pause(since)).plus(KNOWN_FOR_MILLIS))
-    }
-
-    /// Whether it is time to note anew that interactions of a source arrive.
-    pub(crate) fn is_to_be_noted(&self, source: &Source, now: Time) -> bool {
-        source.idle_since().is_some_and(|since| since.plus(self.note_pause(since)) <= now)
-    }
-
-    /// How long after a note the next one is made: a day, or a tenth of the time after which the source is stopped.
-    fn note_pause(&self, since: Time) -> i64 {
-        let end = self.settings.auto_stop_after.and_then(|period| period.after(since));
-        end.map_or(NOTED_MILLIS, |end| ((end.0 - since.0) / 10).min(NOTED_MILLIS))
     }
 }

@@ -18,10 +18,12 @@ mod budget;
 mod caches;
 mod checks;
 pub mod config;
+mod failure;
 mod journal;
 pub mod metrics;
 mod page;
 mod problem;
+mod report;
 mod retry;
 #[cfg(feature = "schema")]
 mod schema;
@@ -40,8 +42,9 @@ pub mod restore;
 pub mod upkeep;
 
 pub use app::Rekindle;
-pub use budget::{Budget, Swept};
+pub use budget::Budget;
 pub use journal::Caller;
 pub use page::{Listing, decode_cursor, encode_cursor};
 pub use problem::Problem;
+pub use report::{SweepOutcome, Swept};
 pub use settings::{Settings, Sizes, UnknownSources};

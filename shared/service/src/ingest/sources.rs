@@ -38,7 +38,7 @@ impl Rekindle {
             Some(source) => {
                 let is_late = source.state != DataState::Available && source.late_since.is_none();
                 let late_since = if is_late { Some(now) } else { source.late_since };
-                let is_noted = self.is_to_be_noted(&source, now);
+                let is_noted = source.is_to_be_noted(self.settings.auto_stop_after.as_ref(), now);
                 let last_seen_at = if is_noted { Some(now) } else { source.last_seen_at };
                 let seen = Source { has_data: true, late_since, last_seen_at, ..source.clone() };
                 (is_late || is_noted || !source.has_data).then_some(seen)

@@ -1,11 +1,12 @@
 //! Rewrites: staging one, working through its parts, adding them up, and clearing the inbox blocks that it took.
 
 use super::worker::{PartResult, Worker};
-use crate::{app::Rekindle, budget::Budget, retry::until_won, settings::Sizes};
+use crate::{app::Rekindle, budget::Budget, failure::Failure, retry::until_won, settings::Sizes};
 use rekindle_domain::{
     breaks::{self, Break},
+    expire::BiteSize,
     id::{CopyId, LedgerId, RunId},
-    manifest::{Copy, Inputs, Life, Manifest, Run, Tier},
+    manifest::{Copy, Inputs, Life, Manifest, Tier},
     part::{PartDone, consumed_of},
     tally::Tally,
 };
@@ -25,12 +26,7 @@ pub(crate) enum Driven {
     /// Every part is done and verified: what they add up to, and their bytes.
     Whole(Tally, u64),
     /// It cannot be done.
-    Failed {
-        /// Why, for people.
-        reason: String,
-        /// Whether what it read does not verify.
-        is_damaged: bool,
-    },
+    Failed(Failure),
 }
 
 /// What the inbox offers one rewrite.
@@ -56,6 +52,11 @@ impl Bite {
         Self { is_all: entries.len() == count, entries }
     }
 
+    /// Its size, for a plan.
+    pub(crate) const fn size(&self) -> BiteSize {
+        BiteSize { blocks: self.entries.len(), is_all: self.is_all }
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -76,7 +77,7 @@ impl Rekindle {
         ledger: &LedgerId,
         manifest: &Manifest,
         tier: Tier,
-        runs: &[&Run],
+        runs: &[RunId],
         bite: &Bite,
     ) -> Result<(), StoreError> {
         let id = CopyId(self.new_id());
@@ -85,12 +86,13 @@ impl Rekindle {
             let keys = bite.entries.iter().map(|e| e.key).collect();
             transaction.add_inputs(id, &InboxInputs { keys, rows: bite.rows() });
         }
-        let rows = bite.rows() + runs.iter().map(|r| r.tally.rows).sum::<u64>();
-        let lies =
-            |r: &&Run| manifest.copies.iter().filter(|c| c.run == r.id).map(|c| c.bytes).max().unwrap_or(0);
-        let bytes = bite.bytes() + runs.iter().map(lies).sum::<u64>();
-        let inputs =
-            Inputs { runs: runs.iter().map(|r| r.id).collect(), inbox_blocks: bite.entries.len() as u32 };
+        let rows_of = |run: &RunId| manifest.run(*run).map_or(0, |r| r.tally.rows);
+        let rows = bite.rows() + runs.iter().map(rows_of).sum::<u64>();
+        let bytes_of = |run: &RunId| {
+            manifest.copies.iter().filter(|c| c.run == *run).map(|c| c.bytes).max().unwrap_or(0)
+        };
+        let bytes = bite.bytes() + runs.iter().map(bytes_of).sum::<u64>();
+        let inputs = Inputs { runs: runs.to_vec(), inbox_blocks: bite.entries.len() as u32 };
         let copy = Copy {
             id,
             run: RunId(self.new_id()),
@@ -113,7 +115,6 @@ impl Rekindle {
         copy: &Copy,
         budget: &Budget,
     ) -> Result<Driven, StoreError> {
-        let damaged = |error: StoreError| Driven::Failed { reason: error.to_string(), is_damaged: true };
         let mut worker = Worker::new(self, ledger);
         let mut all_done = true;
         for slot in 0..copy.slots.count() {
@@ -125,10 +126,9 @@ impl Rekindle {
                 Ok(PartResult::Leased(_)) => all_done = false,
                 Ok(PartResult::Exhausted) => {
                     let reason = format!("slot {slot} of copy {} failed too often", copy.id);
-                    return Ok(Driven::Failed { reason, is_damaged: false });
+                    return Ok(Driven::Failed(Failure::given_up(reason)));
                 }
-                Err(error @ StoreError::Damaged { .. }) => return Ok(damaged(error)),
-                Err(other) => return Err(other),
+                Err(error) => return Failure::of(error).map(Driven::Failed),
             }
         }
         if !all_done {
@@ -137,8 +137,7 @@ impl Rekindle {
         let (tally, bytes) = match self.finished(manifest, copy).await {
             Ok(None) => return Ok(Driven::Partly),
             Ok(Some(sums)) => sums,
-            Err(error @ StoreError::Damaged { .. }) => return Ok(damaged(error)),
-            Err(other) => return Err(other),
+            Err(error) => return Failure::of(error).map(Driven::Failed),
         };
         if breaks::is(Break::ClearsBeforeTheCommit)
             && copy.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0)

@@ -4,7 +4,7 @@ use crate::{app::Rekindle, problem::Problem, retry::Stop};
 use rekindle_domain::{
     filter::{Filter, Name},
     id::SourceId,
-    segment::{Closure, Filters, MAX_CLOSURE, Segment, Tangle, User, untangle},
+    segment::{Closure, Filters, MAX_CLOSURE, Referrer, Segment, Tangle, untangle},
     source::{Source, Status},
 };
 use rekindle_store::StoreError;
@@ -94,13 +94,13 @@ impl Rekindle {
     pub(super) async fn check_above(&self, segment: &Segment, below: &Filters) -> Result<(), Stop> {
         let mut filters = below.clone();
         let mut seen: BTreeSet<String> = BTreeSet::from([segment.id.clone()]);
-        let mut level: BTreeSet<User> = segment.used_by.clone();
+        let mut level: BTreeSet<Referrer> = segment.used_by.clone();
         loop {
             let wanted: Vec<String> = level
                 .into_iter()
                 .filter_map(|user| match user {
-                    User::Segment(id) => seen.insert(id.clone()).then_some(id),
-                    User::Source(_) => None,
+                    Referrer::Segment(id) => seen.insert(id.clone()).then_some(id),
+                    Referrer::Source(_) => None,
                 })
                 .collect();
             if wanted.is_empty() || seen.len() > MAX_FOLLOWED {

@@ -15,7 +15,7 @@ use rekindle_domain::{
     breaks::{self, Break},
     id::SourceId,
     manifest::DataState,
-    segment::{Closure, MAX_CLOSURE, MAX_USERS, Segment, User},
+    segment::{Closure, MAX_CLOSURE, MAX_REFERRERS, Referrer, Segment},
     source::{Decision, Holder, MAX_HOLDERS, Source},
 };
 use rekindle_store::catalog::Transaction;
@@ -63,7 +63,7 @@ impl Moves {
     }
 
     /// What names a segment itself, whatever the status.
-    fn direct(&mut self, user: &User, old: &BTreeSet<String>, new: &BTreeSet<String>) {
+    fn direct(&mut self, user: &Referrer, old: &BTreeSet<String>, new: &BTreeSet<String>) {
         for id in old.symmetric_difference(new) {
             if let Some(segment) = self.segments.get_mut(id) {
                 if new.contains(id) {
@@ -98,7 +98,7 @@ impl Rekindle {
             return Err(too_wide("audience", &after.id.to_string(), width).into());
         }
         moves.active(&after.id, &closure(before, &filters), &comes_to);
-        moves.direct(&User::Source(after.id.clone()), &old, &new);
+        moves.direct(&Referrer::Source(after.id.clone()), &old, &new);
         self.write_moves(transaction, moves, None).await
     }
 
@@ -135,7 +135,7 @@ impl Rekindle {
             }
             moves.active(&user.id, &closure(user, &filters_before), &comes_to);
         }
-        moves.direct(&User::Segment(after.id.clone()), &old, &new);
+        moves.direct(&Referrer::Segment(after.id.clone()), &old, &new);
         // Whether or not somebody is active: of two edits that together would make a cycle, one reads what the other writes.
         moves.relied_on.extend(Closure::of(&after.filter, &filters_after).segments);
         moves.relied_on.remove(&after.id);
@@ -157,8 +157,9 @@ impl Rekindle {
             // source, and must lose against this.
             let is_relied_on = moves.relied_on.contains(id);
             if segment != &moves.read[id] || (is_relied_on && except.is_none()) {
-                if segment.used_by.len() > MAX_USERS || segment.active.len() > MAX_USERS {
-                    let detail = format!("segment/{id} is used by {MAX_USERS} sources and segments already");
+                if segment.used_by.len() > MAX_REFERRERS || segment.active.len() > MAX_REFERRERS {
+                    let detail =
+                        format!("segment/{id} is used by {MAX_REFERRERS} sources and segments already");
                     return Err(Problem::conflict("too_many_users", detail).into());
                 }
                 transaction.put_segment(segment)?;

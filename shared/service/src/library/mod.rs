@@ -17,7 +17,7 @@ pub use expirations::Expiration;
 pub(crate) use filters::filters_of;
 pub use list::ListRequest;
 pub use pins::PinInput;
-pub(crate) use referrers::Referrer;
+pub(crate) use referrers::Reference;
 pub use segments::{SegmentInput, SegmentView};
 pub use tags::TagView;
 pub(crate) use view::unknown_source;

@@ -5,7 +5,7 @@ use crate::app::Rekindle;
 use rekindle_domain::{
     filter::Filter,
     id::SourceId,
-    segment::{Closure, Filters, User},
+    segment::{Closure, Filters, Referrer},
     source::Source,
 };
 use rekindle_store::{
@@ -22,9 +22,9 @@ const PAGE: usize = 500;
 
 /// Something whose filter asks a source's data.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Referrer {
+pub(crate) struct Reference {
     /// A campaign, a Canvas or a segment.
-    pub by: User,
+    pub by: Referrer,
     /// Draft, active or stopped; segments are neither.
     pub status: Option<&'static str>,
     /// Through which segments, if not by itself.
@@ -33,7 +33,7 @@ pub(crate) struct Referrer {
     pub tag: Option<String>,
 }
 
-impl fmt::Display for Referrer {
+impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let status = self.status.map(str::to_owned);
         let via = (!self.via.is_empty()).then(|| format!("through {}", self.via.join(" and ")));
@@ -47,7 +47,7 @@ impl fmt::Display for Referrer {
 }
 
 /// Each of some sources with what refers to it.
-type Referrers = BTreeMap<SourceId, BTreeSet<Referrer>>;
+type References = BTreeMap<SourceId, BTreeSet<Reference>>;
 
 impl Rekindle {
     /// Who refers to each of these sources, those that nobody refers to left out. Reads every source and segment there
@@ -55,13 +55,13 @@ impl Rekindle {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(crate) async fn referrers(&self, sources: &BTreeSet<SourceId>) -> Result<Referrers, StoreError> {
+    pub(crate) async fn referrers(&self, sources: &BTreeSet<SourceId>) -> Result<References, StoreError> {
         let asked: Vec<SourceId> = sources.iter().cloned().collect();
         let asked = self.store.catalog.sources_alone(&asked).await?;
         let segments = self.all_segments().await?;
-        let mut out = Asked { of: &asked, filters: filters_of(&segments), found: Referrers::new() };
+        let mut out = Asked { of: &asked, filters: filters_of(&segments), found: References::new() };
         for segment in segments.values() {
-            out.look(&User::Segment(segment.id.clone()), None, &segment.filter);
+            out.look(&Referrer::Segment(segment.id.clone()), None, &segment.filter);
         }
         let mut place = Place::default();
         loop {
@@ -71,7 +71,7 @@ impl Rekindle {
             let ids: Vec<SourceId> = entries.into_iter().map(|entry| entry.source).collect();
             for source in self.store.catalog.sources_alone(&ids).await? {
                 if let Some(audience) = &source.audience {
-                    out.look(&User::Source(source.id.clone()), Some(source.status.as_str()), audience);
+                    out.look(&Referrer::Source(source.id.clone()), Some(source.status.as_str()), audience);
                 }
             }
             if is_last {
@@ -99,21 +99,21 @@ impl Rekindle {
 struct Asked<'a> {
     of: &'a [Source],
     filters: Filters,
-    found: Referrers,
+    found: References,
 }
 
 impl Asked<'_> {
     /// Takes down which of the sources a filter asks.
-    fn look(&mut self, by: &User, status: Option<&'static str>, filter: &Filter) {
+    fn look(&mut self, by: &Referrer, status: Option<&'static str>, filter: &Filter) {
         let closure = Closure::of(filter, &self.filters);
         let below = closure.segments.iter().filter_map(|id| self.filters.get(id));
         let tags: BTreeSet<String> = std::iter::once(filter).chain(below).flat_map(Filter::tags).collect();
-        for source in self.of.iter().filter(|s| *by != User::Source(s.id.clone())) {
-            let referrer = Referrer { by: by.clone(), status, via: Vec::new(), tag: None };
+        for source in self.of.iter().filter(|s| *by != Referrer::Source(s.id.clone())) {
+            let referrer = Reference { by: by.clone(), status, via: Vec::new(), tag: None };
             let named =
-                closure.targets.get(&source.id).map(|via| Referrer { via: via.clone(), ..referrer.clone() });
+                closure.targets.get(&source.id).map(|via| Reference { via: via.clone(), ..referrer.clone() });
             let tagged = source.tags.intersection(&tags).next();
-            let referrer = named.or_else(|| Some(Referrer { tag: Some(tagged?.clone()), ..referrer }));
+            let referrer = named.or_else(|| Some(Reference { tag: Some(tagged?.clone()), ..referrer }));
             if let Some(referrer) = referrer {
                 self.found.entry(source.id.clone()).or_default().insert(referrer);
             }

@@ -12,7 +12,7 @@ use crate::{
 use rekindle_domain::{
     filter::Filter,
     id::{SourceId, is_valid_id},
-    segment::{Segment, User},
+    segment::{Referrer, Segment},
     time::Time,
 };
 use rekindle_store::catalog::Transaction;
@@ -49,7 +49,7 @@ pub struct SegmentView {
     /// When a person last changed it.
     pub updated_at: Time,
     /// The sources and segments that name it.
-    pub used_by: Vec<User>,
+    pub used_by: Vec<Referrer>,
     /// The active sources that come to it, and so hold what it names.
     pub active: Vec<SourceId>,
     /// What lost its last holder and goes at the next sweep; only in answers to editing.
@@ -168,7 +168,7 @@ impl Rekindle {
             }
             let mut transaction = Transaction::new();
             for mut below in self.store.catalog.segments(&segment.filter.segments()).await? {
-                below.used_by.remove(&User::Segment(id.to_owned()));
+                below.used_by.remove(&Referrer::Segment(id.to_owned()));
                 transaction.put_segment(&below)?;
             }
             transaction.delete_segment(&segment);

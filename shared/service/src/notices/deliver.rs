@@ -1,9 +1,9 @@
 //! Mails: one a notice, one recipient each. Claimed, sent, recorded; a lapsed claim is sent again.
 
-use crate::{app::Rekindle, metrics::count, retry::until_won};
+use crate::{app::Rekindle, metrics::count, report::SweepOutcome, retry::until_won};
 use rekindle_domain::{
     breaks::{self, Break},
-    restore::{MAX_NOTICE_ATTEMPTS, Notice},
+    notice::{MAX_NOTICE_ATTEMPTS, Notice},
 };
 use rekindle_store::{StoreError, catalog::Versioned, queues::NoticeWork};
 
@@ -66,7 +66,7 @@ impl Rekindle {
     }
 
     /// Queues a notice again that should have been sent by now.
-    pub(crate) async fn redrive_notice(&self, id: &str) -> Result<Option<String>, StoreError> {
+    pub(crate) async fn resume_notice(&self, id: &str) -> Result<Option<SweepOutcome>, StoreError> {
         until_won!(async {
             let Some(Versioned { value: notice, version }) = self.store.catalog.notice(id).await? else {
                 return Ok(None);
@@ -81,7 +81,7 @@ impl Rekindle {
                 let again = Notice { lease_until: self.notice_lease(), ..notice };
                 self.store.catalog.put_notice(&again, version).await?;
             }
-            Ok(Some("mail queued again".to_owned()))
+            Ok(Some(SweepOutcome::MailQueued))
         })
     }
 }

@@ -2,13 +2,13 @@
 
 use crate::{
     app::Rekindle,
-    library::{Referrer, SourceView},
+    library::{Reference, SourceView},
 };
 use rekindle_domain::{
-    digest::{Expiring, MAX_LISTED},
     id::{RequestId, SourceId},
     manifest::DataState,
-    restore::{Item, ItemState, Notice, Request, Subject},
+    notice::{Expiring, MAX_LISTED, Notice, Subject},
+    restore::{Item, ItemState, Request},
     source::Status,
 };
 use rekindle_store::{StoreError, mail::Letter};
@@ -168,7 +168,7 @@ impl Rekindle {
 fn expiring_line(
     entry: &Expiring,
     view: Option<&SourceView>,
-    referrers: Option<&BTreeSet<Referrer>>,
+    referrers: Option<&BTreeSet<Reference>>,
 ) -> String {
     let name = match view {
         Some(view) if view.name != entry.source.id() => format!("{} ({})", entry.source, view.name),

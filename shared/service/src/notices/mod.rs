@@ -3,3 +3,4 @@
 mod deliver;
 mod letters;
 mod outbox;
+mod trouble;

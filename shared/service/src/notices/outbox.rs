@@ -2,8 +2,7 @@
 
 use crate::app::Rekindle;
 use rekindle_domain::{
-    id::CopyId,
-    restore::{NOTICE_LEASE_MILLIS, Notice, Subject},
+    notice::{NOTICE_LEASE_MILLIS, Notice},
     source::Source,
     time::Time,
 };
@@ -31,14 +30,5 @@ impl Rekindle {
             each.entry(to.to_ascii_lowercase()).or_insert(to);
         }
         each.into_values().cloned().collect()
-    }
-
-    /// One notice for each address of the source and of the stack, about work on a copy that failed.
-    pub(crate) fn trouble_notices(&self, source: &Source, copy: CopyId, reason: &str) -> Vec<Notice> {
-        let subject = Subject::Trouble { source: source.id.clone(), reason: reason.to_owned() };
-        let notice = |(i, to): (usize, String)| {
-            Notice::new(format!("{copy}-{i}"), to, subject.clone(), self.now(), self.notice_lease())
-        };
-        self.recipients(source).into_iter().enumerate().map(notice).collect()
     }
 }

@@ -4,8 +4,8 @@ use crate::{app::Rekindle, budget::Budget, retry::until_won};
 use rekindle_domain::{
     id::{CopyId, LedgerId, RequestId, SourceId},
     manifest::{Copy, DataState, Life, Manifest, Tier},
-    restore::{Item, ItemState, Request},
-    source::{MAX_WAITING, Outcome, Source},
+    restore::{Beginning, Item, ItemState, Request, begin},
+    source::{MAX_WAITING, RestoreOutcome, Source},
 };
 use rekindle_store::{
     StoreError,
@@ -87,7 +87,7 @@ impl Rekindle {
                     let Some(item) = self.store.catalog.item(request.id, source).await? else {
                         return Ok(());
                     };
-                    let failed = item.value.ended(&Outcome::Failed { error: error.to_string() });
+                    let failed = item.value.ended(&RestoreOutcome::Failed { error: error.to_string() });
                     self.end_item(Transaction::new(), request.id, item, failed).await
                 })
             }
@@ -107,71 +107,90 @@ impl Rekindle {
         if item.value.state.is_final() {
             return Ok(());
         }
-        if source.settling.iter().any(|s| s.request == request) {
-            // Its restore has ended, and this request is about to be told how.
-            return self.settle(id).await;
-        }
-        let ledger = LedgerId::Source(id.clone());
-        let manifest = self.store.catalog.manifest(&ledger).await?;
-        let mut transaction = Transaction::new();
-        match source.state {
-            DataState::Available if !source.has_data => {
+        let expires_at = source.expires_at(&self.settings.retention);
+        match begin(&source, asked.tag.is_some(), request) {
+            Beginning::Settle => self.settle(id).await,
+            Beginning::WaitsAlready => Ok(()),
+            Beginning::NothingToRestore => {
                 let ended = Item { state: ItemState::NothingToRestore, ..item.value.clone() };
-                self.end_item(transaction, request, item, ended).await
+                self.end_item(Transaction::new(), request, item, ended).await
             }
-            // Who asks by a tag means what is expired, and need not know what else carries it.
-            DataState::Available if asked.tag.is_some() => {
-                let expires_at = source.expires_at(&self.settings.retention);
+            Beginning::AlreadyAvailable => {
                 let ended = Item { state: ItemState::AlreadyAvailable, expires_at, ..item.value.clone() };
-                self.end_item(transaction, request, item, ended).await
+                self.end_item(Transaction::new(), request, item, ended).await
             }
-            DataState::Available => {
-                let now = self.now();
-                let renewed = Source { restored_at: Some(now), updated_at: now, ..source };
-                let ended = Item {
-                    state: ItemState::AlreadyAvailable,
-                    expires_at: renewed.expires_at(&self.settings.retention),
-                    ..item.value.clone()
-                };
-                self.put_source(&mut transaction, &renewed)?;
-                self.record(&mut transaction, id, "clock_restarted", "restorer", None)?;
-                self.end_item(transaction, request, item, ended).await
-            }
-            DataState::Restoring if source.waiting.contains(&request) => Ok(()),
-            DataState::Restoring if source.waiting.len() >= MAX_WAITING => {
+            Beginning::TooManyWaiting => {
                 let error = format!(
                     "{MAX_WAITING} requests wait for this restore already; ask again when it is done"
                 );
-                let ended = item.value.ended(&Outcome::Failed { error });
-                self.end_item(transaction, request, item, ended).await
+                let ended = item.value.ended(&RestoreOutcome::Failed { error });
+                self.end_item(Transaction::new(), request, item, ended).await
             }
-            DataState::Restoring => {
-                let mut joined = source;
-                joined.waiting.insert(request);
-                self.put_source(&mut transaction, &joined)?;
-                self.put_restoring(&mut transaction, request, &item, &manifest)?;
-                self.store.catalog.commit(transaction).await
-            }
-            DataState::Expired => {
-                let next = self.stage_restore(&manifest);
-                let work = restore_parts(id, &next);
-                let now = self.now();
-                let restoring = Source {
-                    state: DataState::Restoring,
-                    waiting: BTreeSet::from([request]),
-                    redrives: 0,
-                    retry_at: Some(now.plus(self.settings.lease_millis)),
-                    updated_at: now,
-                    ..source
-                };
-                self.put_source(&mut transaction, &restoring)?;
-                self.put_restoring(&mut transaction, request, &item, &manifest)?;
-                self.record(&mut transaction, id, "restore_started", "restorer", None)?;
-                transaction.swap(&ledger, &manifest, next)?;
-                self.store.catalog.commit(transaction).await?;
-                self.store.queues.send_restores(&work).await
-            }
+            Beginning::RenewClock => self.renew_clock(request, item, source).await,
+            Beginning::Join => self.join_restore(request, &item, source).await,
+            Beginning::Start => self.start_restore(request, &item, source).await,
         }
+    }
+
+    /// The data is available: its clock begins anew, and the item ends.
+    async fn renew_clock(
+        &self,
+        request: RequestId,
+        item: Versioned<Item>,
+        source: Source,
+    ) -> Result<(), StoreError> {
+        let now = self.now();
+        let renewed = Source { restored_at: Some(now), updated_at: now, ..source };
+        let expires_at = renewed.expires_at(&self.settings.retention);
+        let ended = Item { state: ItemState::AlreadyAvailable, expires_at, ..item.value.clone() };
+        let mut transaction = Transaction::new();
+        self.put_source(&mut transaction, &renewed)?;
+        self.record(&mut transaction, &renewed.id, "clock_restarted", "restorer", None)?;
+        self.end_item(transaction, request, item, ended).await
+    }
+
+    /// The request waits for the restore that is under way.
+    async fn join_restore(
+        &self,
+        request: RequestId,
+        item: &Versioned<Item>,
+        mut source: Source,
+    ) -> Result<(), StoreError> {
+        let manifest = self.store.catalog.manifest(&LedgerId::Source(source.id.clone())).await?;
+        source.waiting.insert(request);
+        let mut transaction = Transaction::new();
+        self.put_source(&mut transaction, &source)?;
+        self.put_restoring(&mut transaction, request, item, &manifest)?;
+        self.store.catalog.commit(transaction).await
+    }
+
+    /// The source's restore begins: a hot copy of each run is staged, and a message for each of their parts is queued.
+    async fn start_restore(
+        &self,
+        request: RequestId,
+        item: &Versioned<Item>,
+        source: Source,
+    ) -> Result<(), StoreError> {
+        let ledger = LedgerId::Source(source.id.clone());
+        let manifest = self.store.catalog.manifest(&ledger).await?;
+        let next = self.stage_restore(&manifest);
+        let work = restore_parts(&source.id, &next);
+        let now = self.now();
+        let restoring = Source {
+            state: DataState::Restoring,
+            waiting: BTreeSet::from([request]),
+            redrives: 0,
+            retry_at: Some(now.plus(self.settings.lease_millis)),
+            updated_at: now,
+            ..source
+        };
+        let mut transaction = Transaction::new();
+        self.put_source(&mut transaction, &restoring)?;
+        self.put_restoring(&mut transaction, request, item, &manifest)?;
+        self.record(&mut transaction, &restoring.id, "restore_started", "restorer", None)?;
+        transaction.swap(&ledger, &manifest, next)?;
+        self.store.catalog.commit(transaction).await?;
+        self.store.queues.send_restores(&work).await
     }
 
     /// A hot copy for each run that has none.
@@ -221,7 +240,11 @@ impl Rekindle {
             let mut left = source;
             left.waiting.remove(&request);
             if left.waiting.is_empty() {
-                self.stop_restore(&mut transaction, &mut left, "restore_cancelled", None, None).await?;
+                let ledger = LedgerId::Source(id.clone());
+                let manifest = self.store.catalog.manifest(&ledger).await?;
+                let next =
+                    self.stop_restore(&mut transaction, &mut left, &manifest, "restore_cancelled", None)?;
+                transaction.swap(&ledger, &manifest, next)?;
             }
             self.put_source(&mut transaction, &left)?;
         } else if item.value.state == ItemState::Restoring {

@@ -1,11 +1,12 @@
 //! The end of a restore: its commit or its failure, and telling each request that waited for it.
 
-use crate::{app::Rekindle, metrics::count, retry::until_won};
+use crate::{app::Rekindle, failure::Failure, metrics::count, retry::until_won};
 use rekindle_domain::{
     id::{LedgerId, RequestId, SourceId},
-    manifest::{Copy, DataState, Life},
-    restore::{Item, Notice, Request, Subject},
-    source::{Outcome, Settlement, Source},
+    manifest::{Copy, DataState, Manifest},
+    notice::{Notice, Subject},
+    restore::{Item, Request},
+    source::{RestoreOutcome, Settlement, Source},
 };
 use rekindle_store::{
     StoreError,
@@ -29,8 +30,7 @@ impl Rekindle {
                 let bytes = match self.finished(&manifest, copy).await {
                     Ok(Some((_, bytes))) => bytes,
                     Ok(None) => return Ok(None),
-                    Err(error @ StoreError::Damaged { .. }) => return Ok(Some((copy.clone(), error))),
-                    Err(other) => return Err(other),
+                    Err(error) => return Failure::of(error).map(|failure| Some((copy.clone(), failure))),
                 };
                 next = next.commit_copy(copy.id, bytes, now)?;
             }
@@ -45,7 +45,7 @@ impl Rekindle {
             let expires_at = restored.expires_at(&self.settings.retention);
             // Requests are numbered by when they came. There is none where all were given up.
             let asked = restored.waiting.first().map(|request| request.0.timestamp_ms());
-            let outcome = Outcome::Restored { expires_at };
+            let outcome = RestoreOutcome::Restored { expires_at };
             restored.settling.extend(settlements(std::mem::take(&mut restored.waiting), &outcome));
             let rows: u64 = next.runs.iter().map(|run| run.tally.rows).sum();
             let mut transaction = Transaction::new();
@@ -62,72 +62,52 @@ impl Rekindle {
             Ok(None)
         });
         match finished? {
-            Some((copy, error)) => self.fail_restore(id, &copy, &error.to_string(), true).await,
+            Some((copy, failure)) => self.fail_restore(id, &copy, &failure).await,
             None => self.settle(id).await,
         }
     }
 
-    /// Ends a restore that cannot succeed: expired as before, nothing deleted, the requests are told why. Only while the
-    /// copy that failed is still staged: stale work must not fail a later restore.
+    /// Ends a restore that cannot succeed: the source is expired as before, nothing is deleted, and the requests are told
+    /// the reason.
     pub(super) async fn fail_restore(
         &self,
         id: &SourceId,
         copy: &Copy,
-        reason: &str,
-        is_damaged: bool,
+        failure: &Failure,
     ) -> Result<(), StoreError> {
-        let ledger = LedgerId::Source(id.clone());
-        let notices = until_won!(async {
-            let Some(mut source) = self.store.catalog.source(id).await? else { return Ok(None) };
-            let manifest = self.store.catalog.manifest(&ledger).await?;
-            let is_staged = manifest.copy(copy.id).is_some_and(|c| c.life == Life::Staged);
-            if source.state != DataState::Restoring || !is_staged {
-                return Ok(None);
-            }
-            let outcome = Outcome::Failed { error: reason.to_owned() };
+        let end = |transaction: &mut Transaction, source: Option<&Source>, manifest: &Manifest| {
+            let Some(source) = source.filter(|s| s.state == DataState::Restoring) else { return Ok(None) };
+            let mut source = source.clone();
+            let outcome = RestoreOutcome::Failed { error: failure.reason.clone() };
             let waiting = std::mem::take(&mut source.waiting);
             source.settling.extend(settlements(waiting, &outcome));
-            let notices = self.trouble_notices(&source, copy.id, reason);
-            let mut transaction = Transaction::new();
-            for notice in &notices {
-                transaction.add_notice(notice)?;
-            }
-            let damaged = is_damaged.then_some(copy);
-            self.stop_restore(&mut transaction, &mut source, "restore_failed", Some(reason), damaged).await?;
-            self.put_source(&mut transaction, &source)?;
-            self.store.catalog.commit(transaction).await?;
-            Ok(Some(notices))
-        })?;
-        if let Some(notices) = notices {
-            tracing::error!(source.id = %id, error.message = reason, "a restore failed; the data is expired as before");
-            count!(WorkGivenUp = 1, Damage = u8::from(is_damaged));
-            self.announce(&notices).await;
-        }
+            let detail = Some(failure.reason.clone());
+            let next = self.stop_restore(transaction, &mut source, manifest, "restore_failed", detail)?;
+            self.put_source(transaction, &source)?;
+            Ok(Some(next))
+        };
+        self.give_up(&LedgerId::Source(id.clone()), copy, failure, end).await?;
         self.settle(id).await
     }
 
-    /// Takes a restoring source back to expired, as before; with a copy whose input did not verify, into quarantine.
-    pub(super) async fn stop_restore(
+    /// Takes a restoring source back to expired, as before. Returns its manifest without the copies that were being made;
+    /// the caller puts both into the transaction.
+    pub(super) fn stop_restore(
         &self,
         transaction: &mut Transaction,
         source: &mut Source,
+        manifest: &Manifest,
         event: &str,
-        reason: Option<&str>,
-        damaged: Option<&Copy>,
-    ) -> Result<(), StoreError> {
-        let ledger = LedgerId::Source(source.id.clone());
-        let manifest = self.store.catalog.manifest(&ledger).await?;
+        detail: Option<String>,
+    ) -> Result<Manifest, StoreError> {
         let now = self.now();
         let mut next = manifest.abandon(now, |c| c.inputs.is_none());
         next.state = DataState::Expired;
-        if let (Some(copy), Some(reason)) = (damaged, reason) {
-            next = next.quarantined(reason, copy, now);
-        }
-        transaction.swap(&ledger, &manifest, next)?;
         // Rows may have come late while it was restoring.
         source.late_since = Some(now);
         (source.state, source.retry_at, source.updated_at) = (DataState::Expired, None, now);
-        self.record(transaction, &source.id, event, "restorer", reason.map(str::to_owned))
+        self.record(transaction, &source.id, event, "restorer", detail)?;
+        Ok(next)
     }
 
     /// Tells each request how the restore of a source ended: its item, its countdown, and that it was told, in one
@@ -165,7 +145,7 @@ impl Rekindle {
     }
 }
 
-fn settlements(waiting: BTreeSet<RequestId>, outcome: &Outcome) -> impl Iterator<Item = Settlement> {
+fn settlements(waiting: BTreeSet<RequestId>, outcome: &RestoreOutcome) -> impl Iterator<Item = Settlement> {
     waiting.into_iter().map(|request| Settlement { request, outcome: outcome.clone() })
 }
 

@@ -3,7 +3,9 @@
 use crate::{
     app::Rekindle,
     budget::Budget,
+    failure::Failure,
     ledger::{PartResult, Worker},
+    report::SweepOutcome,
     retry::until_won,
 };
 use rekindle_domain::{
@@ -41,12 +43,9 @@ impl Rekindle {
                 Ok(PartResult::Leased(_)) => return Ok(()),
                 Ok(PartResult::Exhausted) => {
                     let reason = format!("slot {slot} failed too often");
-                    return self.fail_restore(id, staged, &reason, false).await;
+                    return self.fail_restore(id, staged, &Failure::given_up(reason)).await;
                 }
-                Err(error @ StoreError::Damaged { .. }) => {
-                    return self.fail_restore(id, staged, &error.to_string(), true).await;
-                }
-                Err(other) => return Err(other),
+                Err(error) => return self.fail_restore(id, staged, &Failure::of(error)?).await,
             }
         }
         self.finish_restore(id).await
@@ -54,26 +53,27 @@ impl Rekindle {
 
     /// Drives a restore on: parts that nobody has are queued again, one that cannot succeed fails, one that is done is
     /// finished. The look is counted before anything that may fail, so that the count bounds every failure (L9).
-    pub(crate) async fn redrive_restore(&self, source: &Source) -> Result<Option<String>, StoreError> {
+    pub(crate) async fn resume_restore(&self, source: &Source) -> Result<Option<SweepOutcome>, StoreError> {
         let id = &source.id;
         if breaks::is(Break::NobodyRedrives) {
             return Ok(None);
         }
         let Some(redrives) = self.count_redrive(id).await? else {
-            return Ok(Some("restore finished".to_owned()));
+            return Ok(Some(SweepOutcome::RestoreFinished));
         };
         let manifest = self.store.catalog.manifest(&LedgerId::Source(id.clone())).await?;
         if let Some(copy) = manifest.staged_copies().next().filter(|_| redrives > MAX_REDRIVES) {
-            self.fail_restore(id, copy, "it was not done in more than a day", false).await?;
-            return Ok(Some("restore failed".to_owned()));
+            self.fail_restore(id, copy, &Failure::given_up("it was not done in more than a day")).await?;
+            return Ok(Some(SweepOutcome::RestoreFailed));
         }
         let now = self.now();
         let mut work = Vec::new();
         for copy in manifest.staged_copies() {
             let parts: BTreeMap<u32, Part> = self.store.catalog.parts(copy.id).await?.into_iter().collect();
             if let Some((slot, _)) = parts.iter().find(|(_, part)| part.is_exhausted(now)) {
-                self.fail_restore(id, copy, &format!("slot {slot} failed too often"), false).await?;
-                return Ok(Some("restore failed".to_owned()));
+                let failure = Failure::given_up(format!("slot {slot} failed too often"));
+                self.fail_restore(id, copy, &failure).await?;
+                return Ok(Some(SweepOutcome::RestoreFailed));
             }
             let is_free = |slot: &u32| parts.get(slot).is_none_or(|p| p.is_free(now));
             let free = (0..copy.slots.count()).filter(is_free);
@@ -81,10 +81,10 @@ impl Rekindle {
         }
         if work.is_empty() {
             self.finish_restore(id).await?;
-            return Ok(Some("restore looked at".to_owned()));
+            return Ok(Some(SweepOutcome::PartsQueued(0)));
         }
         self.store.queues.send_restores(&work).await?;
-        Ok(Some(format!("{} parts queued again", work.len())))
+        Ok(Some(SweepOutcome::PartsQueued(work.len())))
     }
 
     /// Counts a look of the sweeper at a restore, and says when the next is due. Returns the count; `None`: the source is
@@ -103,7 +103,7 @@ impl Rekindle {
     }
 
     /// Queues a request again whose items were not all begun.
-    pub(crate) async fn redrive_request(&self, id: RequestId) -> Result<Option<String>, StoreError> {
+    pub(crate) async fn resume_request(&self, id: RequestId) -> Result<Option<SweepOutcome>, StoreError> {
         until_won!(async {
             let Some(request) = self.store.catalog.request(id).await? else {
                 return Ok(None);
@@ -116,7 +116,7 @@ impl Rekindle {
             let mut transaction = Transaction::new();
             transaction.put_request(&Request { look_at, ..request })?;
             self.store.catalog.commit(transaction).await?;
-            Ok(Some("request queued again".to_owned()))
+            Ok(Some(SweepOutcome::RequestQueued))
         })
     }
 }

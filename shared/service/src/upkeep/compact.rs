@@ -6,17 +6,19 @@
 
 use crate::{
     app::Rekindle,
-    budget::{Budget, Swept},
+    budget::Budget,
+    failure::Failure,
     ledger::{Bite, Driven, LEFT_ALONE_MILLIS, MARGIN_MILLIS},
     metrics::count,
-    retry::until_won,
+    report::{SweepOutcome, Swept},
 };
 use rekindle_domain::{
     Ulid,
     breaks::{self, Break},
     compact::{InboxSize, RunSize, plan},
-    id::LedgerId,
-    manifest::{Copy, DataState, Life, MAX_COPIES, Manifest, Quarantine, Run, Tier},
+    id::{LedgerId, RunId},
+    manifest::{Copy, DataState, MAX_COPIES, Manifest, Quarantine, Run, Tier},
+    source::Source,
 };
 use rekindle_store::{
     StoreError,
@@ -80,13 +82,16 @@ impl Rekindle {
             match self.compact_marked(&ledger, &marks, budget, &mut report.rewrites).await {
                 Ok(()) | Err(StoreError::Conflict) if report.rewrites == before => {}
                 Ok(()) | Err(StoreError::Conflict) => {
-                    let outcome = format!("{} rewrites", report.rewrites - before);
+                    let outcome = SweepOutcome::Compacted { rewrites: report.rewrites - before };
                     report.items.push(Swept { what: ledger.to_string(), outcome });
                 }
                 Err(error) => {
                     tracing::error!(ledger.id = %ledger, error.message = %error, "the ledger could not be compacted");
                     report.failed += 1;
-                    report.items.push(Swept { what: ledger.to_string(), outcome: error.to_string() });
+                    report.items.push(Swept {
+                        what: ledger.to_string(),
+                        outcome: SweepOutcome::Failed(error.to_string()),
+                    });
                 }
             }
         }
@@ -217,7 +222,7 @@ impl Rekindle {
             let is_archived = manifest.live(r.id, Tier::Cold).is_some();
             runs.contains(&r.id) && (!is_archived || breaks::is(Break::MergesArchivedWithOthers))
         };
-        let runs: Vec<&Run> = manifest.runs.iter().filter(may_go_in).collect();
+        let runs: Vec<RunId> = manifest.runs.iter().filter(may_go_in).map(|r| r.id).collect();
         let bite = if takes_inbox { bite } else { Bite::nothing() };
         if runs.is_empty() && bite.is_empty() {
             return Ok(Step::Done);
@@ -240,56 +245,28 @@ impl Rekindle {
                 self.swap(ledger, manifest, next).await?;
                 Ok(Step::Rewrote)
             }
-            Driven::Failed { reason, is_damaged } => {
-                self.give_up_compaction(ledger, copy, &reason, is_damaged).await?;
+            Driven::Failed(failure) => {
+                self.give_up_compaction(ledger, copy, &failure).await?;
                 Ok(Step::Later)
             }
         }
     }
 
-    /// A compaction failed for good: everything stays as it is, people are told. Only who still finds the copy staged does
-    /// so. In quarantine the ledger is left alone for a day.
+    /// A compaction failed for good: everything stays as it is. In quarantine the ledger is left alone for a day.
     async fn give_up_compaction(
         &self,
         ledger: &LedgerId,
         copy: &Copy,
-        reason: &str,
-        is_damaged: bool,
+        failure: &Failure,
     ) -> Result<(), StoreError> {
-        let notices = until_won!(async {
-            let now = self.now();
-            let source = match ledger {
-                LedgerId::Users => None,
-                LedgerId::Source(id) => self.store.catalog.source(id).await?,
-            };
-            let manifest = self.store.catalog.manifest(ledger).await?;
-            if manifest.copy(copy.id).is_none_or(|c| c.life != Life::Staged) {
-                return Ok(None);
-            }
-            let mut next = manifest.abandon(now, |c| c.id == copy.id);
-            if is_damaged {
-                next = next.quarantined(reason, copy, now);
-            }
-            let mut transaction = Transaction::new();
-            transaction.swap(ledger, &manifest, next)?;
-            let mut notices = Vec::new();
+        let end = |transaction: &mut Transaction, source: Option<&Source>, manifest: &Manifest| {
             if let Some(source) = source {
-                notices = self.trouble_notices(&source, copy.id, reason);
-                for notice in &notices {
-                    transaction.add_notice(notice)?;
-                }
-                let detail = Some(reason.to_owned());
-                self.record(&mut transaction, &source.id, "compaction_failed", "compactor", detail)?;
+                let detail = Some(failure.reason.clone());
+                self.record(transaction, &source.id, "compaction_failed", "compactor", detail)?;
             }
-            self.store.catalog.commit(transaction).await?;
-            Ok(Some(notices))
-        })?;
-        if let Some(notices) = notices {
-            tracing::error!(ledger.id = %ledger, error.message = reason, "compaction failed; the data stays where it is");
-            count!(WorkGivenUp = 1, Damage = u8::from(is_damaged));
-            self.announce(&notices).await;
-        }
-        Ok(())
+            Ok(Some(manifest.abandon(self.now(), |c| c.id == copy.id)))
+        };
+        self.give_up(ledger, copy, failure, end).await
     }
 }
 

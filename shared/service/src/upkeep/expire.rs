@@ -5,14 +5,16 @@
 use crate::{
     app::Rekindle,
     budget::Budget,
+    failure::Failure,
     ledger::{Bite, Driven, LEFT_ALONE_MILLIS},
     metrics::count,
     retry::until_won,
 };
 use rekindle_domain::{
     breaks::{self, Break},
+    expire::{Limits, Plan, plan},
     id::{LedgerId, SourceId},
-    manifest::{Copy, DataState, Life, Manifest, Run, Tier},
+    manifest::{Copy, DataState, Manifest, Tier},
     source::{Decision, Source},
     tally::Tally,
 };
@@ -50,7 +52,7 @@ impl Rekindle {
             return Ok(Progress::GoOn);
         }
         if !self.is_wanted(&source) {
-            // A hot one is the compactor's, or as good: it finishes it, or housekeeping dooms it.
+            // Leave a hot rewrite alone: the compactor finishes it, or housekeeping dooms it.
             if manifest.staged_rewrite().is_some_and(|c| c.tier == Tier::Cold) {
                 self.abandon_rewrite(&ledger).await?;
             }
@@ -58,7 +60,7 @@ impl Rekindle {
         }
         match manifest.staged_rewrite().cloned() {
             Some(copy) => self.drive_rewrite(&source, &manifest, &copy, budget).await,
-            None => self.plan(&source, &manifest).await,
+            None => self.next_step(&source, &manifest).await,
         }
     }
 
@@ -84,52 +86,29 @@ impl Rekindle {
         })
     }
 
-    /// Decides what to rewrite next, or that everything lies cold and the hot copies may go.
-    async fn plan(&self, source: &Source, manifest: &Manifest) -> Result<Progress, StoreError> {
+    /// Takes the next step where no rewrite is under way.
+    async fn next_step(&self, source: &Source, manifest: &Manifest) -> Result<Progress, StoreError> {
         let ledger = LedgerId::Source(source.id.clone());
         let sizes = &self.settings.sizes;
-        // In quarantine a committed rewrite's blocks stay, so that the inbox offers nothing that may be taken: what is
-        // suspect is archived without it, and its rows count as late.
         let bite = if manifest.clearing.is_some() {
             Bite::nothing()
         } else {
             let listed = self.store.ledger.list_inbox(&ledger, sizes.inbox_keys + 1, sizes.inbox_bytes);
             Bite::of(listed.await?, sizes)
         };
-        let hot_only: Vec<&Run> = manifest.runs_without(Tier::Cold).collect();
-        if source.state == DataState::Expired {
-            if manifest.clearing.is_some() {
-                return self.rest_for_a_day(source).await;
+        let limits = Limits { hot_runs: sizes.hot_runs, cold_runs: sizes.cold_runs };
+        match plan(source, manifest, bite.size(), limits) {
+            Plan::RestForADay => self.rest_for_a_day(source).await,
+            Plan::RestLate => self.rest_late(source).await,
+            Plan::DropHotCopies => {
+                self.commit_expiry(source, manifest, manifest.clone(), "nothing new was uploaded").await
             }
-            if bite.is_empty() {
-                return self.rest_late(source).await;
+            Plan::Rewrite { tier, runs, takes_inbox } => {
+                let bite = if takes_inbox { bite } else { Bite::nothing() };
+                self.stage_rewrite(&ledger, manifest, tier, &runs, &bite).await?;
+                Ok(Progress::GoOn)
             }
-            let runs = if manifest.runs.len() >= sizes.cold_runs {
-                all_but_largest(&manifest.runs.iter().collect::<Vec<_>>())
-            } else {
-                Vec::new()
-            };
-            self.stage_rewrite(&ledger, manifest, Tier::Cold, &runs, &bite).await?;
-            return Ok(Progress::GoOn);
         }
-        if !bite.is_all {
-            // More than one rewrite can take: fold a bite into a hot run, or merge those first.
-            if hot_only.len() >= sizes.hot_runs {
-                let runs = all_but_largest(&hot_only);
-                self.stage_rewrite(&ledger, manifest, Tier::Hot, &runs, &Bite::nothing()).await?;
-            } else {
-                self.stage_rewrite(&ledger, manifest, Tier::Hot, &[], &bite).await?;
-            }
-            return Ok(Progress::GoOn);
-        }
-        if !hot_only.is_empty() || !bite.is_empty() {
-            self.stage_rewrite(&ledger, manifest, Tier::Cold, &hot_only, &bite).await?;
-            return Ok(Progress::GoOn);
-        }
-        if manifest.runs.is_empty() {
-            return self.rest_for_a_day(source).await;
-        }
-        self.commit_expiry(source, manifest, manifest.clone(), "nothing new was uploaded").await
     }
 
     /// An expired ledger has no late rows. Ingest marks the next ones; since it may be appending some this very moment,
@@ -164,9 +143,7 @@ impl Rekindle {
         match self.work_through(&ledger, manifest, copy, budget).await? {
             Driven::Partly => Ok(Progress::Rest),
             Driven::Whole(tally, bytes) => self.commit_rewrite(source, manifest, copy, tally, bytes).await,
-            Driven::Failed { reason, is_damaged } => {
-                self.give_up(&source.id, copy, &reason, is_damaged).await
-            }
+            Driven::Failed(failure) => self.give_up_archiving(&source.id, copy, &failure).await,
         }
     }
 
@@ -240,50 +217,22 @@ impl Rekindle {
         }
     }
 
-    /// Archiving failed for good: keep everything as it is, tell people, try again in a day. Only who still finds the
-    /// copy staged does so: of several sweepers one, and never for a copy that was given up long ago.
-    async fn give_up(
+    /// Archiving failed for good: everything stays as it is, and the sweeper tries again in a day.
+    async fn give_up_archiving(
         &self,
         id: &SourceId,
         copy: &Copy,
-        reason: &str,
-        is_damaged: bool,
+        failure: &Failure,
     ) -> Result<Progress, StoreError> {
-        let ledger = LedgerId::Source(id.clone());
-        let notices = until_won!(async {
-            let now = self.now();
-            let Some(source) = self.store.catalog.source(id).await? else { return Ok(None) };
-            let manifest = self.store.catalog.manifest(&ledger).await?;
-            if manifest.copy(copy.id).is_none_or(|c| c.life != Life::Staged) {
-                return Ok(None);
-            }
-            let mut next = manifest.abandon(now, |c| c.id == copy.id);
-            if is_damaged {
-                next = next.quarantined(reason, copy, now);
-            }
-            let mut transaction = Transaction::new();
-            transaction.swap(&ledger, &manifest, next)?;
-            let notices = self.trouble_notices(&source, copy.id, reason);
-            for notice in &notices {
-                transaction.add_notice(notice)?;
-            }
-            let retry_at = Some(now.plus(LEFT_ALONE_MILLIS));
-            self.put_source(&mut transaction, &Source { retry_at, ..source })?;
-            self.record(&mut transaction, id, "archiving_failed", "sweeper", Some(reason.to_owned()))?;
-            self.store.catalog.commit(transaction).await?;
-            Ok(Some(notices))
-        })?;
-        if let Some(notices) = notices {
-            tracing::error!(source.id = %id, error.message = reason, "archiving failed; the data stays where it is");
-            count!(WorkGivenUp = 1, Damage = u8::from(is_damaged));
-            self.announce(&notices).await;
-        }
+        let end = |transaction: &mut Transaction, source: Option<&Source>, manifest: &Manifest| {
+            let Some(source) = source else { return Ok(None) };
+            let retry_at = Some(self.now().plus(LEFT_ALONE_MILLIS));
+            self.put_source(transaction, &Source { retry_at, ..source.clone() })?;
+            let detail = Some(failure.reason.clone());
+            self.record(transaction, id, "archiving_failed", "sweeper", detail)?;
+            Ok(Some(manifest.abandon(self.now(), |c| c.id == copy.id)))
+        };
+        self.give_up(&LedgerId::Source(id.clone()), copy, failure, end).await?;
         Ok(Progress::Rest)
     }
-}
-
-/// All but the largest: the small ones that bites and late rows made.
-fn all_but_largest<'a>(runs: &[&'a Run]) -> Vec<&'a Run> {
-    let largest = runs.iter().max_by_key(|r| r.tally.rows).map(|r| r.id);
-    runs.iter().filter(|r| Some(r.id) != largest).copied().collect()
 }

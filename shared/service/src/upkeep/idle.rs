@@ -10,7 +10,7 @@ use crate::{
 };
 use rekindle_domain::{
     id::SourceId,
-    restore::{Notice, Subject},
+    notice::{Notice, Subject},
     source::{Source, Status},
     time::Time,
 };
@@ -19,11 +19,14 @@ use rekindle_store::{StoreError, catalog::Transaction};
 impl Rekindle {
     /// Stops a source that has been without interactions for long enough, as of now rather than of the last interaction:
     /// its people learn of it by the mail that is written with it, and its data has the whole retention before it then.
-    pub(super) async fn stop_if_idle(&self, id: &SourceId) -> Result<Option<String>, StoreError> {
+    pub(super) async fn stop_if_idle(&self, id: &SourceId) -> Result<bool, StoreError> {
         let notices = until_won!(async {
             let now = self.now();
             let Some(before) = self.store.catalog.source(id).await? else { return Ok(None) };
-            let idle = self.idle_at(&before).filter(|at| *at <= now).and_then(|_| before.idle_since());
+            let idle = before
+                .idle_at(self.settings.auto_stop_after.as_ref())
+                .filter(|at| *at <= now)
+                .and_then(|_| before.idle_since());
             let Some(idle_since) = idle else { return Ok(None) };
             let after =
                 Source { status: Status::Stopped, stopped_at: Some(now), updated_at: now, ..before.clone() };
@@ -50,9 +53,9 @@ impl Rekindle {
             self.store.catalog.commit(transaction).await?;
             Ok(Some(notices))
         })?;
-        let Some(notices) = notices else { return Ok(None) };
+        let Some(notices) = notices else { return Ok(false) };
         self.announce(&notices).await;
-        Ok(Some("stopped, since it was idle".to_owned()))
+        Ok(true)
     }
 
     /// One notice for each address, as many as there is room for in the transaction.

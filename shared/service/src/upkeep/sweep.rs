@@ -3,13 +3,14 @@
 use super::expire::Progress;
 use crate::{
     app::Rekindle,
-    budget::{Budget, Swept},
+    budget::Budget,
     metrics::count,
+    report::{SweepOutcome, Swept},
 };
 use rekindle_domain::{
-    digest::is_digest,
     id::SourceId,
     manifest::DataState,
+    notice::is_daily_notice,
     source::{Decision, Source, Status},
 };
 use rekindle_store::{
@@ -52,7 +53,7 @@ impl Rekindle {
             // People wait for requests and mails; sources to expire may come in waves. Digests of warnings go last: what
             // is found on the way is added to them.
             new.sort_by_key(|key| match key.parse() {
-                Some(Named::Notice(id)) if is_digest(&id) => 2,
+                Some(Named::Notice(id)) if is_daily_notice(&id) => 2,
                 Some(Named::Notice(_) | Named::Request(_)) => 0,
                 _ => 1,
             });
@@ -74,34 +75,37 @@ impl Rekindle {
             Some(Named::Source(source)) => self.sweep_source(&source, budget).await,
             Some(Named::Manifest(ledger)) => {
                 let gone = self.housekeep(&ledger, budget).await;
-                gone.map(|n| (n > 0).then(|| format!("{n} copies deleted")))
+                gone.map(|copies| (copies > 0).then_some(SweepOutcome::CopiesDeleted(copies)))
             }
-            Some(Named::Request(request)) => self.redrive_request(request).await,
-            Some(Named::Notice(notice)) => self.redrive_notice(&notice).await,
+            Some(Named::Request(request)) => self.resume_request(request).await,
+            Some(Named::Notice(notice)) => self.resume_notice(&notice).await,
         };
         match outcome {
             Ok(None) => {}
             Ok(Some(outcome)) => {
-                report.expired += u32::from(outcome == EXPIRED);
+                report.expired += u32::from(outcome == SweepOutcome::Expired);
                 report.items.push(Swept { what: key.pk.clone(), outcome });
             }
             Err(StoreError::Conflict) => {}
             Err(error) => {
                 tracing::error!(swept.key = key.pk, error.message = %error, "the sweep could not bring this further");
                 report.failed += 1;
-                report.items.push(Swept { what: key.pk.clone(), outcome: error.to_string() });
+                report
+                    .items
+                    .push(Swept { what: key.pk.clone(), outcome: SweepOutcome::Failed(error.to_string()) });
             }
         }
     }
 
-    async fn sweep_source(&self, id: &SourceId, budget: &Budget) -> Result<Option<String>, StoreError> {
+    async fn sweep_source(&self, id: &SourceId, budget: &Budget) -> Result<Option<SweepOutcome>, StoreError> {
         let Some(source) = self.store.catalog.source(id).await? else {
             return Ok(None);
         };
         if !source.settling.is_empty() {
             self.settle(id).await?;
         }
-        let source = Source { idle_at: self.idle_at(&source), ..source };
+        let idle_at = source.idle_at(self.settings.auto_stop_after.as_ref());
+        let source = Source { idle_at, ..source };
         if self.wake_at(&source).is_none_or(|at| at > self.now()) {
             // Written under other settings, or changed since it was found: let the index say what holds now.
             let mut transaction = Transaction::new();
@@ -109,12 +113,10 @@ impl Rekindle {
             return self.store.catalog.commit(transaction).await.map(|()| None);
         }
         if source.state == DataState::Restoring {
-            return self.redrive_restore(&source).await;
+            return self.resume_restore(&source).await;
         }
-        if source.status == Status::Active
-            && let Some(stopped) = self.stop_if_idle(id).await?
-        {
-            return Ok(Some(stopped));
+        if source.status == Status::Active && self.stop_if_idle(id).await? {
+            return Ok(Some(SweepOutcome::StoppedIdle));
         }
         let is_to_warn = source
             .warn_at(&self.settings.retention, &self.settings.warn_before)
@@ -128,14 +130,14 @@ impl Rekindle {
             }
             other => other?,
         };
-        let mut outcome = is_warned.then(|| "warned".to_owned());
+        let mut outcome = is_warned.then_some(SweepOutcome::Warned);
         loop {
             match self.expire_step(id, budget).await {
                 Ok(Progress::Rest) => return Ok(outcome),
-                Ok(Progress::Expired) => outcome = Some(EXPIRED.to_owned()),
+                Ok(Progress::Expired) => outcome = Some(SweepOutcome::Expired),
                 // On a conflict somebody else brought it further: decide again from what is there now.
                 Ok(Progress::GoOn) | Err(StoreError::Conflict) => {
-                    outcome.get_or_insert_with(|| "brought further".to_owned());
+                    outcome.get_or_insert(SweepOutcome::Advanced);
                 }
                 Err(other) => return Err(other),
             }
@@ -145,5 +147,3 @@ impl Rekindle {
         }
     }
 }
-
-const EXPIRED: &str = "expired";

@@ -11,9 +11,8 @@
 
 use crate::{app::Rekindle, retry::until_won};
 use rekindle_domain::{
-    digest::{Expiring, digest_id, next_day},
     id::SourceId,
-    restore::Notice,
+    notice::{Expiring, Notice, daily_notice_id, next_day},
     source::Source,
 };
 use rekindle_store::{StoreError, catalog::Transaction};
@@ -55,8 +54,8 @@ impl Rekindle {
         let now = self.now();
         let mut day = now;
         loop {
-            let Some(found) = self.store.catalog.notice(&digest_id(day, to)).await? else {
-                return transaction.put_notice(&Notice::digest(day, to, entry, now), 0);
+            let Some(found) = self.store.catalog.notice(&daily_notice_id(day, to)).await? else {
+                return transaction.put_notice(&Notice::daily(day, to, entry, now), 0);
             };
             match found.value.with_expiring(entry.clone()) {
                 Some(next) => return transaction.put_notice(&next, found.version),

@@ -2,7 +2,7 @@
 
 use super::{Catalog, Index, Key, Transaction, Versioned, Write};
 use crate::error::StoreError;
-use rekindle_domain::restore::Notice;
+use rekindle_domain::notice::Notice;
 
 fn key(id: &str) -> Key {
     Key::new(format!("notice#{id}"), "notice")
