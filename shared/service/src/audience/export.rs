@@ -2,7 +2,7 @@
 
 use crate::{
     app::Rekindle,
-    ledger::{LedgerView, Stream},
+    ledger::{Batch, Filled, LedgerView, Merged, Taken},
     library::unknown_source,
     page::{decode_cursor, encode_cursor},
     problem::{Problem, expired_data},
@@ -68,39 +68,33 @@ impl Rekindle {
         let mut page = Page::new(after.is_none());
         let from = after.map_or(0, |cursor| cursor.hash);
         let is_done = |hash, id: &[u8]| after.is_some_and(|c| (hash, id) <= (c.hash, c.id.as_bytes()));
-        let mut streams: Vec<Stream> = view.streams(&(from..=u64::MAX));
+        let streams = view.streams(&(from..=u64::MAX));
         let mut facets: Vec<Vec<u32>> = vec![Vec::new(); streams.len()];
         let mut dictionary = Dictionary::default();
-        let mut merge = Merge::new(streams.len());
-        let mut merged: Vec<Row> = Vec::new();
+        let mut merged = Merged::new(streams);
+        let mut rows: Vec<Row> = Vec::new();
         loop {
-            while let Some(i) = merge.needs() {
-                match streams[i].next().await? {
-                    None => merge.finish(i),
-                    Some(rows) => {
-                        facets[i] = dictionary.map(&rows.facets);
-                        merge.feed(i, rows);
-                    }
-                }
+            let take = |i: usize, _: &Merge, batch: Batch| {
+                let batch = batch.rows()?;
+                facets[i] = dictionary.map(&batch.facets);
+                Ok(Taken::Feed(batch))
+            };
+            if merged.fill(take).await? == Filled::Ended {
+                return Ok(page.finish(false));
             }
-            let mut ended = true;
-            while let Some(group) = merge.next_group() {
-                ended = false;
+            while let Some(group) = merged.next_group() {
                 let user = group.user();
                 if is_done(user.hash, user.id) {
                     continue;
                 }
-                merged.clear();
+                rows.clear();
                 for (i, _, user) in group.parts() {
-                    merged.extend(user.rows.iter().map(|r| Row { facet: facets[i][r.facet as usize], ..*r }));
+                    rows.extend(user.rows.iter().map(|r| Row { facet: facets[i][r.facet as usize], ..*r }));
                 }
-                normalize(&mut merged);
-                if !page.add(user.hash, user.id, &mut merged, dictionary.facets()) {
+                normalize(&mut rows);
+                if !page.add(user.hash, user.id, &mut rows, dictionary.facets()) {
                     return Ok(page.finish(true));
                 }
-            }
-            if ended && merge.needs().is_none() {
-                return Ok(page.finish(false));
             }
             if page.last.is_some() && self.now() >= until {
                 return Ok(page.finish(true));

@@ -7,5 +7,6 @@ mod questions;
 mod walk;
 
 pub use export::CsvPage;
+pub use prepare::IfExpired;
 pub use profile::{Overall, Seen, SourceFacts, UserProfile};
-pub use questions::{Count, CountRequest, IfExpired, Match, MatchRequest, Members, MembersRequest};
+pub use questions::{Count, CountRequest, Match, MatchRequest, Members, MembersRequest};

@@ -1,6 +1,5 @@
 //! Making a question ready: the filter is followed and compiled, and each of its ledgers is opened.
 
-use super::questions::IfExpired;
 use crate::{
     app::Rekindle,
     ledger::LedgerView,
@@ -20,6 +19,20 @@ use rekindle_store::StoreError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// What to do where a filter needs data that is not available.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum IfExpired {
+    /// Refuse, and say what to restore.
+    #[default]
+    Refuse,
+    /// Answer what is certain.
+    Exclude,
+    /// Read the archive: nothing is unknown, nothing is restored, and it takes longer.
+    Archive,
+}
 
 /// How many ledgers are opened at once.
 const CONCURRENT_LEDGERS: usize = 4;
@@ -50,7 +63,22 @@ pub(super) struct Prepared {
     pub(super) unavailable: BTreeSet<SourceId>,
 }
 
+/// The ledgers that were looked at, and the sources whose data is not available.
+#[derive(Default)]
+struct Opened {
+    views: HashMap<LedgerId, LedgerView>,
+    unavailable: BTreeSet<SourceId>,
+}
+
+fn too_wide(code: &'static str, detail: String) -> Problem {
+    Problem::unprocessable(code, detail).with("path", "filter")
+}
+
 impl Rekindle {
+    /// Makes a question ready to be asked. With `only`, it is about users with that hash, and little is read.
+    ///
+    /// # Errors
+    /// 400 a cursor of another question, 409 expired data, 422 a filter that does not fit, 503.
     pub(super) async fn prepare(
         &self,
         filter: &Value,
@@ -64,9 +92,46 @@ impl Rekindle {
         let segments = self.check_filter(&parsed, "filter", None, None).await?;
         let all: Vec<&Filter> =
             std::iter::once(&parsed).chain(segments.values().map(|s| &s.filter)).collect();
-        let mut sources: BTreeSet<SourceId> = all.iter().flat_map(|f| f.sources()).collect();
+        let (sources, tags) = self.scope(&all).await?;
+        let Opened { mut views, unavailable } = self.open_sources(sources, if_expired, only).await?;
+        if if_expired == IfExpired::Refuse && !unavailable.is_empty() {
+            return Err(expired_data(&unavailable));
+        }
+        let segments = filters_of(&segments);
+        let known = Known { now: from.now, unavailable: unavailable.clone(), tags, segments };
+        if known.width(&parsed) > MAX_WIDTH {
+            let detail = format!(
+                "filter: with its segments and tags written out it asks more than {MAX_WIDTH} things of each user; narrow it"
+            );
+            return Err(too_wide("filter_too_wide", detail));
+        }
+        let program = Program::compile(&parsed, &known);
+        let mut asked = Vec::with_capacity(program.ledgers().len());
+        for ledger in program.ledgers() {
+            let view = match views.remove(ledger) {
+                Some(view) => Some(view),
+                None => LedgerView::open(&self.store, ledger, only).await?,
+            };
+            asked.push(view.ok_or_else(|| StoreError::missing(format!("the data of {ledger}")))?);
+        }
+        let archived = asked.iter().map(LedgerView::archived).sum::<usize>();
+        if archived > MAX_ARCHIVED && only.is_none() {
+            let detail = format!(
+                "filter: its data lies in {archived} pieces of the archive, and {MAX_ARCHIVED} is the most to be read at once; restore some of it, or narrow the filter"
+            );
+            return Err(too_wide("archive_too_wide", detail));
+        }
+        Ok((Prepared { program, views: asked, unavailable }, from))
+    }
+
+    /// The sources that filters ask, by name or by a tag that they carry now; and the sources of each tag.
+    async fn scope(
+        &self,
+        filters: &[&Filter],
+    ) -> Result<(BTreeSet<SourceId>, BTreeMap<String, BTreeSet<SourceId>>), Problem> {
+        let mut sources: BTreeSet<SourceId> = filters.iter().flat_map(|f| f.sources()).collect();
         let mut tags = BTreeMap::new();
-        for tag in all.iter().flat_map(|f| f.tags()).collect::<BTreeSet<_>>() {
+        for tag in filters.iter().flat_map(|f| f.tags()).collect::<BTreeSet<_>>() {
             let tagged: BTreeSet<SourceId> = self.store.catalog.tagged(&tag).await?.into_iter().collect();
             sources.extend(tagged.iter().cloned());
             tags.insert(tag, tagged);
@@ -76,59 +141,40 @@ impl Rekindle {
                 "filter: with its segments and tags it is about {} sources, and {MAX_READ} is the most; narrow it",
                 sources.len()
             );
-            return Err(Problem::unprocessable("filter_too_wide", detail).with("path", "filter"));
+            return Err(too_wide("filter_too_wide", detail));
         }
-        let mut seen: HashMap<LedgerId, LedgerView> = HashMap::new();
-        let mut unavailable = BTreeSet::new();
+        Ok((sources, tags))
+    }
+
+    /// Opens the ledger of each source whose data may be read.
+    async fn open_sources(
+        &self,
+        sources: BTreeSet<SourceId>,
+        if_expired: IfExpired,
+        only: Option<u64>,
+    ) -> Result<Opened, StoreError> {
         let open = |source: SourceId| async move {
-            let ledger = LedgerId::Source(source);
+            let ledger = LedgerId::Source(source.clone());
             let view = if if_expired == IfExpired::Archive {
                 Some(LedgerView::open_archived(&self.store, &ledger, only).await?)
             } else if self.store.catalog.manifest(&ledger).await?.state == DataState::Available {
-                // A look that is cheap where the data is not available; here the manifest is read after the inbox.
+                // This look is cheap where the data is not available; opening reads the manifest again, after the inbox.
                 LedgerView::open(&self.store, &ledger, only).await?
             } else {
                 None
             };
-            Ok::<_, StoreError>((ledger, view))
+            Ok::<_, StoreError>((source, view))
         };
-        let opened: Vec<_> =
+        let found: Vec<_> =
             stream::iter(sources).map(open).buffered(CONCURRENT_LEDGERS).try_collect().await?;
-        for (ledger, view) in opened {
-            match (view, ledger) {
-                (Some(view), ledger) => _ = seen.insert(ledger, view),
-                (None, LedgerId::Source(source)) => _ = unavailable.insert(source),
-                (None, LedgerId::Users) => {}
+        let mut opened = Opened::default();
+        for (source, view) in found {
+            match view {
+                Some(view) => _ = opened.views.insert(LedgerId::Source(source), view),
+                None => _ = opened.unavailable.insert(source),
             }
         }
-        if if_expired == IfExpired::Refuse && !unavailable.is_empty() {
-            return Err(expired_data(&unavailable));
-        }
-        let known =
-            Known { now: from.now, unavailable: unavailable.clone(), tags, segments: filters_of(&segments) };
-        if known.width(&parsed) > MAX_WIDTH {
-            let detail = format!(
-                "filter: with its segments and tags written out it asks more than {MAX_WIDTH} things of each user; narrow it"
-            );
-            return Err(Problem::unprocessable("filter_too_wide", detail).with("path", "filter"));
-        }
-        let program = Program::compile(&parsed, &known);
-        let mut views = Vec::with_capacity(program.ledgers().len());
-        for ledger in program.ledgers() {
-            let view = match seen.remove(ledger) {
-                Some(view) => Some(view),
-                None => LedgerView::open(&self.store, ledger, only).await?,
-            };
-            views.push(view.ok_or_else(|| StoreError::missing(format!("the data of {ledger}")))?);
-        }
-        let archived = views.iter().map(LedgerView::archived).sum::<usize>();
-        if archived > MAX_ARCHIVED && only.is_none() {
-            let detail = format!(
-                "filter: its data lies in {archived} pieces of the archive, and {MAX_ARCHIVED} is the most to be read at once; restore some of it, or narrow the filter"
-            );
-            return Err(Problem::unprocessable("archive_too_wide", detail).with("path", "filter"));
-        }
-        Ok((Prepared { program, views, unavailable }, from))
+        Ok(opened)
     }
 
     fn start(&self, cursor: Option<&str>, question: u64) -> Result<QuestionCursor, Problem> {

@@ -1,7 +1,7 @@
 //! Questions about an audience: how many, which users, and whether one user is in it.
 
 use super::{
-    prepare::Prepared,
+    prepare::{IfExpired, Prepared},
     walk::{Counting, Paging},
 };
 use crate::{app::Rekindle, problem::Problem, retry::read_again};
@@ -18,20 +18,6 @@ use serde_json::Value;
 const MAX_MEMBERS: usize = 50_000;
 
 const DEFAULT_MEMBERS: usize = 1_000;
-
-/// What to do where a filter needs data that is not available.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum IfExpired {
-    /// Refuse, and say what to restore.
-    #[default]
-    Refuse,
-    /// Answer what is certain.
-    Exclude,
-    /// Read the archive: nothing is unknown, nothing is restored, and it takes longer.
-    Archive,
-}
 
 /// A question about an audience.
 #[derive(Clone, Debug, Deserialize)]

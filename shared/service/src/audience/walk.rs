@@ -3,7 +3,7 @@
 use super::prepare::{Prepared, QuestionCursor};
 use crate::{
     app::Rekindle,
-    ledger::{Batch, Stream},
+    ledger::{Batch, Filled, Merged, Taken},
     page::encode_cursor,
 };
 use rekindle_domain::{
@@ -28,39 +28,37 @@ impl Rekindle {
         let until = self.now().plus(self.settings.audience_millis);
         let program = &prepared.program;
         let hashes = from.hash..=u64::MAX;
-        let mut streams: Vec<(usize, Stream)> = Vec::new();
+        let (mut ledgers, mut streams) = (Vec::new(), Vec::new());
         for (ledger, view) in prepared.views.iter().enumerate() {
-            streams.extend(view.streams(&hashes).into_iter().map(|s| (ledger, s)));
+            streams.extend(view.streams(&hashes));
+            ledgers.resize(streams.len(), ledger);
         }
         let mut atoms = vec![FacetAtoms::default(); streams.len()];
-        let mut merge = Merge::new(streams.len());
+        let mut merged = Merged::new(streams);
         let mut facts = program.blank();
         let mut last: Option<(u64, Vec<u8>)> = None;
+        let mut stopped_at = 0;
         loop {
-            while let Some(i) = merge.needs() {
-                let (ledger, stream) = &mut streams[i];
-                let Some(batch) = stream.next_batch().await? else {
-                    merge.finish(i);
-                    continue;
-                };
+            let take = |i: usize, merge: &Merge, batch: Batch| {
                 if let Batch::Piece(piece) = &batch {
                     let hashes = piece.hashes();
                     let is_all_new = from.id.is_empty() || from.hash < *hashes.start();
                     if is_all_new && merge.is_alone_to(i, *hashes.end()) && visitor.piece(piece)? {
-                        let after = hashes.end().checked_add(1);
-                        if let Some(hash) = after.filter(|_| self.now() >= until) {
-                            return Ok(Some(self.go_on(&from, hash, b"")));
-                        }
-                        continue;
+                        let after = hashes.end().checked_add(1).filter(|_| self.now() >= until);
+                        stopped_at = after.unwrap_or_default();
+                        return Ok(if after.is_some() { Taken::Stop } else { Taken::Done });
                     }
                 }
                 let rows = batch.rows()?;
-                atoms[i] = program.facet_atoms(*ledger, &rows.facets);
-                merge.feed(i, rows);
+                atoms[i] = program.facet_atoms(ledgers[i], &rows.facets);
+                Ok(Taken::Feed(rows))
+            };
+            match merged.fill(take).await? {
+                Filled::Groups => {}
+                Filled::Ended => return Ok(None),
+                Filled::Stopped => return Ok(Some(self.go_on(&from, stopped_at, b""))),
             }
-            let mut ended = true;
-            while let Some(group) = merge.next_group() {
-                ended = false;
+            while let Some(group) = merged.next_group() {
                 let user = group.user();
                 if (user.hash, user.id) <= (from.hash, from.id.as_bytes()) {
                     continue;
@@ -78,9 +76,6 @@ impl Rekindle {
                     }
                     None => last = Some((user.hash, user.id.to_vec())),
                 }
-            }
-            if ended && merge.needs().is_none() {
-                return Ok(None);
             }
             if let Some((hash, id)) = &last
                 && self.now() >= until

@@ -2,6 +2,7 @@
 
 mod copy;
 mod marks;
+mod merged;
 mod rewrite;
 mod sink;
 mod view;
@@ -9,6 +10,7 @@ mod worker;
 
 pub(crate) use copy::Batch;
 pub(crate) use marks::MARGIN_MILLIS;
+pub(crate) use merged::{Filled, Merged, Taken};
 pub(crate) use rewrite::{Bite, Driven, LEFT_ALONE_MILLIS};
-pub(crate) use view::{LedgerView, Stream};
+pub(crate) use view::LedgerView;
 pub(crate) use worker::{PartResult, Worker};

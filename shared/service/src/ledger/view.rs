@@ -26,11 +26,6 @@ impl Stream {
             Self::Memory(rows) => Ok(rows.take().filter(|r| !r.is_empty()).map(Batch::Rows)),
         }
     }
-
-    /// The next rows; `None` at the end.
-    pub async fn next(&mut self) -> Result<Option<Rows>, StoreError> {
-        self.next_batch().await?.map(Batch::rows).transpose()
-    }
 }
 
 /// What a reader sees of a ledger: its inbox, and then its manifest (L3: rows move from the inbox to a run, never back,

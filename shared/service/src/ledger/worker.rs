@@ -2,7 +2,8 @@
 //! the same; only the inputs and the tier differ.
 
 use super::{
-    copy::{CopyReader, read_back},
+    copy::{Batch, CopyReader, read_back},
+    merged::{Filled, Merged, Taken},
     sink::{ColdSink, HotSink, Sink},
     view::Stream,
 };
@@ -272,39 +273,33 @@ impl Opened {
         drop(late);
         let mut counts: Vec<Count> = streams.iter().map(|_| Count::default()).collect();
         let mut dictionary = Dictionary::default();
-        let mut merge = Merge::new(streams.len());
+        let mut merged = Merged::new(streams);
         let mut tallier = Tallier::default();
-        let mut merged: Vec<Row> = Vec::new();
+        let mut rows: Vec<Row> = Vec::new();
         loop {
-            while let Some(i) = merge.needs() {
-                match streams[i].next().await? {
-                    None => merge.finish(i),
-                    Some(rows) => {
-                        counts[i].tallier.use_facets(&rows.facets);
-                        counts[i].facets = dictionary.map(&rows.facets);
-                        merge.feed(i, rows);
-                    }
-                }
+            let take = |i: usize, _: &Merge, batch: Batch| {
+                let batch = batch.rows()?;
+                counts[i].tallier.use_facets(&batch.facets);
+                counts[i].facets = dictionary.map(&batch.facets);
+                Ok(Taken::Feed(batch))
+            };
+            if merged.fill(take).await? == Filled::Ended {
+                break;
             }
             tallier.use_facets(dictionary.facets());
-            let mut ended = true;
-            while let Some(group) = merge.next_group() {
-                ended = false;
-                merged.clear();
+            while let Some(group) = merged.next_group() {
+                rows.clear();
                 for (i, _, user) in group.parts() {
                     counts[i].tallier.add(&user);
                     let facets = &counts[i].facets;
-                    merged.extend(user.rows.iter().map(|r| Row { facet: facets[r.facet as usize], ..*r }));
+                    rows.extend(user.rows.iter().map(|r| Row { facet: facets[r.facet as usize], ..*r }));
                 }
-                normalize(&mut merged);
-                let user = UserRows { rows: &merged, ..group.user() };
+                normalize(&mut rows);
+                let user = UserRows { rows: &rows, ..group.user() };
                 tallier.add(&user);
                 sink.push(&user, &dictionary)?;
             }
             sink.flush().await?;
-            if ended && merge.needs().is_none() {
-                break;
-            }
         }
         let tally: Tally = tallier.tally();
         let bytes = sink.finish(tally.rows == 0).await?;
