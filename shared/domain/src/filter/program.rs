@@ -236,35 +236,9 @@ impl Program {
             {
                 Node::Unknown
             }
-            Filter::Converted { source } => {
-                let ledger = self.ledger(LedgerId::Source(source.clone()));
-                let is_campaign = source.kind() == SourceKind::Campaign;
-                Node::Converted {
-                    conversion: self.atom(Atom { primary: true, ..Atom::of(ledger, Kind::Converted) }),
-                    control: self.atom(Atom::of(ledger, Kind::Control)),
-                    not_before: is_campaign.then(|| self.atom(Atom::of(ledger, Kind::Received))),
-                }
-            }
-            Filter::Entered { source, variation } => {
-                let ledger = self.ledger(LedgerId::Source(source.clone()));
-                let narrow = Narrow { variant: variation.clone(), ..Narrow::default() };
-                let kinds = [Kind::Entered, Kind::Control];
-                let atoms = kinds.map(|kind| Atom { narrow: narrow.clone(), ..Atom::of(ledger, kind) });
-                Node::Any(atoms.map(|atom| Node::Has(self.atom(atom))).into())
-            }
-            Filter::InControl { source, is } => {
-                let ledger = self.ledger(LedgerId::Source(source.clone()));
-                let control = self.atom(Atom::of(ledger, Kind::Control));
-                let evaluated = match source.kind() {
-                    SourceKind::Campaign => Kind::Received,
-                    SourceKind::Canvas => Kind::Entered,
-                };
-                if *is {
-                    Node::Has(control)
-                } else {
-                    Node::Without { has: self.atom(Atom::of(ledger, evaluated)), not: control }
-                }
-            }
+            Filter::Converted { source } => self.converted(source),
+            Filter::Entered { source, variation } => self.entered(source, variation.as_ref()),
+            Filter::InControl { source, is } => self.in_control(source, *is),
             Filter::LastEngaged { channel, opens, times } => {
                 let users = self.ledger(LedgerId::Users);
                 let opened = Atom { machine: machine(*opens), ..Atom::on(users, Kind::Opened, *channel) };
@@ -284,6 +258,37 @@ impl Program {
                 Node::within(latest_of, false, times, known.now)
             }
         }
+    }
+
+    fn converted(&mut self, source: &SourceId) -> Node {
+        let ledger = self.ledger(LedgerId::Source(source.clone()));
+        let is_campaign = source.kind() == SourceKind::Campaign;
+        Node::Converted {
+            conversion: self.atom(Atom { primary: true, ..Atom::of(ledger, Kind::Converted) }),
+            control: self.atom(Atom::of(ledger, Kind::Control)),
+            not_before: is_campaign.then(|| self.atom(Atom::of(ledger, Kind::Received))),
+        }
+    }
+
+    fn entered(&mut self, source: &SourceId, variation: Option<&String>) -> Node {
+        let ledger = self.ledger(LedgerId::Source(source.clone()));
+        let narrow = Narrow { variant: variation.cloned(), ..Narrow::default() };
+        let kinds = [Kind::Entered, Kind::Control];
+        let atoms = kinds.map(|kind| Atom { narrow: narrow.clone(), ..Atom::of(ledger, kind) });
+        Node::Any(atoms.map(|atom| Node::Has(self.atom(atom))).into())
+    }
+
+    fn in_control(&mut self, source: &SourceId, is: bool) -> Node {
+        let ledger = self.ledger(LedgerId::Source(source.clone()));
+        let control = self.atom(Atom::of(ledger, Kind::Control));
+        if is {
+            return Node::Has(control);
+        }
+        let evaluated = match source.kind() {
+            SourceKind::Campaign => Kind::Received,
+            SourceKind::Canvas => Kind::Entered,
+        };
+        Node::Without { has: self.atom(Atom::of(ledger, evaluated)), not: control }
     }
 
     fn of_users(&mut self, kind: Kind) -> Node {
