@@ -175,23 +175,44 @@ impl Reading {
     }
 }
 
+/// The fields that an interaction may have.
+const KNOWN: [&str; 13] = [
+    "user_id",
+    "campaign_id",
+    "canvas_id",
+    "type",
+    "channel",
+    "variant_id",
+    "variation_id",
+    "step_id",
+    "link_alias",
+    "bounce",
+    "machine",
+    "conversion",
+    "time",
+];
+
+/// The kind of an interaction, and whether it needs a channel. `None`: something is wrong with it.
+fn kind_of(name: &str, bounce: Option<&str>, of: SourceKind) -> Option<(Kind, bool)> {
+    Some(match name {
+        "received" => (Kind::Received, true),
+        "opened" => (Kind::Opened, true),
+        "clicked" => (Kind::Clicked, true),
+        "converted" => (Kind::Converted, false),
+        "entered" if of == SourceKind::Canvas => (Kind::Entered, false),
+        "control" => (Kind::Control, false),
+        "complained" => (Kind::Complained, false),
+        "bounced" => match bounce {
+            None | Some("hard") => (Kind::HardBounced, false),
+            Some("soft") => (Kind::SoftBounced, false),
+            Some(_) => return None,
+        },
+        _ => return None,
+    })
+}
+
 /// `None`: something is wrong with it.
 fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
-    const KNOWN: [&str; 13] = [
-        "user_id",
-        "campaign_id",
-        "canvas_id",
-        "type",
-        "channel",
-        "variant_id",
-        "variation_id",
-        "step_id",
-        "link_alias",
-        "bounce",
-        "machine",
-        "conversion",
-        "time",
-    ];
     if fields.keys().any(|field| !KNOWN.contains(&field.as_str())) {
         return None;
     }
@@ -205,9 +226,7 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
     let [variant, variation, step] = ["variant_id", "variation_id", "step_id"].map(text);
     let (variant, variation, step) = (variant?, variation?, step?);
     let source = match (text("campaign_id")?, text("canvas_id")?) {
-        (Some(id), None) if variation.is_none() && step.is_none() => {
-            SourceId::new(SourceKind::Campaign, id)?
-        }
+        (Some(id), None) if variation.is_none() && step.is_none() => SourceId::new(SourceKind::Campaign, id)?,
         (None, Some(id)) if variant.is_none() => SourceId::new(SourceKind::Canvas, id)?,
         _ => return None,
     };
@@ -228,21 +247,7 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
         printable(id, 128)
             && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-'))
     };
-    let (kind, needs_channel) = match kind {
-        "received" => (Kind::Received, true),
-        "opened" => (Kind::Opened, true),
-        "clicked" => (Kind::Clicked, true),
-        "converted" => (Kind::Converted, false),
-        "entered" if source.kind() == SourceKind::Canvas => (Kind::Entered, false),
-        "control" => (Kind::Control, false),
-        "complained" => (Kind::Complained, false),
-        "bounced" => match bounce {
-            None | Some("hard") => (Kind::HardBounced, false),
-            Some("soft") => (Kind::SoftBounced, false),
-            Some(_) => return None,
-        },
-        _ => return None,
-    };
+    let (kind, needs_channel) = kind_of(kind, bounce, source.kind())?;
     let channel = match channel {
         None if needs_channel => return None,
         None => None,

@@ -1,7 +1,7 @@
 //! Rules that can be broken on purpose, to see that the proof notices. Only with the feature `breaks`, which nothing but
 //! the tests asks for; without it [`is`] is always false and compiles to nothing.
 
-/// A rule of ours, broken.
+/// A rule that is broken on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Break {
     /// A part counts as done, and a copy as whole, without having been compared (L4).
@@ -22,15 +22,15 @@ pub enum Break {
     SharesAttempts,
     /// A block that is missing is read as one without rows (L5).
     ReadsGapsAsEmpty,
-    /// Nobody drives on a restore whose parts have lapsed (L9).
+    /// The sweeper does not queue the lapsed parts of a restore again (L9).
     NobodyRedrives,
     /// The last transaction of a restore does not ask whether each part is done (L5).
     CommitsHalfRestores,
     /// A notice is sent without being claimed first (L8).
     SendsUnclaimed,
-    /// An expiry commits whoever holds the data by then (L6).
+    /// An expiry commits although a source holds the data by then (L6).
     ExpiresTheHeld,
-    /// A change of who holds what does not ask whether the segments it followed are as they were (L6).
+    /// A change of holders does not check that the segments it followed are unchanged (L6).
     EditsSegmentsUnchecked,
     /// A compaction merges a run that has a cold copy with one that has none, and no check stops it.
     MergesArchivedWithOthers,

@@ -1,6 +1,6 @@
 //! The pieces blocks are made of: varints, packed integer columns, byte strings. All little endian.
 
-/// The bytes ended, or are not what this version writes.
+/// The error for bytes that end too soon, or that this version does not write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Truncated;
 
@@ -23,7 +23,7 @@ pub(crate) const fn unzigzag(n: u64) -> i64 {
     ((n >> 1) as i64) ^ -((n & 1) as i64)
 }
 
-/// Reads what the `put_*` functions wrote, never beyond the end.
+/// Reads the output of the `put_*` functions, and never reads beyond the end.
 #[derive(Clone)]
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
@@ -59,7 +59,7 @@ impl<'a> Reader<'a> {
         Err(Truncated)
     }
 
-    /// A varint that must not exceed `max`: what bounds every allocation.
+    /// Reads a varint that must not exceed `max`. This bounds every allocation.
     pub(crate) fn count(&mut self, max: usize) -> Result<usize, Truncated> {
         let n = usize::try_from(self.varint()?).map_err(|_| Truncated)?;
         if n > max { Err(Truncated) } else { Ok(n) }
@@ -164,7 +164,7 @@ pub(crate) fn read_small_ints(
         }
         let size = (left.min(GROUP) * width).div_ceil(8);
         let mut padded = [0; GROUP + 8];
-        // What follows the group does no harm, where something does.
+        // Bytes behind the group, where there are some, do no harm.
         let packed = reader.0.first_chunk().filter(|_| left >= GROUP).unwrap_or_else(|| {
             let size = size.min(reader.0.len());
             padded[..size].copy_from_slice(&reader.0[..size]);
@@ -206,7 +206,7 @@ fn add_packed<const WIDTH: usize>(packed: &[u8; GROUP + 8], group: &mut [u8; GRO
     }
 }
 
-/// Goes past a column of `n` integers.
+/// Skips a column of `n` integers.
 pub(crate) fn skip_ints(reader: &mut Reader<'_>, n: usize) -> Result<(), Truncated> {
     if n > 0 {
         reader.varint()?;
@@ -218,7 +218,7 @@ pub(crate) fn skip_ints(reader: &mut Reader<'_>, n: usize) -> Result<(), Truncat
     Ok(())
 }
 
-/// Goes past what [`put_bytes`] wrote.
+/// Skips the output of [`put_bytes`].
 pub(crate) fn skip_bytes(reader: &mut Reader<'_>, max: usize) -> Result<(), Truncated> {
     let len = reader.count(max)?;
     let packed = reader.count(max)?;
@@ -245,7 +245,7 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Reads what [`put_bytes`] wrote, of at most `max` bytes.
+/// Reads the output of [`put_bytes`], of at most `max` bytes.
 pub(crate) fn read_bytes<'a>(
     reader: &mut Reader<'a>,
     max: usize,
@@ -291,7 +291,7 @@ mod tests {
             put_ints(&mut out, &values.iter().map(|v| i64::from(*v)).collect::<Vec<_>>());
             let mut reader = Reader(&out);
             let mut back = vec![];
-            // What a width can say may not fit a byte though all values do.
+            // A width may allow values that do not fit a byte, though all values that are there do.
             if read_small_ints(&mut reader, values.len(), &mut back).unwrap() {
                 prop_assert_eq!(&values, &back);
                 prop_assert!(reader.0.is_empty());

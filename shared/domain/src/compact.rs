@@ -1,9 +1,9 @@
-//! Compaction: what of an available ledger to merge next, as a pure function of sizes.
+//! Compaction: the next merge of an available ledger, as a pure function of sizes.
 //!
-//! Size-tiered. A tier holds runs of about one size, each tier runs so many times larger than the one below. What comes in
-//! is folded once enough of it has gathered; once a tier is full, what is in it, with all that is smaller, becomes one
-//! run of a higher tier. So a row is written again once a tier at most, a logarithmic number of times, and a ledger has
-//! a logarithmic number of runs. Tiers that would only be filled to be emptied are skipped: it is all one merge.
+//! It is size-tiered: a tier holds runs of about one size, and the runs of the next tier are `fanout` times larger. The
+//! inbox is folded into a run once enough has gathered in it. Once a tier is full, its runs and all smaller ones become
+//! one run of a higher tier. So a row is written again at most once a tier, a logarithmic number of times, and a ledger
+//! has a logarithmic number of runs. One merge skips the tiers that it would only fill to empty them again.
 //!
 //! Runs that have a cold copy stay as they are. Merged with others they would lose it, and a restored ledger that got few
 //! rows could no longer expire by just dropping its hot copies; their number is bounded by archiving.
@@ -14,22 +14,22 @@ use crate::{
     manifest::{Manifest, Tier},
 };
 
-/// How much must have gathered before it is merged.
+/// How much must gather before it is merged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tiering {
-    /// An inbox of so many blocks is folded into a run. No more than one rewrite takes.
+    /// An inbox of this many blocks is folded into a run; not more than one rewrite takes.
     pub inbox_blocks: usize,
-    /// And so is one of so many bytes. No more than one rewrite takes.
+    /// An inbox of this many bytes is folded, too; not more than one rewrite takes.
     pub inbox_bytes: u64,
-    /// So many runs of a tier are merged; also how many times larger the runs of the next tier are. At least 2.
+    /// How many runs of a tier are merged, and how many times larger the runs of the next tier are. At least 2.
     pub fanout: usize,
     /// The lowest tier is of runs with fewer rows than `fanout` times this. At least 1.
     pub smallest: u64,
 }
 
 impl Default for Tiering {
-    /// With batches of 20, a fold takes 5,120 rows: its few swaps of the manifest then cost little beside the blocks
-    /// themselves, and reading the inbox, which every question does, stays within some 30 read units.
+    /// With batches of 20, a fold takes 5,120 rows: its few swaps of the manifest cost little compared with the
+    /// blocks themselves, and reading the inbox, which every question does, stays within some 30 read units.
     fn default() -> Self {
         Self { inbox_blocks: 256, inbox_bytes: 256 << 10, fanout: 4, smallest: 2_048 }
     }
@@ -45,7 +45,7 @@ impl Tiering {
 /// How large a run is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RunSize {
-    /// Which one.
+    /// The run.
     pub id: RunId,
     /// How many rows it has.
     pub rows: u64,
@@ -65,14 +65,14 @@ impl RunSize {
     }
 }
 
-/// How large an inbox is, as far as it was listed.
+/// The size of an inbox, as far as it was listed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct InboxSize {
-    /// How many blocks.
+    /// How many blocks it has.
     pub blocks: usize,
     /// How many bytes they have.
     pub bytes: u64,
-    /// How many rows the blocks have that one rewrite would take.
+    /// How many rows there are in the blocks that one rewrite would take.
     pub rows: u64,
 }
 
@@ -85,14 +85,14 @@ pub struct Merge {
     pub inbox: bool,
 }
 
-/// What to merge next; `None`: the ledger is as it should be.
+/// The next merge; `None`: there is nothing to merge.
 pub fn plan(runs: &[RunSize], inbox: InboxSize, tiering: &Tiering) -> Option<Merge> {
     let may_go_in = |r: &&RunSize| !r.is_archived || breaks::is(Break::MergesArchivedWithOthers);
     let mut left: Vec<RunSize> = runs.iter().filter(may_go_in).copied().collect();
     left.sort_by_key(|r| r.rows);
     let folds = inbox.blocks >= tiering.inbox_blocks.max(1) || inbox.bytes >= tiering.inbox_bytes.max(1);
     let mut merge = Merge { runs: Vec::new(), inbox: folds };
-    // What is being merged is one run more of the tier that its rows add up to.
+    // The run that the merge makes counts as one more run of the tier that its rows put it in.
     let mut rows = folds.then_some(inbox.rows);
     let highest = runs.iter().map(|r| r.rows).sum::<u64>() + inbox.rows;
     for tier in 0..=tiering.tier(highest) {

@@ -1,4 +1,4 @@
-//! What happened, and on what: the facet of a row.
+//! The facet of a row: the kind of an interaction, and what it was about.
 
 use crate::codec::{Reader, Truncated, put_varint};
 
@@ -12,7 +12,7 @@ pub enum Kind {
     Opened = 2,
     /// Clicked a link.
     Clicked = 3,
-    /// Did what the message was meant to lead to.
+    /// Did what the message was meant to lead to: a conversion.
     Converted = 4,
     /// Entered a Canvas.
     Entered = 5,
@@ -122,14 +122,15 @@ impl Channel {
     }
 }
 
-/// What happened, and on what. Two interactions of one user with the same facet are one row.
+/// The kind of an interaction and all it was about but the user and the time. Interactions of one user with the same
+/// facet are one row.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Facet {
-    /// What happened.
+    /// The kind of interaction.
     pub kind: Kind,
-    /// On which channel, where that is known.
+    /// The channel of the message, where that is known.
     pub channel: Option<Channel>,
-    /// A machine's open rather than a person's. Only for `Opened`.
+    /// Whether a machine opened it. Only for `Opened`.
     pub machine: bool,
     /// Which conversion event; 0 is the primary one. Only for `Converted`.
     pub conversion: u8,
@@ -147,8 +148,8 @@ impl Facet {
         Self { kind, channel: None, machine: false, conversion: 0, variant: None, step: None, alias: None }
     }
 
-    /// This facet in the `users` ledger, which keeps what holds for a user over all sources:
-    /// no variant, no step, one `converted`.
+    /// This facet as the `users` ledger keeps it, over all sources: without variant and step, and with one `converted`
+    /// for all conversions.
     pub fn for_users(&self) -> Self {
         Self { variant: None, step: None, conversion: 0, ..self.clone() }
     }

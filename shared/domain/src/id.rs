@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use ulid::Ulid;
 
-/// What kind of sender a source is.
+/// The kind of a source.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum SourceKind {
     /// A campaign: one message in variants.
@@ -22,7 +22,7 @@ impl SourceKind {
         }
     }
 
-    /// What many of them are called in paths: `campaigns` or `canvases`.
+    /// The plural in paths: `campaigns` or `canvases`.
     pub const fn plural(self) -> &'static str {
         match self {
             Self::Campaign => "campaigns",
@@ -49,7 +49,7 @@ pub fn is_valid_id(id: &str) -> bool {
 }
 
 impl SourceId {
-    /// A source by kind and id; `None` if the id is out of shape.
+    /// A source by kind and id; `None` if the id breaks [`ID_RULE`].
     pub fn new(kind: SourceKind, id: &str) -> Option<Self> {
         is_valid_id(id).then(|| Self { kind, id: id.into() })
     }
@@ -94,7 +94,7 @@ pub fn clip(text: &str) -> String {
     }
 }
 
-/// The ledger of a source, or `users`: what is known of each user and never expires.
+/// The ledger of a source, or `users`, which keeps facts about every user and never expires.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum LedgerId {
     /// Facts per user, over all sources; the universe for "has not".
@@ -173,7 +173,7 @@ ulid_id! {
     InboxId;
     /// One request to restore.
     RequestId;
-    /// A key that callers show.
+    /// A key that callers present.
     KeyId;
 }
 text_serde!(SourceId, LedgerId, RunId, CopyId, InboxId, RequestId, KeyId);

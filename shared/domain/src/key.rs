@@ -1,4 +1,5 @@
-//! Keys: what callers show, written `rk_ID_SECRET`, and what they may do. Of a secret only its SHA-256 is kept.
+//! Keys: the tokens that callers present, written `rk_ID_SECRET`, and what each allows. Only the SHA-256 of a secret is
+//! stored.
 
 use crate::{
     id::KeyId,
@@ -33,7 +34,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// As the API writes it.
+    /// The name in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ingest => "ingest",
@@ -43,7 +44,7 @@ impl Scope {
         }
     }
 
-    /// Whether who has this may do what needs `wanted`.
+    /// Whether a key with this scope may do what needs the scope `wanted`.
     pub fn allows(self, wanted: Self) -> bool {
         match (self, wanted) {
             (Self::Ingest, wanted) => wanted == Self::Ingest,
@@ -77,21 +78,22 @@ impl fmt::Debug for SecretHash {
     }
 }
 
-/// What a caller shows. Its `Debug` keeps the secret to itself; [`fmt::Display`] writes it whole, for whoever it is made for.
+/// The token that a caller presents. `Debug` leaves the secret out; [`fmt::Display`] writes it whole, for the person who
+/// gets the key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
-    /// Which key it is of.
+    /// The id of its key.
     pub id: KeyId,
     secret: String,
 }
 
 impl Token {
-    /// A new one of that key.
+    /// A token of that key with a new secret.
     pub fn new(id: KeyId, ids: &dyn Ids) -> Self {
         Self { id, secret: URL_SAFE_NO_PAD.encode(ids.new_secret()) }
     }
 
-    /// What is stored of it.
+    /// The hash that is stored of its secret.
     pub fn hash(&self) -> SecretHash {
         SecretHash::of(&self.secret)
     }
@@ -109,7 +111,7 @@ impl fmt::Display for Token {
     }
 }
 
-/// What is no token.
+/// The error for a text that is not a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("a key is written rk_ID_SECRET, with an id of 26 and a secret of 43 characters")]
 pub struct NoToken;
@@ -117,7 +119,7 @@ pub struct NoToken;
 impl FromStr for Token {
     type Err = NoToken;
 
-    /// A token has one spelling: what is spelled otherwise is none.
+    /// Reads the one spelling that a token has; any other text is refused.
     fn from_str(text: &str) -> Result<Self, NoToken> {
         let read = || {
             if text.len() != TOKEN_BYTES {
@@ -132,7 +134,7 @@ impl FromStr for Token {
     }
 }
 
-/// A key, as it is kept.
+/// A key, as it is stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AccessKey {
     /// Its public half.
@@ -141,21 +143,21 @@ pub struct AccessKey {
     pub version: u64,
     /// What people call it.
     pub name: String,
-    /// What it may do.
+    /// The scopes that it has.
     pub scopes: BTreeSet<Scope>,
-    /// Of its secret.
+    /// The hash of its secret.
     pub hash: SecretHash,
-    /// The secret before, while it still opens.
+    /// The secret before this one, while it is still accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<OldSecret>,
     /// When it was made.
     pub created_at: Time,
-    /// By whom: `key/ID`, or what made it where there was no key yet.
+    /// The key that made it, as `key/ID`, or the program that did where there was no key yet.
     pub created_by: String,
     /// When it last got a new secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotated_at: Option<Time>,
-    /// When it was revoked.
+    /// When it was revoked; `None` unless it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Time>,
 }
@@ -163,9 +165,9 @@ pub struct AccessKey {
 /// A secret that was replaced.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OldSecret {
-    /// Of it.
+    /// Its hash.
     pub hash: SecretHash,
-    /// Until when it opens.
+    /// Until when it is accepted.
     pub until: Time,
 }
 
@@ -186,7 +188,8 @@ impl AccessKey {
         }
     }
 
-    /// Whether that is its secret at that time, whether or not it was revoked. Takes as long whatever is wrong with it.
+    /// Whether the hash is the one of its secret at that time, whether or not the key was revoked. Takes the same time
+    /// whatever is wrong with the hash.
     pub fn has_secret(&self, presented: &SecretHash, now: Time) -> bool {
         let is_old = self
             .old
@@ -195,12 +198,12 @@ impl AccessKey {
         (self.hash.is(presented) | is_old).into()
     }
 
-    /// Whether it is in use.
+    /// Whether it has not been revoked.
     pub const fn is_living(&self) -> bool {
         self.revoked_at.is_none()
     }
 
-    /// Whether it may do what needs that scope.
+    /// Whether one of its scopes allows what needs `wanted`. A revoked key may still answer yes: see [`Self::is_living`].
     pub fn allows(&self, wanted: Scope) -> bool {
         self.scopes.iter().any(|scope| scope.allows(wanted))
     }

@@ -1,8 +1,9 @@
-//! Rekindle's rules, without I/O: no AWS, no async runtime, no clock, no chance.
+//! Rekindle's rules, without I/O: no AWS, no async runtime, no clock, no source of randomness.
 //!
 //! A **ledger** keeps the interactions of a source: rows of (user, facet) with first and last time, in an *inbox* of
-//! appended blocks and in immutable *runs*, which lie in *copies* that a *manifest* lists. Sources, their lifecycle
-//! and their restores stand beside it; filters ask it; keys say who may.
+//! appended blocks and in immutable *runs*, which lie in *copies* that a *manifest* lists. The other
+//! modules are about sources, their lifecycle and their restores, about filters, which ask a ledger, and about keys, which
+//! say what a caller may do.
 
 pub mod block;
 pub mod breaks;

@@ -1,4 +1,4 @@
-//! Merging sorted streams of rows: the heart of rewrites and of audiences. No I/O: the caller feeds it batches.
+//! Merges sorted streams of rows, for rewrites and for audiences. It does no I/O: the caller feeds it batches.
 
 use crate::rows::{Rows, UserRows};
 use std::cmp::Ordering;
@@ -10,7 +10,7 @@ struct Stream {
     finished: bool,
 }
 
-/// Walks several streams in ledger order at once and brings together what each has of a user.
+/// Walks several streams in ledger order at once and brings together the rows that they have of one user.
 ///
 /// A stream is fed in batches of whole users: no user may stand in two batches of one stream.
 pub struct Merge {

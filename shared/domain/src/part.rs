@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 
 /// How long a worker has for a part before others may try it, in production: somewhat more than a Lambda lives.
 pub const LEASE_MILLIS: i64 = 16 * 60 * 1000;
-/// After how many attempts a part, and with it the work it belongs to, fails: some hours of leases.
+/// After how many attempts a part fails, and with it the rewrite or restore that it belongs to: some hours of leases.
 pub const MAX_ATTEMPTS: u32 = 25;
 
-/// What is known of a part. Its first claim makes it.
+/// The record of a part. The first claim of the part writes it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Part {
-    /// The last attempt that was begun. Bytes lie under it; attempts are never repeated.
+    /// The number of the last attempt that was begun. Its bytes lie under that number, which is never used again.
     pub attempt: u32,
-    /// Until when nobody else may claim the part.
+    /// Until when no other worker may claim the part.
     pub lease_until: Time,
-    /// Who claimed it last: tells one's own claim, whose answer was lost, from another's.
+    /// The worker that claimed it last. A worker whose claim got no answer sees by it whether the claim is its own.
     #[serde(default)]
     pub claimed_by: String,
     /// The outcome: the first attempt that was recorded.
@@ -32,11 +32,11 @@ pub struct Part {
 pub struct PartDone {
     /// The attempt whose bytes count.
     pub attempt: u32,
-    /// What its rows add up to.
+    /// The counts and the digest of its rows.
     pub tally: Tally,
-    /// What it takes where it lies.
+    /// Its size where it lies, in bytes.
     pub bytes: u64,
-    /// What was read of each input run within the slot; empty for a further copy of a run.
+    /// The rows that were read of each input run within the slot; empty for a further copy of a run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consumed: Vec<Consumed>,
     /// How many rows were read of inbox blocks, before merging.
@@ -47,11 +47,11 @@ pub struct PartDone {
 /// Rows of one input run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Consumed {
-    /// The input.
+    /// The run.
     pub run: RunId,
-    /// How many rows.
+    /// How many rows were read of it.
     pub rows: u64,
-    /// Their digest.
+    /// The digest of those rows.
     pub digest: Digest,
 }
 

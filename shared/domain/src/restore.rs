@@ -24,12 +24,12 @@ pub struct Request {
     pub created_at: Time,
     /// When its last item ended.
     pub completed_at: Option<Time>,
-    /// Who asked, where that is known.
+    /// The caller that made it, where that is known.
     pub requested_by: Option<String>,
-    /// The tag it was made by, if not by naming its sources.
+    /// The tag whose sources it restores; `None` if it names its sources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
-    /// Who gets a mail at the end, one each.
+    /// The addresses that get a mail at the end, one each.
     pub notify: Vec<String>,
     /// How many items it has.
     pub items: u32,
@@ -39,9 +39,9 @@ pub struct Request {
     pub failed: u32,
     /// How many of them were cancelled.
     pub cancelled: u32,
-    /// Whether all items were begun.
+    /// Whether every item was begun.
     pub begun: bool,
-    /// Whether somebody cancelled it.
+    /// Whether it was cancelled.
     pub is_cancelled: bool,
     /// When the sweeper looks at it again unless it has completed.
     pub look_at: Option<Time>,
@@ -62,7 +62,7 @@ pub enum RequestState {
 }
 
 impl Request {
-    /// Where it is.
+    /// Its state, by its counts.
     pub fn state(&self) -> RequestState {
         if self.remaining > 0 {
             return if self.begun || self.remaining < self.items {
@@ -102,7 +102,7 @@ pub enum ItemState {
 }
 
 impl ItemState {
-    /// Whether nothing more will happen to it.
+    /// Whether it is an end: the item does not change any more.
     pub const fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::Restoring)
     }
@@ -113,13 +113,13 @@ impl ItemState {
 pub struct Item {
     /// The source.
     pub source: SourceId,
-    /// Where it is.
+    /// Its state.
     pub state: ItemState,
     /// How many users come back.
     pub users_total: u64,
     /// When the data expires again.
     pub expires_at: Option<Time>,
-    /// Why it failed, for people.
+    /// Why it failed, for people; `None` unless it did.
     pub error: Option<String>,
 }
 
@@ -129,7 +129,7 @@ impl Item {
         Self { source, state: ItemState::Queued, users_total: 0, expires_at: None, error: None }
     }
 
-    /// This item after its source's restore ended so.
+    /// The item after the restore of its source has ended with that outcome.
     pub fn ended(&self, outcome: &RestoreOutcome) -> Self {
         match outcome {
             RestoreOutcome::Restored { expires_at } => {

@@ -21,7 +21,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// Takes in another row of the same user and facet: the least first, the greatest last. Commutative,
+    /// Merges another row of the same user and facet: the earliest first, the latest last. Commutative,
     /// associative and idempotent, so that duplicates and retries change nothing.
     pub fn merge(&mut self, other: Self) {
         self.first_at = self.first_at.min(other.first_at);
@@ -72,7 +72,7 @@ pub struct UserRows<'a> {
 }
 
 impl UserRows<'_> {
-    /// Where the user stands in ledger order.
+    /// The key by which users stand in ledger order.
     pub fn cmp_position(&self, other: &UserRows<'_>) -> Ordering {
         (self.hash, self.id).cmp(&(other.hash, other.id))
     }
@@ -89,12 +89,12 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// No users, and this dictionary.
+    /// Rows without users, over this dictionary.
     pub fn with_facets(facets: Vec<Facet>) -> Self {
         Self { facets, ..Self::default() }
     }
 
-    /// How many users.
+    /// How many users there are.
     pub fn len(&self) -> usize {
         self.users.len()
     }
@@ -104,7 +104,7 @@ impl Rows {
         self.users.is_empty()
     }
 
-    /// How many rows, over all users.
+    /// How many rows the users have together.
     pub fn row_count(&self) -> usize {
         self.rows.len()
     }
@@ -237,7 +237,7 @@ impl Rows {
         self.drop_front(self.users.partition_point(|u| u.hash < *hashes.start()));
     }
 
-    /// Takes users `range` of `other`, which has the same dictionary.
+    /// Appends the users `range` of `other`, which has the same dictionary.
     pub fn extend_from(&mut self, other: &Self, range: std::ops::Range<usize>) {
         for user in range {
             let user = other.user(user);
@@ -245,8 +245,8 @@ impl Rows {
         }
     }
 
-    /// Many batches in any order as one in ledger order, each user once, rows merged. Keeps the users whose hash is
-    /// within `hashes`.
+    /// Merges many batches, in any order, into one in ledger order with each user once. Only users whose hash is within
+    /// `hashes` are kept.
     pub fn gather(batches: &[Self], hashes: std::ops::RangeInclusive<u64>) -> Self {
         let mut dictionary = Dictionary::default();
         let maps: Vec<Vec<u32>> = batches.iter().map(|b| dictionary.map(&b.facets)).collect();
@@ -287,7 +287,7 @@ pub struct Dictionary {
 }
 
 impl Dictionary {
-    /// The number of a facet, a new one at first sight.
+    /// The number of a facet; a facet that is new gets the next one.
     pub fn number(&mut self, facet: &Facet) -> u32 {
         if let Some(n) = self.numbers.get(facet) {
             return *n;
@@ -298,7 +298,7 @@ impl Dictionary {
         n
     }
 
-    /// The numbers of many.
+    /// The numbers of many facets.
     pub fn map(&mut self, facets: &[Facet]) -> Vec<u32> {
         facets.iter().map(|f| self.number(f)).collect()
     }

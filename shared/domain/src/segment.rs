@@ -1,4 +1,4 @@
-//! Segments: named filters, used by sources and by other segments; and what a filter comes to through them.
+//! Segments: filters with a name, for sources and other segments; and the sources that a filter reaches through them.
 
 use crate::{
     filter::{Filter, Name},
@@ -14,7 +14,7 @@ use thiserror::Error;
 
 /// How many segments may stand one in another.
 pub const MAX_CHAIN: usize = 8;
-/// The most sources and segments an audience may come to, all told: they are written in one transaction.
+/// The most sources and segments an audience may reach, directly or through segments: one transaction writes them all.
 pub const MAX_CLOSURE: usize = 45;
 /// The most conditions a filter may have with its segments' written out.
 pub const MAX_WRITTEN_OUT: usize = 5_000;
@@ -28,18 +28,18 @@ pub struct Segment {
     pub id: String,
     /// Counts writes; the condition of each.
     pub version: u64,
-    /// What people call it.
+    /// The name for people.
     pub name: String,
-    /// Who is in it.
+    /// The condition on the users that are in it.
     pub filter: Filter,
     /// When it was made.
     pub created_at: Time,
     /// When a person last changed it.
     pub updated_at: Time,
-    /// What names it: sources whatever their status, and segments.
+    /// Its referrers: the sources, whatever their status, and the segments that name it.
     #[serde(default)]
     pub used_by: BTreeSet<Referrer>,
-    /// Active sources whose audience comes to it, directly or through other segments.
+    /// Active sources whose audience reaches it, directly or through other segments.
     #[serde(default)]
     pub active: BTreeSet<SourceId>,
 }
@@ -81,13 +81,13 @@ impl<'de> Deserialize<'de> for Referrer {
 /// Filters of segments by id.
 pub type Filters = BTreeMap<String, Filter>;
 
-/// What a filter comes to, its segments followed.
+/// The segments and sources that a filter reaches when its segments are followed.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Closure {
     /// Every segment.
     pub segments: BTreeSet<String>,
-    /// Every source that is named, with the shortest chain of segments that leads there: none where the filter itself
-    /// names it, else such as `segment/vip`.
+    /// Every source that is named, with the shortest chain of segments that leads to it, such as `segment/vip`. The chain
+    /// is empty where the filter itself names the source.
     pub targets: BTreeMap<SourceId, Vec<String>>,
 }
 
@@ -116,13 +116,13 @@ impl Closure {
     }
 }
 
-/// Why segments may not be put together so.
+/// Why a filter may not name the segments that it names.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum Tangle {
     /// A segment would stand in itself.
     #[error("{} is a cycle; a segment cannot stand in itself", .0.iter().map(|s| format!("segment/{s}")).collect::<Vec<_>>().join(" → "))]
     Cycle(Vec<String>),
-    /// Too many, one in another.
+    /// Segments stand in each other too deep.
     #[error("segments stand at most {MAX_CHAIN} deep in each other; {} is deeper", .0.iter().map(|s| format!("segment/{s}")).collect::<Vec<_>>().join(" → "))]
     TooDeep(Vec<String>),
     /// Too many conditions.
@@ -132,19 +132,19 @@ pub enum Tangle {
     TooLarge(usize),
 }
 
-/// Whether a filter's segments, followed, come to an end within the bounds. `chain` is what stands above the filter:
-/// the segment whose filter it is, if it is one's.
+/// Follows a filter's segments and checks that they end within the bounds. `chain` holds the segments above the filter:
+/// the segment that the filter belongs to, if any.
 ///
 /// # Errors
-/// [`Tangle`].
+/// [`Tangle`] names the bound that is broken.
 pub fn untangle(filter: &Filter, filters: &Filters, chain: &[String]) -> Result<(), Tangle> {
     let mut sizes = BTreeMap::new();
     let size = walk(filter, filters, &mut chain.to_vec(), &mut sizes)?.0;
     if size > MAX_WRITTEN_OUT { Err(Tangle::TooLarge(size)) } else { Ok(()) }
 }
 
-/// How many conditions a filter has, written out, and how deep its segments go. What was walked is remembered: many
-/// ways may lead to the same segment.
+/// Returns how many conditions a filter has, written out, and how deep its segments go. `walked` remembers the result for
+/// each segment, since many ways may lead to one.
 fn walk<'a>(
     filter: &'a Filter,
     filters: &'a Filters,
@@ -187,7 +187,7 @@ fn walk<'a>(
 }
 
 impl Segment {
-    /// A segment that nobody uses yet.
+    /// A segment without referrers.
     pub fn new(id: &str, filter: Filter, now: Time) -> Self {
         Self {
             id: id.to_owned(),

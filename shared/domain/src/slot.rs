@@ -9,12 +9,12 @@ use std::ops::RangeInclusive;
 #[serde(try_from = "u8", into = "u8")]
 pub struct SlotBits(u8);
 
-/// How large slots are to be, about. Of runs that are made from now on: a run keeps the slots it has.
+/// About how large the slots of new runs are. A run keeps the slots that it was made with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SlotSize {
     /// How many rows a slot has at most.
     pub rows: u64,
-    /// How many encoded bytes.
+    /// How many encoded bytes a slot has at most.
     pub bytes: u64,
 }
 
@@ -25,14 +25,14 @@ impl Default for SlotSize {
 }
 
 impl SlotSize {
-    /// Enough slots for that many rows and encoded bytes, as far as there may be so many.
+    /// The number of slots, as bits, for that many rows and encoded bytes; no more than 12 bits.
     pub fn bits_for(self, rows: u64, bytes: u64) -> SlotBits {
         let slots = rows.div_ceil(self.rows).max(bytes.div_ceil(self.bytes)).clamp(1, 1 << MAX_BITS);
         SlotBits(slots.next_power_of_two().trailing_zeros() as u8)
     }
 }
 
-/// About how many rows a slot should have at most: what a worker holds in memory.
+/// About how many rows a slot should have at most: a worker holds them in memory.
 pub const ROWS_PER_SLOT: u64 = 131_072;
 /// About how many encoded bytes a slot should have at most.
 pub const BYTES_PER_SLOT: u64 = 4 << 20;
@@ -55,12 +55,12 @@ impl From<SlotBits> for u8 {
 }
 
 impl SlotBits {
-    /// How many slots.
+    /// How many slots there are.
     pub const fn count(self) -> u32 {
         1 << self.0
     }
 
-    /// The hashes of a slot.
+    /// The hashes that lie in a slot.
     pub const fn hashes(self, slot: u32) -> RangeInclusive<u64> {
         if self.0 == 0 {
             return 0..=u64::MAX;
@@ -70,7 +70,7 @@ impl SlotBits {
         first..=first | (u64::MAX >> self.0)
     }
 
-    /// The slot of a hash.
+    /// The slot that a hash lies in.
     pub const fn slot_of(self, hash: u64) -> u32 {
         if self.0 == 0 { 0 } else { (hash >> (64 - self.0 as u32)) as u32 }
     }

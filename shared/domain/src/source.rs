@@ -13,9 +13,9 @@ use std::collections::BTreeSet;
 pub const MAX_HOLDERS: usize = 500;
 /// The most requests that may wait for one restore.
 pub const MAX_WAITING: usize = 500;
-/// How often the sweeper drives a restore on before it fails: in production more than a day's worth.
+/// How often the sweeper resumes a restore before it fails the restore: in production for more than a day.
 pub const MAX_REDRIVES: u32 = 100;
-/// The most tags a source carries: a change of all of them fits a transaction beside the source.
+/// The most tags a source carries: a change of all of them fits the transaction that writes the source.
 pub const MAX_TAGS: usize = 20;
 /// How long late rows of an expired ledger stay in its inbox before they are archived.
 pub const LATE_SWEEP_MILLIS: i64 = DAY_MILLIS;
@@ -106,12 +106,12 @@ pub enum RestoreOutcome {
     },
 }
 
-/// An outcome that a request has yet to be told.
+/// The outcome of a restore that a request has yet to be told.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Settlement {
-    /// Whom to tell.
+    /// The request to tell.
     pub request: RequestId,
-    /// What.
+    /// How the restore ended.
     #[serde(flatten)]
     pub outcome: RestoreOutcome,
 }
@@ -124,7 +124,7 @@ pub struct Source {
     pub id: SourceId,
     /// Counts writes; the condition of each.
     pub version: u64,
-    /// What people call it.
+    /// The name for people.
     pub name: String,
     /// Its variants; a Canvas's variations.
     #[serde(default)]
@@ -132,13 +132,13 @@ pub struct Source {
     /// A Canvas's steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Variant>,
-    /// What it is found by. Each is an id, too.
+    /// The tags that it is found by. Each is an id, too.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub tags: BTreeSet<String>,
-    /// Whom it is sent to.
+    /// The condition on the users that it is sent to.
     #[serde(default)]
     pub audience: Option<Filter>,
-    /// Who is mailed about its data.
+    /// The addresses that get mails about its data.
     #[serde(default)]
     pub notify: Vec<String>,
     /// Draft, active or stopped.
@@ -170,25 +170,25 @@ pub struct Source {
     /// Active sources that retarget it.
     #[serde(default)]
     pub holders: BTreeSet<Holder>,
-    /// The last wish that its data be kept; it may have ended.
+    /// The last pin on its data; it may have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pin>,
     /// While active: when interactions were last seen to arrive, coarsely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_at: Option<Time>,
-    /// While active: when it has been without interactions for so long that the sweeper stops it. `None`: never.
+    /// While active: when the sweeper stops it unless interactions arrive; see [`Source::idle_at`]. `None`: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_at: Option<Time>,
-    /// Requests that wait for the restore that runs.
+    /// Requests that wait for the restore that is under way.
     #[serde(default)]
     pub waiting: BTreeSet<RequestId>,
     /// Requests that must be told how it ended.
     #[serde(default)]
     pub settling: Vec<Settlement>,
-    /// How often the restore that runs was driven on by the sweeper.
+    /// How often the sweeper resumed the restore that is under way.
     #[serde(default)]
     pub redrives: u32,
-    /// When the sweeper looks at work that is under way or failed, again.
+    /// When the sweeper looks again at work that is under way or has failed.
     #[serde(default)]
     pub retry_at: Option<Time>,
     /// The expiry date that people were warned of.
@@ -196,27 +196,27 @@ pub struct Source {
     pub warned_for: Option<Time>,
 }
 
-/// Why data is kept, or that it is not.
+/// Whether a source's data is kept, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Decision {
     /// There never were interactions.
     NoData,
-    /// It is expired already, or on its way back.
+    /// It is expired, or is being restored.
     NotAvailable,
     /// The source is a draft or sends.
     NotStopped,
     /// Active sources retarget it.
     Held(Vec<Holder>),
-    /// Somebody wants it kept.
+    /// A pin keeps it.
     Pinned(Pin),
-    /// The time has not come.
+    /// Its time comes then.
     Until(Time),
-    /// It is to expire.
+    /// It is to expire now.
     Due,
 }
 
 impl Source {
-    /// A draft.
+    /// A new draft.
     pub fn draft(id: SourceId, now: Time) -> Self {
         Self {
             name: id.id().to_owned(),
@@ -249,7 +249,7 @@ impl Source {
         }
     }
 
-    /// A source that ingest saw before anybody registered it: active, with data.
+    /// A source that ingest saw before it was registered: active, with data.
     pub fn seen(id: SourceId, now: Time) -> Self {
         Self { status: Status::Active, started_at: Some(now), has_data: true, ..Self::draft(id, now) }
     }
@@ -293,14 +293,14 @@ impl Source {
         let due = if kept { None } else { self.due_at(retention) }?;
         match &self.pin {
             None => Some(due),
-            // One that has ended ended before now, and changes nothing about what was due then.
+            // A pin that has ended changes nothing: its end is before now, and so is the time that was due then.
             Some(pin) => pin.until.map(|until| due.max(until)),
         }
     }
 
     /// When people are warned that the data will expire; `None` where it will not, or where they were warned of that
-    /// date. That is `warn_before` ahead, at the beginning of the UTC day, so that what expires on one day is said in
-    /// one mail; but never more than twice as early as asked, for periods of less than a day.
+    /// date. That is `warn_before` ahead, at the beginning of the UTC day, so that one mail lists all the sources that
+    /// expire on a day; but never more than twice as early as asked, for periods of less than a day.
     pub fn warn_at(&self, retention: &Period, warn_before: &Period) -> Option<Time> {
         let due = self.expires_at(retention).filter(|due| self.warned_for != Some(*due))?;
         let at = warn_before.before(due).unwrap_or_default();
@@ -309,7 +309,7 @@ impl Source {
     }
 
     /// When the sweeper must look at this source: to tell requests, to stop it, to warn, to expire, to archive late rows,
-    /// to drive a restore on. `None`: nothing will ever be due unless the source changes.
+    /// to resume a restore. `None`: nothing will ever be due unless the source changes.
     pub fn wake_at(&self, retention: &Period, warn_before: &Period) -> Option<Time> {
         if !self.settling.is_empty() {
             return Some(self.updated_at);

@@ -1,4 +1,4 @@
-//! What a set of rows adds up to: counts, and a digest that tells any two sets apart.
+//! The counts of a set of rows, and a digest that tells any two sets apart.
 
 use crate::{
     facet::{Facet, Kind},
@@ -53,14 +53,14 @@ impl<'de> Deserialize<'de> for Digest {
 pub struct Tally {
     /// Users with at least one row.
     pub users: u64,
-    /// Rows.
+    /// How many rows there are.
     pub rows: u64,
     /// The digest of the rows.
     pub digest: Digest,
-    /// Users by kind of interaction, those with any.
+    /// How many users have each kind of interaction; kinds without users are left out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub by_kind: BTreeMap<String, u64>,
-    /// The latest `last_at`.
+    /// The latest `last_at` of all rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_at: Option<Time>,
 }
@@ -77,7 +77,7 @@ impl Tally {
         self.last_at = self.last_at.max(other.last_at);
     }
 
-    /// The sum of many.
+    /// The sum of many tallies of different users.
     pub fn sum<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut total = Self::default();
         for part in parts {
@@ -120,7 +120,7 @@ impl Tallier {
         }
     }
 
-    /// Takes a user in.
+    /// Adds a user.
     pub fn add(&mut self, user: &UserRows<'_>) {
         let mut kinds = 0u16;
         self.buffer.clear();

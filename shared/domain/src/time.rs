@@ -138,7 +138,7 @@ impl Period {
     }
 }
 
-/// The same if written the same: P7D is not P1W here.
+/// Two periods are equal if they are written alike: P7D is not equal to P1W.
 impl PartialEq for Period {
     fn eq(&self, other: &Self) -> bool {
         self.0.fieldwise() == other.0.fieldwise()
@@ -153,17 +153,17 @@ impl fmt::Display for Period {
     }
 }
 
-/// Where the time comes from. Read at each swap, not once an invocation.
+/// The port for the clock. It is read at each swap, not once an invocation.
 pub trait Clock: Send + Sync {
     /// The present.
     fn now(&self) -> Time;
 }
 
-/// Where ids and secrets come from. Every id is new: ids of runs, copies and inbox blocks are never reused.
+/// The port for ids and secrets. Every id is new: ids of runs, copies and inbox blocks are never reused.
 pub trait Ids: Send + Sync {
     /// A new id whose first 48 bits are `now`.
     fn new_id(&self, now: Time) -> Ulid;
-    /// 256 bits that nobody can guess.
+    /// A new secret: 256 bits that cannot be guessed.
     fn new_secret(&self) -> [u8; 32];
 }
 

@@ -1,4 +1,4 @@
-//! A block read for nothing but what its users did: not who they are, nor when it was.
+//! Reads of a block only the kinds of things that its users did, without their ids and times.
 
 use super::{MAX_BLOCK_ROWS, MAX_FACET_BYTES, Sealed, ids::skip_ids, read_facets};
 use crate::{
@@ -6,25 +6,25 @@ use crate::{
     facet::Facet,
 };
 
-/// What the users of a block did. Used again for the next block, which mostly has the same facets.
+/// The facets of the users of a block. The value is used again for the next block, which mostly has the same facets.
 #[derive(Default, Debug)]
 pub(crate) struct Columns {
     /// How many rows each user has, one after the other; at least one.
     pub rows_of_users: Vec<u8>,
-    /// Which facet each row has.
+    /// The facet of each row.
     pub facets_of_rows: Vec<u8>,
     /// The facets.
     pub facets: Vec<Facet>,
-    /// How `facets` are written.
+    /// The encoding of `facets`.
     text: Vec<u8>,
 }
 
 impl<B: AsRef<[u8]>> Sealed<B> {
-    /// Reads the columns; returns whether the facets are others than before. `Ok(None)`: a user has more rows, or the block
-    /// more facets, than columns of bytes can say.
+    /// Reads the columns; returns whether the facets differ from those before. `Ok(None)`: a user has more rows, or the block
+    /// more facets, than a byte can number.
     ///
-    /// Of a block that decodes they say what [`Sealed::rows`] does. What is not looked at is not checked: some that are
-    /// malformed, though their checksum is right, are read.
+    /// For a block that decodes, the columns agree with [`Sealed::rows`]. The other columns are not checked, so that some
+    /// malformed blocks with a right checksum are read.
     pub(crate) fn columns(&self, into: &mut Columns) -> Result<Option<bool>, Truncated> {
         let mut reader = self.content();
         let users = reader.count(MAX_BLOCK_ROWS)?;

@@ -1,4 +1,4 @@
-//! What part of a slot each block covers, so that none can be missing unnoticed.
+//! The part of a slot that each block covers, so that no block can be missing unnoticed.
 
 use super::Sealed;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 pub struct Position {
     /// The lowest user hash that is covered.
     pub hash: u64,
-    /// 0 but in a chain of blocks with one hash.
+    /// The place in a chain of blocks that share one hash; otherwise 0.
     pub ordinal: u32,
 }
 
@@ -21,7 +21,7 @@ impl Position {
         Self { hash, ordinal: 0 }
     }
 
-    /// Twelve bytes that sort as positions do: the block's sort key.
+    /// The block's sort key: twelve bytes that sort as positions do.
     pub fn to_key(self) -> [u8; 12] {
         let mut key = [0; 12];
         key[..8].copy_from_slice(&self.hash.to_be_bytes());
@@ -30,13 +30,12 @@ impl Position {
     }
 }
 
-/// What part of a slot a block covers: from `start` up to the next block's start, so that no block can be missing
-/// unnoticed.
+/// The part of a slot that a block covers: from `start` up to the next block's start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cover {
     /// Where this block starts.
     pub start: Position,
-    /// Where the next one does; `None` at the slot's end.
+    /// Where the next block starts; `None` at the slot's end.
     pub next: Option<Position>,
 }
 
@@ -98,8 +97,10 @@ impl<B: AsRef<[u8]>> CoverCheck<B> {
         Self { expected: Some(start), chain: Vec::new() }
     }
 
-    /// Takes the next block; returns blocks as soon as all is there of each of their users: one, or a whole chain.
-    /// `Err`: a block is missing or misplaced.
+    /// Takes the next block. Returns blocks whose users are complete: the block, or a whole chain at its end.
+    ///
+    /// # Errors
+    /// A block is missing or misplaced.
     #[allow(
         clippy::result_unit_err,
         reason = "there is one way to fail; the caller knows which block it read"
@@ -119,7 +120,7 @@ impl<B: AsRef<[u8]>> CoverCheck<B> {
         self.expected.is_none()
     }
 
-    /// Whether everything up to and with that hash has come: the slot has ended, or goes on after it.
+    /// Whether every block up to and with that hash was taken: the slot has ended, or goes on after it.
     pub fn is_complete_to(&self, hash: u64) -> bool {
         self.expected.is_none_or(|next| next.hash > hash)
     }

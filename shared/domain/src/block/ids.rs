@@ -1,4 +1,4 @@
-//! User ids as a block has them.
+//! The encodings of the user ids of a block.
 
 use super::MAX_BLOCK_ID_BYTES;
 use crate::{
@@ -62,7 +62,7 @@ pub(super) fn read_ids(
             if digits > MAX_DIGITS || (n * (len + usize::from(MAX_DIGITS))) > MAX_BLOCK_ID_BYTES {
                 return Err(Truncated);
             }
-            // Padded numbers are as wide as they say, so that by id the numbers' order is the ids'.
+            // Padded numbers all have the same width, so that sorting by id sorts by number.
             let longest = if digits == 0 { MAX_USER_ID } else { len + usize::from(digits) };
             let (mut legal, mut before) = (longest <= MAX_USER_ID, if by_id { -1 } else { i64::MIN });
             rows.reserve(n, n * (len + usize::from(digits.max(COMMON_DIGITS))));
@@ -107,7 +107,7 @@ pub(super) fn read_ids(
     Ok(())
 }
 
-/// Goes past the ids without a look at them.
+/// Skips the ids.
 pub(super) fn skip_ids(reader: &mut Reader<'_>, n: usize) -> Result<(), Truncated> {
     match reader.byte()? {
         UUIDS => skip_bytes(reader, n * 16),
@@ -124,7 +124,7 @@ pub(super) fn skip_ids(reader: &mut Reader<'_>, n: usize) -> Result<(), Truncate
     }
 }
 
-/// All ids as UUIDs, if that is what every one of them is.
+/// All ids as UUIDs, if every one of them is one.
 fn parse_uuids(ids: &[&[u8]]) -> Option<Vec<[u8; 16]>> {
     let mut uuids = Vec::with_capacity(ids.len());
     for id in ids {
@@ -152,7 +152,7 @@ fn parse_uuid(id: &[u8]) -> Option<[u8; 16]> {
 const HEX_AT: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-/// What each character is worth as a lower-case hex digit; 255 for all that are none.
+/// The value of each character as a lower-case hex digit; 255 for characters that are not one.
 const NIBBLES: [u8; 256] = {
     let mut table = [u8::MAX; 256];
     let mut n = 0;
@@ -183,7 +183,7 @@ fn format_uuid(uuid: &[u8; 16]) -> [u8; 36] {
 }
 
 pub(super) const MAX_DIGITS: u8 = 18;
-/// How many digits most numbers have at most: what room is made for.
+/// How many digits most numbers have at most; room is made for these.
 const COMMON_DIGITS: u8 = 8;
 const MAX_NUMBER: i64 = 999_999_999_999_999_999;
 

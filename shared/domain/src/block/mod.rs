@@ -56,25 +56,25 @@ const MAX_FACET_BYTES: usize = 8 << 20;
 /// A decoded block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// Its rows.
+    /// The rows.
     pub rows: Rows,
-    /// What it covers; `None` for an inbox block.
+    /// The part of a slot that it covers; `None` for an inbox block.
     pub cover: Option<Cover>,
 }
 
-/// Bytes that are not a block. Nothing partial is ever returned.
+/// The error for bytes that are not a block. A part of a block is never returned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum BlockError {
-    /// Not a block of Rekindle's.
+    /// The bytes are not a block of Rekindle's.
     #[error("not a block (no magic)")]
     NotABlock,
-    /// Written by a later version.
+    /// A later version wrote the block.
     #[error("block version {0} is newer than this software; update it")]
     UnknownVersion(u8),
     /// The checksum does not match.
     #[error("damaged block (checksum mismatch)")]
     Checksum,
-    /// The checksum matches but the content is not what this version writes.
+    /// The checksum matches, but this version does not write such content.
     #[error("malformed block")]
     Malformed,
 }
@@ -92,7 +92,7 @@ pub fn encode(rows: &Rows, range: std::ops::Range<usize>, cover: Option<Cover>) 
     encode_bounded(rows, range, cover).0
 }
 
-/// Encodes, and says whether the block stays within what [`decode`] accepts: few bytes may hold much.
+/// Encodes, and says whether [`decode`] accepts the block: few bytes may hold more rows than it allows.
 fn encode_bounded(rows: &Rows, range: std::ops::Range<usize>, cover: Option<Cover>) -> (Vec<u8>, bool) {
     let users = range.len();
     let first_row = rows.row_start(range.start);
@@ -119,7 +119,7 @@ fn encode_bounded(rows: &Rows, range: std::ops::Range<usize>, cover: Option<Cove
     };
     put_column(&|r| i64::from(r.facet));
     put_column(&|r| r.first_at);
-    // Most rows stand for one interaction: whether they last is a bit, and only those that do say how long.
+    // Most rows stand for one interaction: a bit says whether `last_at` differs, and only such rows hold the difference.
     put_column(&|r| i64::from(r.last_at != r.first_at));
     column.clear();
     column.extend(records.iter().map(|r| r.last_at.wrapping_sub(r.first_at)).filter(|d| *d != 0));
@@ -169,12 +169,12 @@ pub fn decode(bytes: &[u8]) -> Result<Block, BlockError> {
     Ok(Block { rows: sealed.rows()?, cover: sealed.cover })
 }
 
-/// A block whose bytes are what was once written: its rows are still to be read.
+/// A block whose checksum matches, before its rows are read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sealed<B> {
     bytes: B,
     cover: Option<Cover>,
-    /// Where what follows the cover begins.
+    /// Where the bytes behind the cover begin.
     content: usize,
 }
 
@@ -267,7 +267,7 @@ fn read_facets(reader: &mut Reader<'_>, n: usize) -> Result<Vec<Facet>, Truncate
 
 /// Whether the users stand in ledger order, each once, and the cover is theirs. A block whose chain goes on holds one hash.
 fn is_within(rows: &Rows, cover: Cover) -> bool {
-    // In order, the ends speak for what is between them.
+    // The users are in order, so that it suffices to check the first and the last.
     let ends = rows.len().checked_sub(1).map(|last| (rows.hash(0), rows.hash(last)));
     let fits = |(first, last): (u64, u64)| {
         cover.covers(first) && cover.covers(last) && (first == last || !cover.is_continued())

@@ -1,4 +1,4 @@
-//! Cutting rows into blocks that fit.
+//! Cuts rows into blocks that fit.
 
 use super::{Cover, MAX_BLOCK_ROWS, Position, encode, encode_bounded};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     rows::{Row, Rows},
 };
 
-/// What `rows` are packed into: blocks of at most `limit` bytes for the inbox, in order.
+/// Packs `rows` into inbox blocks of at most `limit` bytes, in order.
 pub fn encode_inbox(rows: &Rows, limit: usize) -> Vec<(Vec<u8>, u64)> {
     let mut out = Vec::new();
     let mut stack: Vec<_> = std::iter::once(0..rows.len()).collect();
@@ -38,7 +38,7 @@ pub struct Packer {
 /// A packed block of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packed {
-    /// What it covers; `cover.start` is its sort key.
+    /// The part of the slot that it covers; `cover.start` is its sort key.
     pub cover: Cover,
     /// The encoded block.
     pub bytes: Vec<u8>,
@@ -56,7 +56,7 @@ impl Packer {
             self.pending.facets.extend_from_slice(&facets[self.pending.facets.len()..]);
         }
         self.pending.push(hash, id, rows);
-        // A quarter more than a block is thought to hold, so that the last guess can still grow.
+        // A quarter more than the guess of what a block holds, so that the guess can still grow.
         let enough = self.limit as f64 * 1.25;
         while self.pending.row_count() as f64 * self.bytes_per_row > enough && self.pending.len() > 1 {
             let before = self.pending.len();
@@ -67,7 +67,7 @@ impl Packer {
         }
     }
 
-    /// Packs what is left. Empty slots have no block.
+    /// Packs the users that are left. Empty slots have no block.
     pub fn finish(mut self, out: &mut Vec<Packed>) {
         while !self.pending.is_empty() {
             self.emit(true, out);
@@ -84,7 +84,7 @@ impl Packer {
                 break;
             }
             if users == self.pending.len() && !last {
-                // What follows must be known: it may fit too, and says where the next block starts.
+                // The user behind must be known: it may fit too, and the next block starts there.
                 return;
             }
             let (packed, bounded) = self.encode_front(users);
@@ -123,7 +123,7 @@ impl Packer {
         }
     }
 
-    /// How many users are thought to fill a block.
+    /// The guess of how many users fill a block.
     fn guess(&self) -> usize {
         let rows = (self.limit as f64 * 0.992 / self.bytes_per_row) as usize;
         self.pending.users_within(rows.min(MAX_BLOCK_ROWS)).max(1)

@@ -29,25 +29,25 @@ pub const MAX_SOURCES: usize = 100;
 /// The most bytes a filter may have as JSON: it is stored with the campaign whose audience it is.
 pub const MAX_BYTES: usize = 64 << 10;
 
-/// Which opens count.
+/// The opens that count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Opens {
-    /// People's and machines'.
+    /// Opens by people and by machines.
     Any,
-    /// Machines' only.
+    /// Opens by machines only.
     Machine,
-    /// People's only.
+    /// Opens by people only.
     Human,
 }
 
-/// Whose messages a condition is about.
+/// The source or sources whose messages a condition is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum About {
-    /// One campaign's or Canvas's.
+    /// One campaign or Canvas.
     Source(SourceId),
-    /// Those of all that carry the tag now.
+    /// Every source that carries the tag now.
     Tag(String),
-    /// Anybody's: answered by the `users` ledger, which never expires.
+    /// Every source: the `users` ledger, which never expires, answers.
     Any,
 }
 
@@ -61,7 +61,7 @@ impl About {
     }
 }
 
-/// Which of the messages count. What is left out counts whatever it is.
+/// The messages that count. A field that is `None` matches any message.
 #[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Narrow {
     /// A campaign's variant or a Canvas's variation.
@@ -72,7 +72,7 @@ pub struct Narrow {
     pub channel: Option<Channel>,
 }
 
-/// Bounds on a time; all that are given must hold. Whoever has no such time is within none.
+/// Bounds on a time; all that are given must hold. A user without such a time is within no bounds.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Times {
     /// Earlier than this.
@@ -86,7 +86,7 @@ pub struct Times {
 }
 
 impl Times {
-    /// The bounds at `now`: from the first, inclusive, to the second, exclusive.
+    /// The bounds at `now`, in epoch milliseconds: from the first, inclusive, to the second, exclusive.
     fn bounds(&self, now: Time) -> (i64, i64) {
         let ago = |period: &Period| period.before(now).map_or(i64::MIN, |at| at.0);
         let from = self.after.map(|at| at.0).max(self.less_than.as_ref().map(ago));
@@ -99,9 +99,9 @@ impl Times {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the fields are named as in the API")]
 pub enum Filter {
-    /// Every one holds.
+    /// Every one of them holds.
     All(Vec<Self>),
-    /// At least one holds.
+    /// At least one of them holds.
     Any(Vec<Self>),
     /// It does not hold, over all users ever seen.
     Not(Box<Self>),
@@ -109,14 +109,14 @@ pub enum Filter {
     Segment(String),
     /// Received a message.
     Received { about: About, narrow: Narrow },
-    /// Received the latest within the times.
+    /// Received the latest message within the times.
     LastReceived { about: About, narrow: Narrow, times: Times },
-    /// Opened one.
+    /// Opened a message.
     Opened { about: About, narrow: Narrow, opens: Opens },
-    /// Clicked a link in one.
+    /// Clicked a link in a message.
     Clicked { about: About, narrow: Narrow, alias: Option<String> },
-    /// Did the primary conversion: of a campaign on its most recent message, of a Canvas ever. Who is in control never
-    /// counts.
+    /// Did the primary conversion: of a campaign on its most recent message, of a Canvas ever. A user in the
+    /// control group never counts.
     Converted { source: SourceId },
     /// Entered the Canvas; being in its control group counts as that.
     Entered { source: SourceId, variation: Option<String> },
@@ -146,7 +146,8 @@ pub enum Name<'a> {
 }
 
 impl Filter {
-    /// What it names, each with its place as [`Filter::parse`] would say it; `path` is where the filter stands.
+    /// Calls `each` with every source, tag and segment that the filter names, and with its place as [`Filter::parse`] writes
+    /// it; `path` is the place of the filter.
     pub fn names<'a>(&'a self, path: &str, each: &mut dyn FnMut(String, Name<'a>)) {
         let at = |key: &str| format!("{path}.{key}");
         let mut source = |key: &str, source: &'a SourceId| each(at(key) + ".source", Name::Source(source));
@@ -184,7 +185,7 @@ impl Filter {
         out
     }
 
-    /// Every source it names; those of its segments not.
+    /// Every source it names itself, without those that its segments name.
     pub fn sources(&self) -> BTreeSet<SourceId> {
         self.named(|name| match name {
             Name::Source(source) => Some(source.clone()),
@@ -192,7 +193,7 @@ impl Filter {
         })
     }
 
-    /// Every tag it names; those of its segments not.
+    /// Every tag it names itself, without those that its segments name.
     pub fn tags(&self) -> BTreeSet<String> {
         self.named(|name| match name {
             Name::Tag(tag) => Some(tag.to_owned()),
@@ -200,7 +201,7 @@ impl Filter {
         })
     }
 
-    /// Every segment it names; those of its segments not.
+    /// Every segment it names itself, without those that its segments name.
     pub fn segments(&self) -> BTreeSet<String> {
         self.named(|name| match name {
             Name::Segment(segment) => Some(segment.to_owned()),

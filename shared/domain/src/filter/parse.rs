@@ -1,4 +1,4 @@
-//! Reading filters. What is wrong is said with its place.
+//! Reads filters. An error names its place in the filter.
 
 use super::{About, Filter, MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_SOURCES, Narrow, Opens, Times};
 use crate::{
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// A filter that is not one, and where.
+/// The error for a value that is not a filter.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[error("{path}: {detail}")]
 pub struct FilterError {
@@ -52,7 +52,7 @@ impl Filter {
     /// [`FilterError`], with the place.
     pub fn parse(value: &Value, path: &str) -> Result<Self, FilterError> {
         let filter = Self::read(value, path)?;
-        // As it is stored: a time that was given as a number is longer there.
+        // The size as it is stored: a time that was given as a number is longer there.
         let (sources, bytes) = (filter.sources().len(), filter.to_json().to_string().len());
         if sources > MAX_SOURCES {
             return wrong(
@@ -69,7 +69,7 @@ impl Filter {
         Ok(filter)
     }
 
-    /// Reads what was stored, whatever its size: what was taken once is never refused.
+    /// Reads a stored filter, whatever its size: a filter that was accepted once is never refused.
     pub(super) fn read(value: &Value, path: &str) -> Result<Self, FilterError> {
         Parser { nodes: 0 }.filter(value, path, 1)
     }
@@ -164,7 +164,7 @@ fn leaf(key: &str, body: &Value, path: String) -> Result<Filter, FilterError> {
     f.done(filter)
 }
 
-/// The fields of a leaf, taken one by one; what is left over is refused.
+/// The fields of a leaf, taken one by one; fields that are left over are refused.
 struct Fields<'a> {
     path: String,
     fields: &'a Map<String, Value>,
@@ -208,7 +208,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Exactly one of the ways to say whose messages; the first is the usual one.
+    /// Reads exactly one of the ways to name the sources; the first is the usual one.
     fn about(&mut self, ways: &[&'static str]) -> Result<About, FilterError> {
         let mut given = ways.iter().copied().filter(|way| self.has(way));
         let (way, second) = (given.next().unwrap_or("source"), given.next());
@@ -230,7 +230,7 @@ impl<'a> Fields<'a> {
         Ok(about)
     }
 
-    /// What narrows a condition: of a tag, or of any message, only the channel does.
+    /// Reads the fields that narrow a condition: with a tag, or with any message, only the channel may.
     fn narrow(&mut self, about: &About) -> Result<Narrow, FilterError> {
         let kind = about.source().map(SourceId::kind);
         let only = |of: SourceKind, field: &str, instead: &str| match kind {
@@ -311,7 +311,7 @@ impl<'a> Fields<'a> {
         self.known.push(field);
         match self.fields.get(field) {
             None | Some(Value::Null) => Ok(None),
-            // Nothing is as old as the year 0, and what is stored is shown again, as RFC 3339.
+            // No interaction is as old as the year 0, and RFC 3339, as which the stored filter is shown, cannot write it.
             Some(value) => Time::deserialize(value).map(|at| Some(at.max(Time::YEAR_0))).or_else(|_| {
                 wrong(
                     &self.at(field),

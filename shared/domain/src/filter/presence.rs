@@ -1,27 +1,27 @@
-//! Counting whole blocks, where a filter asks nothing but what users have ever done with one source.
+//! Counts whole blocks, where a filter asks only whether users have ever done something with one source.
 //!
-//! Then two of a block's columns say it all, the users' ids and times need not be read, and the few combinations of
-//! things that a user can have done are answered once. "Received and not clicked" is such a filter.
+//! Then two of a block's columns suffice, without the users' ids and times, and each of the few combinations of things
+//! that a user can have done is answered once. "Received and not clicked" is such a filter.
 
 use super::{Program, Truth};
 use crate::block::{BlockError, Columns, Sealed};
 
-/// More atoms than this have too many combinations; few filters about one source have more.
+/// The most atoms, since each one doubles the combinations; few filters about one source have more.
 const MAX_ATOMS: usize = 8;
 
 /// How many users of some blocks match.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Tallied {
-    /// Certainly.
+    /// Users that match.
     pub yes: u64,
-    /// Perhaps.
+    /// Users that may match: the data that would tell is expired.
     pub unknown: u64,
 }
 
-/// A program made ready for blocks.
+/// A program prepared for counting blocks.
 pub struct Presence<'a> {
     program: &'a Program,
-    /// For each combination of atoms 1 if it is a yes, and 1 in the upper half if it is unknown.
+    /// For each combination of atoms 1 if the answer is yes, and 1 in the upper half if it is unknown.
     answers: [u64; 1 << MAX_ATOMS],
     /// The atoms that each facet of the current block matters to.
     atoms: [u8; 256],
@@ -29,7 +29,7 @@ pub struct Presence<'a> {
 }
 
 impl Program {
-    /// The program made ready for blocks of its only ledger; `None` if there is more to it than that.
+    /// The program prepared for blocks of its only ledger; `None` if it asks more than this can answer.
     pub fn presence(&self) -> Option<Presence<'_>> {
         let atoms = self.presence_atoms().filter(|n| *n <= MAX_ATOMS)?;
         let mut answers = [0; 1 << MAX_ATOMS];
@@ -45,7 +45,7 @@ impl Program {
 }
 
 impl Presence<'_> {
-    /// Counts the users of a block, of all of whom nothing else is known. `None`: it has to be read in full.
+    /// Counts the users of a block; none of them may have rows elsewhere. `None`: the block has to be read in full.
     ///
     /// # Errors
     /// [`BlockError::Malformed`].

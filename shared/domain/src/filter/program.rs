@@ -1,4 +1,4 @@
-//! The three-valued evaluation of filters over the rows of one user.
+//! Evaluates filters over the rows of one user, in three values.
 
 use super::{About, Filter, Narrow, Opens, Times};
 use crate::{
@@ -9,14 +9,14 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// An answer: expired data makes it unknown, and unknown is never no.
+/// An answer. Expired data makes it unknown, and unknown never counts as no.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Truth {
-    /// Certainly not.
+    /// The filter does not hold.
     No,
     /// The data that would tell is expired.
     Unknown,
-    /// Certainly.
+    /// The filter holds.
     Yes,
 }
 
@@ -25,7 +25,7 @@ impl Truth {
         if yes { Self::Yes } else { Self::No }
     }
 
-    /// Kleene's negation.
+    /// The negation: unknown stays unknown.
     pub const fn negate(self) -> Self {
         match self {
             Self::No => Self::Yes,
@@ -35,20 +35,20 @@ impl Truth {
     }
 }
 
-/// What a filter is evaluated against, beside rows.
+/// What a filter is evaluated against, besides rows.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Known {
-    /// The present, for durations.
+    /// The present, from which periods are counted back.
     pub now: Time,
-    /// Sources whose data cannot be read: what is asked of them is unknown.
+    /// Sources whose data cannot be read: conditions about them are unknown.
     pub unavailable: BTreeSet<SourceId>,
     /// The sources that carry each tag.
     pub tags: BTreeMap<String, BTreeSet<SourceId>>,
-    /// The filters of segments. One that is not there is unknown.
+    /// The filters of segments, by id. A segment that is missing here is unknown.
     pub segments: BTreeMap<String, Filter>,
 }
 
-/// What a leaf asks of the rows of one user in one ledger: the latest `last_at` among the facets that match.
+/// The question that a leaf asks of the rows of one user in one ledger: the latest `last_at` among the facets that match.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Atom {
     ledger: usize,
@@ -102,13 +102,14 @@ enum Node {
         has: AtomId,
         not: AtomId,
     },
-    /// The conversion counts unless it is in control, or earlier than the last receipt where that matters.
+    /// The conversion counts unless the user is in control, or converted before the last receipt where that matters.
     Converted {
         conversion: AtomId,
         control: AtomId,
         not_before: Option<AtomId>,
     },
-    /// The latest of several lies within bounds. Where some data is unavailable, it may be later than what is known.
+    /// The latest of several times lies within bounds. Where some data is unavailable, the latest may be later than the
+    /// one that is known.
     Within {
         latest_of: Vec<AtomId>,
         may_be_later: bool,
@@ -119,7 +120,7 @@ enum Node {
 }
 
 impl Known {
-    /// How many things are asked of each user, at most, once the segments and tags are written out: what a program costs.
+    /// The cost of a program: how many questions are asked of each user at most, with segments and tags written out.
     pub fn width(&self, filter: &Filter) -> usize {
         let carry = |tag: &String| self.tags.get(tag).map_or(0, BTreeSet::len).max(1);
         match filter {
@@ -135,7 +136,7 @@ impl Known {
     }
 }
 
-/// A filter made ready to be asked of many users.
+/// A filter compiled, to be evaluated for many users.
 #[derive(Debug)]
 pub struct Program {
     ledgers: Vec<LedgerId>,
@@ -146,13 +147,13 @@ pub struct Program {
     root: Node,
 }
 
-/// What is known of the current user, an entry an atom.
+/// The facts about the current user, an entry for each atom.
 #[derive(Clone, Debug)]
 pub struct Facts(Vec<i64>);
 
 const NEVER: i64 = i64::MIN;
 
-/// For each facet of a batch, the atoms it matters to.
+/// For each facet of a batch, the atoms that it matches.
 #[derive(Clone, Debug, Default)]
 pub struct FacetAtoms(Vec<Vec<u32>>);
 
@@ -173,13 +174,13 @@ impl Program {
         program
     }
 
-    /// The ledgers whose rows are needed; their numbers are what [`Program::facet_atoms`] speaks of.
+    /// The ledgers whose rows are needed. [`Program::facet_atoms`] takes their index here.
     pub fn ledgers(&self) -> &[LedgerId] {
         &self.ledgers
     }
 
-    /// Whether users of whom none of the named ledgers knows anything can match, or be unknown: then everybody ever
-    /// seen must be asked.
+    /// Whether a user without rows in the named ledgers can match, or be unknown. Then every user ever seen must be
+    /// evaluated.
     fn needs_universe(&self) -> bool {
         self.answer(&self.blank()) != Truth::No
     }
@@ -235,35 +236,9 @@ impl Program {
             {
                 Node::Unknown
             }
-            Filter::Converted { source } => {
-                let ledger = self.ledger(LedgerId::Source(source.clone()));
-                let is_campaign = source.kind() == SourceKind::Campaign;
-                Node::Converted {
-                    conversion: self.atom(Atom { primary: true, ..Atom::of(ledger, Kind::Converted) }),
-                    control: self.atom(Atom::of(ledger, Kind::Control)),
-                    not_before: is_campaign.then(|| self.atom(Atom::of(ledger, Kind::Received))),
-                }
-            }
-            Filter::Entered { source, variation } => {
-                let ledger = self.ledger(LedgerId::Source(source.clone()));
-                let narrow = Narrow { variant: variation.clone(), ..Narrow::default() };
-                let kinds = [Kind::Entered, Kind::Control];
-                let atoms = kinds.map(|kind| Atom { narrow: narrow.clone(), ..Atom::of(ledger, kind) });
-                Node::Any(atoms.map(|atom| Node::Has(self.atom(atom))).into())
-            }
-            Filter::InControl { source, is } => {
-                let ledger = self.ledger(LedgerId::Source(source.clone()));
-                let control = self.atom(Atom::of(ledger, Kind::Control));
-                let evaluated = match source.kind() {
-                    SourceKind::Campaign => Kind::Received,
-                    SourceKind::Canvas => Kind::Entered,
-                };
-                if *is {
-                    Node::Has(control)
-                } else {
-                    Node::Without { has: self.atom(Atom::of(ledger, evaluated)), not: control }
-                }
-            }
+            Filter::Converted { source } => self.converted(source),
+            Filter::Entered { source, variation } => self.entered(source, variation.as_ref()),
+            Filter::InControl { source, is } => self.in_control(source, *is),
             Filter::LastEngaged { channel, opens, times } => {
                 let users = self.ledger(LedgerId::Users);
                 let opened = Atom { machine: machine(*opens), ..Atom::on(users, Kind::Opened, *channel) };
@@ -285,12 +260,43 @@ impl Program {
         }
     }
 
+    fn converted(&mut self, source: &SourceId) -> Node {
+        let ledger = self.ledger(LedgerId::Source(source.clone()));
+        let is_campaign = source.kind() == SourceKind::Campaign;
+        Node::Converted {
+            conversion: self.atom(Atom { primary: true, ..Atom::of(ledger, Kind::Converted) }),
+            control: self.atom(Atom::of(ledger, Kind::Control)),
+            not_before: is_campaign.then(|| self.atom(Atom::of(ledger, Kind::Received))),
+        }
+    }
+
+    fn entered(&mut self, source: &SourceId, variation: Option<&String>) -> Node {
+        let ledger = self.ledger(LedgerId::Source(source.clone()));
+        let narrow = Narrow { variant: variation.cloned(), ..Narrow::default() };
+        let kinds = [Kind::Entered, Kind::Control];
+        let atoms = kinds.map(|kind| Atom { narrow: narrow.clone(), ..Atom::of(ledger, kind) });
+        Node::Any(atoms.map(|atom| Node::Has(self.atom(atom))).into())
+    }
+
+    fn in_control(&mut self, source: &SourceId, is: bool) -> Node {
+        let ledger = self.ledger(LedgerId::Source(source.clone()));
+        let control = self.atom(Atom::of(ledger, Kind::Control));
+        if is {
+            return Node::Has(control);
+        }
+        let evaluated = match source.kind() {
+            SourceKind::Campaign => Kind::Received,
+            SourceKind::Canvas => Kind::Entered,
+        };
+        Node::Without { has: self.atom(Atom::of(ledger, evaluated)), not: control }
+    }
+
     fn of_users(&mut self, kind: Kind) -> Node {
         let users = self.ledger(LedgerId::Users);
         Node::Has(self.atom(Atom::of(users, kind)))
     }
 
-    /// The ledgers that a leaf is about, and whether there are others that cannot be read.
+    /// The ledgers that a leaf is about, and whether there are further ones that cannot be read.
     fn readable(&mut self, about: &About, known: &Known) -> (Vec<usize>, bool) {
         let none = BTreeSet::new();
         let sources: Vec<&SourceId> = match about {
@@ -315,7 +321,7 @@ impl Program {
         if nodes.len() == 1 { nodes.remove(0) } else { Node::Any(nodes) }
     }
 
-    /// Which atoms the facets of a batch of a ledger matter to. Once a batch, so that rows cost a look-up.
+    /// The atoms that the facets of a batch of a ledger match. Computed once a batch, so that a row costs a look-up.
     pub fn facet_atoms(&self, ledger: usize, facets: &[Facet]) -> FacetAtoms {
         let of = |facet: &Facet| {
             let atoms = self.atoms[ledger].iter().filter(|(_, atom)| atom.matches(facet));
@@ -324,7 +330,7 @@ impl Program {
         FacetAtoms(facets.iter().map(of).collect())
     }
 
-    /// How many atoms there are, if all that matters is which of them a user has, in one ledger: not when.
+    /// How many atoms there are, if the program has one ledger and asks only which atoms a user has, and not when.
     pub(super) fn presence_atoms(&self) -> Option<usize> {
         (self.ledgers.len() == 1 && !self.root.reads_times()).then_some(self.numbers.len())
     }
@@ -335,7 +341,7 @@ impl Program {
         self.answer(&Facts((0..self.numbers.len()).map(fact).collect()))
     }
 
-    /// Facts of a user nothing is known of.
+    /// The facts of a user without rows.
     pub fn blank(&self) -> Facts {
         Facts(vec![NEVER; self.numbers.len()])
     }
@@ -347,19 +353,19 @@ impl Program {
 }
 
 impl FacetAtoms {
-    /// The atoms each facet matters to, as bits.
+    /// The atoms that each facet matches, as bits.
     pub(super) fn bits(&self) -> impl Iterator<Item = u64> {
         self.0.iter().map(|atoms| atoms.iter().fold(0, |bits, atom| bits | 1 << atom))
     }
 }
 
 impl Facts {
-    /// Forgets the user before.
+    /// Forgets the last user.
     pub fn reset(&mut self) {
         self.0.fill(NEVER);
     }
 
-    /// Takes in rows of the user.
+    /// Adds rows of the user.
     pub fn learn(&mut self, rows: &[Row], atoms: &FacetAtoms) {
         for row in rows {
             for atom in &atoms.0[row.facet as usize] {
@@ -376,7 +382,7 @@ impl Node {
         Self::Within { latest_of, may_be_later, from, to }
     }
 
-    /// Whether it matters when something was, and not only that it was.
+    /// Whether the time of an atom matters, and not only that a user has it.
     fn reads_times(&self) -> bool {
         match self {
             Self::All(nodes) | Self::Any(nodes) => nodes.iter().any(Self::reads_times),
@@ -403,11 +409,12 @@ impl Node {
             Self::Within { latest_of, may_be_later, from, to } => {
                 let latest = latest_of.iter().map(|atom| facts[*atom]).max().unwrap_or(NEVER);
                 match (latest != NEVER, *may_be_later) {
-                    // Bounds that exclude each other hold of nothing.
+                    // Bounds that exclude each other hold for no time.
                     _ if from >= to => Truth::No,
                     // The true time is this one, or none at all.
                     (is_known, false) => Truth::of(is_known && (*from..*to).contains(&latest)),
-                    // It is this one or later: too late is too late, and late enough stays so if there is no end.
+                    // The true time is this one or later. One that is too late stays too late; one that is late enough
+                    // stays so where there is no upper bound.
                     (true, true) if latest >= *to => Truth::No,
                     (true, true) if latest >= *from && *to == i64::MAX => Truth::Yes,
                     (_, true) => Truth::Unknown,

@@ -6,7 +6,7 @@ use serde::{Deserialize, de};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// The items of a batch as text; no more of them than a request may hold, however long the body goes on.
+/// The items of a batch as text. Reading ends with an error at the first item that is too many.
 struct Items<'a>(Vec<&'a RawValue>);
 
 /// Marks the error of a batch with too many items among serde's other errors.
@@ -49,12 +49,12 @@ struct Envelope<'a> {
 /// [`BatchError`] if the body is neither, or has too many of them.
 pub(super) fn items_of(body: &[u8]) -> Result<Vec<&RawValue>, BatchError> {
     let malformed = |e: serde_json::Error| {
-        // At the start: further on there may be what the sender wrote.
+        // Looked for at the start only: further on the error may repeat text of the sender.
         if e.to_string().starts_with(TOO_MANY) {
             return too_many();
         }
         let code = if e.is_data() { "invalid_batch" } else { "invalid_json" };
-        // The error may repeat what was sent, at any length.
+        // The error may repeat text of the sender, of any length.
         let what = clip(&e.to_string());
         let detail =
             format!("{what}; send {{\"interactions\":[…]}}, an array, or NDJSON as application/x-ndjson");

@@ -26,17 +26,17 @@ pub struct Collector {
     rejected: Vec<Rejection>,
     items: usize,
     facet: Vec<u8>,
-    /// The pile of the last interaction, which most often is the next one's, too.
+    /// The pile of the last interaction, which mostly is the pile of the next one, too.
     last: Option<usize>,
 }
 
 /// The rows of one request, ready to be appended: `users` first, then the sources.
 pub struct Collected {
-    /// What goes to each ledger, sorted by user id.
+    /// The rows for each ledger, in the order of inbox blocks.
     pub ledgers: Vec<(LedgerId, Rows)>,
     /// How many interactions were taken.
     pub accepted: usize,
-    /// Which were not, and why, in order.
+    /// The interactions that were not taken, in the order of the request.
     pub rejected: Vec<Rejection>,
 }
 
@@ -78,7 +78,7 @@ impl Collector {
                 let mut lines = body.split('\n').filter(|line| !line.trim_ascii().is_empty());
                 lines.try_for_each(|line| self.add(line.as_bytes(), serde_json::from_str(line)))
             }
-            // Some line is not UTF-8; the others are not to suffer from it.
+            // Some line is not UTF-8: the others are taken all the same.
             Err(_) => {
                 let mut lines = body.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty());
                 lines.try_for_each(|line| self.add(line, serde_json::from_slice(line)))
@@ -86,7 +86,7 @@ impl Collector {
         }
     }
 
-    /// Takes an interaction, its text and what that was read as.
+    /// Takes one interaction: its text, and the result of reading the text.
     fn add(&mut self, text: &[u8], wire: serde_json::Result<Wire<'_>>) -> Result<(), BatchError> {
         let index = self.items;
         self.items += 1;
@@ -94,7 +94,7 @@ impl Collector {
             return Err(too_many());
         }
         let outcome = match wire {
-            // An array of the fields' values would do for serde, but is no interaction.
+            // Serde would also read an array of the fields' values, which is not an interaction.
             Ok(wire) if text.trim_ascii_start().starts_with(b"{") => {
                 let mut facet = std::mem::take(&mut self.facet);
                 let checked = wire.check(self.now, &mut facet);
@@ -125,17 +125,17 @@ impl Collector {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let Some(pile) = self.pile(kind, id)? else {
-            return Ok(refuse("invalid_item", "the interaction is out of shape"));
+            return Ok(refuse("invalid_item", "the interaction has a field of a wrong shape"));
         };
         let pile = &mut self.piles[pile].1;
         let Some(number) = pile.number(facet) else {
-            return Ok(refuse("invalid_item", "the interaction is out of shape"));
+            return Ok(refuse("invalid_item", "the interaction has a field of a wrong shape"));
         };
         if pile.in_users.len() <= number as usize {
             let mut encoded = Vec::new();
             pile.facets[number as usize].for_users().encode(&mut encoded);
             let Some(in_users) = self.users.number(&encoded) else {
-                return Ok(refuse("invalid_item", "the interaction is out of shape"));
+                return Ok(refuse("invalid_item", "the interaction has a field of a wrong shape"));
             };
             pile.in_users.push(in_users);
         }
@@ -186,7 +186,7 @@ impl Collector {
         self.piles.iter().filter(|(_, p)| !p.entries.is_empty()).map(|(s, _)| s)
     }
 
-    /// Takes back what was taken for some of them, for the reason given.
+    /// Rejects the interactions that were taken for these sources, with that code and detail.
     pub fn refuse_sources(
         &mut self,
         sources: &BTreeSet<SourceId>,
@@ -212,8 +212,8 @@ impl Collector {
         }
     }
 
-    /// Refuses what would give one user more facets than one request may: rows of one user are read together, so they
-    /// must stay few.
+    /// Rejects interactions that would give one user more than [`MAX_FACETS_PER_USER`] facets in a ledger: the rows of one
+    /// user are read together, so they must stay few.
     fn bound_facets(&mut self) {
         let mut gone = HashSet::new();
         for pile in self.piles.iter().map(|(_, p)| p).chain([&self.users]) {
@@ -243,7 +243,7 @@ impl Collector {
         self.drop_items(|index| gone.contains(&index));
     }
 
-    /// Sorts and merges what was taken.
+    /// Sorts and merges the interactions that were taken.
     pub fn finish(mut self) -> Collected {
         self.bound_facets();
         self.rejected.sort_by_key(|r| r.index);

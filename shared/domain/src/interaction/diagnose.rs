@@ -4,13 +4,14 @@ use super::Refusal;
 use crate::{id::clip, time::Time};
 use serde_json::Value;
 
-/// Beyond what any interaction needs, even with every character escaped.
+/// The longest text that is diagnosed, in bytes: more than any interaction has, even with every character escaped.
 const MAX_DIAGNOSED: usize = 16 << 10;
 
-/// What the fast path refused: finds out what to tell the sender.
+/// The code and the detail for a text that could not be read as an interaction.
 pub(super) fn diagnose(text: &[u8]) -> Refusal {
     if text.len() > MAX_DIAGNOSED {
-        let detail = format!("an interaction of {} bytes is not one; at most {MAX_DIAGNOSED}", text.len());
+        let detail =
+            format!("{} bytes are too many for an interaction; it has at most {MAX_DIAGNOSED}", text.len());
         return ("invalid_item".into(), detail);
     }
     let value: Value = match serde_json::from_slice(text) {
@@ -58,5 +59,5 @@ pub(super) fn diagnose(text: &[u8]) -> Refusal {
             return (format!("invalid_{field}").into(), format!("{field} must be {what}"));
         }
     }
-    ("invalid_item".into(), "a field stands twice, or is out of shape".to_owned())
+    ("invalid_item".into(), "the interaction has a field twice, or a field of a wrong shape".to_owned())
 }

@@ -46,14 +46,14 @@ pub struct Rejection {
 /// A request that is refused as a whole.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum BatchError {
-    /// Not JSON, or not of the shape of a batch.
+    /// The body is not JSON, or not of the shape of a batch.
     Malformed {
-        /// What is wrong, stable.
+        /// The kind of error, stable, for programs.
         code: &'static str,
-        /// What is wrong and where.
+        /// The error and its place, for people.
         detail: String,
     },
-    /// More than one request may hold.
+    /// The request has more than one request may hold; the text says of what.
     TooMany(String),
 }
 
@@ -64,10 +64,10 @@ fn refuse<T>(code: &'static str, detail: impl Into<String>) -> Result<T, Refusal
     Err((code.into(), detail.into()))
 }
 
-/// Whether `id` may be a user id; else what is wrong with it.
+/// Checks that `id` may be a user id.
 ///
 /// # Errors
-/// The rule, to be put behind the field's name.
+/// The rule and the length of `id`, to be put behind the field's name.
 pub fn check_user_id(id: &str) -> Result<(), String> {
     if (1..=MAX_USER_ID).contains(&id.len()) && !has_control(id) {
         return Ok(());
@@ -83,10 +83,10 @@ pub fn is_valid_alias(alias: &str) -> bool {
     (1..=MAX_ALIAS).contains(&alias.len()) && !has_control(alias)
 }
 
-/// Whether there are control characters; most texts are ASCII, of which bytes tell.
+/// Whether there are control characters. Most texts are ASCII, where looking at bytes suffices.
 fn has_control(text: &str) -> bool {
     if text.is_ascii() {
-        // Without an early end, so that many bytes are looked at at once.
+        // Without an early end, so that the compiler can look at many bytes at once.
         text.bytes().fold(false, |found, b| found | b.is_ascii_control())
     } else {
         text.chars().any(char::is_control)

@@ -65,16 +65,16 @@ impl Pile {
     }
 }
 
-/// The users of a request, in the order of inbox blocks: found once, since every pile is sorted by them.
+/// The users of a request, in the order of inbox blocks. They are sorted once for all piles.
 pub(super) struct Users<'a> {
     /// Each user's hash and id.
     sorted: Vec<(u64, &'a [u8])>,
-    /// For each item of the request, the place in `sorted` of the user it is about; of rejected ones, anything.
+    /// For each item of the request, the place of its user in `sorted`; for rejected items, any number.
     of_item: Vec<u32>,
 }
 
 impl<'a> Users<'a> {
-    /// `entries` has one of each item.
+    /// `entries` has one entry for each item that was taken.
     pub(super) fn of(entries: &[Entry], ids: &'a [u8], items: usize) -> Self {
         let id = |e: &Entry| &ids[e.id_start as usize..][..usize::from(e.id_len)];
         // By length, then bytes. The first eight bytes as a number settle most comparisons.

@@ -74,7 +74,7 @@ fn check_id(field: &str, code: &'static str, id: &str) -> Result<(), Refusal> {
 }
 
 impl Wire<'_> {
-    /// The facet's canonical encoding goes to `facet`; returns the time.
+    /// Checks the interaction, writes the canonical encoding of its facet to `facet`, and returns its time.
     pub(super) fn check(&self, now: Time, facet: &mut Vec<u8>) -> Result<Time, Refusal> {
         check_user_id(&self.user_id.0).map_err(|d| ("invalid_user_id".into(), format!("user_id {d}")))?;
         let (source, id) = self.source()?;
@@ -121,7 +121,7 @@ impl Wire<'_> {
             );
         }
         facet.clear();
-        // Encoded at once: most interactions have a facet that others had before, so that none need be made for them.
+        // Encoded without making a `Facet`: most interactions have a facet that others had before.
         let head = (kind, channel, self.machine.unwrap_or(false), self.conversion.unwrap_or(0));
         let variant = self.variant_id.as_ref().or(self.variation_id.as_ref());
         let texts = [variant, self.step_id.as_ref(), self.link_alias.as_ref()];
@@ -129,7 +129,7 @@ impl Wire<'_> {
         Ok(at)
     }
 
-    /// What it is about: a campaign or a Canvas, by id.
+    /// The campaign or the Canvas that it names, by id.
     pub(super) fn source(&self) -> Result<(SourceKind, &str), Refusal> {
         match (&self.campaign_id, &self.canvas_id) {
             (Some(id), None) => Ok((SourceKind::Campaign, id.0.as_ref())),
@@ -192,7 +192,7 @@ impl Wire<'_> {
         match source {
             SourceKind::Campaign if kind == Kind::Entered => refuse(
                 "invalid_type",
-                "type `entered` goes with canvas_id only; who gets a campaign's message has received it",
+                "type `entered` goes with canvas_id only; of a campaign's message send type `received`",
             ),
             SourceKind::Campaign if self.variation_id.is_some() => refuse(
                 "field_not_allowed",

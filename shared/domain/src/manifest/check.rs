@@ -1,4 +1,4 @@
-//! Decides whether one manifest may follow another, from the two alone: however the second was computed.
+//! Decides whether one manifest may follow another, from the two alone. It knows nothing of how the second was computed.
 
 use super::{
     Copy, DataState, GRACE_MILLIS, Illegal, Life, MAX_COPIES, MAX_INBOX_KEYS, MAX_RUNS, Manifest, Tier,
@@ -37,7 +37,8 @@ fn commits(old: &Manifest, new: &Manifest, which: impl Fn(&Copy) -> bool) -> boo
     new.copies.iter().any(|c| c.life == Life::Live && was_staged(c) && which(c))
 }
 
-/// What is suspect stays so until it was read whole and compared: as a rewrite's input, or for a further copy of it.
+/// Suspect runs and inboxes stay in quarantine until they are read whole and verified: as the input of a rewrite, or for a
+/// further copy of the run.
 fn check_quarantine(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
     let Some(before) = &old.quarantine else { return Ok(()) };
     if old.clearing.is_some() && new.clearing.is_none() {
@@ -126,7 +127,7 @@ fn check_doomed(is_quarantined: bool, new: &Manifest, before: &Copy, copy: &Copy
     illegal(format!("retired copy {} cannot be doomed {why}", copy.id))
 }
 
-/// The copy of a rewrite that this swap commits.
+/// The copy that this swap commits, if it is of a rewrite.
 fn committed<'a>(old: &Manifest, new: &'a Manifest) -> Option<&'a Copy> {
     new.copies.iter().find(|c| {
         c.life == Life::Live && c.inputs.is_some() && old.copy(c.id).is_some_and(|b| b.life == Life::Staged)
@@ -153,7 +154,7 @@ fn check_runs(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
     if let Some(run) = replaced.iter().find(|r| old.run(**r).is_none()) {
         return illegal(format!("input run {run} is not listed"));
     }
-    // This is also what makes a commit list its run. A live copy of no run would neither be read nor ever collected.
+    // This rule also makes a commit list its run: a live copy of an unlisted run would never be read, nor deleted.
     let is_of_a_run = |c: &Copy| new.run(c.run).is_some_and(|r| r.slots == c.slots);
     match new.copies.iter().find(|c| c.life == Life::Live && !is_of_a_run(c)) {
         Some(copy) => {
@@ -163,8 +164,8 @@ fn check_runs(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
     }
 }
 
-/// A restore makes a hot copy of each run that is listed when it begins: one that came later would have none, and the
-/// data could never be available.
+/// A restore makes a hot copy of each run that is listed when it begins. A run that came later would have none, and the
+/// data could never become available.
 fn check_restoring(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
     let runs = |m: &Manifest| m.runs.iter().map(|r| r.id).collect::<BTreeSet<_>>();
     if old.state == DataState::Restoring && runs(old) != runs(new) {

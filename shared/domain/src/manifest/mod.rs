@@ -18,8 +18,8 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// How long a retired copy may still be read by who saw an older manifest, and how long a staged copy may go without
-/// progress: more than twice any Lambda's life.
+/// How long a reader with an older manifest may still read a retired copy, and how long a staged copy may go without
+/// progress: more than twice the longest life of a Lambda invocation.
 pub const GRACE_MILLIS: i64 = 60 * 60 * 1000;
 /// The most runs a ledger may have.
 pub const MAX_RUNS: usize = 64;
@@ -70,11 +70,11 @@ pub enum Tier {
 pub enum Life {
     /// Being written: listed before its first byte.
     Staged,
-    /// Verified, and read.
+    /// Verified; readers read it.
     Live,
     /// No longer chosen by readers, still readable for the grace.
     Retired,
-    /// Past use. Its bytes are deleted after another grace, since a stalled writer may still add to them.
+    /// Not read any more. Its bytes are deleted after another grace, since a stalled writer may still add to them.
     Doomed,
 }
 
@@ -85,16 +85,16 @@ pub struct Run {
     pub id: RunId,
     /// How its hash space is cut.
     pub slots: SlotBits,
-    /// What its rows add up to.
+    /// The counts and the digest of its rows.
     pub tally: Tally,
 }
 
-/// What a rewrite merges. Fixed when its copy is staged.
+/// The inputs of a rewrite. They are fixed when its copy is staged.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Inputs {
-    /// Runs, which the new run replaces.
+    /// The runs that the new run replaces.
     pub runs: Vec<RunId>,
-    /// How many inbox blocks; their keys stand in the copy's inputs item.
+    /// How many inbox blocks it takes; their keys stand in the copy's inputs item.
     pub inbox_blocks: u32,
 }
 
@@ -103,20 +103,20 @@ pub struct Inputs {
 pub struct Copy {
     /// Never reused.
     pub id: CopyId,
-    /// Whose rows these are. Not listed in the manifest while a rewrite to it is staged.
+    /// The run whose rows these are. The manifest does not list it while a rewrite into it is staged.
     pub run: RunId,
-    /// Hot or cold.
+    /// Where it lies: hot or cold.
     pub tier: Tier,
     /// How the run's hash space is cut.
     pub slots: SlotBits,
-    /// Where in its life it is.
+    /// The stage of its life.
     pub life: Life,
-    /// Since when.
+    /// Since when it is in that stage, or when it last made progress while staged.
     pub since: Time,
-    /// What is merged, for a rewrite; `None` for a further copy of a listed run.
+    /// The inputs of a rewrite; `None` for a further copy of a listed run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Inputs>,
-    /// Its size, once it is live.
+    /// Its size in bytes, once it is live.
     #[serde(default)]
     pub bytes: u64,
 }
@@ -129,17 +129,17 @@ impl Copy {
     }
 }
 
-/// Data that did not verify. No verified copy of the ledger is deleted until what is suspect has been checked again,
-/// successfully.
+/// Data that did not verify. No verified copy of the ledger is deleted until the suspect runs and inbox have been read
+/// again, and verified.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Quarantine {
-    /// What did not match, and where.
+    /// The mismatch and its place, for people.
     pub reason: String,
-    /// Since when.
+    /// When the mismatch was last found.
     pub since: Time,
-    /// The runs whose rows were being read.
+    /// The suspect runs: their rows were being read.
     pub runs: Vec<RunId>,
-    /// Whether inbox blocks were, too.
+    /// Whether the inbox is suspect, too.
     #[serde(default)]
     pub inbox: bool,
 }
@@ -158,11 +158,11 @@ pub struct Manifest {
     /// Reserved for erasure, which is not built: 0, and every swap keeps it.
     #[serde(default)]
     pub epoch: u32,
-    /// Repeated from the source for readers.
+    /// The state of the source's data, repeated here for readers.
     pub state: DataState,
     /// The rows of the ledger that are not in its inbox.
     pub runs: Vec<Run>,
-    /// Where they lie.
+    /// The copies of those runs.
     pub copies: Vec<Copy>,
     /// A committed rewrite whose inbox blocks are still to be deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,7 +172,7 @@ pub struct Manifest {
     pub quarantine: Option<Quarantine>,
 }
 
-/// Why a swap is not legal. A bug, or a race that its writer must decide anew.
+/// The rule that a swap breaks. It is a bug, or a race after which the writer must decide anew.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 #[error("{0}")]
 pub struct Illegal(pub String);
@@ -212,7 +212,7 @@ impl Manifest {
         self.runs.iter().filter(move |r| self.live(r.id, tier).is_none())
     }
 
-    /// What all listed rows add up to; of users and kinds an upper bound where there are several runs.
+    /// The sum over all listed runs. Where there are several, its counts of users are upper bounds: a user may be in each.
     pub fn tally(&self) -> Tally {
         Tally::sum(self.runs.iter().map(|r| &r.tally))
     }

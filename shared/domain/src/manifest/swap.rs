@@ -61,7 +61,7 @@ impl Manifest {
         Ok(next)
     }
 
-    /// What was read whole and compared is suspect no more.
+    /// Releases inputs from quarantine: they were read whole, and verified.
     fn release(&mut self, checked: &Inputs) {
         if let Some(quarantine) = &mut self.quarantine {
             quarantine.runs.retain(|r| !checked.runs.contains(r));
@@ -82,7 +82,7 @@ impl Manifest {
         next
     }
 
-    /// Begins to restore.
+    /// Marks the data as being restored.
     pub fn restoring(&self) -> Self {
         Self { state: DataState::Restoring, ..self.clone() }
     }
@@ -93,7 +93,7 @@ impl Manifest {
         }
     }
 
-    /// Gives up staged copies that `which` picks.
+    /// Gives up the staged copies that `which` picks.
     pub fn abandon(&self, now: Time, which: impl Fn(&Copy) -> bool) -> Self {
         let mut next = self.clone();
         for copy in next.copies.iter_mut().filter(|c| c.life == Life::Staged && which(c)) {
@@ -102,8 +102,9 @@ impl Manifest {
         next
     }
 
-    /// Dooms what is past the grace: retired copies, and staged rewrites that `stalled` says make no progress. Not a copy
-    /// whose inputs are still to be cleared, since they are recorded with it; in quarantine no retired one.
+    /// Dooms copies that are past the grace: retired ones, and staged rewrites that, as `stalled` says, make no progress. It
+    /// spares a copy whose inbox blocks are still to be cleared, since their keys are recorded with it, and in quarantine
+    /// every retired copy.
     pub fn doom(&self, now: Time, stalled: impl Fn(&Copy) -> bool) -> Self {
         let mut next = self.clone();
         let clearing = self.clearing;
@@ -140,8 +141,8 @@ impl Manifest {
         next
     }
 
-    /// Puts the ledger in quarantine, for what went into `copy` or was to. Not for runs that were replaced meanwhile:
-    /// they were read whole for it, and will never be again.
+    /// Puts the ledger in quarantine for the inputs of `copy`. Runs that were replaced meanwhile are left out: the rewrite
+    /// that replaced them read them whole, and they will not be read again.
     pub fn quarantined(&self, reason: &str, copy: &Copy, now: Time) -> Self {
         let mut runs = copy.inputs.as_ref().map_or_else(|| vec![copy.run], |i| i.runs.clone());
         let mut inbox = copy.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0);

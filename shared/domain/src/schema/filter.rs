@@ -116,7 +116,7 @@ impl Leaves<'_> {
         ["before", "after", "more_than", "less_than"].map(|name| self.given(name)).to_vec()
     }
 
-    /// One form for each way to say whose messages.
+    /// One form for each way to name the sources.
     fn about(&mut self, campaign: &Value, canvas: &Value, any: bool, more: &[Field]) -> Vec<Value> {
         let channel = self.given("channel");
         let with = |first: Field, narrow: Vec<Field>| {
@@ -149,7 +149,7 @@ fn form(key: &str, description: &str, value: impl Into<Form>) -> Value {
     form
 }
 
-/// What stands behind a key.
+/// The value of a key: one shape, or one of several.
 enum Form {
     One(Value),
     Ways(Vec<Value>),

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 /// One interaction as it stands in a request.
 pub struct Interaction;
 
-/// What interactions are: their types, whether they need a channel, and what goes with them alone.
+/// The types of interactions, whether they need a channel, and the field that only they have.
 const TYPES: [(&[&str], bool, Option<&str>); 6] = [
     (&["received"], true, None),
     (&["opened"], true, Some("machine")),

@@ -1,5 +1,5 @@
-//! JSON Schemas of what has a form of its own in JSON, for the OpenAPI document; the other types derive theirs. They say
-//! what the readers take, no more and no less, as far as a schema can: it counts characters where a bound is in bytes.
+//! JSON Schemas, for the OpenAPI document, of the types that read and write JSON by hand; the other types derive theirs.
+//! A schema takes what the reader takes, as far as it can: it counts characters where a bound is in bytes.
 
 mod filter;
 mod interaction;
@@ -21,7 +21,7 @@ const CALENDAR: [i64; 2] = [-377_705_023_201_000, 253_402_207_200_000];
 /// An id that people choose, within a pattern.
 const ID_PATTERN: &str = "[A-Za-z0-9_.:-]{1,128}";
 
-/// Gives texts a schema, under a name of their own.
+/// Gives each type, written as text, a named schema.
 macro_rules! text_schemas {
     ($($of:ty, $name:literal = { $($schema:tt)* };)*) => {$(
         impl JsonSchema for $of {
@@ -41,9 +41,9 @@ pub struct Id;
 pub struct UserId;
 /// A link's alias.
 pub struct LinkAlias;
-/// A time as it is written.
+/// A time in an answer.
 pub struct ShownTime;
-/// A time as it is read.
+/// A time in a request.
 pub struct GivenTime;
 /// A [`crate::time::Period`].
 pub struct GivenPeriod;
