@@ -135,7 +135,8 @@ impl EmbeddedAws {
 
     /// The account kept below `dir`, which is created if need be: `dynamodb.sqlite`, `s3/`, `outbox.jsonl`, `lock`, and
     /// `dynamodb.creating` while a table is made. A change is on disk before it is answered, so a kill -9 at any moment
-    /// loses nothing that was acknowledged. SQS queues and unfinished multipart uploads are in memory only and are gone after a restart.
+    /// loses nothing that was acknowledged. SQS queues and unfinished multipart uploads are in memory only and are gone after a
+    /// restart.
     ///
     /// # Errors
     /// [`EmbeddedError::InUse`] while another handle (of this process or another) holds the directory;
