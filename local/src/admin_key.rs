@@ -12,30 +12,30 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What an installed admin key is called.
+/// The name under which an admin key is stored.
 pub const NAME: &str = "local runner";
 
-/// A key with what the examples for newcomers show of it.
+/// An admin key, and the way the printed examples write it.
 #[derive(Debug)]
 pub struct AdminKey {
     /// The key.
     pub token: Token,
-    /// What a shell makes the key of.
+    /// The text that a shell expands to the key: the key itself, or a command that reads its file.
     pub in_shell: String,
-    /// Where it is kept, if it was made just now.
+    /// The file that keeps the key, if the key was made just now.
     pub made: Option<PathBuf>,
 }
 
 impl AdminKey {
-    /// One that somebody gave, or that is forgotten at the end.
+    /// A key that was given on the command line, or one that lasts as long as the process.
     pub fn of(token: Token) -> Self {
         Self { in_shell: token.to_string(), token, made: None }
     }
 
-    /// The one that is kept in `dir/admin-key`, where only its owner may read it; made if there is none.
+    /// Reads the key in `dir/admin-key`, a file that only its owner may read. Makes the key if there is none.
     ///
     /// # Errors
-    /// If what is kept there cannot be read, or is no key.
+    /// If the file cannot be read or written, or holds no key.
     pub fn kept(dir: &Path, clock: &dyn Clock, ids: &dyn Ids) -> io::Result<Self> {
         let file = dir.join("admin-key");
         match std::fs::read_to_string(&file) {
@@ -43,7 +43,8 @@ impl AdminKey {
                 let token = text.trim().parse().map_err(|why| {
                     io::Error::other(format!("{}: {why}; delete it, and another is made", file.display()))
                 })?;
-                // Shown once is enough: from now on the examples read it where it is kept, whatever directory one is in.
+                // The key is shown once only. From now on the examples read its file, by an absolute path, so that they work in
+                // any directory.
                 let in_shell = format!("$(cat '{}')", std::path::absolute(&file)?.display());
                 Ok(Self { token, in_shell, made: None })
             }
@@ -57,15 +58,15 @@ impl AdminKey {
     }
 }
 
-/// A token of a new key.
+/// Makes the token of a new key.
 pub fn new_token(clock: &dyn Clock, ids: &dyn Ids) -> Token {
     Token::new(KeyId(ids.new_id(clock.now())), ids)
 }
 
-/// Whole or not at all.
+/// Writes the key's file, whole or not at all.
 fn keep(dir: &Path, file: &Path, token: &Token) -> io::Result<()> {
     let draft = dir.join("admin-key.new");
-    // What a start that was killed left may have another mode.
+    // A start that was killed may have left a draft with another mode.
     match std::fs::remove_file(&draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -1,4 +1,4 @@
-//! A clock that ticks as the machine's does, and can be moved ahead: months pass in a second.
+//! A clock that follows the machine's clock and can be moved ahead, so that months pass in a second.
 
 use rekindle_domain::time::{Clock, Period, Time};
 use rekindle_runtime::ports::SystemClock;
@@ -18,15 +18,15 @@ pub struct LocalClock {
 /// Why the clock was not moved.
 #[derive(Debug, thiserror::Error)]
 pub enum ClockError {
-    /// Time does not run backwards: data would be older than its past.
+    /// The wanted time is before the present. The clock never goes back: stored times would lie in the future.
     #[error("the clock stands at {now} and never goes back to {wanted}")]
     Backwards {
-        /// The present.
+        /// The clock's time.
         now: Time,
-        /// What was asked for.
+        /// The time that was asked for.
         wanted: Time,
     },
-    /// The sum leaves the calendar.
+    /// The new time is past the end of the calendar.
     #[error("that is beyond the calendar")]
     BeyondCalendar,
     /// The offset could not be kept.
@@ -35,7 +35,7 @@ pub enum ClockError {
 }
 
 impl LocalClock {
-    /// A clock that starts at the machine's time and is forgotten.
+    /// A clock that starts at the machine's time. Its offset is not kept.
     pub const fn in_memory() -> Self {
         Self { offset: AtomicI64::new(0), file: None }
     }
@@ -43,7 +43,7 @@ impl LocalClock {
     /// A clock whose offset is kept in `dir/clock`, in milliseconds.
     ///
     /// # Errors
-    /// If what is kept there cannot be read.
+    /// If the file cannot be read, or holds no number.
     pub fn open(dir: &Path) -> io::Result<Self> {
         let file = dir.join("clock");
         let offset = match std::fs::read_to_string(&file) {
@@ -66,7 +66,7 @@ impl LocalClock {
         self.set(wanted)
     }
 
-    /// Moves ahead to a time. Kept before it takes effect.
+    /// Moves ahead to a time. The offset is on disk before it takes effect.
     ///
     /// # Errors
     /// [`ClockError`]; the clock stands where it stood.

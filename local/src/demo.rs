@@ -24,13 +24,13 @@ const CAMPAIGN: &str = "campaign/spring-sale";
 const MARKETER: &str = "marketer@example.com";
 /// How many interactions a request carries.
 const BATCH: usize = 10_000;
-/// How often progress is asked for.
+/// How often the demo asks for progress.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Tells the story with that many users.
+/// Runs the demo with that many users.
 ///
 /// # Errors
-/// What went wrong; among it any answer that differs after the restore.
+/// The first request that failed, or an answer that differs after the restore.
 pub async fn run(users: u32) -> Outcome<()> {
     let demo = Demo::start().await?;
     let sent = demo.send(users).await?;
@@ -50,7 +50,7 @@ pub async fn run(users: u32) -> Outcome<()> {
 
 struct Demo {
     router: Router,
-    /// The Authorization header that the routes want.
+    /// The `Authorization` header that every request carries.
     authorization: String,
     clock: Arc<LocalClock>,
 }
@@ -119,7 +119,7 @@ impl Demo {
         Ok(self.call(Method::GET, path, "application/json", Vec::new()).await?.1)
     }
 
-    /// Posts what the users did; returns how many interactions that were.
+    /// Posts the users' interactions; returns how many.
     async fn send(&self, users: u32) -> Outcome<u64> {
         let total: u64 = (0..users).map(|u| interactions(u).count() as u64).sum();
         println!("1. {users} users receive a campaign; some open, click and convert:");
@@ -238,7 +238,7 @@ fn bar(length: u64, template: &str) -> ProgressBar {
     ProgressBar::new(length).with_style(style)
 }
 
-/// The questions that are asked before and after.
+/// The questions that the demo asks before the expiry and after the restore.
 fn questions() -> [(&'static str, Value); 6] {
     let of = |more: Value| {
         let mut body = json!({ "source": CAMPAIGN });
@@ -259,7 +259,7 @@ fn questions() -> [(&'static str, Value); 6] {
     ]
 }
 
-/// What a user does, by chance that is the same each time.
+/// The interactions of a user, drawn from a random number that is the same in every run.
 fn interactions(user: u32) -> impl Iterator<Item = &'static str> {
     let dice = mix(u64::from(user)) % 100;
     let opened = (dice < 22).then_some(r#""type":"opened","channel":"email""#);
@@ -289,7 +289,7 @@ fn write_line(out: &mut String, user: u32, interaction: &str, now: i64) -> std::
     )
 }
 
-/// `SplitMix64`'s finalizer: as good as random, the same each time.
+/// `SplitMix64`'s finalizer: it looks random and is the same in every run.
 const fn mix(n: u64) -> u64 {
     let n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

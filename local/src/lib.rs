@@ -1,6 +1,6 @@
-//! The local runner: the same handlers as in Lambda, and an AWS of its own, in one process.
+//! The local runner: the handlers that run in Lambda, and an embedded AWS, in one process.
 //!
-//! | module | what it plays |
+//! | module | stands for |
 //! |---|---|
 //! | [`embedded`] | AWS: DynamoDB, S3, SQS, SES |
 //! | [`stack`] | CloudFormation: tables, bucket, queues, and the application over them |

@@ -1,4 +1,4 @@
-//! `cargo run`: the whole system on 127.0.0.1. `cargo run -- demo`: its story in a minute.
+//! `cargo run`: the whole system on 127.0.0.1. `cargo run -- demo`: a demonstration that takes a minute.
 
 use clap::{Parser, Subcommand};
 use rekindle_domain::{
@@ -27,32 +27,32 @@ struct Arguments {
     /// The port on 127.0.0.1.
     #[arg(long, default_value_t = 7878)]
     port: u16,
-    /// Where data is kept.
+    /// The directory that keeps the data.
     #[arg(long, default_value = ".rekindle", value_name = "DIR")]
     data: PathBuf,
-    /// Keep everything in memory, and forget it at the end.
+    /// Keep everything in memory; it is gone when the program ends.
     #[arg(long, conflicts_with = "data")]
     memory: bool,
-    /// The admin key; without it one is made on first start, and kept with the data.
+    /// The admin key. Without this option the first start makes one and keeps it with the data.
     #[arg(long, value_name = "SECRET")]
     key: Option<Token>,
-    /// How long data stays available after a campaign stopped (ISO 8601).
+    /// How long a campaign's data stays available after the campaign stopped (ISO 8601).
     #[arg(long, default_value = "P3M", value_parser = Period::parse, value_name = "PERIOD")]
     retention: Period,
-    /// After how long without interactions an active source is stopped (ISO 8601); never, unless given.
+    /// Stop an active source after this time without interactions (ISO 8601). Without this option, never.
     #[arg(long, value_parser = Period::parse, value_name = "PERIOD")]
     auto_stop_after: Option<Period>,
-    /// How long before data expires a mail says so (ISO 8601).
+    /// How long before data expires a mail announces it (ISO 8601).
     #[arg(long, default_value = "P7D", value_parser = Period::parse, value_name = "PERIOD")]
     warn_before: Period,
-    /// Who gets these mails, beside those whom a campaign names: addresses between commas.
+    /// Addresses that get these mails besides those that a campaign names, separated by commas.
     #[arg(long, value_delimiter = ',', value_name = "ADDRESSES")]
     notify: Vec<String>,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Shows a campaign's data arrive, expire and come back, in memory, in under a minute.
+    /// Show a campaign's data arrive, expire and come back, in memory, in under a minute.
     Demo {
         /// How many users receive the campaign.
         #[arg(long, default_value_t = 800_000)]
@@ -89,7 +89,9 @@ async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         LocalClock::in_memory()
     } else {
         let data = &arguments.data;
-        let refused = |error| format!("cannot keep data in {} ({error}); choose with --data", data.display());
+        let refused = |error| {
+            format!("cannot keep data in {} ({error}); choose another directory with --data", data.display())
+        };
         std::fs::create_dir_all(data).and_then(|()| LocalClock::open(data)).map_err(refused)?
     });
     let now = now(&clock);
@@ -148,6 +150,6 @@ Count who received it and did not click:
 Look at the campaign:
   curl -s {url}/v1/campaigns/spring-sale {auth}
 
-Stop with Ctrl-C. `rekindle --help` shows more; `rekindle demo` tells the whole story in a minute."#
+Stop with Ctrl-C. `rekindle --help` shows more; `rekindle demo` shows the whole life of a campaign's data in a minute."#
     )
 }

@@ -1,5 +1,6 @@
-//! What plays Lambda's SQS event source: takes batches off a queue, hands them to the handler, deletes what it did, and
-//! leaves the rest to become visible again, until the queue's redrive policy moves it to the dead-letter queue.
+//! Stands for Lambda's SQS event source: takes batches off a queue, passes them to the handler and deletes the messages that
+//! the handler has done. The others become visible again, until the queue's redrive policy moves them to the dead-letter
+//! queue.
 
 use crate::stack::Stack;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
@@ -12,7 +13,7 @@ use std::collections::HashSet;
 /// How long a local invocation may take, by the application's clock.
 const INVOCATION_MILLIS: i64 = 15 * 60 * 1000;
 
-/// Which function takes a queue's messages.
+/// The function that takes a queue's messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Consumer {
     /// The restorer, a message at a time.
@@ -36,10 +37,10 @@ impl Stack {
         }
     }
 
-    /// Receives a batch, waiting up to `wait_seconds` for one; not yet handled.
+    /// Receives a batch and does not handle it. Waits up to `wait_seconds` for one.
     ///
     /// # Errors
-    /// What SQS says.
+    /// SQS's error.
     pub async fn receive(&self, consumer: Consumer, wait_seconds: i32) -> Result<Vec<Message>, Error> {
         let (queue, batch) = self.queue_of(consumer);
         let received = self
@@ -54,10 +55,10 @@ impl Stack {
         Ok(received.messages.unwrap_or_default())
     }
 
-    /// Hands a batch to its handler and deletes what was done. Returns how many were.
+    /// Passes a batch to its handler and deletes the messages that are done. Returns how many.
     ///
     /// # Errors
-    /// What SQS or the event's form says; failures of the handler are left to be delivered again.
+    /// SQS's error, or that the batch makes no event. A message that the handler fails is no error: SQS delivers it again.
     pub async fn deliver(&self, consumer: Consumer, messages: Vec<Message>) -> Result<usize, Error> {
         let (queue, _) = self.queue_of(consumer);
         let event = LambdaEvent::new(event(&messages)?, context(&*self.app.clock));
@@ -82,7 +83,7 @@ impl Stack {
         Ok(count)
     }
 
-    /// Handles what both queues hold, without waiting, until nothing is visible in either. Returns how many messages were
+    /// Handles the messages of both queues, without waiting, until neither has a visible one. Returns how many messages were
     /// done.
     ///
     /// # Errors
@@ -105,7 +106,7 @@ impl Stack {
     }
 }
 
-/// The event as Lambda makes it of a batch of messages.
+/// The event that Lambda makes of a batch of messages.
 fn event(messages: &[Message]) -> Result<SqsEvent, serde_json::Error> {
     let records = messages.iter().map(|m| {
         json!({

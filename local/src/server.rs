@@ -1,4 +1,5 @@
-//! The running system: HTTP on loopback, workers for both queues, the schedules of sweeper and compactor, and the `/_local` endpoints.
+//! The running system: HTTP on loopback, workers for both queues, the schedules of sweeper and compactor, and the `/_local`
+//! endpoints.
 
 use crate::{
     clock::{ClockError, LocalClock},
@@ -27,11 +28,11 @@ use serde_json::{Value, json as object};
 use std::{future::pending, sync::Arc, time::Duration};
 use tokio::sync::RwLock;
 
-/// How often the sweeper runs locally; in the cloud every 5 minutes.
+/// How often the sweeper runs locally. In the cloud it runs every 5 minutes.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
-/// How often the compactor runs locally; in the cloud every minute.
+/// How often the compactor runs locally. In the cloud it runs every minute.
 const COMPACT_EVERY: Duration = Duration::from_secs(15);
-/// How many invocations of the restorer may run at once, as Lambda would scale it.
+/// How many invocations of the restorer run at once; Lambda would scale this number.
 const RESTORERS: usize = 2;
 /// How long a poll waits for a message.
 const POLL_SECONDS: i32 = 20;
@@ -43,11 +44,11 @@ const AFTER_FAILURE: Duration = Duration::from_secs(1);
 pub struct Local {
     /// The application and its resources.
     pub stack: Stack,
-    /// Its AWS.
+    /// The embedded AWS under it.
     pub aws: EmbeddedAws,
-    /// Its clock.
+    /// The clock of the application and of the AWS.
     pub clock: Arc<LocalClock>,
-    /// Held for reading by every handler that runs, for writing by who moves the clock.
+    /// Every running handler holds it for reading; a move of the clock holds it for writing.
     gate: Arc<RwLock<()>>,
 }
 
@@ -57,7 +58,7 @@ impl Local {
         Self { stack, aws, clock, gate: Arc::default() }
     }
 
-    /// Works off the queues, sweeps and compacts on schedule, until dropped.
+    /// Handles the queues, sweeps and compacts on schedule, until the future is dropped.
     pub async fn run_in_background(&self) {
         let restorers = (0..RESTORERS).map(|_| self.poll(Consumer::Restorer));
         let workers = futures::future::join_all(restorers);
@@ -85,7 +86,7 @@ impl Local {
         }
         let stack = self.stack.clone();
         let gate = self.gate.clone();
-        // A task of its own, so that invocations run in parallel and one that panics harms nobody else.
+        // Each invocation is a task, so that invocations run in parallel and a panic ends only its own.
         let invocation = tokio::spawn(async move {
             let _running = gate.read().await;
             stack.deliver(consumer, messages).await
@@ -99,7 +100,7 @@ impl Local {
         loop {
             schedule.tick().await;
             let local = self.clone();
-            // A task of its own, so that a panic ends this sweep and not the system.
+            // The sweep is a task, so that a panic ends this sweep and not the system.
             match tokio::spawn(async move { local.sweep().await }).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(problem)) => tracing::error!(error = problem.detail, "the scheduled sweep failed"),
@@ -122,10 +123,10 @@ impl Local {
         }
     }
 
-    /// One invocation of the compactor.
+    /// Runs one invocation of the compactor.
     ///
     /// # Errors
-    /// As its handler.
+    /// Its handler's error.
     pub async fn compact(&self) -> Result<CompactReport, lambda_runtime::Error> {
         let _running = self.gate.read().await;
         let event = LambdaEvent::new(Value::Null, context(&*self.clock));
@@ -141,7 +142,7 @@ impl Local {
         Ok(serde_json::to_value(report).unwrap_or_default())
     }
 
-    /// Moves the clock ahead, once no handler runs.
+    /// Waits until no handler runs, then moves the clock ahead.
     ///
     /// # Errors
     /// [`ClockError`]; the clock stands where it stood.
@@ -154,7 +155,7 @@ impl Local {
         Ok(self.clock.now())
     }
 
-    /// All routes: those of the functions, for who has a key, and `/_local`, which is open.
+    /// All routes: those of the functions, which need a key, and `/_local`, which needs none.
     pub fn router(&self) -> Router {
         let app = &self.stack.app;
         let functions = rekindle_ingest::routes(app.clone()).merge(rekindle_api::routes(app.clone()));
@@ -169,7 +170,7 @@ impl Local {
     }
 }
 
-/// Where the clock is to go.
+/// A move of the clock.
 #[derive(Clone, Copy, Debug)]
 pub enum ClockMove {
     /// Ahead by a calendar period.
@@ -184,8 +185,8 @@ async fn one_invocation(State(local): State<Local>, request: Request, next: Next
     next.run(request).await
 }
 
-/// Refuses what a web page of somebody else's could send: a foreign `Host` (DNS rebinding), and with any method that
-/// changes something a foreign `Origin`.
+/// Refuses requests that a foreign web page could send: any with a foreign `Host` (DNS rebinding), and those of methods that
+/// change something with a foreign `Origin`.
 async fn refuse_foreigners(request: Request, next: Next) -> Response {
     let headers = request.headers();
     let text = |name: header::HeaderName| headers.get(name).map(|v| v.to_str().unwrap_or("unreadable"));
@@ -209,7 +210,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 fn foreign(what: &str, value: &str) -> Response {
-    let detail = format!("the local runner answers its own machine only; {what} was `{value}`");
+    let detail = format!("the local runner answers requests from its own machine only; {what} was `{value}`");
     Problem::new(StatusCode::FORBIDDEN, "foreign_request", detail).into_response()
 }
 

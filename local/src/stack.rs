@@ -12,14 +12,14 @@ use rekindle_service::{Rekindle, Settings};
 use rekindle_store::{Names, Store};
 use std::sync::Arc;
 
-/// How long a message is invisible while a handler has it, in seconds. In real time.
+/// How long a message is invisible while a handler has it, in seconds of real time.
 const VISIBILITY_SECONDS: u32 = 30;
-/// After how many deliveries a message goes to the dead-letter queue.
+/// A message that was delivered this many times and is not done goes to the dead-letter queue.
 const MAX_RECEIVES: u32 = 5;
-/// How long a worker has for a part: less than the visibility, so that a redelivered part is free.
+/// How long a worker holds a part. Shorter than the visibility, so that no worker holds a redelivered part any more.
 const LEASE_MILLIS: i64 = 20_000;
 
-/// What could not be set up, for people.
+/// The resource that could not be set up and the reason, as text for people.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up {what}: {reason}")]
 pub struct StackError {
@@ -34,9 +34,9 @@ fn failed<E: std::error::Error>(what: &'static str) -> impl FnOnce(E) -> StackEr
 /// A queue with its dead-letter queue, by URL.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    /// The queue.
+    /// The queue's URL.
     pub url: String,
-    /// Where what cannot be done ends.
+    /// The URL of its dead-letter queue, which gets the messages that no delivery could handle.
     pub dead_letters: String,
 }
 
@@ -45,7 +45,7 @@ pub struct Queue {
 pub struct Stack {
     /// The use cases.
     pub app: Rekindle,
-    /// For what plays Lambda's event source.
+    /// The SQS client of the poller, which stands for Lambda's event source.
     pub sqs: aws_sdk_sqs::Client,
     /// The queue of restore work.
     pub restores: Queue,
@@ -59,7 +59,7 @@ pub fn local_settings(retention: Period) -> Settings {
 }
 
 impl Stack {
-    /// Makes what is not there yet and builds the application.
+    /// Makes the resources that do not exist yet, and builds the application.
     ///
     /// # Errors
     /// [`StackError`], naming the resource.
@@ -72,7 +72,7 @@ impl Stack {
         Self::over(&aws.sdk_config(), clock, ids, settings).await
     }
 
-    /// The same over any SDK configuration, such as one whose client is wrapped.
+    /// As [`Self::create`], over any SDK configuration, such as one whose client is wrapped.
     ///
     /// # Errors
     /// [`StackError`], naming the resource.

@@ -37,8 +37,8 @@ async fn a_service_that_is_not_here_is_named_and_not_retried() {
     assert!(error.to_string().contains("no service \"kms\""), "{error}");
 }
 
-/// The wrapper loses the answer to the first call it passes on, which is how conditional writes come to be refused
-/// by themselves.
+/// The wrapper loses the answer to the first call that it passes on. The SDK repeats the call, so a conditional write is
+/// refused because of its own first attempt.
 #[tokio::test(start_paused = true)]
 async fn a_client_of_the_same_kind_can_wrap_this_one_and_lose_an_answer() {
     use aws_sdk_dynamodb::error::ProvideErrorMetadata;

@@ -1,8 +1,8 @@
-//! The real program on a real folder, killed with -9 at random moments, many times: whatever it acknowledged is there when
-//! it comes back, and what was half-done is finished or undone.
+//! Runs the real program on a real folder and kills it with -9 at random moments, many times. After each restart everything
+//! that it acknowledged is there, and everything half-done is finished or undone.
 //!
-//! `REKINDLE_KILLS` is how many times (25 unless told), `REKINDLE_KILLS_SEED` what chance is drawn from; both are printed.
-//! A seed repeats what is asked for and how long each life lasts, not what the machine did in that time.
+//! `REKINDLE_KILLS` is the number of kills (default 25), `REKINDLE_KILLS_SEED` the seed of all random choices; the test prints
+//! both. A seed repeats the requests and the length of each life, but not how far the machine gets in that time.
 
 #[path = "kills/client.rs"]
 mod client;
@@ -50,7 +50,7 @@ fn l1_l7_l8_l9_kills_at_any_moment_lose_nothing() {
     let mut tally = Tally::default();
     for n in 0..kills {
         let delay = Duration::from_millis(dice.below(300));
-        // Now and then it does not even get as far as to listen.
+        // One life in eight is killed while it starts, maybe before it listens.
         if dice.below(8) == 0 {
             Life::spawn(folder.path()).kill_after(delay / 4);
             tally.unborn += 1;

@@ -1,6 +1,6 @@
-//! What the proof of the whole system is made of: a deployment in memory, its faults, a plain model of what it should
-//! answer, and an auditor of what it stores.
-#![allow(missing_docs, reason = "the proof's own parts, not an interface")]
+//! The parts of the system's proof: a deployment in memory, faults, a plain model of the expected answers, and an auditor of
+//! everything that is stored.
+#![allow(missing_docs, reason = "used by the proof only, not an interface")]
 
 pub mod openapi;
 pub mod sim;

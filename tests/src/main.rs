@@ -1,4 +1,4 @@
-//! `cargo run -p rekindle-tests --bin simulate`: as many histories as one likes.
+//! `cargo run -p rekindle-tests --bin simulate`: plays any number of simulated histories.
 
 use clap::Parser;
 use rekindle_tests::sim::history::{Fault, LEANING, Report, play};
@@ -12,32 +12,32 @@ use std::{
     time::Instant,
 };
 
-/// Plays random histories of the whole system and audits each; every one follows from its seed alone.
+/// Plays random histories of the whole system and audits each. A history follows from its seed alone.
 #[derive(Parser)]
 #[command(name = "simulate")]
 struct Arguments {
-    /// How many histories.
+    /// How many histories to play.
     #[arg(long, default_value_t = 10_000)]
     histories: u64,
     /// The first seed.
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// Plays one history and prints each of its steps.
+    /// Play one history and print each of its steps.
     #[arg(long, conflicts_with_all = ["histories", "from", "breaks"])]
     seed: Option<u64>,
-    /// Breaks one rule after the other instead, and says how many histories it took to notice; fails if one is not
-    /// noticed in as many as `--histories` says.
+    /// Break one rule after the other instead, and print how many histories it took to notice each. Fails if a broken rule
+    /// is not noticed within `--histories`.
     #[arg(long)]
     breaks: bool,
-    /// Plays with one broken rule, by name, as `--breaks` lists them.
+    /// Play with one broken rule, by a name that `--breaks` lists.
     #[arg(long)]
     broken: Option<String>,
-    /// How many threads.
+    /// How many threads to use.
     #[arg(long, default_value_t = thread::available_parallelism().map_or(1, usize::from))]
     threads: usize,
 }
 
-/// What many histories came to.
+/// The sums over all histories.
 #[derive(Default)]
 struct Sum {
     played: AtomicU64,
@@ -78,7 +78,7 @@ fn play_all(arguments: &Arguments, fault: Option<Fault>, is_quiet: bool) -> Sum 
                     if n >= arguments.histories {
                         return;
                     }
-                    // With a broken rule every other history leans towards the moments that matter.
+                    // With a broken rule, every other history favours the moments at which rules matter.
                     let seed = match fault {
                         Some(_) if n % 2 == 1 => LEANING + arguments.from + n / 2,
                         Some(_) => arguments.from + n / 2,
@@ -117,7 +117,7 @@ fn main() -> ExitCode {
     if arguments.breaks {
         return see_breaks(&arguments);
     }
-    #[allow(clippy::disallowed_methods, reason = "it says how long it took")]
+    #[allow(clippy::disallowed_methods, reason = "it measures real time")]
     let begin = Instant::now();
     let sum = play_all(&arguments, broken, false);
     let n = |count: &AtomicU64| count.load(Ordering::Relaxed);

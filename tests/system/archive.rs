@@ -1,4 +1,5 @@
-//! Archives for others to read: written by the whole system, and put on disk beside what was posted.
+//! Writes archives for foreign readers: the whole system writes them, and the test puts them on disk next to the posted
+//! interactions.
 //!
 //! `.ci/archives` runs this and then reads them with pyarrow and with DuckDB; see `tests/outside/archive/check.py`.
 
@@ -15,7 +16,7 @@ const CHANNELS: [&str; 8] =
     ["email", "push", "sms", "whatsapp", "webhook", "in_app", "content_card", "banner"];
 const POSTED_AT: i64 = 1_790_000_000_000;
 
-/// All that was posted, by campaign, in order.
+/// All posted interactions, by campaign, in order.
 #[derive(Default)]
 struct Posted(BTreeMap<String, Vec<Value>>);
 
@@ -32,14 +33,14 @@ impl Posted {
 }
 
 fn item(campaign: &str, user: &str, kind: &str, at: i64, more: Value) -> Value {
-    // Both ways to write a time.
+    // A time may be written in two ways.
     let time = if at % 2 == 0 { json!(at) } else { json!(Time(at).to_string()) };
     let mut item = json!({ "campaign_id": campaign, "user_id": user, "type": kind, "time": time });
     item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     item
 }
 
-/// Users of every shape an id can have.
+/// User ids of every shape.
 fn odd_users() -> Vec<String> {
     let mut users: Vec<String> = [
         "u",
@@ -57,17 +58,17 @@ fn odd_users() -> Vec<String> {
     .to_vec();
     users.push("x".repeat(512));
     users.push("ß".repeat(256));
-    // Two ids of one hash.
+    // Two ids with the same hash.
     users.extend(["u6f99c844441237c3", "ue9d077ddf4b65ec6"].map(str::to_owned));
     users
 }
 
-/// Everything an interaction can say, of every odd user.
+/// Interactions with every type and field, for every odd user.
 fn every_kind(campaign: &str) -> Vec<Value> {
     let mut out = vec![];
     for (n, user) in odd_users().iter().enumerate() {
         let mut add = |kind: &str, more: Value| {
-            // Twice, the later one first, so that a row has two times; some only once.
+            // Most are posted twice, the later one first, so that their row has two times.
             let at = POSTED_AT + (n * 7 + out.len()) as i64 * 1_001;
             out.push(item(campaign, user, kind, at, more.clone()));
             if out.len() % 3 != 0 {
@@ -95,7 +96,7 @@ fn every_kind(campaign: &str) -> Vec<Value> {
     out
 }
 
-/// Many users, of ids that pack well, a few things each.
+/// Many users with ids that pack well, each with a few interactions.
 fn many(campaign: &str, users: u64, dice: &mut Dice, id: impl Fn(u64, &mut Dice) -> String) -> Vec<Value> {
     let mut out = vec![];
     for n in 0..users {
@@ -119,7 +120,7 @@ fn many(campaign: &str, users: u64, dice: &mut Dice, id: impl Fn(u64, &mut Dice)
 #[tokio::test(start_paused = true)]
 #[ignore = "writes archives for .ci/archives to read"]
 async fn archives_for_others_to_read() {
-    #[allow(clippy::disallowed_methods, reason = "where to write is this test's argument")]
+    #[allow(clippy::disallowed_methods, reason = "the folder to write to is this test's argument")]
     let folder = PathBuf::from(std::env::var("REKINDLE_ARCHIVES").expect("REKINDLE_ARCHIVES names a folder"));
     let world = World::new(60).await;
     let mut posted = Posted::default();
@@ -139,7 +140,7 @@ async fn archives_for_others_to_read() {
     }
     world.advance("P3M");
     world.settle().await;
-    // Late rows, of known users and of new ones, become runs of their own.
+    // Late rows of known and new users become runs of their own.
     for round in 0..2 {
         for campaign in &campaigns {
             let known = posted.0[campaign][round]["user_id"].as_str().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! Audiences, however their data is stored and however an answer is cut.
+//! Answers about audiences are the same however the data is stored and however an answer is cut into pages.
 
 use crate::fixture::{
     model::mix,
@@ -11,7 +11,7 @@ use rekindle_service::{Settings, Sizes};
 use rekindle_tests::sim::history::sizes;
 use serde_json::{Value, json};
 
-/// Counts from there to the end, and how many answers that took.
+/// Counts from a cursor to the end. Returns the count and the number of answers.
 async fn count(world: &World, filter: &Value, mut cursor: Value) -> (u64, usize) {
     let (mut sum, mut answers) = (0, 0);
     loop {
@@ -48,12 +48,12 @@ fn filters() -> Vec<Value> {
     ]
 }
 
-/// Of each filter as many as there are members, in one answer or in many: with a run and nothing else, with an inbox over
-/// all of its hashes, with several runs.
+/// Each filter's count equals its number of members, in one answer or in many: with a single run, with an inbox over all of
+/// its hashes, with several runs.
 #[tokio::test(start_paused = true)]
 async fn counts_agree_with_members_however_the_data_lies_and_answers_are_cut() {
     let normal = local_settings(Period::parse("P3M").unwrap());
-    // Some users a block, some blocks a slot, some slots.
+    // Several users in a block, several blocks in a slot, several slots.
     let slot = SlotSize { rows: 100, ..sizes(400).slot };
     let hurried = Settings { sizes: Sizes { slot, ..sizes(400) }, audience_millis: 0, ..normal.clone() };
     for (settings, is_hurried) in [(normal, false), (hurried, true)] {
@@ -86,7 +86,7 @@ async fn counts_agree_with_members_however_the_data_lies_and_answers_are_cut() {
     }
 }
 
-/// Where a page of members ended, a count goes on.
+/// A count takes the cursor of a page of members, and counts the rest.
 #[tokio::test(start_paused = true)]
 async fn a_count_goes_on_after_any_user() {
     let slot = SlotSize { rows: 100, ..sizes(400).slot };

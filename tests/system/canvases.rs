@@ -1,4 +1,4 @@
-//! Canvases: the same life as a campaign's, with variations and steps.
+//! Canvases live as campaigns do, but have variations and steps.
 
 use crate::fixture::world::{World, received};
 use axum::body::Body;
@@ -37,17 +37,17 @@ async fn canvases_are_registered_shown_and_listed_by_their_own_fields() {
     assert_eq!(shown["status"], "draft");
     assert_eq!(shown["variations"], json!([{ "id": "V1", "name": "Short" }, { "id": "V2", "name": "" }]));
     assert_eq!(shown["steps"], said["steps"]);
-    assert_eq!(shown.get("variants"), None, "that is a campaign's");
+    assert_eq!(shown.get("variants"), None, "only campaigns have it");
     world.put("/v1/campaigns/welcome", json!({ "variants": [{ "id": "A" }] })).await.ok();
     let campaign = world.campaign("welcome").await;
-    assert_eq!((campaign.get("variations"), campaign.get("steps")), (None, None), "those are a Canvas's");
+    assert_eq!((campaign.get("variations"), campaign.get("steps")), (None, None), "only Canvases have them");
     assert_eq!(campaign["variants"], json!([{ "id": "A", "name": "" }]));
 
     let list = world.get("/v1/canvases").await.ok();
     assert_eq!(list["items"], json!([world.get("/v1/canvases/welcome").await.ok()]));
     assert_eq!(world.get("/v1/campaigns").await.ok()["items"], json!([campaign]));
 
-    // Each write is conditional, if asked to be.
+    // A write with `If-Match` is conditional.
     let put = |if_match: &str| {
         let request = Request::put("/v1/canvases/welcome").header(header::IF_MATCH, if_match);
         request.body(Body::from(json!({ "name": "Hello" }).to_string())).unwrap()
@@ -79,7 +79,7 @@ async fn canvases_are_registered_shown_and_listed_by_their_own_fields() {
 #[tokio::test(start_paused = true)]
 async fn l1_interactions_of_a_canvas_arrive_expire_and_come_back() {
     let world = World::new(91).await;
-    // One id, two sources; neither was registered.
+    // A campaign and a Canvas share an id; neither was registered.
     let users: Vec<String> = (0..30).map(|i| format!("u{i}")).collect();
     let mut items = vec![];
     for user in &users {
@@ -104,7 +104,7 @@ async fn l1_interactions_of_a_canvas_arrive_expire_and_come_back() {
     let data = &expired["interaction_data"];
     assert_eq!((&data["state"], &data["users"]), (&"expired".into(), &json!(31)));
     let counts = json!({ "entered": 30, "received": 30, "opened": 30, "control": 1 });
-    assert_eq!(data["counts"], counts, "people by kind, however many steps they received");
+    assert_eq!(data["counts"], counts, "users by type, however many steps they received");
     world.try_count(&got_canvas("w"), "refuse").await.problem(409, "expired_interaction_data");
     assert_eq!(world.state("w").await, "available", "the campaign of that id is not touched");
     let refused = world.post("/v1/canvases/w/start", Value::Null).await;

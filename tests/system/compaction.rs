@@ -1,4 +1,4 @@
-//! The compactor: inboxes are folded, runs merged, and nobody who asks can tell.
+//! The compactor folds inboxes and merges runs, and no answer changes by it.
 
 use crate::fixture::{
     faults::Fault,
@@ -16,7 +16,7 @@ use rekindle_local::{poller::Consumer, stack::local_settings};
 use rekindle_service::{Settings, Sizes};
 use serde_json::{Value, json};
 
-/// Small enough for a few batches to be many, and for a run to have several slots.
+/// Sizes so small that a few batches are many, and that a run has several slots.
 fn settings() -> Settings {
     let tiering = Tiering { inbox_blocks: 4, inbox_bytes: 64 << 10, fanout: 3, smallest: 4 };
     let slot = SlotSize { rows: 32, bytes: 1 << 20 };
@@ -45,7 +45,7 @@ fn everybody() -> Value {
 async fn l1_compaction_changes_no_answer() {
     let world = world(1).await;
     batches(&world, "u", 11).await;
-    // Duplicates, too: rows merge.
+    // The same batches again: equal rows merge.
     batches(&world, "u", 3).await;
     world.begin("b").await;
     world.ingest_received("b", "u1-", 3).await;
@@ -77,7 +77,7 @@ async fn l1_compaction_changes_no_answer() {
     world.assert_no_unlisted_copy(&["a", "b"]).await;
 }
 
-/// The cursor of a page is a place in the order of users, whatever lies where.
+/// The cursor of a page is a place in the order of users and does not depend on where rows are stored.
 #[tokio::test(start_paused = true)]
 async fn l3_pages_are_stable_while_rows_move() {
     let world = world(2).await;
@@ -94,7 +94,7 @@ async fn l3_pages_are_stable_while_rows_move() {
         if cursor.is_null() {
             break;
         }
-        // The same users again, so that there is something to fold, and the copies read so far retire.
+        // The same users again, so that the compactor has work and the copies that were read retire.
         batches(&world, "u", 4).await;
         rewrites += world.compact_in_time().await;
     }
@@ -124,33 +124,33 @@ async fn l1_many_batches_leave_few_runs_and_a_small_inbox() {
     assert!(world.marks().await.is_empty(), "{:?}", world.marks().await);
 }
 
-/// Little that arrives seldom needs one mark in ten minutes; much, one a minute.
+/// A few batches need one mark in ten minutes; many batches need one a minute.
 #[tokio::test(start_paused = true)]
 async fn l1_marks_are_few_and_come_of_age() {
     let world = world(4).await;
     batches(&world, "u", 3).await;
-    assert_eq!(world.marks().await.len(), 2, "one of the campaign, one of users");
+    assert_eq!(world.marks().await.len(), 2, "one for the campaign, one for `users`");
     world.advance("PT9M");
     batches(&world, "v", 1).await;
-    assert_eq!(world.marks().await.len(), 2, "they still stand");
-    // The compactor leaves them alone as long as ingest may still append under them.
+    assert_eq!(world.marks().await.len(), 2, "the marks are still there");
+    // The compactor leaves the marks alone as long as ingest may still append under them.
     world.advance("PT1M30S");
     assert_eq!(world.compact().await.rewrites, 0);
     assert_eq!(world.marks().await.len(), 2);
     world.advance("PT1M");
     assert_eq!(world.compact().await.rewrites, 2);
     assert_eq!(world.marks().await.len(), 0);
-    // An inbox that is not worth it needs no mark: the next append marks again.
+    // An inbox that is too small to fold needs no mark: the next append marks it again.
     batches(&world, "w", 1).await;
     assert_eq!(world.marks().await.len(), 2);
     assert_eq!(world.compact_in_time().await, 0);
     assert_eq!(world.marks().await.len(), 0);
     assert_eq!(world.inbox_blocks("a").await, 1);
-    // Of a hundred batches in a minute: the first mark, and one that says that there is much.
+    // A hundred batches in a minute leave the first mark, and a second one for a busy worker.
     batches(&world, "x", 100).await;
     assert_eq!(world.marks().await.len(), 4);
     world.advance("PT2M1S");
-    assert!(world.compact().await.rewrites >= 2, "the second is of age after two minutes");
+    assert!(world.compact().await.rewrites >= 2, "the second mark is old enough after two minutes");
     assert_eq!(world.inbox_blocks("a").await, 0);
     assert_eq!(world.marks().await.len(), 2);
 }
@@ -175,17 +175,17 @@ async fn l1_expired_and_restoring_data_is_left_to_the_sweeper() {
     assert_eq!(world.inbox_blocks("a").await, 7);
     world.drain().await;
     assert_eq!(world.request(&id).await["state"], "completed");
-    // Restored, the late rows are the compactor's, though nobody has appended since.
+    // After the restore the compactor folds the late rows, though nothing was appended since.
     world.compact_in_time().await;
     assert_eq!(world.inbox_blocks("a").await, 0);
     assert_eq!(world.count(&got("a")).await, 24);
-    // The archived run stays by itself.
+    // The archived run is not merged.
     let manifest = world.manifest("a").await;
     assert_eq!(manifest.runs_without(Tier::Cold).count(), 1);
     assert_eq!(manifest.runs.len(), 2);
 }
 
-/// What was archived is never merged with what was not, so that it need not be uploaded again.
+/// An archived run is never merged with one that is not archived, so that it need not be uploaded again.
 #[tokio::test(start_paused = true)]
 async fn l2_what_lies_in_the_archive_is_not_uploaded_again() {
     let world = world(6).await;
@@ -194,14 +194,14 @@ async fn l2_what_lies_in_the_archive_is_not_uploaded_again() {
     world.stop_and_expire("a").await;
     let first = world.archive().await;
     world.restore(&["campaign/a"]).await;
-    // Nothing new came: it only drops its hot copies.
+    // Without new rows the expiry only drops the hot copies.
     world.advance("PT12M");
     world.compact().await;
     world.advance("P3M");
     world.sweep().await;
     assert_eq!(world.state("a").await, "expired");
     assert_eq!(world.archive().await, first);
-    // Little came, in many batches that were compacted: only that is uploaded.
+    // A few rows come, in many batches that are compacted: only these rows are uploaded.
     world.restore(&["campaign/a"]).await;
     batches(&world, "few", 9).await;
     assert!(world.compact_in_time().await >= 1);
@@ -212,7 +212,7 @@ async fn l2_what_lies_in_the_archive_is_not_uploaded_again() {
     let second = world.archive().await;
     assert!(
         first.iter().all(|(key, bytes)| second.get(key) == Some(bytes)),
-        "the first run stays as it lies"
+        "the first run's objects do not change"
     );
     assert_eq!(world.manifest("a").await.runs.len(), 2);
     world.restore(&["campaign/a"]).await;
@@ -220,11 +220,11 @@ async fn l2_what_lies_in_the_archive_is_not_uploaded_again() {
     world.compact_in_time().await;
     world.advance("P3M");
     world.sweep().await;
-    assert_eq!(world.archive().await, second, "again, nothing new came");
+    assert_eq!(world.archive().await, second, "without new rows nothing is uploaded");
 }
 
-/// A compaction that somebody left half-done is finished by whoever needs the ledger next: the sweeper, where the data
-/// is due, or the next compaction; started and stopped, the sweeper leaves it alone.
+/// A half-done compaction is finished by the sweeper if the data is due, else by the next compaction. If the source was
+/// started and stopped meanwhile, the sweeper leaves the compaction alone.
 #[tokio::test(start_paused = true)]
 async fn l9_a_compaction_left_half_done_is_finished() {
     for is_due in [true, false] {
@@ -243,7 +243,7 @@ async fn l9_a_compaction_left_half_done_is_finished() {
             if world.manifest("a").await.staged_rewrite().is_some() {
                 break world;
             }
-            assert!(doomed.has_struck(), "it never stages");
+            assert!(doomed.has_struck(), "the compactor never stages a copy");
             at += 1;
         };
         let copy = staged.manifest("a").await.staged_rewrite().unwrap().clone();
@@ -265,7 +265,7 @@ async fn l9_a_compaction_left_half_done_is_finished() {
     }
 }
 
-/// While the sweeper archives, the compactor keeps away, and its marks stay.
+/// While the sweeper archives a ledger, the compactor does not touch it, and the marks stay.
 #[tokio::test(start_paused = true)]
 async fn l9_the_compactor_leaves_an_expiry_alone() {
     let mut at = 0;
@@ -286,7 +286,7 @@ async fn l9_the_compactor_leaves_an_expiry_alone() {
     world.compact().await;
     assert_eq!(world.manifest("a").await, before);
     assert!(world.marks().await.iter().any(|mark| mark.ledger == ledger_of("a")));
-    // Started in time: what the sweeper left is doomed after its grace, and the compactor takes over.
+    // The source is started in time: the sweeper's staged copy is given up after its grace, and the compactor takes over.
     world.start("a").await.ok();
     world.advance("PT61M");
     world.sweep().await;
@@ -296,7 +296,7 @@ async fn l9_the_compactor_leaves_an_expiry_alone() {
     assert!(world.marks().await.is_empty());
 }
 
-/// Wherever the compactor dies: a ledger that is not as it should be is still marked, and the next one does it.
+/// Wherever the compactor dies, a ledger that still needs it keeps its mark, and the next invocation does the work.
 #[tokio::test(start_paused = true)]
 async fn l1_no_mark_is_lost_where_the_compactor_dies() {
     for fault in [Fault::Dies, Fault::DiesAfter, Fault::LosesAnswer] {
@@ -335,7 +335,7 @@ async fn l1_no_mark_is_lost_where_the_compactor_dies() {
     }
 }
 
-/// Wherever ingest dies: what it appended is marked.
+/// Wherever ingest dies, every ledger that it appended to is marked.
 #[tokio::test(start_paused = true)]
 async fn l1_no_mark_is_lost_where_ingest_dies() {
     for fault in [Fault::Dies, Fault::DiesAfter, Fault::LosesAnswer] {
@@ -361,8 +361,8 @@ async fn l1_no_mark_is_lost_where_ingest_dies() {
     }
 }
 
-/// A block of a run that is to be merged is gone: nothing is deleted, people are told once, and a day later, mended, the
-/// ledger leaves quarantine.
+/// A block of a run that is to be merged is gone: nothing is deleted, and one mail is sent. After the block is put back, the
+/// next try, a day later, ends the quarantine.
 #[tokio::test(start_paused = true)]
 async fn l4_what_does_not_verify_is_quarantined_and_tried_again_in_a_day() {
     let world = world(7).await;
@@ -390,7 +390,7 @@ async fn l4_what_does_not_verify_is_quarantined_and_tried_again_in_a_day() {
         world.compact_in_time().await;
         world.drain().await;
     }
-    assert_eq!(world.mails_to("owner@example.com").len(), 1, "and told once");
+    assert_eq!(world.mails_to("owner@example.com").len(), 1, "one mail is sent");
     world.put_ledger_item(items[0].clone()).await;
     world.advance("P1D");
     world.compact_in_time().await;

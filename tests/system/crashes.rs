@@ -1,5 +1,5 @@
-//! A process dies before, or right after, any one call to AWS, or loses one answer; ordinary sweeps and deliveries bring
-//! everything to its end, and nothing that was acknowledged is missing.
+//! A process dies before or right after any one AWS call, or loses one answer. Ordinary sweeps and deliveries finish its work,
+//! and nothing that was acknowledged is missing.
 
 use crate::fixture::{
     faults::{Fault, Process},
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 const FAULTS: [Fault; 3] = [Fault::Dies, Fault::DiesAfter, Fault::LosesAnswer];
-/// Enough sweeps to see every lease lapse and every bound reached: some twenty minutes.
+/// Enough sweeps for every lease to lapse and every bound to be reached: some twenty minutes.
 const ROUNDS: usize = 40;
 
-/// Runs `story` for every kind of fault at every call, until one is reached that the story never makes.
+/// Runs `story` with every kind of fault at every call that the story makes.
 async fn at_every_call<F: Future<Output = bool>>(least: usize, story: impl Fn(Fault, usize) -> F) {
     at_every_call_of(&FAULTS, least, story).await;
 }
@@ -34,7 +34,7 @@ async fn at_every_call_of<F: Future<Output = bool>>(
     }
 }
 
-/// Lets time pass and the schedule run until `is_done`, which it must be within a bound (L9).
+/// Lets time pass and the schedule run until `is_done`; panics if that takes too long (L9).
 async fn recover(world: &World, what: &str, is_done: impl AsyncFn() -> bool) {
     for _ in 0..ROUNDS {
         if is_done().await {
@@ -44,10 +44,10 @@ async fn recover(world: &World, what: &str, is_done: impl AsyncFn() -> bool) {
         world.sweep().await;
         world.drain().await;
     }
-    panic!("{what}: waits for ever");
+    panic!("{what}: it does not end");
 }
 
-/// Delivers what a queue holds to a handler that may die at it. Messages that it did not do come again.
+/// Delivers a queue's messages to a handler that may die. Messages that are not done come again.
 async fn deliver_all(world: &World, doomed: &Process, consumer: Consumer) {
     while !doomed.has_struck() {
         let messages = world.stack.receive(consumer, 0).await.unwrap();
@@ -65,7 +65,7 @@ fn everybody() -> Value {
 async fn assert_in_universe(world: &World, campaign: &str) {
     let universe: BTreeSet<String> = world.members(&everybody(), 50_000).await.into_iter().collect();
     for user in world.members(&got(campaign), 50_000).await {
-        assert!(universe.contains(&user), "{user} is in no universe");
+        assert!(universe.contains(&user), "{user} is not in the ledger `users`");
     }
 }
 
@@ -98,7 +98,7 @@ async fn l1_ingest_dies_at_any_call() {
             assert!(count == 300 || !is_acknowledged, "{what}: {count}");
             assert_in_universe(&world, campaign).await;
         }
-        // Sending the same again is always safe, and then everything is there, late rows too.
+        // Sending the same again is always safe. Afterwards everything is there, late rows too.
         world.ingest(&batch).await;
         for campaign in ["there", "new"] {
             assert_eq!(world.count(&got(campaign)).await, 300, "{what}");
@@ -111,7 +111,7 @@ async fn l1_ingest_dies_at_any_call() {
     .await;
 }
 
-/// A campaign with rows in every place: a restored run (hot and cold), a hot run would follow, and an inbox.
+/// A campaign with rows in a restored run (hot and cold) for each cycle, and in an inbox.
 async fn with_history(seed: u64, cycles: usize) -> World {
     let world = World::new(seed).await;
     world.begin("a").await;
@@ -143,7 +143,7 @@ async fn l9_an_expiry_dies_at_any_call() {
             let what = format!("{fault:?} at {at} after {cycles} cycles");
             let doomed = world.doomed(fault, at);
             let _ = try_sweep(&doomed.stack).await;
-            // Whatever happened: nobody ever sees half of it.
+            // Whatever happened, no answer ever shows half of the data.
             let filter = got("a");
             let answer = world.try_count(&filter, "exclude").await.ok();
             let expected = 120 + 10 * cycles as u64;
@@ -167,7 +167,7 @@ async fn l9_an_expiry_dies_at_any_call() {
 
 #[tokio::test(start_paused = true)]
 async fn l9_a_restore_dies_at_any_call() {
-    // What the queue held is lost with the process, or comes again.
+    // The queue's messages are lost with the process, or come again.
     for (is_queue_lost, faults) in [(false, &FAULTS[..]), (true, &FAULTS[..1])] {
         at_every_call_of(faults, 30, async |fault, at| {
             let world = with_history(at as u64, 1).await;
@@ -197,7 +197,7 @@ async fn l9_a_restore_dies_at_any_call() {
             let certain = if is_back { 135 } else { 0 };
             assert_eq!(answer["count"], certain, "{what}: {answer}");
 
-            // Whoever got no answer asks again under the same key.
+            // A client without an answer asks again with the same idempotency key.
             let (status, request) = ask(&router_of(world.app())).await;
             assert_eq!(status, 202, "{what}: {request}");
             let id = request["id"].as_str().unwrap().to_owned();
@@ -248,11 +248,11 @@ async fn l8_a_notice_dies_at_any_call() {
         doomed.has_struck()
     })
     .await;
-    // The one window there is, for each of two mails: SES took it, and that was not recorded, or its answer was lost.
+    // Each of two mails may go out twice in one case only: SES took it and this was not recorded, or SES's answer was lost.
     assert!(twice.get() <= 2 * FAULTS.len(), "{} mails went out twice", twice.get());
 }
 
-/// Nobody takes anything off the queues at all: the sweeper queues again what the catalog says is unfinished.
+/// Every message is lost: the sweeper queues the work again that is unfinished in the catalog.
 #[tokio::test(start_paused = true)]
 async fn l9_the_sweeper_alone_drives_on_what_the_queues_lost() {
     let world = with_history(3, 0).await;
@@ -263,7 +263,7 @@ async fn l9_the_sweeper_alone_drives_on_what_the_queues_lost() {
     assert_eq!(world.request(&id).await["state"], "queued");
     world.let_visibility_pass().await;
     world.sweep().await;
-    // The request is begun; the messages of its parts are lost again, and then the mail's.
+    // The request is begun. Then the messages of its parts are lost, and then the mail's.
     let begin = world.stack.receive(Consumer::Restorer, 0).await.unwrap();
     world.stack.deliver(Consumer::Restorer, begin).await.unwrap();
     assert_eq!(world.state("a").await, "restoring");

@@ -1,4 +1,4 @@
-//! Expiry, late rows, restore, and again: runs stay few, copies are collected, and only what is unreferenced goes.
+//! Expiry, late rows and restore, again and again: runs stay few, and exactly the unreferenced copies are deleted.
 
 use crate::fixture::{
     model::{Model, filters, mix},
@@ -38,19 +38,19 @@ async fn l2_cycles_keep_every_row_and_collect_what_is_unreferenced() {
         world.advance("P3M");
         assert_eq!(world.sweep().await.expired, 1, "cycle {cycle}");
         let retired = world.copies("a", Tier::Hot, Life::Retired).await;
-        // The first time the inbox goes straight to the archive.
+        // In the first cycle the inbox goes straight to the archive.
         assert_eq!(retired.is_empty(), cycle == 0);
         post("a", 100, &mut model, &mut dice).await;
-        assert!(world.hot_copies().await.is_superset(&retired), "in their grace");
+        assert!(world.hot_copies().await.is_superset(&retired), "the retired copies are in their grace");
         world.advance("PT59M");
         world.sweep().await;
-        assert!(world.hot_copies().await.is_superset(&retired), "in their grace");
+        assert!(world.hot_copies().await.is_superset(&retired), "the retired copies are in their grace");
         world.advance("P1D");
         world.settle().await;
         world.clean_up().await;
         assert_eq!(world.inbox_blocks("a").await, 0, "late rows are archived");
-        assert!(world.hot_copies().await.is_disjoint(&retired), "past their grace");
-        // The cold copies that stand are those of before and a further one.
+        assert!(world.hot_copies().await.is_disjoint(&retired), "the retired copies are past their grace");
+        // The archive has the cold copies of before and one more.
         let cold = world.cold_copies("a").await;
         assert!(cold.is_superset(&cold_before), "{cold:?} {cold_before:?}");
         cold_before = cold;
@@ -66,7 +66,7 @@ async fn l2_cycles_keep_every_row_and_collect_what_is_unreferenced() {
     assert!(manifest.copies.iter().all(|c| c.life == Life::Live));
 }
 
-/// So many late sweeps that the small cold runs are merged: their objects go, those of the large one stay.
+/// Many late sweeps make many small cold runs, which are merged: their objects are deleted, those of the large run stay.
 #[tokio::test(start_paused = true)]
 async fn l2_many_late_sweeps_merge_the_small_runs() {
     let world = World::new(4).await;
@@ -92,7 +92,7 @@ async fn l2_many_late_sweeps_merge_the_small_runs() {
     world.assert_no_orphans(&["a"]).await;
 }
 
-/// Data that was asked for in vain has no rows and never expires, and a draft's interactions are kept.
+/// A source that was registered and got no rows never expires, and a draft keeps its interactions.
 #[tokio::test(start_paused = true)]
 async fn a_source_without_rows_never_expires() {
     let world = World::new(5).await;

@@ -1,4 +1,4 @@
-//! What expires when, and what is kept although its time is over.
+//! The list of expirations: sources that will expire, and sources that are kept although their time is over.
 
 use crate::fixture::world::{World, got};
 use serde_json::{Value, json};
@@ -21,8 +21,8 @@ fn sources(entries: &[Value]) -> Vec<&str> {
     entries.iter().map(|e| e["source"].as_str().unwrap().strip_prefix("campaign/").unwrap()).collect()
 }
 
-/// Stopped a day apart, from 1 January on: `s0` to `s5`. `held` and `held2` are retargeted, `none` has no data, `sends`
-/// was not stopped.
+/// Campaigns `s0` to `s5`, stopped a day apart from 1 January on. `held` and `held2` are retargeted, `none` has no data,
+/// `sends` was not stopped.
 async fn world() -> World {
     let world = World::new(31).await;
     for campaign in ["sends", "held", "held2", "s0", "s1", "s2", "s3", "s4", "s5", "none"] {
@@ -65,12 +65,12 @@ async fn what_expires_comes_soonest_first_and_then_what_is_kept() {
         let paged = list(&world, "&until=2027-12-31T00:00:00Z", limit).await;
         assert_eq!(paged, all, "in pages of {limit}");
     }
-    // Up to a time, that included; in milliseconds, too.
+    // `until` is inclusive, and takes milliseconds too.
     let until = list(&world, "&until=2027-04-05T00:00:00Z", 2).await;
     assert_eq!(sources(&until), ["s0", "s1", "s2", "held"]);
     assert_eq!(list(&world, "&until=1806883200000", 100).await, until);
 
-    // A month ahead by itself; what expired is gone, what is held is not.
+    // Without `until` the list covers a month. Expired sources are not in it, held ones are.
     world.advance("P2M10D");
     assert_eq!(sources(&list(&world, "", 100).await), ["s0", "s1", "s2", "s3", "s4", "s5", "held2", "held"]);
     world.advance("P16D");
@@ -79,8 +79,8 @@ async fn what_expires_comes_soonest_first_and_then_what_is_kept() {
     assert_eq!(sources(&left), ["s3", "s4", "s5", "held2", "held"]);
     world.stop("vip").await;
     let left = list(&world, "", 100).await;
-    assert_eq!(sources(&left), ["held", "s3", "held2", "s4", "s5"], "nothing keeps it any more");
-    // Restored, it has another date.
+    assert_eq!(sources(&left), ["held", "s3", "held2", "s4", "s5"], "nothing holds them any more");
+    // After a restore a source has another date.
     world.restore(&["campaign/s0"]).await;
     let far = list(&world, "&until=2028-01-01T00:00:00Z", 3).await;
     assert_eq!(far.last().unwrap()["source"], "campaign/s0");

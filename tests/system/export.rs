@@ -1,4 +1,4 @@
-//! Interaction data as CSV, against what was posted.
+//! The CSV export, compared with the posted interactions.
 
 use crate::fixture::{
     model::mix,
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 const HEADER: [&str; 8] = ["user_id", "kind", "channel", "variant", "step", "alias", "first_at", "last_at"];
 
-/// RFC 4180, in full: records of fields.
+/// Parses RFC 4180 in full: records of fields.
 fn parse(text: &str) -> Vec<Vec<String>> {
     let (mut records, mut record, mut field) = (Vec::new(), Vec::new(), String::new());
     let mut chars = text.chars().peekable();
@@ -33,7 +33,7 @@ fn parse(text: &str) -> Vec<Vec<String>> {
             c => field.push(c),
         }
     }
-    assert!(field.is_empty() && record.is_empty(), "the last line is ended, too");
+    assert!(field.is_empty() && record.is_empty(), "the last line has a line end too");
     records
 }
 
@@ -58,11 +58,11 @@ async fn pages(world: &World, campaign: &str) -> Vec<Vec<Vec<String>>> {
         assert!(text.len() <= 5 << 20, "{} bytes", text.len());
         out.push(parse(text));
     }
-    assert_eq!(out[0].remove(0), HEADER, "on the first page, and on no other");
+    assert_eq!(out[0].remove(0), HEADER, "the first page alone has the header");
     out
 }
 
-/// What the records should be: for each user and facet, the first and last time.
+/// The expected records: for each user and facet, the first and last time.
 fn expected(events: &[Value]) -> BTreeMap<Vec<String>, (i64, i64)> {
     let mut out: BTreeMap<Vec<String>, (i64, i64)> = BTreeMap::new();
     for event in events {
@@ -91,11 +91,11 @@ fn as_rows(records: &[Vec<String>]) -> BTreeMap<Vec<String>, (i64, i64)> {
     let at = |text: &String| Time::parse(text).unwrap().0;
     let rows = records.iter().map(|r| (r[..6].to_vec(), (at(&r[6]), at(&r[7]))));
     let rows: BTreeMap<_, _> = rows.collect();
-    assert_eq!(rows.len(), records.len(), "a user and facet is one row");
+    assert_eq!(rows.len(), records.len(), "each user and facet has one row");
     rows
 }
 
-/// The users in the order they come; none comes again.
+/// The users in the order of the records; checks that none comes again.
 fn users(records: &[Vec<String>]) -> Vec<&String> {
     let mut users: Vec<&String> = records.iter().map(|r| &r[0]).collect();
     users.dedup();
@@ -106,7 +106,7 @@ fn users(records: &[Vec<String>]) -> Vec<&String> {
     users
 }
 
-/// Tiny slots and blocks, and no time: pages end after every few users.
+/// Tiny slots and blocks and no time for a page, so that pages end after a few users.
 fn hurried() -> Settings {
     Settings { sizes: sizes(400), audience_millis: 0, ..local_settings(Period::parse("P3M").unwrap()) }
 }
@@ -138,7 +138,7 @@ async fn l1_inbox_and_runs_are_exported_once_and_in_order_however_they_are_paged
             json!({ "any": [crate::fixture::world::got("a"), { "not": crate::fixture::world::got("a") }] });
         let mut members = world.members(&everybody, 1_000).await;
         members.retain(|user| order.contains(user));
-        assert_eq!(order, members, "by user hash, then id, as audiences are");
+        assert_eq!(order, members, "sorted by user hash, then id, as audiences are");
     }
 }
 
@@ -181,7 +181,7 @@ async fn a_page_is_at_most_five_megabytes() {
     assert_eq!(users(&pages.concat()).len(), count);
 }
 
-/// Whoever has been passed is not seen again, and whoever is still ahead is.
+/// Later pages have every user after the cursor and none before it.
 #[tokio::test(start_paused = true)]
 async fn pages_are_stable_while_data_arrives_and_runs_change() {
     let world = World::with(54, hurried()).await;

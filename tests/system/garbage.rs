@@ -1,4 +1,4 @@
-//! What must not be taken: each gets an answer that says what is wrong, good neighbours are kept, and nothing panics.
+//! Invalid interactions: each is rejected with its reason, valid ones in the same batch are kept, and nothing panics.
 
 use crate::fixture::world::{Answer, World, got, received};
 use axum::body::Body;
@@ -99,22 +99,22 @@ async fn batches_that_are_none_are_refused_whole() {
         let problem = post_raw(&world, batch).await.problem(status, code);
         assert!(problem.to_string().len() < 200_000, "an answer of bounded size");
     }
-    // Nothing of all that was kept, not even a name.
+    // Nothing of these batches was kept, not even a campaign's name.
     let campaigns = world.get("/v1/campaigns").await.ok();
     assert_eq!(campaigns["items"], json!([]));
     assert!(world.ledger_items().await.is_empty());
-    // A thousand to one is fine as long as it is within bounds.
+    // A compression of a thousand to one is fine within the bounds.
     let mut padded = vec![b' '; 31 << 20];
     padded.extend(good.as_bytes());
     post_raw(&world, encoded("gzip", gzip(&padded))).await.ok();
-    // A hundred thousand are not too many.
+    // A hundred thousand interactions are not too many.
     let most = Value::from(many(100_000)).to_string();
     let body = zstd::encode_all(most.as_bytes(), 1).unwrap();
     let answer = post_raw(&world, encoded("zstd", body)).await.ok();
     assert_eq!(answer["accepted"], 100_000);
 }
 
-/// An interaction that is all right but for one field, and the code it is rejected with.
+/// Interactions with one bad field each, and the code of the rejection.
 fn bad_interactions() -> Vec<(String, &'static str)> {
     let with = |field: &str, value: Value| {
         let mut item = received("a", "bad");
@@ -197,7 +197,7 @@ async fn a_bad_interaction_never_hurts_its_neighbours() {
     let world = World::new(41).await;
     let bad = bad_interactions();
     let mut codes = Vec::new();
-    // Each between two good ones, in both layouts.
+    // Each stands between two good interactions, in both layouts.
     for layout in 0..2 {
         for (nth, (item, code)) in bad.iter().enumerate() {
             let good = |side: &str| received("a", &format!("good{layout}-{nth}{side}")).to_string();
@@ -213,13 +213,13 @@ async fn a_bad_interaction_never_hurts_its_neighbours() {
             let rejected = &answer.body["rejected"][0];
             assert_eq!((&rejected["index"], &rejected["code"]), (&json!(1), &json!(code)), "{shown}");
             assert!(rejected["detail"].as_str().unwrap().len() > 5, "{shown}");
-            assert!(shown.len() < 2_000, "what was sent is not sent back: {}", shown.len());
+            assert!(shown.len() < 2_000, "a rejection does not repeat what was sent: {}", shown.len());
         }
         codes.push(world.count(&got("a")).await);
     }
     assert_eq!(codes, [2 * bad.len() as u64, 4 * bad.len() as u64]);
     assert_eq!(world.matches(&got("a"), "bad", "refuse").await, "no");
-    // In lines, one that is not UTF-8, or cut off, is one bad line.
+    // In NDJSON, a line that is not UTF-8 or is cut off is one bad line.
     let mut body = received("a", "before").to_string().into_bytes();
     body.extend(
         b"\n{\"user_id\":\"\xff\xfe\",\"campaign_id\":\"a\",\"type\":\"control\"}\n\xc3\x28\n{\"user_id\":\n",
@@ -230,7 +230,7 @@ async fn a_bad_interaction_never_hurts_its_neighbours() {
     for i in 0..3 {
         assert_eq!(answer["rejected"][i]["code"], "invalid_json", "{answer}");
     }
-    // What is just within bounds is taken.
+    // Values at the edge of the bounds are accepted.
     let edge = [
         ("user_id", json!("x".repeat(512))),
         ("user_id", json!("é".repeat(256))),
@@ -251,7 +251,7 @@ async fn a_bad_interaction_never_hurts_its_neighbours() {
     assert_eq!(world.matches(&got("edge"), &"é".repeat(256), "refuse").await, "yes");
 }
 
-/// More rejections than are listed, and more facets of one user than are taken.
+/// A batch with more rejections than are listed, and with more facets of one user than are accepted.
 #[tokio::test(start_paused = true)]
 async fn many_rejections_are_counted_and_a_thousand_listed() {
     let world = World::new(42).await;

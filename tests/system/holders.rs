@@ -1,4 +1,4 @@
-//! Who retargets whom: held data does not expire, and expired data is not retargeted.
+//! Holders: retargeted data does not expire, and expired data cannot be retargeted.
 
 use crate::fixture::world::{World, got};
 use rekindle_service::Budget;
@@ -41,9 +41,9 @@ async fn l6_an_active_holder_keeps_data_and_the_last_one_lets_it_go() {
     assert_eq!(world.state("x").await, "available");
 
     let stopped = world.stop("vip").await;
-    assert_eq!(stopped["now_due"], json!([]), "one holds it still");
+    assert_eq!(stopped["now_due"], json!([]), "another holder is left");
     assert_eq!(world.sweep().await.expired, 0);
-    // The last holder gives no fresh three months.
+    // When the last holder stops, no new three months begin.
     let stopped = world.stop("also").await;
     assert_eq!(stopped["now_due"], json!(["campaign/x"]));
     let due = data(&world, "x").await;
@@ -60,7 +60,7 @@ async fn l6_editing_an_active_audience_moves_the_hold() {
     world.advance("P4M");
     assert_eq!(world.sweep().await.expired, 1, "y");
     assert_eq!(world.state("x").await, "available");
-    // To what is expired it cannot move: nothing changes.
+    // An audience cannot change to expired data: the edit is refused and changes nothing.
     let before = world.campaign("vip").await;
     let to_y = json!({ "audience": got("y") });
     let refused = world.put("/v1/campaigns/vip", to_y.clone()).await;
@@ -75,7 +75,7 @@ async fn l6_editing_an_active_audience_moves_the_hold() {
     world.advance("P4M");
     assert_eq!(world.sweep().await.expired, 1, "x");
     assert_eq!(world.state("y").await, "available");
-    // Naming oneself holds nothing.
+    // A source that names itself holds nothing.
     let itself = json!({ "audience": { "not": got("vip") } });
     world.put("/v1/campaigns/vip", itself).await.ok();
     assert_eq!(data(&world, "vip").await["held_by"], json!([]));
@@ -96,7 +96,7 @@ async fn l6_starting_needs_what_is_expired_and_nothing_changes() {
     assert_eq!(world.campaign("vip").await, before);
     assert_eq!(data(&world, "x").await["held_by"], json!([]));
     assert_eq!(world.timeline("vip").await, ["registered"]);
-    // A source whose own data is expired does not start either, nor while it comes back.
+    // A source whose own data is expired or being restored does not start either.
     let own = world.start("x").await;
     let own = own.problem(409, "expired_interaction_data");
     assert_eq!(own["expired"], json!(["campaign/x"]));
@@ -107,10 +107,10 @@ async fn l6_starting_needs_what_is_expired_and_nothing_changes() {
     assert_eq!(refused["expired"], json!(["campaign/y"]));
     world.restore(&["campaign/y"]).await;
     assert_eq!(world.start("vip").await.ok()["status"], "active");
-    assert_eq!(world.start("vip").await.ok()["status"], "active", "again is fine");
+    assert_eq!(world.start("vip").await.ok()["status"], "active", "starting again is allowed");
     world.advance("P12M");
     assert_eq!(world.sweep().await.expired, 0);
-    // Starting clears the clock, stopping sets a new one.
+    // Starting clears `stopped_at`, stopping sets it anew.
     assert_eq!(world.start("x").await.ok()["stopped_at"], Value::Null);
     let stopped = world.stop("x").await;
     assert_eq!(stopped["stopped_at"], "2028-04-01T00:00:00.000Z");
@@ -121,7 +121,7 @@ async fn l6_starting_needs_what_is_expired_and_nothing_changes() {
     draft.problem(409, "not_started");
 }
 
-/// What makes the data kept while it is being expired.
+/// The way in which somebody begins to need data while it is being expired.
 #[derive(Clone, Copy, Debug)]
 enum Keep {
     HolderStarts,
@@ -129,8 +129,8 @@ enum Keep {
     AudienceEdited,
 }
 
-/// At every moment of an expiry, somebody starts to need the data: either it is refused, and the data goes, or it is
-/// granted, and the data stays. Never both, never neither.
+/// At every moment of an expiry, a request begins to need the data. Either the request is refused and the data expires, or it
+/// is granted and the data stays.
 #[tokio::test(start_paused = true)]
 async fn l6_no_interleaving_expires_what_is_held() {
     for keep in [Keep::HolderStarts, Keep::SourceStarts, Keep::AudienceEdited] {
@@ -141,7 +141,7 @@ async fn l6_no_interleaving_expires_what_is_held() {
             world.put("/v1/campaigns/idle", idle).await.ok();
             world.start("idle").await.ok();
             world.advance("P3M");
-            // Each look at the clock takes a millisecond, so that the budget ends somewhere within the work.
+            // Each reading of the clock takes a millisecond, so the budget ends somewhere within the work.
             let budget = Budget::until(world.clock.now_still().plus(millis));
             world.clock.tick_by(1);
             let report = world.app().sweep(&budget).await.unwrap();
@@ -176,6 +176,6 @@ async fn l6_no_interleaving_expires_what_is_held() {
                 }
             }
         }
-        assert!(granted >= 4, "{keep:?}: {granted} moments within an expiry");
+        assert!(granted >= 4, "{keep:?}: only {granted} requests were granted");
     }
 }

@@ -1,4 +1,4 @@
-//! Sources that nothing happens to: stopped as of a past time by a person, or by themselves.
+//! Idle sources: a person stops them as of a past time, or the sweeper stops them.
 
 use crate::fixture::{
     faults::Fault,
@@ -9,7 +9,7 @@ use rekindle_local::stack::local_settings;
 use rekindle_service::{Budget, Settings};
 use serde_json::{Value, json};
 
-/// One that stops what was idle for thirty days.
+/// A world that stops sources after thirty idle days.
 async fn world(seed: u64) -> World {
     let period = |text| Period::parse(text).unwrap();
     let auto_stop_after = Some(period("P30D"));
@@ -35,12 +35,12 @@ async fn stopping_takes_a_past_time_since_the_start() {
     assert_eq!(world.campaign("x").await["status"], "active");
     let stopped = stop_at(&world, "2027-01-15T00:00:00Z".into()).await.ok();
     assert_eq!(stopped["stopped_at"], "2027-01-15T00:00:00.000Z");
-    // Three months of silence count from then; they are over already.
+    // The three months count from the given time and are over already.
     assert_eq!(stopped["interaction_data"]["expires_at"], "2027-04-15T00:00:00.000Z");
     let timeline = world.get("/v1/campaigns/x/timeline?limit=1").await.ok();
-    assert_eq!(timeline["items"][0]["at"], "2027-05-02T00:00:00.000Z", "when it was done");
+    assert_eq!(timeline["items"][0]["at"], "2027-05-02T00:00:00.000Z", "the time of the request");
     assert_eq!(timeline["items"][0]["detail"], "as of 2027-01-15T00:00:00.000Z");
-    // Again is fine, another time is not.
+    // The same request again is allowed, one with another time is not.
     assert_eq!(
         stop_at(&world, "2027-01-15T00:00:00Z".into()).await.ok()["updated_at"],
         stopped["updated_at"]
@@ -62,7 +62,7 @@ async fn what_is_idle_is_stopped_once_and_its_people_are_told() {
     world.put("/v1/campaigns/busy", notified).await.ok();
     world.start("idle").await.ok();
     world.start("busy").await.ok();
-    // Registered on first sight, and never heard of again.
+    // `idle` is registered on first sight, and gets nothing more.
     world.ingest(&[received("seen", "u"), received("idle", "u"), received("busy", "u")]).await;
     world.ingest(&[json!({ "user_id": "u", "canvas_id": "seen", "type": "entered" })]).await;
     for day in 0..32 {
@@ -83,7 +83,7 @@ async fn what_is_idle_is_stopped_once_and_its_people_are_told() {
         assert_eq!(world.get(path).await.ok()["status"], status, "{path}");
     }
     let idle = world.campaign("idle").await;
-    // From when people learn of it, so that nothing goes as a surprise.
+    // The time of retention counts from the stop, of which people are told, so that no data expires without warning.
     assert_eq!(idle["stopped_at"], "2027-02-02T00:00:00.000Z");
     assert_eq!(idle["interaction_data"]["expires_at"], "2027-05-02T00:00:00.000Z");
     let timeline = world.get("/v1/campaigns/idle/timeline?limit=1").await.ok();
@@ -97,7 +97,7 @@ async fn what_is_idle_is_stopped_once_and_its_people_are_told() {
         assert!(mails[0].text.contains("expires 2027-05-02T00:00:00.000Z"), "{}", mails[0].text);
         assert!(mails[0].text.contains("POST /v1/campaigns/idle/start"), "{}", mails[0].text);
     }
-    // Started again, it has thirty days more.
+    // After a start it has thirty more days.
     world.start("idle").await.ok();
     world.advance("P29D");
     world.settle().await;
@@ -105,10 +105,14 @@ async fn what_is_idle_is_stopped_once_and_its_people_are_told() {
     world.advance("P3D");
     world.settle().await;
     assert_eq!(world.campaign("idle").await["status"], "stopped");
-    assert_eq!(world.mails_to("me@example.com").len(), 3, "of the second stop, and of busy's");
+    assert_eq!(
+        world.mails_to("me@example.com").len(),
+        3,
+        "also for the second stop of `idle` and the stop of `busy`"
+    );
 }
 
-/// What is idle lets go of what it retargeted, as one that a person stops does.
+/// A source that is stopped for being idle holds nothing any more, like one that a person stops.
 #[tokio::test(start_paused = true)]
 async fn l6_what_is_stopped_for_being_idle_holds_nothing() {
     let world = world(112).await;
@@ -143,8 +147,8 @@ async fn l8_several_sweepers_stop_it_once() {
     }
 }
 
-/// Interactions that arrive just then keep it going, in any interleaving: it is stopped, or noted, but what was noted is
-/// not stopped after that.
+/// Interactions arrive while the sweeper stops an idle source, in any interleaving. Either the source is stopped, or the
+/// arrival is noted and the source stays active.
 #[tokio::test(start_paused = true)]
 async fn l1_interactions_and_a_sweeper_at_once() {
     for seed in 0..12 {
@@ -168,7 +172,7 @@ async fn l1_interactions_and_a_sweeper_at_once() {
     }
 }
 
-/// However many interactions arrive, their arrival is noted once a day.
+/// The arrival of interactions is noted once a day, however many arrive.
 #[tokio::test(start_paused = true)]
 async fn notes_of_arrival_are_few() {
     let world = world(113).await;
@@ -180,7 +184,7 @@ async fn notes_of_arrival_are_few() {
         world.advance("PT1H");
         world.ingest(&[received("x", &format!("u{hour}"))]).await;
     }
-    assert_eq!(version().await, before, "within a day");
+    assert_eq!(version().await, before, "no second note within a day");
     let updated_at = world.campaign("x").await["updated_at"].clone();
     world.advance("PT1H");
     world.ingest(&[received("x", "v")]).await;

@@ -1,4 +1,4 @@
-//! Keys: who gets in, who does not, and for how long.
+//! Keys: which requests they open, and for how long.
 
 use crate::fixture::{
     faults::Fault,
@@ -27,7 +27,7 @@ use std::{
 
 const SCOPES: [Scope; 4] = [Scope::Ingest, Scope::Read, Scope::Manage, Scope::Admin];
 
-/// Makes a key of those scopes; the whole of it, and its id.
+/// Makes a key with these scopes. Returns the whole key and its id.
 async fn make(world: &World, scopes: &[&str]) -> (String, String) {
     let made = world.post("/v1/keys", json!({ "name": scopes.join(" and "), "scopes": scopes })).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
@@ -51,7 +51,7 @@ fn bearer(key: &str) -> [(&'static str, HeaderValue); 1] {
     [("authorization", HeaderValue::try_from(format!("Bearer {key}")).unwrap())]
 }
 
-/// The status of a look at the tags under that key.
+/// The status of `GET /v1/tags` with a key.
 async fn opens(router: &Router, key: &str) -> u16 {
     ask(router, &Method::GET, "/v1/tags", &bearer(key)).await.status.as_u16()
 }
@@ -113,7 +113,7 @@ async fn a_route_that_nobody_gave_a_scope_is_not_there() {
     assert_eq!(other.headers["allow"], "GET,PUT,DELETE");
     other.problem(405, "method_not_allowed");
     let head = ask(&router, &Method::HEAD, "/v1/tags", &bearer(ADMIN_KEY)).await;
-    assert_eq!(head.status, 200, "HEAD is a GET");
+    assert_eq!(head.status, 200, "HEAD needs the scope of GET");
     assert_eq!(ask(&router, &Method::HEAD, "/v1/tags", &[]).await.status, 401);
 }
 
@@ -146,8 +146,8 @@ async fn whatever_is_wrong_with_a_key_the_answer_is_the_same() {
         ("cut off", is_token(&right[..right.len() - 1])),
         ("another secret", is_token(&format!("{}{}", &right[..30], "A".repeat(43)))),
         ("no id", is_token(&format!("rk__{}", "A".repeat(43)))),
-        ("an id that is none", is_token(&format!("rk_{}_{}", "U".repeat(26), "A".repeat(43)))),
-        ("of another deployment", is_token(&foreign)),
+        ("an invalid id", is_token(&format!("rk_{}_{}", "U".repeat(26), "A".repeat(43)))),
+        ("a key of another deployment", is_token(&foreign)),
         ("revoked", is_token(&revoked)),
     ];
     let mut bodies = Vec::new();
@@ -181,9 +181,9 @@ async fn a_revoked_key_ends_at_once_here_and_within_five_seconds_everywhere() {
     }
     assert_eq!(opens(&world.router, &key).await, 401);
     world.advance("PT3.999S");
-    assert_eq!(opens(&other, &key).await, 200, "it is remembered");
+    assert_eq!(opens(&other, &key).await, 200, "the process remembers the key");
     world.advance("PT0.001S");
-    assert_eq!(opens(&other, &key).await, 401, "five seconds after it was read");
+    assert_eq!(opens(&other, &key).await, 401, "five seconds after the key was read");
     let rotate = world.post(&format!("/v1/keys/{id}/rotate"), Value::Null).await;
     rotate.problem(409, "key_revoked");
     let listed = world.get("/v1/keys").await.ok();
@@ -205,18 +205,22 @@ async fn a_rotated_key_opens_with_its_new_secret_at_once() {
     assert_eq!((opens(&other, &new).await, opens(&world.router, &new).await), (200, 200));
     assert_eq!((opens(&other, &old).await, opens(&world.router, &old).await), (401, 401));
 
-    // With a grace, senders can be moved over one by one.
+    // With a grace, senders can change to the new secret one by one.
     let rotated = world.post(&path, json!({ "grace": "PT1H" })).await.ok();
     let newest = rotated["key"].as_str().unwrap().to_owned();
     assert_eq!(rotated["old_secret_until"], "2027-01-01T01:00:00.000Z");
     for router in [&world.router, &other] {
         assert_eq!((opens(router, &new).await, opens(router, &newest).await), (200, 200));
-        assert_eq!(opens(router, &old).await, 401, "the one before");
+        assert_eq!(opens(router, &old).await, 401, "the secret before");
     }
     world.advance("PT59M59S");
     assert_eq!(opens(&other, &new).await, 200);
     world.advance("PT1S");
-    assert_eq!((opens(&other, &new).await, opens(&other, &newest).await), (401, 200), "to the second");
+    assert_eq!(
+        (opens(&other, &new).await, opens(&other, &newest).await),
+        (401, 200),
+        "the grace ends to the second"
+    );
     for (grace, code) in [("PT0S", "invalid_grace"), ("P8D", "invalid_grace"), ("soon", "invalid_grace")] {
         world.post(&path, json!({ "grace": grace })).await.problem(422, code);
     }
@@ -236,7 +240,7 @@ async fn nobody_locks_themselves_out() {
     last.problem(409, "last_admin_key");
 }
 
-/// Of two that revoke each other at once, whatever the order of their calls, one stays.
+/// Two admin keys revoke each other at once: in any order of the calls, one key stays.
 #[tokio::test(start_paused = true)]
 async fn two_admins_do_not_revoke_each_other() {
     for seed in 0..24 {
@@ -276,7 +280,7 @@ async fn keys_are_bounded_and_their_fields_are_checked() {
     world.post("/v1/keys", body).await.problem(409, "too_many_keys");
     world.call(Method::DELETE, &format!("/v1/keys/{}", made[0]), &Value::Null).await.ok();
     made.push(make(&world, &["ingest", "read"]).await.1);
-    // All in pages, in the order they were made; the secrets are in none.
+    // The pages list all keys in the order in which they were made, without secrets.
     let (mut listed, mut cursor) = (Vec::new(), String::new());
     loop {
         let page = world.get(&format!("/v1/keys?limit=30{cursor}")).await.ok();
@@ -300,7 +304,7 @@ async fn one_key_may_have_several_scopes() {
     world.start("a").await.problem(403, "wrong_scope");
 }
 
-/// A call that has to be made again, at each place: its act is done once, and both secrets are what was answered.
+/// Every call in turn breaks, or loses its answer, and is made again: the act is done once, and the answered secrets are valid.
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_changes_no_key_twice() {
     for (fault, at) in
@@ -327,7 +331,7 @@ async fn a_lost_answer_changes_no_key_twice() {
     }
 }
 
-/// Where the store does not answer, nobody knows: that is no refusal.
+/// If the store does not answer, a key can be neither accepted nor refused.
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_not_a_wrong_key() {
     let world = World::new(209).await;
@@ -335,7 +339,10 @@ async fn an_outage_is_not_a_wrong_key() {
     let answer = ask(&lame, &Method::GET, "/v1/tags", &bearer(ADMIN_KEY)).await;
     assert_eq!(answer.headers["retry-after"], "1");
     answer.problem(503, "store_unavailable");
-    assert_refused(ask(&lame, &Method::GET, "/v1/tags", &bearer("x")).await, "what is no key needs no store");
+    assert_refused(
+        ask(&lame, &Method::GET, "/v1/tags", &bearer("x")).await,
+        "an invalid key is refused without the store",
+    );
 }
 
 #[derive(Clone, Default)]
@@ -354,8 +361,8 @@ impl Write for Log {
 #[tokio::test(start_paused = true)]
 async fn secrets_are_neither_stored_nor_logged() {
     let log = Log::default();
-    // Twice, and the second counts: where there is but one subscriber, another test's thread, which has none, may decide
-    // that nobody listens to an event that it comes to first.
+    // Two subscribers, of which the second counts. With only one, another test's thread without a subscriber may reach an event
+    // first, and `tracing` then remembers that nobody listens to it.
     let _listening = [(), ()].map(|()| {
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -424,7 +431,7 @@ async fn an_installed_key_opens_again_whatever_became_of_it() {
     assert_ne!(world.ids.new_secret(), world.ids.new_secret());
 }
 
-/// The script that makes a deployment's first key, with an `aws` that hands what it was to put to this test. Takes sh and
+/// Runs the script that makes a deployment's first key. Its `aws` is a stub that passes the item to this test. Needs sh and
 /// openssl.
 #[tokio::test(start_paused = true)]
 async fn the_key_that_the_script_makes_opens() {
@@ -448,7 +455,7 @@ async fn the_key_that_the_script_makes_opens() {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let key = String::from_utf8(made.stdout).unwrap().trim_end().to_owned();
     let seen = std::fs::read_to_string(seen).unwrap();
-    assert!(!seen.contains(&key[30..]), "the secret is for nobody else: {seen}");
+    assert!(!seen.contains(&key[30..]), "the secret is not passed to `aws`: {seen}");
     let arguments: Vec<&str> = seen.lines().collect();
     let after = |name: &str| arguments[arguments.iter().position(|a| *a == name).unwrap() + 1];
     assert_eq!((after("--stack-name"), after("--table-name")), ("rekindle", "a-table"));
@@ -466,7 +473,7 @@ async fn the_key_that_the_script_makes_opens() {
     let world = World { key: Some(key.clone()), ..world };
     make(&world, &["read"]).await;
     world.ingest_received("a", "u", 1).await;
-    // It is a key like others.
+    // The key can be rotated as any other.
     world.post(&format!("/v1/keys/{}/rotate", &key[3..29]), Value::Null).await.ok();
     assert_eq!(opens(&world.router, &key).await, 401);
     for wrong in [&[][..], &["-h"], &["--table"], &["a", "b"]] {

@@ -1,4 +1,4 @@
-//! Late interactions: kept while the data is expired, unseen, and there after the restore.
+//! Late interactions are kept while the data is expired, are in no answer, and are there after the restore.
 
 use crate::fixture::world::{World, got, received};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ async fn expired() -> World {
     world
 }
 
-/// Ten who are known click late; five are seen for the first time.
+/// Ten known users click late; five more users are seen for the first time.
 async fn click_late(world: &World) {
     let late: Vec<Value> = (40..50)
         .map(|i| clicked("a", &format!("u{i}")))
@@ -28,7 +28,7 @@ async fn click_late(world: &World) {
     world.ingest(&late).await;
 }
 
-/// Of nobody is anything said, not even of those whose late clicks lie at hand.
+/// Every user is unknown, even those whose late clicks are in the inbox.
 async fn assert_unseen(world: &World) {
     assert_eq!(world.state("a").await, "expired");
     let refused = world.try_count(&clicks(), "refuse").await;
@@ -39,7 +39,7 @@ async fn assert_unseen(world: &World) {
             let answer = world.matches(&filter, user, "exclude").await;
             assert_eq!(answer, "unknown", "{filter} {user}");
         }
-        // Who was never seen is in no universe, and so in no audience.
+        // A user who was never seen is in no audience.
         assert_eq!(world.matches(&filter, "nobody", "exclude").await, "no");
     }
     let either = json!({ "any": [{ "not": { "never_received": {} } }, clicks()] });
@@ -80,10 +80,10 @@ async fn l1_late_interactions_are_archived_after_a_day_and_there_after_the_resto
     world.settle().await;
     assert_eq!(world.inbox_blocks("a").await, 0, "archived after a day");
     let after = world.archive().await;
-    assert_eq!(after.len(), before.len() + 1, "in a further cold run");
+    assert_eq!(after.len(), before.len() + 1, "the late rows are a further cold run");
     assert!(before.iter().all(|(key, bytes)| after.get(key) == Some(bytes)));
     assert_unseen(&world).await;
-    // And again, long after the sweeper stopped to look.
+    // The same again, long after the sweeper has stopped to look at the source.
     world.advance("P30D");
     world.settle().await;
     world.ingest(&[clicked("a", "u45")]).await;
@@ -98,7 +98,7 @@ async fn l1_late_interactions_are_archived_after_a_day_and_there_after_the_resto
     world.assert_no_orphans(&["a"]).await;
 }
 
-/// Rows that arrive while the restore runs, and between its steps.
+/// Rows arrive while the restore runs, and between its steps.
 #[tokio::test(start_paused = true)]
 async fn l1_interactions_during_a_restore_are_there_after_it() {
     use rekindle_local::poller::Consumer::Restorer;
@@ -120,13 +120,13 @@ async fn l1_interactions_during_a_restore_are_there_after_it() {
     assert_eq!(world.count(&got("a")).await, 50);
 }
 
-/// A restore that was cancelled leaves the late rows, and the sweeper finds them.
+/// A cancelled restore leaves the late rows, and the sweeper archives them.
 #[tokio::test(start_paused = true)]
 async fn l9_late_rows_are_archived_after_a_cancelled_restore() {
     let world = expired().await;
     world.advance("P5D");
     world.settle().await;
-    // Known to this process as expired and marked; the mark goes, the process still believes in it.
+    // This process remembers the source as expired and marked. The mark goes, but the process still relies on it.
     world.ingest(&[clicked("a", "first")]).await;
     world.advance("P1D");
     world.settle().await;

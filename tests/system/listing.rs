@@ -1,4 +1,4 @@
-//! What a marketer sees: lists in pages, filters, sorts, timelines.
+//! Lists of sources: pages, filters, sort orders, timelines.
 
 use crate::fixture::world::World;
 use serde_json::{Value, json};
@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 const MANY: usize = 250;
 
-/// 250 campaigns: every fifth a draft, every second of the others stopped, at different times; of these every third
-/// without data; those stopped first are expired.
+/// 250 campaigns. Every fifth is a draft. Of the others every second was stopped, at different times, and every third of these
+/// has no data. Those that were stopped first are expired.
 async fn world() -> World {
     let world = World::new(60).await;
     for i in 0..MANY {
@@ -26,13 +26,13 @@ async fn world() -> World {
         world.stop(&format!("c{i:03}")).await;
         world.advance("PT12H");
     }
-    // Fifty days went by between the first stop and the last.
+    // The first and the last stop are fifty days apart.
     world.advance("P2M");
     world.settle().await;
     world
 }
 
-/// All entries, in pages of `limit`; none twice.
+/// All entries, in pages of `limit`; checks that none comes twice.
 async fn list(world: &World, query: &str, limit: usize) -> Vec<Value> {
     let mut out: Vec<Value> = Vec::new();
     let mut cursor = String::new();
@@ -43,7 +43,7 @@ async fn list(world: &World, query: &str, limit: usize) -> Vec<Value> {
         assert!(items.len() <= limit, "{path}");
         out.extend(items.iter().cloned());
         let Some(next) = page["next"].as_str() else { break };
-        assert!(!items.is_empty() || query.contains("state="), "{path} goes on after nothing");
+        assert!(!items.is_empty() || query.contains("state="), "{path}: an empty page has a `next`");
         cursor = format!("&cursor={next}");
     }
     let names: BTreeSet<&str> = out.iter().map(|c| c["source"].as_str().unwrap()).collect();
@@ -62,7 +62,7 @@ async fn lists_are_paged_filtered_and_sorted() {
     assert!(all.is_sorted_by(|a, b| a["updated_at"].as_str() >= b["updated_at"].as_str()));
     for entry in all.iter().step_by(41) {
         let path = format!("/v1/{}", entry["source"].as_str().unwrap().replace("campaign/", "campaigns/"));
-        assert_eq!(world.get(&path).await.ok(), *entry, "a list shows what the source's own page does");
+        assert_eq!(world.get(&path).await.ok(), *entry, "the list's entry equals the source's own answer");
     }
     let data = |entry: &Value, field: &str| entry["interaction_data"][field].clone();
     let expired = all.iter().filter(|e| data(e, "state") == "expired").count();
@@ -94,7 +94,7 @@ async fn lists_are_paged_filtered_and_sorted() {
     let soonest = list(&world, "&sort=expires_at", 13).await;
     let expected = all.iter().filter(|e| data(e, "expires_at") != Value::Null).count();
     assert!(expected > 20, "{expected} will expire");
-    assert_eq!(soonest.len(), expected, "what never expires is not among them");
+    assert_eq!(soonest.len(), expected, "sources that never expire are not listed");
     let at = |e: &Value| data(e, "expires_at").as_str().unwrap().to_owned();
     assert!(soonest.is_sorted_by(|a, b| at(a) <= at(b)), "soonest first");
     let of_stopped = list(&world, "&sort=expires_at&status=active", 5).await;

@@ -1,5 +1,5 @@
-//! The whole system through what it shows to the world: HTTP on the functions' routers, queues and sweeps through the
-//! functions' handlers, storage through the AWS SDK. Time and ids are arguments, and nothing waits for real.
+//! Tests the whole system from outside: HTTP on the functions' routers, queues and sweeps through the functions' handlers,
+//! storage through the AWS SDK. Time and ids are arguments, and no test waits in real time.
 
 use rekindle_tests::fixture;
 

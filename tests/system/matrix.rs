@@ -1,5 +1,5 @@
-//! Every call of every kind of work, met by every kind of fault: then the ordinary functions recover, and the auditor
-//! looks.
+//! Every kind of fault at every AWS call of every kind of work. Afterwards the ordinary functions recover, and the auditor
+//! checks everything.
 
 use crate::fixture::{
     faults::{Fault, Process},
@@ -22,9 +22,9 @@ const FAULTS: [Fault; 6] =
 /// The work that meets a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Work {
-    /// A batch for a campaign that is there, one that is not, and one that is expired.
+    /// A batch for an available campaign, for an unknown one and for an expired one.
     Ingest,
-    /// More inbox than one rewrite takes: bites are folded into hot runs, those merged, and all that archived.
+    /// An inbox that is too large for one rewrite: it is folded into hot runs bite by bite, these are merged, and all is archived.
     Rewrite,
     /// An inbox and a restored run are archived.
     Expire,
@@ -36,7 +36,7 @@ enum Work {
     Purge,
     /// A restore is asked for, begun, and done part by part.
     Restore,
-    /// Its mails go out.
+    /// The mails of a restore go out.
     Notice,
 }
 
@@ -59,9 +59,9 @@ impl Story {
         assert_eq!(self.world.state("a").await, "expired");
     }
 
-    /// Everything up to the moment at which the work is done.
+    /// A world with everything done up to the work.
     async fn new(work: Work, seed: u64) -> Self {
-        // Several parts each, and still few enough calls for every one to be tried.
+        // Each copy has several parts, and the calls are still few enough to try every one.
         let sizes = Sizes { slot: SlotSize { rows: 12, bytes: 1 << 20 }, ..sizes(400) };
         let settings = Settings { sizes, ..local_settings(Period::parse("P3M").unwrap()) };
         let mut story = Self { world: World::keyless(seed, settings).await, truth: Truth::default() };
@@ -123,7 +123,7 @@ impl Story {
         answer.status().as_u16()
     }
 
-    /// Asks for the restore; the same key, so that asking again is the same request.
+    /// Asks for the restore, always with the same idempotency key.
     async fn ask(&self, router: &axum::Router) -> u16 {
         let body = json!({ "sources": ["campaign/a"], "notify": ["x@example.com", "y@example.com"] });
         Self::post(router, "/v1/restores", &body).await
@@ -157,14 +157,14 @@ impl Story {
                 let status = self.ask(&process.router).await;
                 assert!(status == 202 || status == 503, "{status}");
                 self.deliver(process, Consumer::Restorer).await;
-                // Whoever got no answer asks again.
+                // A client without an answer asks again.
                 assert_eq!(self.ask(&self.world.router).await, 202);
             }
             Work::Notice => self.deliver(process, Consumer::Notifier).await,
         }
     }
 
-    /// L1 to L9, once everything has come to rest.
+    /// Checks L1 to L9 once everything is at rest.
     async fn audit(&self, what: &str) {
         let ok = |outcome: Result<(), String>| outcome.unwrap_or_else(|why| panic!("{what}: {why}"));
         ok(rest::settle(&self.world).await);
@@ -174,7 +174,7 @@ impl Story {
         ok(rest::check(&self.world, &snapshot, &auditor));
         let mails = self.world.outbox().len();
         let recorded = snapshot.catalog.notices.len();
-        // The one window there is: SES took it, and that was not recorded, or its answer was lost.
+        // A mail may go out twice in one case only: SES took it and this was not recorded, or SES's answer was lost.
         assert!(
             (recorded..=recorded + 1).contains(&mails),
             "L8: {what}: {mails} mails for {recorded} notices"
@@ -191,7 +191,7 @@ fn events(campaign: &str, prefix: &str, users: usize, now: Time) -> Vec<Value> {
     (0..users).map(event).collect()
 }
 
-/// Every fault at every call, until one is reached that the work never makes.
+/// Runs the work with every fault at every call that it makes.
 async fn at_every_call(work: Work, least: usize) {
     for fault in FAULTS {
         let mut at = 0;

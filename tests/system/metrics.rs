@@ -1,4 +1,4 @@
-//! What operators see counted while data comes, expires, is damaged and comes back.
+//! The metrics that are written while data arrives, expires, is damaged and comes back.
 
 use crate::fixture::world::{World, got, received};
 use rekindle_domain::time::Clock;
@@ -10,7 +10,7 @@ use std::{
 };
 use tracing_subscriber::{Registry, layer::SubscriberExt};
 
-/// The sum of each metric in lines of the embedded metric format.
+/// The sum of each metric over lines of the embedded metric format.
 fn sums(lines: &[String]) -> BTreeMap<String, f64> {
     let mut sums = BTreeMap::new();
     for line in lines {
@@ -53,5 +53,5 @@ async fn a_life_is_counted() {
     assert_eq!(world.count(&got("a")).await, 50);
 
     let troubles = ["Damage", "WorkGivenUp", "MailsGivenUp", "LargeInboxBytes"];
-    assert_eq!(troubles.map(counted), [None; 4], "and there is no trouble");
+    assert_eq!(troubles.map(counted), [None; 4], "no metric of trouble is written");
 }

@@ -1,4 +1,4 @@
-//! The OpenAPI document is what the code says, and has every route.
+//! The OpenAPI document equals the code's, and has every route.
 
 use crate::{fixture::world::World, template};
 use http::{Method, header};
@@ -6,7 +6,7 @@ use rekindle_tests::openapi;
 use serde_json::Value;
 use std::{collections::BTreeSet, path::Path};
 
-/// In the environment, makes the first test write the document instead of comparing it.
+/// If this environment variable is set, the first test writes the document instead of comparing it.
 const REWRITE: &str = "REKINDLE_REWRITE";
 
 type Routes = BTreeSet<(String, String)>;
@@ -15,24 +15,21 @@ type Routes = BTreeSet<(String, String)>;
 fn the_document_is_what_the_code_says() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../functions/api/openapi.json");
     let text = openapi::text();
-    #[allow(clippy::disallowed_methods, reason = "who runs the test asks for it")]
+    #[allow(clippy::disallowed_methods, reason = "set by hand to rewrite the document")]
     if std::env::var_os(REWRITE).is_some() {
         std::fs::write(&path, &text).unwrap();
     }
     let differs = std::fs::read_to_string(&path).unwrap() != text;
     let command = "cargo test --workspace --test system -- openapi::the_document";
-    assert!(
-        !differs,
-        "functions/api/openapi.json is not what the code says; write it: {REWRITE}=1 {command}"
-    );
+    assert!(!differs, "functions/api/openapi.json differs from the code's; write it: {REWRITE}=1 {command}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn it_is_served_as_it_is_written() {
     let answer = World::new(160).await.get("/openapi.json").await;
     assert_eq!(answer.headers[header::CONTENT_TYPE], "application/json");
-    // Not assert_eq: it would print both.
-    assert!(answer.ok() == openapi::document(), "what is served is not what the code says");
+    // `assert_eq` would print both documents.
+    assert!(answer.ok() == openapi::document(), "the served document differs from the code's");
 }
 
 fn documented() -> Routes {
@@ -44,21 +41,21 @@ fn documented() -> Routes {
     routes.collect()
 }
 
-/// The routes of the functions' routers. Their paths stand in what routers print of themselves, their methods in their
-/// answers to one that none takes.
+/// The routes of the functions' routers. The paths are read from the routers' `Debug` output, the methods from their answers to
+/// a method that no route takes.
 async fn routed(world: &World) -> Routes {
     let app = world.app();
     let mut routes = Routes::new();
     for router in [rekindle_ingest::routes(app.clone()), rekindle_api::routes(app.clone())] {
         let printed = format!("{router:?}");
         let node = printed.split_once("paths: {").unwrap().1.split_once("} }").unwrap().0;
-        // Every other piece between quotes.
+        // Every second piece is within quotes.
         for path in node.split('"').skip(1).step_by(2) {
             let nobody_s = Method::from_bytes(b"NOBODYS").unwrap();
             let answer = world.call(nobody_s, &path.replace("{id}", "x"), &Value::Null).await;
             let allowed = answer.headers[header::ALLOW].to_str().unwrap().to_owned();
             answer.problem(405, "method_not_allowed");
-            // HEAD is GET without the body.
+            // axum serves HEAD with every GET; the document does not list it.
             let methods = allowed.split(',').map(str::trim).filter(|method| *method != "HEAD");
             routes.extend(methods.map(|method| (method.to_owned(), path.to_owned())));
         }
@@ -80,7 +77,7 @@ async fn every_route_is_documented_and_in_the_template() {
     assert!(gone.is_empty(), "these are in the OpenAPI document, and no router has them: {gone:?}");
     let template: Routes = template::routes().into_iter().map(|(m, path)| (m.to_string(), path)).collect();
     let differ: Vec<_> = routed.symmetric_difference(&template).collect();
-    assert!(differ.is_empty(), "these are not both in the routers and in template.yaml: {differ:?}");
+    assert!(differ.is_empty(), "these are in the routers or in template.yaml, but not in both: {differ:?}");
 }
 
 #[test]
@@ -118,5 +115,5 @@ fn references_and_names_of_operations_are_sound() {
     let operations =
         document["paths"].as_object().unwrap().values().flat_map(|p| p.as_object().unwrap().values());
     let ids: Vec<&str> = operations.map(|o| o["operationId"].as_str().unwrap()).collect();
-    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an operationId stands twice: {ids:?}");
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an operationId is used twice: {ids:?}");
 }

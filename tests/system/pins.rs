@@ -1,4 +1,4 @@
-//! Pins: data that somebody wants kept does not expire, and nothing is slid by it.
+//! Pins: pinned data does not expire, and a pin does not move the date of the expiry.
 
 use crate::fixture::{
     faults::Fault,
@@ -48,8 +48,12 @@ async fn l6_a_pin_keeps_data_until_it_is_taken_away_and_gives_no_fresh_months() 
         (&unpinned["pin"], &unpinned["expires_at"]),
         (&Value::Null, &"2027-04-01T00:00:00.000Z".into())
     );
-    assert_eq!(unpin(&world).await["interaction_data"], unpinned, "again is fine, and changes nothing");
-    assert_eq!(world.sweep().await.expired, 1, "no fresh three months");
+    assert_eq!(
+        unpin(&world).await["interaction_data"],
+        unpinned,
+        "unpinning again is allowed and changes nothing"
+    );
+    assert_eq!(world.sweep().await.expired, 1, "no new three months begin");
     assert_eq!(
         world.timeline("x").await,
         ["registered", "started", "stopped", "pinned", "unpinned", "expired"]
@@ -72,9 +76,9 @@ async fn l9_data_goes_when_its_pin_ends_or_when_it_is_due_whichever_is_later() {
         );
         assert_eq!(world.sweep().await.expired, 0, "until {until}");
         let is_over = until < goes;
-        assert_eq!(data(&world).await["pin"].is_null(), is_over, "shown while it is in force");
+        assert_eq!(data(&world).await["pin"].is_null(), is_over, "the pin is shown while it is in force");
         world.advance("PT0.001S");
-        // Nobody touched it: the sweeper finds it by itself.
+        // No request is made: the sweeper finds the source by itself.
         assert_eq!(world.sweep().await.expired, 1, "until {until}");
     }
 }
@@ -86,7 +90,7 @@ async fn pins_are_replaced_and_need_data_that_is_available() {
     let replaced = pin(&world, "2028-01-01T00:00:00Z".into()).await.ok();
     assert_eq!(replaced["interaction_data"]["expires_at"], "2028-01-01T00:00:00.000Z");
     unpin(&world).await;
-    // While it sends, what is pinned outlives its stop.
+    // A pin that is set while the source is active keeps the data after the stop.
     world.start("x").await.ok();
     pin(&world, Value::Null).await.ok();
     world.stop("x").await;
@@ -110,15 +114,15 @@ async fn pins_are_replaced_and_need_data_that_is_available() {
     assert_eq!(canvas["interaction_data"]["pin"], Value::Null);
 }
 
-/// At every moment of an expiry, somebody pins the data: either it is refused, and the data goes, or it is granted, and
-/// the data stays.
+/// At every moment of an expiry, a request pins the data. Either it is refused and the data expires, or it is granted and the
+/// data stays.
 #[tokio::test(start_paused = true)]
 async fn l6_no_interleaving_expires_what_is_pinned() {
     let (mut granted, mut refused) = (0, 0);
     for millis in 0.. {
         let world = world(103).await;
         world.advance("P3M");
-        // Each look at the clock takes a millisecond, so that the budget ends somewhere within the work.
+        // Each reading of the clock takes a millisecond, so the budget ends somewhere within the work.
         let budget = Budget::until(world.clock.now_still().plus(millis));
         world.clock.tick_by(1);
         let report = world.app().sweep(&budget).await.unwrap();
@@ -145,10 +149,10 @@ async fn l6_no_interleaving_expires_what_is_pinned() {
             }
         }
     }
-    assert!(granted >= 4, "{granted} moments within an expiry");
+    assert!(granted >= 4, "only {granted} pins were granted");
 }
 
-/// The same with both at once, call by call.
+/// The same with the pin and the sweeper at once, interleaved call by call.
 #[tokio::test(start_paused = true)]
 async fn l6_a_pin_and_a_sweeper_at_once() {
     let (mut kept, mut gone) = (0, 0);
@@ -158,7 +162,7 @@ async fn l6_a_pin_and_a_sweeper_at_once() {
         let sweeper = world.doomed(Fault::Dawdles, seed as usize * 10 + 1);
         let person = world.doomed(Fault::Dawdles, seed as usize * 10 + 2);
         let pin = async {
-            // Later in some histories, so that the expiry is further on.
+            // In later rounds the pin waits longer, so that the expiry has come further.
             for _ in 0..seed * seed * 4 {
                 tokio::task::yield_now().await;
             }

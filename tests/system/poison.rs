@@ -1,4 +1,4 @@
-//! Messages that cannot be done: they go to the dead letters and hold nobody up; and work that keeps failing ends.
+//! Messages that cannot be handled go to the dead-letter queue and delay no other message; and work that keeps failing ends.
 
 use crate::fixture::{
     faults::Fault,
@@ -20,7 +20,7 @@ async fn send(world: &World, queue: &str, body: &str) {
     send.message_body(body).send().await.unwrap();
 }
 
-/// What lies among the dead letters, in no order.
+/// The bodies in the dead-letter queue, in no order.
 async fn dead(world: &World, queue: &str) -> Vec<String> {
     let receive = world.stack.sqs.receive_message().queue_url(queue);
     let receive = receive.max_number_of_messages(10).visibility_timeout(0);
@@ -46,14 +46,14 @@ async fn poison_goes_to_the_dead_letters_and_holds_nobody_up() {
         send(&world, &notices.url, body).await;
     }
     let id = world.request_restore(&["campaign/a"], &["me@example.com"]).await;
-    // What is behind the poison is done at once.
+    // The messages behind the bad ones are done at once.
     world.drain().await;
     assert_eq!(world.request(&id).await["state"], "completed");
     assert_eq!(world.mails_to("me@example.com").len(), 1);
     for round in 1..5 {
         assert!(dead(&world, &restores.dead_letters).await.is_empty(), "round {round}");
         world.let_visibility_pass().await;
-        assert_eq!(world.drain().await, 0, "none of it can be done");
+        assert_eq!(world.drain().await, 0, "no bad message can be handled");
     }
     world.let_visibility_pass().await;
     world.drain().await;
@@ -66,7 +66,7 @@ async fn poison_goes_to_the_dead_letters_and_holds_nobody_up() {
     assert_eq!(world.count(&got("a")).await, 30);
 }
 
-/// Work that names what is not there is done: there is nothing to do.
+/// A message about something that does not exist is deleted: there is nothing to do.
 #[tokio::test(start_paused = true)]
 async fn messages_about_what_is_not_there_are_taken_off() {
     let world = expired(14).await;
@@ -86,7 +86,7 @@ async fn messages_about_what_is_not_there_are_taken_off() {
     assert_eq!(world.outbox().len(), 0);
 }
 
-/// One bad message in a batch of mails: it alone is reported, and the others are not sent again.
+/// A batch of mails has one bad message: it alone is reported as failed, and the other mails are not sent again.
 #[tokio::test(start_paused = true)]
 async fn l8_one_bad_notice_does_not_repeat_its_neighbours() {
     let world = expired(15).await;
@@ -111,8 +111,8 @@ async fn l8_one_bad_notice_does_not_repeat_its_neighbours() {
     assert_eq!(world.outbox().len(), 7);
 }
 
-/// The archive does not answer at all: after a bounded number of tries the restore fails, aloud, and the data is
-/// expired as before. It is not damage, so that nothing is in quarantine.
+/// The archive does not answer: after a bounded number of tries the restore fails, a mail reports it, and the data is expired
+/// as before. This is no damage, so nothing is in quarantine.
 #[tokio::test(start_paused = true)]
 async fn l9_a_part_that_keeps_failing_fails_the_restore() {
     let world = expired(16).await;
@@ -140,7 +140,7 @@ async fn l9_a_part_that_keeps_failing_fails_the_restore() {
     assert_eq!(world.count(&got("a")).await, 30);
 }
 
-/// Mail does not go out for a while: every notice is sent once it does.
+/// SES does not answer for a while: every notice is sent once SES answers again.
 #[tokio::test(start_paused = true)]
 async fn l8_mails_wait_for_the_mail_service() {
     let world = expired(17).await;
@@ -156,13 +156,13 @@ async fn l8_mails_wait_for_the_mail_service() {
     assert_eq!(world.mails_to("me@example.com").len(), 1);
 }
 
-/// What SES says where a recipient or the sender is not verified, and where the day's mails are sent.
+/// SES's answers for an unverified recipient or sender, and for a used-up daily quota.
 const REJECTED: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>MessageRejected</Code>\
                         <Message>Email address is not verified.</Message></Error></ErrorResponse>";
 const OVER_QUOTA: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code>\
                           <Message>Daily message quota exceeded.</Message></Error></ErrorResponse>";
 
-/// SES takes no more mails today: each is sent once, when it does again.
+/// SES's daily quota is used up: each mail is sent once, when SES takes mails again.
 #[tokio::test(start_paused = true)]
 async fn l8_mails_wait_for_the_quota() {
     let world = expired(19).await;
@@ -174,7 +174,7 @@ async fn l8_mails_wait_for_the_quota() {
     }
     assert_eq!(world.state("a").await, "available");
     assert_eq!(world.outbox().len(), 0);
-    // Tries are hours apart by then.
+    // By now the tries are hours apart.
     for _ in 0..4 {
         world.advance("PT6H");
         world.settle().await;
@@ -184,7 +184,7 @@ async fn l8_mails_wait_for_the_quota() {
     }
 }
 
-/// SES rejects a mail each time: it is given up after ten tries, and neither the data nor the queue waits for it.
+/// SES rejects a mail each time: the mail is given up after ten tries, and neither the data nor the queue waits for it.
 #[tokio::test(start_paused = true)]
 async fn a_mail_that_is_always_rejected_is_given_up() {
     let world = expired(20).await;
@@ -204,7 +204,7 @@ async fn a_mail_that_is_always_rejected_is_given_up() {
     let notice = store.catalog.notice(id).await.unwrap().unwrap().value;
     assert_eq!(notice.attempts, 10);
     assert!(notice.failed.unwrap().contains("not verified"));
-    // Even once mail is taken again.
+    // The mail is not sent later either, when SES takes mails again.
     for _ in 0..4 {
         world.advance("P1D");
         world.settle().await;
@@ -213,7 +213,7 @@ async fn a_mail_that_is_always_rejected_is_given_up() {
     assert_eq!(world.count(&got("a")).await, 30);
 }
 
-/// SQS takes a batch and refuses an entry of it: the request stands all the same, and is queued again until it is done, once.
+/// SQS takes a batch but refuses one entry: the request is accepted all the same, is queued again, and is done once.
 #[tokio::test(start_paused = true)]
 async fn l9_what_a_queue_refuses_is_queued_again() {
     const REFUSED: &str = r#"{"Successful":[],"Failed":[{"Id":"0","SenderFault":false,"Code":"InternalError","Message":"try again"}]}"#;
@@ -232,7 +232,7 @@ async fn l9_what_a_queue_refuses_is_queued_again() {
     assert_eq!(world.count(&got("a")).await, 30);
 }
 
-/// The store does not answer: 503 with `Retry-After`, and the next try is fine.
+/// The store does not answer: the answer is 503 with `Retry-After`, and the next try succeeds.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_does_not_answer_is_a_503() {
     let world = expired(18).await;

@@ -1,4 +1,4 @@
-//! Things at once, interleaved call by call in ways that follow from a seed.
+//! Concurrent processes, interleaved call by call in ways that follow from a seed.
 
 use crate::fixture::{
     faults::{Fault, Process},
@@ -43,7 +43,7 @@ async fn l1_two_sweepers_at_once_expire_each_source_once() {
         let failed = one.failed + other.failed + third.failed;
         assert_eq!(failed, 0, "{one:?} {other:?}");
         assert!(expired <= 12, "{one:?} {other:?}");
-        // What one left to a lease of the other's is taken up later.
+        // Work that a sweeper skipped because of another's lease is done later.
         world.settle().await;
         for name in &names {
             let events = world.timeline(name).await;
@@ -62,8 +62,8 @@ async fn l1_two_sweepers_at_once_expire_each_source_once() {
     }
 }
 
-/// Interactions arrive, and people ask, while the data expires and comes back: what was acknowledged is found, and an
-/// answer is whole or a refusal.
+/// Interactions arrive and questions are asked while the data expires and comes back: acknowledged interactions are found, and
+/// an answer is whole or a refusal.
 #[tokio::test(start_paused = true)]
 async fn l3_readers_and_writers_during_expiry_and_restore() {
     for seed in 0..24 {
@@ -132,7 +132,7 @@ async fn l3_readers_and_writers_during_expiry_and_restore() {
     }
 }
 
-/// Two workers with the same messages, and the sweeper, and a person who cancels.
+/// Two workers have the same messages, while the sweeper runs and a person cancels the request.
 #[tokio::test(start_paused = true)]
 async fn l8_workers_sweeper_and_cancellation_at_once() {
     let mut outcomes = BTreeSet::new();
@@ -182,7 +182,7 @@ async fn l8_workers_sweeper_and_cancellation_at_once() {
     assert_eq!(outcomes.len(), 2, "both ways: {outcomes:?}");
 }
 
-/// A holder starts while sweepers run: it is granted or the data goes, never both.
+/// A holder starts while sweepers run: either the start is granted or the data expires, never both.
 #[tokio::test(start_paused = true)]
 async fn l6_a_start_and_sweeps_at_once() {
     let mut outcomes = BTreeSet::new();
@@ -212,7 +212,7 @@ async fn l6_a_start_and_sweeps_at_once() {
     assert_eq!(outcomes.len(), 2, "both ways: {outcomes:?}");
 }
 
-/// First sight of a source by many senders at once.
+/// Many senders at once post the first interactions of a source.
 #[tokio::test(start_paused = true)]
 async fn l1_many_senders_register_a_source_at_once() {
     let world = World::new(19).await;

@@ -1,4 +1,4 @@
-//! Every message may come more than once, and two workers may have the same one: nothing a person can see repeats.
+//! Every message may come more than once, and two workers may have the same one: no visible effect repeats.
 
 use crate::fixture::{
     faults::Fault,
@@ -40,7 +40,7 @@ async fn l8_a_message_that_comes_again_and_again_does_nothing_more() {
             let messages = world.stack.receive(consumer, 0).await.unwrap();
             if !messages.is_empty() {
                 any = true;
-                // Twice at once, then once more.
+                // Each batch is delivered twice at once, then once more.
                 let (stack, again) = (&world.stack, messages.clone());
                 let (one, other) =
                     tokio::join!(stack.deliver(consumer, messages.clone()), stack.deliver(consumer, again));
@@ -56,7 +56,7 @@ async fn l8_a_message_that_comes_again_and_again_does_nothing_more() {
     }
     assert!(seen.len() >= 3, "begin, part, notices");
     assert_once(&world, &id).await;
-    // The whole history once more, in order and backwards, now and months later.
+    // All messages come once more, in order and backwards, at once and weeks later.
     for period in ["PT1S", "PT1H", "P20D"] {
         world.advance(period);
         for (consumer, messages) in seen.iter().chain(seen.iter().rev()) {
@@ -65,7 +65,7 @@ async fn l8_a_message_that_comes_again_and_again_does_nothing_more() {
         world.settle().await;
         assert_once(&world, &id).await;
     }
-    // Even when the data has expired again: an old message begins nothing.
+    // An old message begins nothing, even after the data has expired again.
     world.advance("P3M");
     world.settle().await;
     assert_eq!(world.state("a").await, "expired");
@@ -90,7 +90,7 @@ async fn l8_a_lapsed_claim_is_sent_again_and_a_held_one_is_not() {
     let done = doomed.stack.deliver(Consumer::Notifier, messages.clone()).await;
     assert_eq!(done.unwrap(), 0);
     assert!(doomed.has_struck());
-    // While its claim holds, nobody else sends.
+    // While its claim holds, no other notifier sends.
     let deliver = async || {
         let again = messages.clone();
         world.stack.deliver(Consumer::Notifier, again).await.unwrap()
@@ -110,7 +110,7 @@ async fn l8_a_lapsed_claim_is_sent_again_and_a_held_one_is_not() {
     assert_eq!(world.outbox().len(), 1);
 }
 
-/// The same sweep twice, and the same interactions many times.
+/// Runs the same sweep twice, and posts the same interactions many times.
 #[tokio::test(start_paused = true)]
 async fn l8_sweeping_twice_and_posting_twice_changes_nothing() {
     let world = expired(8).await;
@@ -129,7 +129,8 @@ async fn l8_sweeping_twice_and_posting_twice_changes_nothing() {
     assert_eq!(events.iter().filter(|e| *e == "stopped").count(), 1);
 }
 
-/// A call took so long that the claim on a mail has lapsed before the mail could go out: somebody else may be at it.
+/// A call takes so long that the claim on a mail has lapsed before the mail goes out. Another notifier may be sending it, so it
+/// is not sent.
 #[tokio::test(start_paused = true)]
 async fn l8_a_claim_that_lapsed_sends_nothing() {
     let world = expired(9).await;

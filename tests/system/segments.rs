@@ -1,4 +1,4 @@
-//! Segments: what names what, who holds through them, and what becomes of it when one is edited.
+//! Segments: references between them, the data that is held through them, and the effects of an edit.
 
 use crate::fixture::world::{Answer, World, got, received};
 use http::Method;
@@ -13,7 +13,7 @@ fn of(segment: &str) -> Value {
     json!({ "segment": segment })
 }
 
-/// Stopped campaigns, each with twenty users of its own; they are due after three months.
+/// Stopped campaigns, each with twenty users of its own. They expire after three months.
 async fn world_with(campaigns: &[&str]) -> World {
     let world = World::new(31).await;
     for campaign in campaigns {
@@ -93,7 +93,7 @@ async fn what_does_not_fit_is_refused_with_its_place() {
     let nameless = json!({ "name": "", "filter": got("x") });
     world.put("/v1/segments/a", nameless).await.problem(422, "invalid_name");
 
-    // A cycle is named, however long.
+    // The problem names the cycle, however long it is.
     let itself = segment(&world, "a", of("a")).await.problem(422, "segment_cycle");
     assert!(itself["detail"].as_str().unwrap().contains("segment/a → segment/a"), "{itself}");
     segment(&world, "a", got("x")).await.ok();
@@ -107,7 +107,7 @@ async fn what_does_not_fit_is_refused_with_its_place() {
     );
     assert_eq!(world.get("/v1/segments/a").await.ok()["filter"], got("x"));
 
-    // So is what is too deep: whether it is put on top, or below.
+    // Too deep a chain is refused as well, whether the segment is added at its top or at its bottom.
     segment(&world, "d0", got("x")).await.ok();
     for i in 1..8 {
         segment(&world, &format!("d{i}"), of(&format!("d{}", i - 1))).await.ok();
@@ -132,12 +132,12 @@ async fn what_is_too_wide_is_refused_when_it_is_saved() {
     segment(&world, "wide", any(44)).await.ok();
     world.put("/v1/campaigns/z", json!({ "audience": of("wide") })).await.ok();
     world.start("z").await.ok();
-    // Whoever uses it actively must still fit.
+    // After an edit, every active source that uses the segment must still be within the bound.
     let refused = segment(&world, "wide", any(45)).await.problem(422, "audience_too_wide");
     assert!(refused["detail"].as_str().unwrap().contains("campaign/z"), "{refused}");
-    // A question may be wider: it holds nothing.
+    // A question may be wider, because it holds nothing.
     assert_eq!(world.count(&any(46)).await, 1);
-    // Many conditions through many segments are refused, too, before anybody evaluates them.
+    // Too many conditions through segments are refused as well, before they are evaluated.
     segment(&world, "s0", json!({ "any": vec![got("c0"); 400] })).await.ok();
     segment(&world, "s1", json!({ "any": vec![of("s0"); 12] })).await.ok();
     segment(&world, "s2", json!({ "any": vec![of("s1"); 12] })).await.problem(422, "filter_too_large");
@@ -158,12 +158,12 @@ async fn l6_an_active_source_holds_through_segments() {
     world.advance("P12M");
     assert_eq!(world.sweep().await.expired, 0);
 
-    // An edit of the inner one moves what is held; what lost its last holder is said to be due.
+    // An edit of the inner segment changes the held sources; the answer lists those that lost their last holder and are due.
     let edited = segment(&world, "inner", json!({ "never_received": {} })).await.ok();
     assert_eq!(edited["now_due"], json!(["campaign/x"]));
     assert_eq!(held_by(&world, "x").await, json!([]));
     assert_eq!(world.sweep().await.expired, 1);
-    // Back to what is expired by now it cannot go: nothing changes.
+    // The segment cannot go back to the expired source: the edit is refused and changes nothing.
     let before = world.get("/v1/segments/inner").await.ok();
     let refused = segment(&world, "inner", got("x")).await.problem(409, "expired_interaction_data");
     assert_eq!(refused["expired"], json!(["campaign/x"]));
@@ -172,11 +172,11 @@ async fn l6_an_active_source_holds_through_segments() {
     segment(&world, "inner", got("x")).await.ok();
     assert_eq!(held_by(&world, "x").await, through);
 
-    // The audience names it itself now: the shorter chain counts, and the longer one is gone.
+    // The audience names the source directly now, so the shorter chain replaces the longer one.
     let both = json!({ "audience": { "any": [of("outer"), got("x")] } });
     world.put("/v1/campaigns/vip", both).await.ok();
     assert_eq!(held_by(&world, "x").await, json!([{ "source": "campaign/vip", "via": [] }]));
-    // One way less is not the last one.
+    // One of two references goes: the other still holds the source.
     let edited = segment(&world, "inner", json!({ "hard_bounced": {} })).await.ok();
     assert_eq!(edited["now_due"], json!([]));
     assert_eq!(held_by(&world, "x").await, json!([{ "source": "campaign/vip", "via": [] }]));
@@ -185,13 +185,13 @@ async fn l6_an_active_source_holds_through_segments() {
     assert_eq!(stopped["now_due"], json!(["campaign/x", "campaign/y"]));
     assert_eq!(world.get("/v1/segments/outer").await.ok()["active"], json!([]));
     assert_eq!(world.sweep().await.expired, 2);
-    // Starting again needs what the segments come to.
+    // Starting again needs the data that the segments expand to.
     let refused = world.start("vip").await.problem(409, "expired_interaction_data");
     assert_eq!(refused["expired"], json!(["campaign/x", "campaign/y"]));
 }
 
-/// At every moment of an expiry somebody edits a segment so that it comes to the data: either it is refused, and the data
-/// goes, or it is granted, and the data stays.
+/// At every moment of an expiry, an edit makes a segment name the data. Either the edit is refused and the data expires, or it
+/// is granted and the data stays.
 #[tokio::test(start_paused = true)]
 async fn l6_no_interleaving_expires_what_a_segment_begins_to_name() {
     let (mut granted, mut refused) = (0, 0);
@@ -222,7 +222,7 @@ async fn l6_no_interleaving_expires_what_a_segment_begins_to_name() {
             }
         }
     }
-    assert!(granted >= 4, "{granted} moments within an expiry");
+    assert!(granted >= 4, "only {granted} edits were granted");
 }
 
 #[tokio::test(start_paused = true)]
@@ -231,7 +231,7 @@ async fn the_archive_answers_without_a_restore_what_the_restore_then_answers_too
     world.ingest(&[received("x", "both"), received("y", "both")]).await;
     world.advance("P3M");
     assert_eq!(world.sweep().await.expired, 2);
-    // Late rows are in the archive's answers as well, though no filter over expired data knows them.
+    // The archive's answers contain late rows as well; other questions about expired data do not.
     world.ingest(&[received("x", "late")]).await;
     let questions = [
         got("x"),
@@ -259,7 +259,7 @@ async fn the_archive_answers_without_a_restore_what_the_restore_then_answers_too
     for (filter, (count, members)) in questions.iter().zip(&answers) {
         assert_eq!(json!(world.count(filter).await), *count);
         assert_eq!(json!(world.members(filter, 50_000).await), *members);
-        // With everything there, it is the same question.
+        // When all data is available, the archive gives the same answer.
         assert_eq!(world.try_count(filter, "archive").await.ok()["count"], *count);
     }
 }

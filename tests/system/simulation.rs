@@ -1,10 +1,10 @@
-//! The simulation is right: histories hold and replay, and every rule that is broken on purpose is noticed. How many
-//! histories hold is for the command: `simulate --help`.
+//! Tests the simulation itself: histories pass and replay, and every rule that is broken on purpose is noticed. The command
+//! `simulate` plays many more histories; see `simulate --help`.
 
 use rekindle_domain::breaks::Break;
 use rekindle_tests::sim::history::{Fault, LEANING, play};
 
-/// Within so many histories a broken rule must be noticed.
+/// A broken rule must be noticed within this many histories.
 const SEEDS: u64 = 3_000;
 
 #[test]

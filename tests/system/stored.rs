@@ -1,8 +1,8 @@
-//! A deployment as it lay in the tables and the bucket once, read by today's code: every item and object there is, under
-//! its keys. `shared/domain/tests/golden` has the formats one by one; here is what the whole of them means.
+//! Today's code reads a stored deployment of an earlier version: every item of its tables and every object of its bucket.
+//! `shared/domain/tests/golden` tests each format by itself; this test reads them together.
 //!
-//! A format that changes gets a further deployment beside these, whose reading stays tested. To write one while its
-//! version is not released yet: `cargo test --workspace --test system -- --ignored rewrite_the_golden_deployment`.
+//! When a format changes, a further golden deployment is added, and the old ones stay tested. To write one while its version
+//! is not released yet: `cargo test --workspace --test system -- --ignored rewrite_the_golden_deployment`.
 
 use crate::fixture::{
     faults::Fault,
@@ -26,7 +26,7 @@ fn file() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/deployment-v1.json")
 }
 
-/// What the deployment is asked, then and now.
+/// The questions that the deployment answered when it was stored, and must answer equally now.
 fn questions() -> Vec<(Method, &'static str, Value)> {
     let mut out = vec![
         (Method::GET, "/v1/campaigns?sort=updated_at", Value::Null),
@@ -77,7 +77,7 @@ async fn ask_for_back(world: &World) -> Value {
     world.send(request.body(Body::from(body.to_string())).unwrap()).await.ok()
 }
 
-/// Four campaigns: expired, with a late row; restored; in the middle of a rewrite; active.
+/// Four campaigns: one expired, with a late row; one restored; one in the middle of a rewrite; one active.
 async fn history() -> World {
     let world = World::new(71).await;
     let spring = json!({ "name": "Spring 🌱", "variants": [{ "id": "A", "name": "Green" }], "notify": ["owner@example.com"] });
@@ -113,14 +113,14 @@ async fn history() -> World {
     world.ingest_received("half", "user-", 5).await;
     world.stop("half").await;
     world.advance("P3M");
-    // A sweep dies later and later, until it has staged a copy and not yet listed it.
+    // In each round the sweep dies one call later, until one has staged a copy and not yet listed it.
     for at in 0.. {
         let doomed = world.doomed(Fault::DiesAfter, at);
         let _ = try_sweep(&doomed.stack).await;
         if !world.copies("half", Tier::Cold, Life::Staged).await.is_empty() {
             break;
         }
-        assert!(doomed.has_struck(), "it never staged a copy");
+        assert!(doomed.has_struck(), "the sweep never staged a copy");
     }
     world
 }
@@ -191,9 +191,9 @@ fn golden() -> Value {
     serde_json::from_slice(&fs::read(file()).unwrap()).unwrap()
 }
 
-/// A deployment that begins with what was stored then.
+/// A deployment that begins with the golden one's items and objects.
 async fn stored_then(golden: &Value) -> World {
-    // Other ids than those of then.
+    // A seed whose ids differ from the stored ones.
     let world = World::new(72).await;
     world.clock.set(Time::parse(golden["now"].as_str().unwrap()).unwrap());
     for name in [CATALOG, LEDGER] {
@@ -208,7 +208,7 @@ async fn stored_then(golden: &Value) -> World {
     world
 }
 
-/// Whether the golden deployment has an item or object of each sort there is.
+/// Checks that the golden deployment has an item or object of every sort.
 fn assert_has_everything(golden: &Value) {
     let keys = |table: &str| -> Vec<String> {
         let items = golden[table].as_array().unwrap().iter();
@@ -234,7 +234,7 @@ fn assert_has_everything(golden: &Value) {
         .iter()
         .filter(|key| !sorts.iter().any(|(pk, sk)| key.starts_with(pk) && key.contains(sk)))
         .collect();
-    assert_eq!(unknown, Vec::<&String>::new(), "sorts of items that this test does not know");
+    assert_eq!(unknown, Vec::<&String>::new(), "this test does not know these sorts of items");
     let ledger = keys(LEDGER);
     for pk in ["i#campaign/", "i#users", "b#"] {
         assert!(ledger.iter().any(|key| key.starts_with(pk)), "no {pk}…");
@@ -242,7 +242,7 @@ fn assert_has_everything(golden: &Value) {
     assert!(!golden["archive"].as_object().unwrap().is_empty());
 }
 
-/// Whether an answer says all that it did, in the same place; newer versions may say more.
+/// Whether an answer has every value of the old answer in the same place; newer versions may add fields.
 fn still_says(now: &Value, then: &Value) -> bool {
     match (now, then) {
         (Value::Object(now), Value::Object(then)) => {
@@ -267,7 +267,7 @@ async fn l1_what_was_stored_once_answers_as_it_did_and_goes_on() {
     for (now, then) in now.iter().zip(then) {
         assert!(still_says(now, then), "now:  {now}\nthen: {then}");
     }
-    // The rewrite that was under way goes on with the inputs that were fixed for it.
+    // The rewrite that was under way continues with its fixed inputs.
     world.settle().await;
     assert_eq!(world.state("half").await, "expired");
     world.restore(&["campaign/spring", "campaign/half"]).await;
@@ -285,7 +285,7 @@ async fn l8_an_idempotency_key_that_was_stored_once_is_still_known() {
     let is_request =
         |i: &&Value| i["sk"]["S"] == "request" && i["doc"]["S"].as_str().unwrap().contains("me@example.com");
     let request = stored.clone().find(is_request).unwrap()["pk"]["S"].as_str().unwrap();
-    // It is answered for a day only, and that is over; so this is about reading it.
+    // The key has lapsed after a day, so a request would not use it. The test reads the item directly.
     let key = stored.clone().find(|i| i["sk"]["S"] == "idem").unwrap()["pk"]["S"].as_str().unwrap();
     let catalog = &world.app().store.catalog;
     let known = catalog.idempotency(key.strip_prefix("idem#").unwrap()).await.unwrap().unwrap();
@@ -315,15 +315,15 @@ fn tally(batches: &[Rows]) -> Tally {
 }
 
 thread_local! {
-    /// Whether panics of this thread go unsaid.
+    /// Whether the panics of this thread are not printed.
     static IS_QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Parquet has no checksum of its own: of a part with a changed byte, reading fails, or finds the rows that were written,
-/// or finds others whose count and digest betray them.
+/// Parquet has no checksum of its own. Reading a part with a changed byte fails, or finds the written rows, or finds other rows,
+/// whose count or digest differs.
 #[test]
 fn l4_l5_a_damaged_part_is_an_error_or_the_truth_or_told_by_its_digest() {
-    // What the reader panics over it says as an error; the panics' own words are not wanted here.
+    // The reader turns its panics into errors; their messages are not printed here.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if !IS_QUIET.get() {

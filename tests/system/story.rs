@@ -1,4 +1,4 @@
-//! The acceptance story: interactions arrive, can be asked at once, expire, and come back the same.
+//! The acceptance test: interactions arrive, are queryable at once, expire, and come back the same.
 
 use crate::fixture::{
     model::{Model, filters, mix},
@@ -52,7 +52,7 @@ async fn post_all(world: &World, model: &mut Model) {
     let mut dice = Dice(7);
     let mut events = mix("spring", 4_000, 16_000, now, &mut dice);
     events.extend(mix("other", 3_000, 4_000, now, &mut dice));
-    // Out of order, as they come from many senders.
+    // Shuffled, as many senders would post them.
     for i in (1..events.len()).rev() {
         events.swap(i, dice.below(i as u64 + 1) as usize);
     }
@@ -67,11 +67,11 @@ async fn post_all(world: &World, model: &mut Model) {
     }
 }
 
-/// Every filter's count, members and some matches are the model's.
+/// Every filter's count and members, and some matches, equal the model's.
 async fn assert_same(world: &World, model: &Model) {
     for (i, filter) in filters("spring", "other").iter().enumerate() {
         let expected = model.members(filter);
-        assert!(!expected.is_empty(), "the filter {filter} tells nothing");
+        assert!(!expected.is_empty(), "the filter {filter} matches nobody");
         assert_eq!(world.count(filter).await, expected.len() as u64, "{filter}");
         let members = world.members(filter, 50_000).await;
         assert_eq!(members.len(), expected.len(), "{filter}");
@@ -87,7 +87,7 @@ async fn assert_same(world: &World, model: &Model) {
     }
 }
 
-/// While `spring` is expired: refused with what to restore, excluded with the right unknowns.
+/// While `spring` is expired, questions are refused and name it; with `exclude` they count the right users as unknown.
 async fn assert_expired(world: &World, model: &mut Model) {
     model.expired.insert("campaign/spring".to_owned());
     for filter in filters("spring", "other") {
@@ -153,7 +153,7 @@ async fn l1_what_was_posted_is_found_again_through_expiry_and_restore() {
     restore_with_two_addresses(&world, &model).await;
     assert_same(&world, &model).await;
 
-    // Nothing new: expiring again uploads nothing, and what comes back is the same.
+    // Without new rows, a second expiry uploads nothing, and the same data comes back.
     world.advance("P3M");
     assert_eq!(world.sweep().await.expired, 1);
     assert_eq!(world.state("spring").await, "expired");
@@ -178,11 +178,11 @@ async fn l1_what_was_posted_is_found_again_through_expiry_and_restore() {
     ];
     assert_eq!(world.timeline("spring").await, expected);
     let told = world.mails_to("owner@example.com");
-    assert_eq!(told.len(), 1, "that it would expire: {told:?}");
+    assert_eq!(told.len(), 1, "one mail announces the expiry: {told:?}");
     assert_eq!(world.outbox().len(), 3);
 }
 
-/// Requests, watches the progress, and checks how it ended.
+/// Requests a restore, watches its progress, and checks its end.
 async fn restore_with_two_addresses(world: &World, model: &Model) {
     let to = ["a@example.com", "b@example.com", "a@example.com"];
     let id = world.request_restore(&["campaign/spring"], &to).await;
@@ -190,7 +190,7 @@ async fn restore_with_two_addresses(world: &World, model: &Model) {
     assert_eq!(request["state"], "queued");
     assert_eq!(request["items"][0]["state"], "queued");
     world.advance("PT1S");
-    // One message: the request is begun. The parts follow.
+    // The first message begins the request. The messages of its parts follow.
     let consumer = rekindle_local::poller::Consumer::Restorer;
     let messages = world.stack.receive(consumer, 0).await.unwrap();
     world.stack.deliver(consumer, messages).await.unwrap();
@@ -225,6 +225,6 @@ async fn restore_with_two_addresses(world: &World, model: &Model) {
         assert_eq!(mails.len(), 1, "{mails:?}");
         assert!(mails[0].subject.contains("campaign/spring is restored"), "{mails:?}");
     }
-    // And one told the owner, a week before, that the data would expire.
+    // A third mail told the owner, a week before, that the data would expire.
     assert_eq!(world.outbox().len(), 3);
 }

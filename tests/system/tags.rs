@@ -1,4 +1,4 @@
-//! Tags: what carries them is found at once, and restored together.
+//! Tags: the sources that carry one are found at once, and restored together.
 
 use crate::fixture::{
     faults::Fault,
@@ -32,7 +32,7 @@ async fn tags(world: &World, limit: usize) -> Vec<(String, u64)> {
     }
 }
 
-/// What carries a tag, of one kind, in pages of `limit`.
+/// The sources of one kind that carry a tag, in pages of `limit`.
 async fn tagged(world: &World, kind: &str, query: &str, limit: usize) -> Vec<String> {
     let mut out = vec![];
     let mut cursor = String::new();
@@ -61,15 +61,15 @@ async fn sources_are_found_by_what_they_carry_now() {
     }
     assert_eq!(tagged(&world, "campaigns", "promo", 1).await, ["campaign/a", "campaign/b"]);
     assert_eq!(tagged(&world, "canvases", "promo", 10).await, ["canvas/b"]);
-    assert_eq!(tagged(&world, "campaigns", "a", 10).await, ["campaign/a"], "not what begins so");
+    assert_eq!(tagged(&world, "campaigns", "a", 10).await, ["campaign/a"], "not tags that begin with it");
     assert_eq!(tagged(&world, "campaigns", "nothing", 10).await, Vec::<String>::new());
 
-    // Replaced with the other fields; no index lags behind.
+    // Tags are replaced with the other fields, and the list shows it at once.
     assert_eq!(tag(&world, "campaigns/a", &["new"]).await, json!(["new"]));
     world.put("/v1/canvases/b", json!({ "name": "Without" })).await.ok();
     assert_eq!(tags(&world, 10).await, [of("a.b", 1), of("ab", 1), of("new", 1), of("promo", 1)]);
     assert_eq!(tagged(&world, "campaigns", "promo", 10).await, ["campaign/b"]);
-    // Nothing else that happens to a source takes its tags away.
+    // Other changes of a source keep its tags.
     world.start("b").await.ok();
     world.ingest_received("b", "u", 3).await;
     world.stop_and_expire("b").await;
@@ -102,7 +102,7 @@ async fn lists_by_tag_take_the_other_filters() {
     }
 }
 
-/// A process dies at any of its calls: a source and what is found by its tags agree all the same.
+/// A process dies at any of its calls: a source's tags and the lists by tag agree all the same.
 #[tokio::test(start_paused = true)]
 async fn l8_tags_change_with_their_source_or_not_at_all() {
     for fault in [Fault::Dies, Fault::DiesAfter, Fault::LosesAnswer] {
@@ -144,7 +144,7 @@ async fn an_edit_that_no_transaction_can_take_is_refused() {
     let refused = refused.problem(422, "too_many_changes");
     assert!(refused["detail"].as_str().unwrap().contains("tags first"), "{refused}");
     assert_eq!(world.campaign("wide").await, before, "nothing changed");
-    // As it says: one after the other.
+    // As the problem advises, the tags are changed first, and then the audience.
     world.put("/v1/campaigns/wide", said(0..45, 20..40)).await.ok();
     world.put("/v1/campaigns/wide", said(45..90, 20..40)).await.ok();
     assert_eq!(tags(&world, 100).await.len(), 20);
@@ -181,7 +181,7 @@ async fn a_tag_restores_what_is_expired_and_touches_nothing_else() {
     let body = json!({ "tag": "promo", "notify": ["me@example.com"] });
     let request = world.post("/v1/restores", body).await.ok();
     assert_eq!(request["tag"], "promo");
-    // What is tagged later is not part of it.
+    // A source that is tagged later is not part of the request.
     tag(&world, "campaigns/later", &["promo"]).await;
     world.settle().await;
     let request = world.request(request["id"].as_str().unwrap()).await;
@@ -202,12 +202,12 @@ async fn a_tag_restores_what_is_expired_and_touches_nothing_else() {
         ]
     );
     assert_eq!(request["items"][2]["expires_at"], before["interaction_data"]["expires_at"]);
-    assert_eq!(world.campaign("here").await, before, "its clock does not start anew");
+    assert_eq!(world.campaign("here").await, before, "its retention does not begin anew");
     assert_eq!(world.count(&got("gone")).await, 20);
     let mails = world.mails_to("me@example.com");
     assert_eq!(mails.len(), 1);
     assert!(mails[0].text.contains("of what carried the tag promo"), "{}", mails[0].text);
-    // By name it does.
+    // A restore by name begins it anew.
     world.request_restore(&["campaign/here"], &[]).await;
     world.drain().await;
     let renewed = world.campaign("here").await;
@@ -250,7 +250,7 @@ async fn restores_by_tag_that_do_not_fit_are_refused() {
     ] {
         world.post("/v1/restores", body).await.problem(status, code);
     }
-    // More than a request may name; how they came to be registered does not matter here.
+    // More sources than a request may name. Only the tag's items matter here, so the sources are not registered.
     let wide = BTreeSet::from(["wide".to_owned()]);
     for hundred in 0..11 {
         let mut transaction = Transaction::new();

@@ -1,4 +1,4 @@
-//! What the template routes to the functions is what they answer, to who has the scope for it.
+//! The template's routes, the functions' routes and the table of scopes are the same.
 
 use crate::fixture::world::World;
 use http::Method;
@@ -20,19 +20,19 @@ pub(crate) fn routes() -> Vec<(Method, String)> {
 #[tokio::test(start_paused = true)]
 async fn every_route_of_the_template_is_answered() {
     let routes = routes();
-    assert_eq!(routes.iter().collect::<BTreeSet<_>>().len(), routes.len(), "one stands twice");
+    assert_eq!(routes.iter().collect::<BTreeSet<_>>().len(), routes.len(), "a route is listed twice");
     let declared: BTreeSet<String> =
         ROUTES.iter().map(|(method, path, _)| format!("{method} {path}")).collect();
-    assert_eq!(declared.len(), ROUTES.len(), "one has two scopes");
+    assert_eq!(declared.len(), ROUTES.len(), "a route has two scopes");
     let routed = routes.iter().map(|(method, path)| format!("{method} {path}")).collect::<BTreeSet<_>>();
-    assert_eq!(routed, declared, "what the gateway lets through has a scope, and the other way round");
+    assert_eq!(routed, declared, "the routes of the gateway and of the scopes are the same");
     let world = World::new(120).await;
     for (method, path) in &routes {
         let answer = world.call(method.clone(), &path.replace("{id}", "x"), &Value::Null).await;
         let code = answer.body["code"].as_str().unwrap_or_default();
         assert!(!["unknown_route", "method_not_allowed"].contains(&code), "{method} {path}: {}", answer.body);
     }
-    // Campaigns and Canvases have the same ones.
+    // Campaigns and Canvases have the same routes.
     let of = |kind: &str| -> BTreeSet<(String, String)> {
         let rest = |(method, path): &(Method, String)| {
             Some((method.to_string(), path.strip_prefix(&format!("/v1/{kind}"))?.to_owned()))

@@ -1,4 +1,4 @@
-//! A user's profile over all campaigns, against what was posted.
+//! A user's profile over all campaigns, compared with the posted interactions.
 
 use crate::fixture::world::{World, received};
 use rekindle_domain::time::Period;
@@ -21,7 +21,7 @@ fn on(day: u32) -> String {
     format!("2027-01-{day:02}T00:00:00.000Z")
 }
 
-/// Every page of a profile: what holds overall, and the campaigns in order.
+/// All pages of a profile: the overall fields of the first page, and the campaigns in order.
 async fn profile(world: &World, user: &str, limit: usize) -> (Value, Vec<Value>) {
     let first = format!("/v1/users?user_id={user}&limit={limit}");
     let mut page = world.get(&first).await.ok();
@@ -34,13 +34,13 @@ async fn profile(world: &World, user: &str, limit: usize) -> (Value, Vec<Value>)
         campaigns.extend(items.iter().cloned());
         let Some(next) = page["next"].as_str() else { return (overall, campaigns) };
         page = world.get(&format!("{first}&cursor={next}")).await.ok();
-        assert!(page.get("known").is_none(), "only the first page says what holds overall");
+        assert!(page.get("known").is_none(), "only the first page has the overall fields");
     }
 }
 
 async fn world() -> World {
     let settings = local_settings(Period::parse("P3M").unwrap());
-    // Rows in several blocks and slots.
+    // The rows fill several blocks and slots.
     let world = World::with(41, Settings { sizes: Sizes { ..sizes(400) }, ..settings }).await;
     world.advance("P20D");
     for campaign in ["mail", "control", "old", "bought", "empty", "strange"] {
@@ -109,7 +109,7 @@ async fn a_profile_says_what_was_received_and_done() {
         nothing("bought"),
         json!({ "first_received": on(3), "last_received": on(3), "converted": true, "last_converted": on(4) }),
     );
-    // Last updated first; what has no data, or does not know her, is not there.
+    // Sources are sorted by last update. Sources that have no data or do not know the user are not listed.
     let ann = [bought.clone(), old, control, mail];
     let overall = json!({
         "user_id": "ann", "known": true, "last_received": on(5), "last_engaged": on(9), "hard_bounced": on(10),
@@ -127,7 +127,7 @@ async fn a_profile_says_what_was_received_and_done() {
     let unconverted = json!({ "first_received": on(5), "last_received": on(5), "converted": false });
     assert_eq!(campaigns, [with(bought, unconverted), nothing("mail")], "converted before the last receipt");
 
-    // Nobody ever saw this one.
+    // A user who was never seen.
     let (first, campaigns) = profile(&world, "nobody", 100).await;
     assert_eq!((&first["known"], campaigns.len()), (&json!(false), 0));
     let (first, _) = profile(&world, "m%C3%BCller%2C%20a", 100).await;
@@ -142,7 +142,7 @@ async fn l7_expired_data_is_listed_as_unknown_whoever_asks_and_comes_back() {
     world.advance("P3M");
     world.sweep().await;
     assert_eq!(world.state("mail").await, "expired");
-    // A late click stays unseen; one of another user in available data is found in the inbox and in the run alike.
+    // A late click on expired data is not shown; one on available data is found in the inbox and in the run alike.
     world.ingest(&[event("ann", "mail", "clicked", 8, json!({}))]).await;
     for user in ["ann", "bob", "nobody"] {
         let (first, campaigns) = profile(&world, user, 2).await;
@@ -156,14 +156,14 @@ async fn l7_expired_data_is_listed_as_unknown_whoever_asks_and_comes_back() {
     let after = profile(&world, "ann", 100).await.1;
     let mail = after.iter().find(|c| c["source"] == "campaign/mail").unwrap();
     let expected = json!({ "last_clicked": on(8), "first_received": on(1) });
-    assert_eq!(*mail, with(before.last().unwrap().clone(), expected), "inbox and run together");
+    assert_eq!(*mail, with(before.last().unwrap().clone(), expected), "from the inbox and the run together");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_page_ends_when_its_time_is_up_and_goes_on() {
     let world = world().await;
     let all = profile(&world, "ann", 100).await.1;
-    // Every look takes more time than there is: a page is one source.
+    // Every reading of the clock takes longer than a page may, so a page has one source.
     world.clock.tick_by(30_000);
     let page = world.get("/v1/users?user_id=ann").await.ok();
     let found = page["campaigns_received"].as_array().unwrap().len();

@@ -1,4 +1,4 @@
-//! Who is told, when and once, that data is going to expire.
+//! The mails before an expiry: their recipients and their time, and that each is sent once.
 
 use crate::fixture::{
     faults::Fault,
@@ -51,7 +51,7 @@ async fn l8_what_expires_on_one_day_is_one_mail_a_recipient_a_week_before() {
     let vip = json!({ "name": "VIPs & <friends>", "audience": { "not": got("a") } });
     world.put("/v1/campaigns/vip", vip).await.ok();
 
-    // Due on 1 April; told on 25 March, and not before.
+    // The data expires on 1 April; the mail goes out on 25 March, and not before.
     world.clock.set(days_later(83).plus(-1));
     world.settle().await;
     assert_eq!(world.outbox().len(), 0);
@@ -69,9 +69,9 @@ async fn l8_what_expires_on_one_day_is_one_mail_a_recipient_a_week_before() {
     let [mail] = &to_owner[..] else { panic!("{to_owner:?}") };
     assert_eq!(mail.subject, "Interaction data of campaign/a expires 2027-04-01T10:00:00.000Z");
     assert!(lists(mail, "campaign/a") && !lists(mail, "campaign/b"), "{}", mail.text);
-    assert_eq!(world.outbox().len(), 2, "one address, however it is written, is one recipient");
+    assert_eq!(world.outbox().len(), 2, "addresses that differ in case are one recipient");
 
-    // The next day's mail has the next day's source, and nobody is told twice.
+    // The next day's mail has the next day's source only, so nobody is told twice.
     world.clock.set(days_later(84));
     world.settle().await;
     let to_stack = world.mails_to(STACK);
@@ -84,7 +84,7 @@ async fn l8_what_expires_on_one_day_is_one_mail_a_recipient_a_week_before() {
         assert_eq!(warnings_in_timeline(&world, campaign).await, 1, "{campaign}");
     }
 
-    // It expires at its time.
+    // The data expires at its time.
     world.clock.set(days_later(90).plus(10 * 3_600_000));
     assert_eq!(world.sweep().await.expired, 1);
     assert_eq!(world.state("a").await, "expired");
@@ -97,23 +97,23 @@ async fn a_clock_that_starts_anew_is_a_date_to_be_told_of() {
     world.clock.set(days_later(83));
     world.settle().await;
     assert_eq!(world.mails_to(STACK).len(), 1);
-    // Held and let go again, it has the date that people know.
+    // The data is held and released again: its date has not changed, so there is no second mail.
     world.put("/v1/campaigns/vip", json!({ "audience": got("a") })).await.ok();
     world.start("vip").await.ok();
     world.settle().await;
     world.stop("vip").await;
     world.settle().await;
     assert_eq!(world.mails_to(STACK).len(), 1);
-    // Started and stopped, it has another.
+    // The source is started and stopped: its date is a new one, which a second mail announces.
     world.start("a").await.ok();
     world.stop("a").await;
     world.advance("P2M20D");
     world.settle().await;
-    assert_eq!(world.mails_to(STACK).len(), 1, "a mail too early");
+    assert_eq!(world.mails_to(STACK).len(), 1, "the second mail is too early");
     world.advance("P6D");
     world.settle().await;
     assert_eq!(world.mails_to(STACK).len(), 2);
-    // So it is with a restore.
+    // A restore sets a new date as well.
     world.advance("P20D");
     world.settle().await;
     assert_eq!(world.state("a").await, "expired");
@@ -126,7 +126,7 @@ async fn a_clock_that_starts_anew_is_a_date_to_be_told_of() {
 
 #[tokio::test(start_paused = true)]
 async fn l8_who_has_a_mail_today_gets_the_next_one_tomorrow() {
-    // With three days of retention, a week's warning is one at once.
+    // The retention is shorter than the warning's week, so the mail goes out at the stop.
     let world = world(3, "P3D").await;
     world.advance("PT1H");
     stopped(&world, "a", &[]).await;
@@ -138,8 +138,8 @@ async fn l8_who_has_a_mail_today_gets_the_next_one_tomorrow() {
     world.advance("PT1H");
     stopped(&world, "c", &[]).await;
     world.settle().await;
-    assert_eq!(world.mails_to(STACK).len(), 1, "a second mail on the same day");
-    assert_eq!(world.mails_to("owner@example.com").len(), 1, "whose day had none");
+    assert_eq!(world.mails_to(STACK).len(), 1, "no second mail on the same day");
+    assert_eq!(world.mails_to("owner@example.com").len(), 1, "this address had no mail today");
     world.clock.set(days_later(1));
     stopped(&world, "d", &[]).await;
     world.settle().await;
@@ -156,10 +156,10 @@ async fn what_is_due_expires_whether_or_not_somebody_was_warned() {
     stopped(&world, "held", &[]).await;
     world.put("/v1/campaigns/vip", json!({ "audience": got("held") })).await.ok();
     world.start("vip").await.ok();
-    // Nobody swept for three months.
+    // No sweep runs for three months.
     world.advance("P3M");
     assert_eq!(world.sweep().await.expired, 1);
-    // The last holder goes when the time is over: there is none left to warn in.
+    // The last holder stops when the retention is over, so there is no time left for a warning.
     assert_eq!(world.stop("vip").await["now_due"], json!(["campaign/held"]));
     assert_eq!(world.sweep().await.expired, 1);
     world.settle().await;
@@ -207,7 +207,7 @@ async fn a_mail_lists_a_hundred_and_counts_the_rest() {
     assert!(mail.text.contains("… and 3 more than the 100 listed; GET /v1/expirations lists them all."));
 }
 
-/// Nobody is told of what nobody is to be told of, and it is not looked at for ever.
+/// A source without recipients causes no mail, and the sweeper does not look at it again and again.
 #[tokio::test(start_paused = true)]
 async fn l9_without_recipients_nothing_waits() {
     let world = World::new(7).await;
@@ -219,7 +219,7 @@ async fn l9_without_recipients_nothing_waits() {
     assert_eq!(world.outbox().len(), 0);
 }
 
-/// Each source once in the mails to each recipient, at most one of which came twice.
+/// Each recipient's mails list each source once; at most `may_repeat` mails came twice.
 fn assert_told_once(world: &World, what: &str, may_repeat: usize) {
     let mut repeated = 0;
     for (to, sources) in [(STACK, &["a", "b"][..]), ("owner@example.com", &["a"])] {
@@ -236,7 +236,7 @@ fn assert_told_once(world: &World, what: &str, may_repeat: usize) {
     assert!(repeated <= may_repeat, "{what}: {repeated} mails came twice");
 }
 
-/// L8, whatever breaks while the sweeper warns: a source is told of once, in one mail a recipient.
+/// L8: whatever breaks while the sweeper warns, each recipient gets one mail, which lists each source once.
 #[tokio::test(start_paused = true)]
 async fn l8_a_sweep_that_warns_dies_at_any_call() {
     for fault in FAULTS {
@@ -247,7 +247,7 @@ async fn l8_a_sweep_that_warns_dies_at_any_call() {
             world.clock.set(days_later(83));
             let doomed = world.doomed(fault, at);
             let _ = try_sweep(&doomed.stack).await;
-            // Also where the queue loses what was put into it.
+            // In every second round the queue loses its messages.
             if at % 2 == 0 {
                 purge(&world.stack, Consumer::Notifier).await;
             }
@@ -270,7 +270,7 @@ async fn l8_a_sweep_that_warns_dies_at_any_call() {
     }
 }
 
-/// The window there is, as for every mail: SES took it, and that was not recorded.
+/// As every mail, a digest may go out twice in one case only: SES took it, and this was not recorded.
 #[tokio::test(start_paused = true)]
 async fn l8_a_digest_dies_at_any_call_and_comes_again() {
     for fault in FAULTS {
@@ -284,7 +284,7 @@ async fn l8_a_digest_dies_at_any_call_and_comes_again() {
             let messages = world.stack.receive(Consumer::Notifier, 0).await.unwrap();
             assert_eq!(messages.len(), 2);
             doomed.stack.deliver(Consumer::Notifier, messages.clone()).await.unwrap();
-            // And every message comes a second time.
+            // Every message comes a second time.
             world.stack.deliver(Consumer::Notifier, messages).await.unwrap();
             world.settle().await;
             world.advance("PT10M");
@@ -298,7 +298,7 @@ async fn l8_a_digest_dies_at_any_call_and_comes_again() {
     }
 }
 
-/// Several sweepers at once, interleaved call by call.
+/// Several sweepers run at once, interleaved call by call.
 #[tokio::test(start_paused = true)]
 async fn l8_sweepers_that_warn_at_once_tell_once() {
     for seed in 0..40 {

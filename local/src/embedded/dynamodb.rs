@@ -1,15 +1,15 @@
 //! DynamoDB: the AWS JSON 1.0 protocol in front of `dynoxide`'s [`Database`].
 //!
 //! `dynoxide` has a server of its own whose dispatch is private; this is that dispatch for the operations Rekindle
-//! uses. Left out is what only hand-written requests meet: bodies nested past the JSON parser's limit and the exact
-//! wording of type errors, neither of which an SDK can send.
+//! uses. It does not handle bodies that are nested past the JSON parser's limit, and does not copy the exact wording of
+//! type errors: no SDK sends such requests.
 //!
 //! **Durability.** `dynoxide` sets WAL mode and leaves SQLite's `synchronous` at its default, FULL: a commit is
 //! synced before it returns. `BatchWriteItem` commits item by item and a transaction as a whole. `CreateTable` commits a
-//! table's description before its parts; [`Making`] makes it whole.
+//! table's description before its parts; [`Making`] makes the creation all or nothing.
 //!
 //! **Not imitated.** It never throttles, never leaves anything unprocessed and never reads stale, and time-to-live is
-//! recorded but nothing deletes. One mutex: calls take turns.
+//! recorded but nothing deletes. One mutex guards the database, so calls take turns.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -39,12 +39,12 @@ pub(super) struct DynamoDb {
     making: Option<Arc<Making>>,
 }
 
-/// The file that names the table which is being made. A process that is killed meanwhile leaves it, and a table without
-/// some of its indexes, which nobody was told of.
+/// The file that names the table which is being made. A process that is killed meanwhile leaves this file, and may leave a
+/// table without some of its indexes. No caller was told that the table exists.
 struct Making(Mutex<PathBuf>);
 
 impl Making {
-    /// Removes what a table is that was never whole.
+    /// Removes a table whose creation was cut off.
     fn open(path: PathBuf, database: &Database) -> Result<Self, EmbeddedError> {
         match fs::read_to_string(&path) {
             Ok(name) => {
@@ -57,7 +57,7 @@ impl Making {
         Ok(Self(Mutex::new(path)))
     }
 
-    /// Makes a table, or leaves nothing of it.
+    /// Makes a table, whole or not at all.
     fn make(
         &self,
         database: &Database,
@@ -154,7 +154,7 @@ fn unknown(operation: &str) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-/// The answer's body, or `None` for an operation that is not here.
+/// The answer's body, or `None` for an operation that this engine does not have.
 fn dispatch(
     db: &Database,
     making: Option<&Making>,
@@ -196,8 +196,8 @@ where
         .map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 
-/// Which DynamoDB error a body that could not be read stands for. `dynoxide`'s types check values as they read them
-/// and say the class by a prefix, which must not reach the caller; serde adds where in the body it was.
+/// The DynamoDB error for a body that could not be read. `dynoxide`'s types check values as they read them and name the
+/// error's class by a prefix, which must not reach the caller; serde appends the place in the body.
 fn refusal(message: &str) -> DynoxideError {
     type Class = fn(String) -> DynoxideError;
     const CLASSES: [(&str, Class); 5] = [

@@ -1,4 +1,4 @@
-//! The SDK's side: a connector that has the account answer, and what every service needs of HTTP.
+//! The SDK's side: a connector that passes requests to the account, and the HTTP functions that every service uses.
 
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 
 use super::{EmbeddedAws, EmbeddedError};
 
-/// The client whose one connector is the account. Connection settings mean nothing here.
+/// The client whose one connector is the account. It ignores connection settings.
 pub(super) fn client(aws: EmbeddedAws) -> SharedHttpClient {
     let connector = SharedHttpConnector::new(Connector(aws));
     http_client_fn(move |_settings, _components| connector.clone())

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 
 use super::EmbeddedError;
 
-/// A file of JSON lines. A line that [`Journal::append`] has returned for survives a crash of the process or the
-/// machine; a line that a crash tore is cut when the file is opened again.
+/// A file of JSON lines. Once [`Journal::append`] has returned, its lines survive a crash of the process or the machine.
+/// A line that a crash tore is cut off when the file is opened again.
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
@@ -23,7 +23,8 @@ impl Journal {
     /// Opens or creates the file and reads its lines, oldest first.
     ///
     /// # Errors
-    /// [`EmbeddedError::Damaged`] when a whole line is not a `T`. Only what lacks its newline is taken for torn.
+    /// [`EmbeddedError::Damaged`] when a whole line is not a `T`. Only a last line without its newline is
+    /// taken for torn.
     pub(super) fn open<T: DeserializeOwned>(path: &Path) -> Result<(Self, Vec<T>), EmbeddedError> {
         let existed = path.exists();
         let mut file = OpenOptions::new()
@@ -74,7 +75,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Replaces everything by `lines`: a new file beside the old one, synced, then renamed over it.
+    /// Replaces everything by `lines`: writes and syncs a new file next to the old one, then renames it over the old one.
     pub(super) fn rewrite<T: Serialize>(&mut self, lines: &[T]) -> io::Result<()> {
         let path = self.path.with_extension("new");
         let mut new = Self { file: File::create(&path)?, path, len: 0 };
@@ -93,7 +94,7 @@ impl Journal {
     }
 }
 
-/// Makes the file's name durable, as `fsync` does its content.
+/// Makes the file's name durable by syncing its directory; syncing the file makes only its content durable.
 pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }

@@ -1,8 +1,8 @@
 //! An AWS account inside the process: DynamoDB, S3, SQS and SES, answered without a socket.
 //!
 //! The AWS SDK takes any `HttpClient`. [`EmbeddedAws::http_client`] is one that hands each request to an engine in
-//! this process, chosen by the service name in the request's SigV4 credential scope. The SDK clients stay as they
-//! are in production, serializers, retries and checksums included; what differs is only what answers them.
+//! this process, chosen by the service name in the request's SigV4 credential scope. The SDK clients are the same as in
+//! production, with their serializers, retries and checksums; only the answers come from elsewhere.
 //!
 //! | service | engine | kept in a data directory |
 //! |---|---|---|
@@ -11,10 +11,10 @@
 //! | SQS | `rustack-sqs` | nothing: queues and their messages are in memory |
 //! | SES | `rustack-ses`, plus an outbox of our own | `outbox.jsonl` |
 //!
-//! In memory every engine does its work inline, so that a single-threaded test is a function of its seed. In a data
-//! directory the work waits for the disk and runs on blocking threads (see `worker.rs`).
+//! In memory every engine works on the calling task, so that a single-threaded test repeats exactly from its seed. In a
+//! data directory the work waits for the disk and runs on blocking threads (see `worker.rs`).
 //!
-//! Faults, counting and latency are not built in: wrap the `SharedHttpClient` in another one.
+//! Faults, counts and latency are not built in: a test wraps the `SharedHttpClient` in one that adds them.
 
 mod dynamodb;
 mod http;
@@ -48,7 +48,7 @@ use sqs::Sqs;
 /// and to tokio's: table creation times, visibility timeouts.)
 pub type Now = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
 
-/// The only region there is.
+/// The account's only region.
 pub const REGION: &str = "us-east-1";
 const ACCESS_KEY: &str = "embedded";
 const SECRET_KEY: &str = "not-a-secret";
@@ -66,7 +66,7 @@ struct Account {
     s3: S3,
     sqs: Sqs,
     ses: Ses,
-    /// Declared last so that it is let go after everything it guards.
+    /// The lock on the data directory. Declared last, so that it is released after everything that it guards.
     _lock: Option<Lock>,
 }
 
@@ -75,27 +75,27 @@ struct Account {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmbeddedError {
-    /// The file system refused. Nothing was changed that had not been answered.
+    /// A file system call failed. The operation was not answered and changed nothing.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried, as in "cannot *open* ...".
+        /// The verb of the failed call, as in "cannot *open* ...".
         action: &'static str,
-        /// On what.
+        /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
     /// The data directory belongs to a running process.
     #[error("{} is in use by another process: stop that one, or choose another data directory", .0.display())]
     InUse(PathBuf),
-    /// A line in the middle of a journal is not what this program writes. Nothing is repaired by guessing.
+    /// A whole line of a journal does not parse. The program does not repair it by guessing.
     #[error("line {line} of {} is damaged: {source}", path.display())]
     Damaged {
-        /// The journal.
+        /// The journal's file.
         path: PathBuf,
-        /// Counted from 1.
+        /// The line's number, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The parser's error.
         source: serde_json::Error,
     },
     /// The DynamoDB engine refused its file.
@@ -103,7 +103,7 @@ pub enum EmbeddedError {
         "cannot use dynamodb.sqlite in the data directory ({0}): choose another directory, or put a copy of it back"
     )]
     Database(#[source] dynoxide::DynoxideError),
-    /// A request that no engine here can take; the message says why.
+    /// A request that no engine here can answer; the message says why.
     #[error("the embedded AWS cannot answer this request: {0}")]
     Request(String),
     /// The tokio runtime is going away.
@@ -119,7 +119,7 @@ impl EmbeddedError {
 }
 
 impl EmbeddedAws {
-    /// A new, empty account with all its state in memory. It is gone when the last handle is.
+    /// A new, empty account with all its state in memory. The state is gone when the last handle is dropped.
     ///
     /// # Errors
     /// When SQLite cannot start.
@@ -134,12 +134,13 @@ impl EmbeddedAws {
     }
 
     /// The account kept below `dir`, which is created if need be: `dynamodb.sqlite`, `s3/`, `outbox.jsonl`, `lock`, and
-    /// `dynamodb.creating` while a table is made. What was answered is on disk: a kill -9 at any moment loses nothing
-    /// acknowledged. SQS queues and unfinished multipart uploads are in memory only and are gone after a restart.
+    /// `dynamodb.creating` while a table is made. A change is on disk before it is answered, so a kill -9 at any moment
+    /// loses nothing that was acknowledged. SQS queues and unfinished multipart uploads are in memory only and are gone after a
+    /// restart.
     ///
     /// # Errors
     /// [`EmbeddedError::InUse`] while another handle (of this process or another) holds the directory;
-    /// [`EmbeddedError::Damaged`] or [`EmbeddedError::Database`] when what lies there cannot be read.
+    /// [`EmbeddedError::Damaged`] or [`EmbeddedError::Database`] when the files cannot be read.
     pub fn open(dir: &Path, now: Now) -> Result<Self, EmbeddedError> {
         fs::create_dir_all(dir).map_err(EmbeddedError::io("create", dir))?;
         let lock = lock(dir)?;
@@ -180,11 +181,11 @@ impl EmbeddedAws {
         self.account.ses.outbox()
     }
 
-    /// Answers one signed AWS request. This is all that the client of [`Self::http_client`] does.
+    /// Answers one signed AWS request. The client of [`Self::http_client`] does nothing else.
     ///
     /// # Errors
-    /// [`EmbeddedError::Request`] when the request is not signed, or names a service that is not here. Errors of a
-    /// service come as its own HTTP answers.
+    /// [`EmbeddedError::Request`] when the request is not signed, or names a service that the account does not
+    /// have. A service's own errors are HTTP answers of that service.
     pub async fn answer(
         &self,
         request: ::http::Request<SdkBody>,
@@ -215,8 +216,8 @@ impl std::fmt::Debug for EmbeddedAws {
     }
 }
 
-/// Takes the directory for this account alone: SQLite would share it, but the object index and the outbox are read
-/// once and then kept in memory. The lock is the kernel's, so a killed process leaves none behind.
+/// Locks the directory for this account alone. SQLite could share its file, but the object index and the outbox are read
+/// once and then kept in memory. The kernel holds the lock, so a killed process leaves none behind.
 fn lock(dir: &Path) -> Result<Lock, EmbeddedError> {
     let path = dir.join("lock");
     let file = File::create(&path).map_err(EmbeddedError::io("create", &path))?;
@@ -227,13 +228,14 @@ fn lock(dir: &Path) -> Result<Lock, EmbeddedError> {
     }
 }
 
-/// A locked file. Closing it would not be enough to let go: a process that is just being started holds copies of all
-/// our descriptors until it runs its own program, and the kernel keeps a lock until the last copy is closed.
+/// A locked file, unlocked when dropped. Closing the file would not be enough: a child process that is just being started
+/// holds copies of all our descriptors until it runs its own program, and the kernel keeps a lock until the last copy is
+/// closed.
 struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // What cannot be unlocked is unlocked when the last copy is closed.
+        // If this fails, the kernel unlocks the file when the last copy is closed.
         let _ = self.0.unlock();
     }
 }

@@ -25,7 +25,7 @@ use super::journal::Journal;
 use super::worker::Worker;
 use super::{EmbeddedError, Now, REGION, http as wire};
 
-/// Errors carry a request id; nobody looks these up.
+/// The request id in every error. SES sends one; nobody looks this one up.
 const REQUEST_ID: &str = "embedded";
 
 /// SES's own limit, over To, Cc and Bcc together.
@@ -36,13 +36,13 @@ const MAX_RECIPIENTS: usize = 50;
 pub struct Mail {
     /// To, Cc and Bcc, in this order; at least one.
     pub to: Vec<String>,
-    /// As the sender gave it, `Name <address>` included.
+    /// The sender's address as it was given, `Name <address>` included.
     pub from: String,
     /// The subject line.
     pub subject: String,
-    /// Empty when the mail had no such part.
+    /// The text part; empty if the mail had none.
     pub text: String,
-    /// Empty when the mail had no such part.
+    /// The HTML part; empty if the mail had none.
     pub html: String,
     /// When SES accepted it, by the account's clock.
     pub sent_at: Timestamp,
@@ -98,7 +98,7 @@ impl Ses {
         wire::into_sdk(answer).await
     }
 
-    /// The mail is in the outbox, and on disk if there is one, before the answer to its sender exists.
+    /// Answers a request. A mail is in the outbox, and on disk if the outbox is kept, before its sender is answered.
     async fn handle(&self, body: Bytes) -> Result<Result<Response<SesResponseBody>, Refusal>, EmbeddedError> {
         let params = parse_form_params(&body);
         let action = get_optional_param(&params, "Action").unwrap_or_default();
@@ -117,7 +117,7 @@ impl Ses {
             Ok(operation) => dispatch_operation(&self.handler, operation, body).await,
             Err(error) => Err(error),
         };
-        // The engine keeps every mail in memory a second time.
+        // The engine keeps every mail too; this drops its copies.
         self.handler.clear_emails(None);
         let response = match answer {
             Ok(response) => response,
@@ -168,7 +168,7 @@ impl Ses {
     }
 }
 
-/// Taken even when a panic poisoned it: a mail is pushed whole or not at all.
+/// Takes the lock even when a panic poisoned it: a mail is pushed whole or not at all.
 fn lock(outbox: &Mutex<Outbox>) -> MutexGuard<'_, Outbox> {
     outbox.lock().unwrap_or_else(PoisonError::into_inner)
 }

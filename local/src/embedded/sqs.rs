@@ -1,4 +1,4 @@
-//! SQS: `rustack`'s queues behind its own reading of the protocol, without its socket.
+//! SQS: `rustack`'s queues and protocol, without its socket.
 //!
 //! Each queue is a task on the tokio runtime and keeps time by tokio's clock, so a test with paused time can step
 //! over a visibility timeout. Dead-letter redrive happens when a message is received once more than the policy
@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use super::{EmbeddedError, REGION, http as wire};
 
-/// Errors carry a request id; nobody looks these up.
+/// The request id in every error. SQS sends one; nobody looks this one up.
 const REQUEST_ID: &str = "embedded";
 
 pub(super) struct Sqs {
@@ -48,7 +48,7 @@ impl Sqs {
     }
 }
 
-/// AWS takes a `maxReceiveCount` of `5` and of `"5"`, and both are seen; the engine takes the former only.
+/// Rewrites a `maxReceiveCount` of `"5"` to `5`: AWS takes both and clients send both, the engine takes the number only.
 /// `None` when there is nothing to rewrite.
 fn with_numeric_redrive(headers: &HeaderMap, body: &[u8]) -> Option<Bytes> {
     let target = headers.get("x-amz-target")?.to_str().ok()?;

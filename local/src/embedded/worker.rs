@@ -6,10 +6,10 @@ use super::EmbeddedError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Worker {
     /// On the calling task. For state in memory, where most calls take a tenth of a millisecond (a full Query page
-    /// takes 5 to 25), and where the order of calls on a single-threaded runtime stays a function of a test's seed.
+    /// takes 5 to 25), and where a test on a single-threaded runtime repeats the order of calls from its seed.
     Inline,
     /// On tokio's blocking threads. For state on disk, where an acknowledged write waits for `fsync`. The work
-    /// goes on to its end when the caller stops waiting, as it would at AWS.
+    /// runs to its end even when the caller stops waiting, as it would at AWS.
     BlockingThread,
 }
 
@@ -18,7 +18,7 @@ impl Worker {
     ///
     /// # Errors
     /// [`EmbeddedError::Stopped`] when the runtime shuts down before the work has begun, and
-    /// [`EmbeddedError::Request`] when an engine panics over it.
+    /// [`EmbeddedError::Request`] when the engine panics.
     pub(super) async fn run<T, W>(self, work: W) -> Result<T, EmbeddedError>
     where
         T: Send + 'static,

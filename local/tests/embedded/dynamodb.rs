@@ -19,7 +19,7 @@ fn n(value: i64) -> AttributeValue {
 }
 
 pub fn b(len: usize) -> AttributeValue {
-    // Not compressible by an accident of the test.
+    // Bytes that do not compress, so that a size limit is tested on the real size.
     let bytes: Vec<u8> = (0..len).map(|i| ((i * 2654435761) >> 13) as u8).collect();
     AttributeValue::B(Blob::new(bytes))
 }
@@ -304,7 +304,7 @@ async fn batches_write_read_and_pages_end_at_one_megabyte() {
         .expression_attribute_values(":pk", s("p"))
         .consistent_read(true);
     let first = page.clone().send().await.unwrap();
-    // The eleventh would make it more than a mebibyte.
+    // An eleventh item would make the page larger than a mebibyte.
     assert_eq!(first.count, 10);
     let rest = page.set_exclusive_start_key(first.last_evaluated_key).send().await.unwrap();
     assert_eq!(rest.items()[0]["sk"], sk(&[10]));

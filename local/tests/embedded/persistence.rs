@@ -10,7 +10,7 @@ use rekindle_local::embedded::{EmbeddedAws, EmbeddedError};
 use super::dynamodb::{TABLE, b, create_table, s};
 use super::{s3, ses};
 
-/// Names the data directory to the child of the kill test.
+/// The variable that tells the kill test's child its data directory.
 const CHILD: &str = "REKINDLE_TEST_CHILD";
 
 fn sort_key() -> AttributeValue {
@@ -139,7 +139,7 @@ async fn a_data_directory_has_one_owner() {
     EmbeddedAws::open(dir.path(), crate::now()).unwrap();
 }
 
-/// A process that is being started holds copies of our descriptors for a moment, the lock's among them.
+/// A child process that is being started holds copies of our descriptors for a moment, the lock's among them.
 #[tokio::test]
 async fn a_directory_is_free_once_dropped_whatever_processes_start_meanwhile() {
     let dir = tempfile::tempdir().unwrap();
@@ -157,7 +157,7 @@ async fn a_directory_is_free_once_dropped_whatever_processes_start_meanwhile() {
     });
 }
 
-/// Not a test of its own: the process that [`what_was_acknowledged_survives_kill_9`] kills.
+/// Tests nothing by itself: it is the process that [`what_was_acknowledged_survives_kill_9`] kills.
 #[tokio::test]
 #[allow(clippy::disallowed_methods, reason = "a process tells its child by the environment")]
 async fn child_writes_until_it_is_killed() {
@@ -217,7 +217,7 @@ async fn what_was_acknowledged_survives_kill_9() {
         sent += numbers("mail ").len();
         let kept = aws.outbox().len();
         assert!((sent..=sent + 1).contains(&kept), "round {round}: {kept} mails of {sent}");
-        // One that was on its way counts from now on.
+        // A write that was under way at the kill may be kept. If it is, it counts from now on.
         sent = kept;
     }
 }

@@ -1,4 +1,5 @@
-//! Figures, not checks: `cargo test -p rekindle-local --test embedded rates -- --ignored --nocapture --test-threads 1`.
+//! Prints figures and checks nothing:
+//! `cargo test -p rekindle-local --test embedded rates -- --ignored --nocapture --test-threads 1`.
 
 #![allow(clippy::disallowed_methods, reason = "it measures real time")]
 

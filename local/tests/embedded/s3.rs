@@ -109,7 +109,7 @@ async fn what_is_missing_is_said_to_be() {
         let error = client.get_object().bucket("nowhere").key(KEY).send().await.unwrap_err();
         assert_eq!(error.code(), Some("NoSuchBucket"));
         client.delete_object().bucket(BUCKET).key(KEY).send().await.unwrap();
-        // us-east-1 takes a bucket that is yours already.
+        // In us-east-1, creating a bucket that one already owns succeeds.
         client.create_bucket().bucket(BUCKET).send().await.unwrap();
         client.head_bucket().bucket(BUCKET).send().await.unwrap();
     }
@@ -232,7 +232,7 @@ async fn parts_become_an_object_and_a_lost_answer_may_be_asked_for_again() {
         let first = complete.clone().send().await.unwrap();
         assert!(first.e_tag().unwrap().ends_with("-2\""), "{first:?}");
         assert_eq!(complete.send().await.unwrap().e_tag(), first.e_tag());
-        // The SDK checks the checksum of the whole as it reads.
+        // The SDK verifies the checksum of the whole object as it reads.
         assert!(get(&client, KEY).await.unwrap() == parts.concat());
 
         let begin = client.create_multipart_upload().bucket(BUCKET).key("other").send().await.unwrap();

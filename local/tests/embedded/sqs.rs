@@ -19,7 +19,7 @@ async fn send(client: &Client, url: &str, body: &str) {
     client.send_message().queue_url(url).message_body(body).send().await.unwrap();
 }
 
-/// The messages that are there now: bodies and receipts.
+/// The bodies and receipts of the visible messages.
 async fn receive(client: &Client, url: &str) -> Vec<(String, String)> {
     let receive = client.receive_message().queue_url(url).max_number_of_messages(10);
     let messages = receive.send().await.unwrap().messages.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! An HTTP client that can tell an answer from a piece of one.
+//! An HTTP client that tells a whole answer from a part of one.
 
 use serde_json::Value;
 use std::{
@@ -7,18 +7,18 @@ use std::{
     time::Duration,
 };
 
-/// Longer than any answer takes, however busy the machine: who waits so long hangs.
+/// Longer than any answer takes, however busy the machine. A request without an answer after this time hangs.
 const TOO_LONG: Duration = Duration::from_secs(120);
 
-/// What the program is started with as its admin key.
+/// The admin key that the program is started with.
 pub const KEY: &str = "rk_0000000000000000000000KEYS_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// One connection a request; whole answers only.
+/// Opens a connection for each request, and returns whole answers only.
 #[derive(Clone, Copy)]
 pub struct Client(pub SocketAddr);
 
 impl Client {
-    /// The status and the body. An error: no whole answer came, so that nobody knows whether it was done.
+    /// The status and the body. An error means that no whole answer came: the request may or may not have been done.
     pub fn call(&self, method: &str, path: &str, body: &str) -> io::Result<(u16, Value)> {
         let mut stream = TcpStream::connect_timeout(&self.0, TOO_LONG)?;
         stream.set_read_timeout(Some(TOO_LONG))?;

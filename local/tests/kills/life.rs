@@ -1,4 +1,4 @@
-//! One life of the program, from its start to its kill, and what is asked of it meanwhile.
+//! One life of the program, from its start to its kill, and the requests that it gets meanwhile.
 
 use super::{
     client::{Client, KEY},
@@ -19,22 +19,22 @@ use std::{
     time::Duration,
 };
 
-/// How long a condition is looked at before time is moved ahead once more.
+/// How often a condition is checked before the clock is moved ahead again.
 const LOOKS: u32 = 200;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
-/// After how many moves of the clock something that has not ended never will.
+/// How many times the clock is moved ahead before a condition counts as never met.
 const ROUNDS: usize = 100;
 
-/// What happened, over all lives.
+/// The counts over all lives.
 #[derive(Default)]
 pub struct Tally {
     /// Kills before it listened.
     pub unborn: u64,
     /// Kills while a request was under way.
     pub amid: u64,
-    /// Requests that were answered, by what they asked for.
+    /// How many requests were answered, by kind of request.
     pub answered: BTreeMap<&'static str, u64>,
-    /// Mails that were sent to an address for the second time.
+    /// Mails that went to an address for the second time.
     pub repeated: u64,
 }
 
@@ -47,7 +47,7 @@ impl Tally {
     }
 }
 
-/// The program, running.
+/// The running program.
 pub struct Life {
     child: Child,
     log: PathBuf,
@@ -66,7 +66,7 @@ impl Drop for Life {
     }
 }
 
-/// Whole answers of a success.
+/// The body of a successful answer.
 fn ok(answer: (u16, Value)) -> Value {
     let (status, body) = answer;
     assert!((200..300).contains(&status), "{status} {body}");
@@ -74,7 +74,7 @@ fn ok(answer: (u16, Value)) -> Value {
 }
 
 impl Life {
-    /// Starts it; it does not listen yet.
+    /// Starts the program, which may not listen yet.
     pub fn spawn(folder: &Path) -> Self {
         let log = folder.join("log");
         let err: File = OpenOptions::new().create(true).append(true).open(&log).unwrap();
@@ -90,7 +90,7 @@ impl Life {
         Self { child, log, client: Client(([127, 0, 0, 1], 0).into()) }
     }
 
-    /// Starts it, and reads where it listens.
+    /// Starts the program, and reads the address that it listens on.
     pub fn begin(folder: &Path) -> Self {
         let mut life = Self::spawn(folder);
         let mut out = BufReader::new(life.child.stdout.take().unwrap());
@@ -99,12 +99,12 @@ impl Life {
         let port = line.split("http://127.0.0.1:").nth(1).and_then(|l| l.split(',').next()?.parse().ok());
         let port: u16 = port.unwrap_or_else(|| panic!("it does not start; it says {line:?}"));
         life.client = Client(([127, 0, 0, 1], port).into());
-        // It goes on writing; nobody reads, but the pipe stays open as long as it does.
+        // Nobody reads any further, but the pipe must stay open as long as the program writes.
         life.child.stdout = Some(out.into_inner());
         life
     }
 
-    /// Kills it, `delay` from now. Whether it listened by then, where nobody read that.
+    /// Kills the program after `delay`. Returns whether it listened by then, if nobody has read its first line before.
     pub fn kill_after(mut self, delay: Duration) -> bool {
         thread::sleep(delay);
         self.child.kill().unwrap();
@@ -114,7 +114,7 @@ impl Life {
         said.contains("http://127.0.0.1:")
     }
 
-    /// Posts, reads, and moves data about, all at once, until it is killed.
+    /// Posts, reads, and moves data about, all at once, until the program is killed.
     pub fn live_and_die(mut self, model: &Mutex<Model>, delay: Duration, seed: u64) -> Tally {
         let dying = AtomicBool::new(false);
         let under_way = AtomicUsize::new(0);
@@ -130,7 +130,7 @@ impl Life {
                 match done {
                     Ok(what) => *answered.lock().unwrap().entry(what).or_default() += 1,
                     Err(_) if dying.load(SeqCst) => return,
-                    Err(error) => panic!("no answer, though it lives: {error}"),
+                    Err(error) => panic!("no answer, though the program is alive: {error}"),
                 }
             }
         };
@@ -155,8 +155,8 @@ impl Life {
         ok(self.client.post(path, &body).unwrap())
     }
 
-    /// Every mail that was there still is, and of the lives before none sent one twice: only a kill between sending and
-    /// recording it excuses that.
+    /// Every mail of earlier lives is still there, and no life sent a mail twice. A later life may repeat one: a kill between
+    /// sending a mail and recording it causes that.
     pub fn look_at_mails(&self, model: &Mutex<Model>, tally: &mut Tally) {
         let outbox = self.get("/_local/outbox");
         let mails: Vec<String> = outbox["items"]
@@ -171,13 +171,13 @@ impl Life {
         let distinct: BTreeSet<&String> = new.iter().collect();
         assert_eq!(distinct.len(), new.len(), "one life sent a mail twice: {new:?}");
         for to in new {
-            assert!(model.asked.contains(to), "a mail to {to}, for which nobody asked");
+            assert!(model.asked.contains(to), "a mail to {to}, which no request names");
             tally.repeated += u64::from(model.mails.contains(to));
         }
         model.mails = mails;
     }
 
-    /// Asks for all that a campaign's users did.
+    /// Checks every interaction of a campaign's users.
     pub fn audit(&self, model: &Mutex<Model>, campaign: u64) {
         for clicked in [false, true] {
             audit(self.client, model, campaign, clicked).unwrap();
@@ -191,7 +191,7 @@ impl Life {
         }
     }
 
-    /// Moves the clock ahead and sweeps, again and again, until nothing is left; it must end.
+    /// Moves the clock ahead and sweeps until `left` returns nothing; panics if that never happens.
     fn until(&self, what: &str, advance: &str, left: impl Fn() -> Vec<String>) {
         for _ in 0..ROUNDS {
             self.post("/_local/sweep", Value::Null);
@@ -211,7 +211,7 @@ impl Life {
         panic!("{what}: it does not come to rest: {:?}", left());
     }
 
-    /// Restores under way, those among them that nobody was told were taken.
+    /// All restores under way, including those whose acknowledgement was lost.
     fn running(&self) -> Vec<String> {
         let mut all = vec![];
         let mut path = "/v1/restores".to_owned();
@@ -225,9 +225,9 @@ impl Life {
         all.iter().map(|request| format!("restore {} is {}", request["id"], request["state"])).collect()
     }
 
-    /// Every restore ends, and if it was acknowledged says so by mail; no data stays between two states.
+    /// Every restore ends, an acknowledged one also sends its mail, and no data stays between two states.
     pub fn come_to_rest(&self, model: &Mutex<Model>) {
-        // Leases of 20 seconds are what a kill leaves behind.
+        // A kill leaves leases of 20 seconds behind.
         self.until("the end", "PT21S", || {
             let restores = model.lock().unwrap().restores.clone();
             let mut left: Vec<String> = (0..CAMPAIGNS)
@@ -245,13 +245,13 @@ impl Life {
         });
         for id in model.lock().unwrap().restores.values() {
             let request = self.get(&format!("/v1/restores/{id}"));
-            // A restore fails where the clock was moved by more than a day under its hands.
+            // A restore may fail if the clock was moved by more than a day while it ran.
             let state = request["state"].as_str().unwrap();
             assert!(["completed", "partly_failed", "failed"].contains(&state), "{request}");
         }
     }
 
-    /// The whole way once more, undisturbed: all data goes, is unknown, and comes back.
+    /// Expires and restores everything once more without a kill: all data goes, is unknown, and comes back.
     pub fn expire_and_restore_all(&self, model: &Mutex<Model>) {
         let of_each: Vec<_> = (0..CAMPAIGNS)
             .map(|campaign| super::model::Interaction { campaign, user: 0, clicked: false })
@@ -276,7 +276,7 @@ impl Life {
             let who = json!({ "filter": filter, "user_id": user(0), "expired": "exclude" });
             assert_eq!(self.post("/v1/audiences/match", who)["match"], "unknown");
         }
-        // Late ones: taken, and there again with the rest.
+        // Late interactions: they are accepted, and come back with the rest.
         send(self.client, model, &of_each).unwrap();
         let sources: Vec<String> = (0..CAMPAIGNS).map(|n| format!("campaign/{}", campaign(n))).collect();
         restore(self.client, model, &sources, "all@example.com").unwrap();
@@ -287,7 +287,7 @@ impl Life {
         assert_eq!(request["state"], "completed", "{request}");
     }
 
-    /// What must hold over all of it.
+    /// Checks what must hold over all lives.
     pub fn end(self, model: &Mutex<Model>, tally: &Tally, kills: u64) {
         let model = model.lock().unwrap();
         let Tally { unborn, amid, answered, repeated } = tally;
@@ -298,9 +298,10 @@ impl Life {
         for to in model.restores.keys() {
             assert!(model.mails.contains(to), "no mail to {to}");
         }
-        // The window is a moment of each mail: one kill in a hundred meets it, and three where the machine is busy.
+        // A mail is repeated if the kill falls between sending and recording it: about one kill in a hundred, three on a busy
+        // machine.
         assert!(*repeated <= 1 + kills / 10, "{repeated} mails came twice");
-        assert!(*amid >= (kills - unborn) / 2, "the kills were too tame: {amid} of {kills} amid a request");
+        assert!(*amid >= (kills - unborn) / 2, "too few kills hit a request: {amid} of {kills}");
         let log = std::fs::read_to_string(&self.log).unwrap();
         assert!(!log.contains("panicked"), "{log}");
     }
@@ -353,13 +354,13 @@ fn operate(client: Client, model: &Mutex<Model>, dice: &mut Dice) -> io::Result<
             return Ok("restore");
         }
     };
-    // Not there yet, or its data is expired.
+    // The campaign does not exist yet, or its data is expired.
     let (status, body) = answer;
     assert!(matches!(status, 200 | 404 | 409), "{what} {name}: {status} {body}");
     Ok(what)
 }
 
-/// Asks one of the questions, in the middle of everything.
+/// Asks one of the questions while everything else goes on.
 fn ask(client: Client, model: &Mutex<Model>, dice: &mut Dice) -> io::Result<&'static str> {
     let (n, clicked) = (dice.below(CAMPAIGNS), dice.below(2) == 0);
     if dice.below(4) == 0 {
@@ -375,8 +376,9 @@ fn ask(client: Client, model: &Mutex<Model>, dice: &mut Dice) -> io::Result<&'st
     Ok("match")
 }
 
-/// Who did it, and who did not: all that were acknowledged before, none that were not sent by then. Or that it is expired;
-/// then nobody is in it for certain, and nobody is said not to be.
+/// Checks the users who did something and those who did not. The answer has every user acknowledged before the request and
+/// none that was not sent by its end. If the data is expired, its `count` and `unknown` together
+/// cover every acknowledged user.
 fn audit(client: Client, model: &Mutex<Model>, n: u64, clicked: bool) -> io::Result<()> {
     let (certain, everybody) = {
         let model = model.lock().unwrap();
@@ -386,7 +388,7 @@ fn audit(client: Client, model: &Mutex<Model>, n: u64, clicked: bool) -> io::Res
     let Some(members) = members(client, &filter)? else {
         let count = json!({ "filter": filter, "expired": "exclude" });
         let answer = ok(client.post("/v1/audiences/count", &count)?);
-        // It may have come back in between.
+        // The data may have come back in between.
         let told = answer["count"].as_u64().unwrap() + answer["unknown"].as_u64().unwrap();
         assert!(told >= certain.len() as u64, "c{n}: {answer}, though {} are certain", certain.len());
         return Ok(());
@@ -397,7 +399,7 @@ fn audit(client: Client, model: &Mutex<Model>, n: u64, clicked: bool) -> io::Res
         (model.who(n, clicked).possible, model.everybody().possible)
     };
     let told: BTreeSet<&String> = members.iter().collect();
-    assert_eq!(told.len(), members.len(), "c{n}: a user is told twice");
+    assert_eq!(told.len(), members.len(), "c{n}: a user is listed twice");
     let lost: Vec<String> = certain.iter().map(|u| user(*u)).filter(|u| !told.contains(u)).collect();
     assert!(lost.is_empty(), "c{n}, clicked {clicked}: lost {} of {}: {lost:?}", lost.len(), certain.len());
     let sent: BTreeSet<String> = possible.iter().map(|u| user(*u)).collect();
@@ -408,11 +410,11 @@ fn audit(client: Client, model: &Mutex<Model>, n: u64, clicked: bool) -> io::Res
     }
     let count = ok(not)["count"].as_u64().unwrap();
     let range = everybody.difference(&possible).count() as u64..=at_most.difference(&certain).count() as u64;
-    assert!(range.contains(&count), "c{n}: {count} did not, of {range:?}");
+    assert!(range.contains(&count), "c{n}: {count} did not, expected {range:?}");
     Ok(())
 }
 
-/// All members, page by page. `None`: expired, and refused with that.
+/// All members, page by page; `None` if the request was refused because the data is expired.
 fn members(client: Client, filter: &Value) -> io::Result<Option<Vec<String>>> {
     let mut all = vec![];
     let mut cursor = Value::Null;
@@ -422,7 +424,7 @@ fn members(client: Client, filter: &Value) -> io::Result<Option<Vec<String>>> {
         if status == 409 && page["code"] == "expired_interaction_data" {
             return Ok(None);
         }
-        // Nothing was posted to it yet.
+        // Nothing was posted to the campaign yet.
         if status == 422 && page["code"] == "unknown_source" {
             return Ok(Some(all));
         }

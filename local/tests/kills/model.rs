@@ -1,14 +1,14 @@
-//! What was posted, what was acknowledged, and what must therefore be answered.
+//! A record of the interactions that were posted and acknowledged, and the answers that follow from it.
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many campaigns there are.
+/// The number of campaigns.
 pub const CAMPAIGNS: u64 = 6;
-/// Any time that is neither too early nor ahead of any clock.
+/// The time of the first interaction: neither too early to be accepted nor ahead of any clock. In milliseconds.
 const POSTED_AT: i64 = 1_577_836_800_000;
 
-/// What chance decides (SplitMix64).
+/// Random numbers (SplitMix64).
 pub struct Dice(pub u64);
 
 impl Dice {
@@ -20,18 +20,18 @@ impl Dice {
         (z ^ (z >> 31)) % n
     }
 
-    /// One of these.
+    /// One element of the slice.
     pub fn pick<'a, T>(&mut self, of: &'a [T]) -> Option<&'a T> {
         (!of.is_empty()).then(|| &of[self.below(of.len() as u64) as usize])
     }
 }
 
-/// Users of a campaign who did one thing.
+/// The users of a campaign who did one thing.
 #[derive(Default, Clone)]
 pub struct Did {
-    /// Who certainly did: it was acknowledged.
+    /// Users who certainly did: it was acknowledged.
     pub certain: BTreeSet<u64>,
-    /// Who at most did: it was sent.
+    /// Users who may have done it: it was sent.
     pub possible: BTreeSet<u64>,
 }
 
@@ -50,18 +50,18 @@ pub struct Interaction {
     pub clicked: bool,
 }
 
-/// Everything the outside knows.
+/// Everything that a client knows.
 #[derive(Default)]
 pub struct Model {
     pub campaigns: BTreeMap<u64, Campaign>,
     pub users: u64,
-    /// Restores that were acknowledged, by address: their id.
+    /// The ids of acknowledged restores, by mail address.
     pub restores: BTreeMap<String, String>,
-    /// The addresses of all that were sent.
+    /// The mail addresses of all restores that were asked for.
     pub asked: BTreeSet<String>,
-    /// The addresses of mails, in the order they were sent in.
+    /// The addresses of the mails, in the order of sending.
     pub mails: Vec<String>,
-    /// A batch whose fate nobody knows; to send again is safe.
+    /// A batch that was sent and not answered. It is safe to send it again.
     pub unknown: Vec<Interaction>,
 }
 
@@ -79,7 +79,7 @@ pub fn user(n: u64) -> String {
     }
 }
 
-/// The filter "received", or "clicked".
+/// The filter `received` or `clicked` on a campaign.
 pub fn did(n: u64, clicked: bool) -> Value {
     let source = format!("campaign/{}", campaign(n));
     if clicked {
@@ -90,7 +90,7 @@ pub fn did(n: u64, clicked: bool) -> Value {
 }
 
 impl Model {
-    /// A batch to send, most of it new.
+    /// Draws a batch to send, most of it new.
     pub fn draw(&mut self, dice: &mut Dice) -> Vec<Interaction> {
         if dice.below(2) == 0 && !self.unknown.is_empty() {
             return std::mem::take(&mut self.unknown);
@@ -108,14 +108,14 @@ impl Model {
         batch
     }
 
-    /// A batch is on its way.
+    /// Notes that a batch is being sent.
     pub fn sent(&mut self, batch: &[Interaction]) {
         for one in batch {
             self.did(one).possible.insert(one.user);
         }
     }
 
-    /// A batch was acknowledged.
+    /// Notes that a batch was acknowledged.
     pub fn acknowledged(&mut self, batch: &[Interaction]) {
         for one in batch {
             self.did(one).certain.insert(one.user);
@@ -127,7 +127,7 @@ impl Model {
         if one.clicked { &mut campaign.clicked } else { &mut campaign.received }
     }
 
-    /// What is known of who did what.
+    /// The users of a campaign who received it or clicked.
     pub fn who(&self, campaign: u64, clicked: bool) -> Did {
         let campaign = self.campaigns.get(&campaign).cloned().unwrap_or_default();
         if clicked { campaign.clicked } else { campaign.received }
@@ -142,7 +142,7 @@ impl Model {
 }
 
 impl Interaction {
-    /// As it is posted.
+    /// The JSON that is posted.
     pub fn to_json(self) -> Value {
         let mut out = json!({
             "user_id": user(self.user),

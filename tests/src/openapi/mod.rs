@@ -1,6 +1,6 @@
-//! The OpenAPI document of the two HTTP functions: what they take and answer, from the types that they read and write.
+//! The OpenAPI document of the two HTTP functions, made from the types that they read and write.
 //!
-//! `functions/api/openapi.json` is the document, written: [`text`] is what it must be. A route that is added stands in
+//! `functions/api/openapi.json` is the stored document and must equal [`text`]. A route that is added stands in
 //! `sources`, `questions` or `keys`; the types that it takes and answers derive `JsonSchema` behind the feature `schema` of
 //! their crate. The system test `openapi` compares all three with each other: routers, template and document.
 
@@ -14,7 +14,7 @@ use operation::Operation;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-/// The document, as it is to be written.
+/// The document as the file must hold it.
 pub fn text() -> String {
     format!("{:#}\n", sorted(document()))
 }
@@ -49,12 +49,12 @@ impl Api {
         Self { inputs: inputs.into(), outputs: outputs.into(), paths: Map::new() }
     }
 
-    /// The schema of something that is sent to us.
+    /// The schema of a type that clients send.
     fn input<T: JsonSchema>(&mut self) -> Value {
         self.inputs.subschema_for::<T>().to_value()
     }
 
-    /// The schema of something that we answer.
+    /// The schema of a type that the functions answer.
     fn output<T: JsonSchema>(&mut self) -> Value {
         self.outputs.subschema_for::<T>().to_value()
     }
@@ -65,7 +65,8 @@ impl Api {
         path[method] = operation.finish();
     }
 
-    /// What is read and what is written may differ, as where something may be left out: then what is read has a name of its own.
+    /// Joins both kinds of schema into the document. A type's schema may differ between reading and writing, such as in fields
+    /// that a client may leave out. Then the schema for reading gets a name of its own.
     fn finish(mut self) -> Value {
         let mut schemas = self.outputs.take_definitions(true);
         let inputs = self.inputs.take_definitions(true);
@@ -131,7 +132,7 @@ const TAGS: [(&str, &str); 9] = [
     ("Operations", "Keys, the audit trail, and this document."),
 ];
 
-/// Makes what refers to a schema of one of these names refer to what is read.
+/// Makes references to the schemas of these names refer to the schema for reading.
 fn rename(value: &mut Value, names: &[String]) {
     match value {
         Value::Object(fields) => {
@@ -151,7 +152,7 @@ fn rename(value: &mut Value, names: &[String]) {
     }
 }
 
-/// Makes descriptions that come from the code's comments text for people: no line ends, no links into the code, no Rust.
+/// Turns descriptions that come from doc comments into text for people: without line ends, links into the code and Rust.
 fn plain(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -173,7 +174,7 @@ fn plain(value: &mut Value) {
     }
 }
 
-/// With the keys of objects in order, whatever keeps them in memory.
+/// The value with the keys of its objects in order, whether or not `serde_json` keeps them in order.
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(fields) => {

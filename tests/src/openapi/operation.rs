@@ -1,4 +1,4 @@
-//! One operation, put together line by line; and what many of them share.
+//! Builds one operation; and the parts that many operations share.
 
 use super::problem;
 use serde_json::{Map, Value, json};
@@ -13,7 +13,7 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// `scope` is what the key must be for.
+    /// An operation; `scope` is the scope that its key must have.
     pub fn new(method: &'static str, path: &str, id: &str, tag: &str, scope: &str, summary: &str) -> Self {
         let mut fields = Map::new();
         fields.insert("operationId".to_owned(), id.into());
@@ -34,13 +34,13 @@ impl Operation {
         self
     }
 
-    /// A body in JSON.
+    /// Takes a body in JSON.
     pub fn takes(self, schema: Value, example: &Value) -> Self {
         let json = json!({ "schema": schema, "example": example });
         self.takes_any(true, &json!({ "application/json": json }))
     }
 
-    /// A body in JSON that may be left out.
+    /// Takes a body in JSON that may be left out.
     pub fn may_take(self, schema: Value, example: &Value) -> Self {
         let json = json!({ "schema": schema, "example": example });
         self.takes_any(false, &json!({ "application/json": json }))
@@ -51,7 +51,7 @@ impl Operation {
         self
     }
 
-    /// An answer in JSON.
+    /// Adds an answer in JSON.
     pub fn answers(self, status: u16, description: &str, schema: Value) -> Self {
         let content = json!({ "application/json": { "schema": schema } });
         self.responds(status, json!({ "description": description, "content": content }))
@@ -70,7 +70,7 @@ impl Operation {
         self
     }
 
-    /// Problems of a status, by their codes.
+    /// Adds the problems of a status, by their codes.
     pub fn refuses(self, status: u16, codes: &[&str]) -> Self {
         self.responds(status, problem::response(status, codes))
     }
@@ -85,23 +85,23 @@ impl Operation {
     }
 }
 
-/// A parameter of the query.
+/// A query parameter.
 pub fn query(name: &str, description: &str, schema: Value) -> Value {
     json!({ "name": name, "in": "query", "description": description, "schema": schema })
 }
 
-/// A parameter of the query that is one of a few words.
+/// A query parameter whose value is one of a few words.
 pub fn word(name: &str, description: &str, words: &[&str]) -> Value {
     query(name, description, json!({ "type": "string", "enum": words }))
 }
 
-/// Where a list goes on.
+/// The query parameter `cursor`: where a list continues.
 pub fn cursor() -> Value {
     let description = "The `next` of the page before; left out, the first page.";
     query("cursor", description, json!({ "type": "string", "minLength": 1 }))
 }
 
-/// How long a page is.
+/// The query parameter `limit`: how many entries a page has.
 pub fn limit() -> Value {
     let (default, most) = (rekindle_runtime::http::DEFAULT_PAGE, rekindle_runtime::http::MAX_PAGE);
     let schema = json!({ "type": "integer", "minimum": 1, "maximum": most, "default": default });
@@ -112,7 +112,7 @@ pub fn limit() -> Value {
     )
 }
 
-/// What the path names.
+/// The path parameter `id`.
 pub fn named(description: &str, schema: Value, example: &str) -> Value {
     json!({
         "name": "id", "in": "path", "required": true,
@@ -120,18 +120,18 @@ pub fn named(description: &str, schema: Value, example: &str) -> Value {
     })
 }
 
-/// A header that is sent to us.
+/// A request header.
 pub fn header(name: &str, description: &str, schema: Value) -> Value {
     json!({ "name": name, "in": "header", "description": description, "schema": schema })
 }
 
-/// What may be wrong with a body in JSON.
+/// The problem codes of a body in JSON.
 pub const BODY: [&str; 5] =
     ["invalid_json", "unknown_field", "missing_field", "invalid_field", "incomplete_body"];
-/// What may be wrong with a body that says nothing.
+/// The problem codes of an operation that takes no fields in its body.
 pub const NO_BODY: [&str; 4] = ["invalid_json", "unknown_field", "invalid_field", "incomplete_body"];
-/// What may be wrong with the query of a list.
+/// The problem codes of a list's query.
 pub const LIST: [&str; 2] = ["invalid_query", "invalid_cursor"];
-/// What may be wrong with a filter.
+/// The problem codes of a filter.
 pub const FILTER: [&str; 5] =
     ["invalid_filter", "unknown_source", "unknown_segment", "segments_too_deep", "filter_too_large"];

@@ -1,9 +1,9 @@
-//! Problems: what all have, and what each carries beside it.
+//! Problems: the fields that all have, and the fields that each code adds.
 
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// What all problems have, and what some have.
+/// The schema of all problems: the common fields, and the fields that only some codes have.
 pub fn schema() -> Value {
     let list = |description: &str| json!({ "type": "array", "items": { "type": "string" }, "description": description });
     let count = |description: &str| json!({ "type": "integer", "minimum": 0, "description": description });
@@ -32,7 +32,7 @@ pub fn schema() -> Value {
     })
 }
 
-/// What a code carries.
+/// The fields that a code adds.
 fn carries(status: u16, code: &str) -> &'static [&'static str] {
     match (status, code) {
         (400, "unknown_field" | "missing_field" | "invalid_field") => &["path"],
@@ -50,7 +50,7 @@ fn carries(status: u16, code: &str) -> &'static [&'static str] {
     }
 }
 
-/// An answer that is one of these problems.
+/// A response that is one of these problems.
 pub fn response(status: u16, codes: &[&str]) -> Value {
     let mut by_fields: BTreeMap<&[&str], Vec<&str>> = BTreeMap::new();
     for code in codes {
@@ -79,7 +79,7 @@ pub fn response(status: u16, codes: &[&str]) -> Value {
     })
 }
 
-/// Those that every operation may answer, by name.
+/// The problems that every operation may answer, by the response's name.
 const EVERYWHERE: [(&str, u16, &[&str]); 4] = [
     ("Unauthorized", 401, &["unauthorized"]),
     ("Forbidden", 403, &["wrong_scope"]),
@@ -87,13 +87,13 @@ const EVERYWHERE: [(&str, u16, &[&str]); 4] = [
     ("Unavailable", 503, &["store_unavailable"]),
 ];
 
-/// What every operation may answer.
+/// References to the responses that every operation may answer.
 pub fn everywhere() -> Map<String, Value> {
     let refer = |name: &str| json!({ "$ref": format!("#/components/responses/{name}") });
     EVERYWHERE.iter().map(|(name, status, _)| (status.to_string(), refer(name))).collect()
 }
 
-/// The same, written out.
+/// The responses that [`everywhere`] refers to.
 pub fn responses() -> Map<String, Value> {
     let mut all: Map<String, Value> = EVERYWHERE
         .iter()

@@ -1,4 +1,4 @@
-//! The auditor: looks at everything stored, and says which invariant does not hold.
+//! The auditor: reads everything that is stored, and names the invariant that does not hold.
 
 use super::{
     snapshot::{Catalog, Snapshot, Stored},
@@ -9,36 +9,36 @@ use rekindle_domain::{filter::Filter, id::{CopyId, LedgerId, RunId, SourceId}, m
 use rekindle_service::Settings;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// What does not hold: an invariant's number, and how.
+/// The number of a violated invariant, and how it is violated.
 pub type Violation = String;
 
 pub(super) fn violated<T>(what: impl Into<Violation>) -> Result<T, Violation> {
     Err(what.into())
 }
 
-/// Remembers what it saw last, and what the history did to storage behind Rekindle's back.
+/// Remembers the last snapshot, and the damage that the history did to storage behind Rekindle's back.
 #[derive(Debug, Default)]
 pub struct Auditor {
     lives: HashMap<CopyId, (Life, Time)>,
-    /// The state of each source's data, from which step on.
+    /// The states of each source's data, each with the step at which it began.
     states: BTreeMap<SourceId, Vec<(u64, DataState)>>,
-    /// The archive's objects as last read; they never change under their names.
+    /// The archive's objects as last read. An object never changes under its key.
     objects: BTreeMap<String, Vec<u8>>,
     /// Each ledger's state and the runs that had a live cold copy, as last seen.
     archived: BTreeMap<LedgerId, (DataState, BTreeSet<RunId>)>,
-    /// Whether nothing was written or deleted there since.
+    /// Whether nothing was written to the archive or deleted there since `objects` was read.
     knows_the_archive: bool,
     /// Copies that lost something after they were verified.
     pub damaged: BTreeSet<CopyId>,
-    /// Inbox blocks that committed rewrites took.
+    /// Inbox blocks that committed rewrites have merged.
     taken: BTreeSet<Vec<u8>>,
-    /// Whether something was lost while it was written: there may be a quarantine.
+    /// Whether the history damaged data while it was written. Then a ledger may be in quarantine.
     pub has_rotted: bool,
 }
 
 impl Auditor {
-    /// Looks at everything, at a step of the history. Whatever was swapped since the last look was decided no earlier
-    /// than at `decided`.
+    /// Checks everything, at a step of the history. Every manifest swapped since the last check was decided no earlier than at
+    /// `decided`.
     pub async fn look(
         &mut self,
         world: &World,
@@ -73,7 +73,7 @@ impl Auditor {
         Ok(snapshot)
     }
 
-    /// L2: whether what a call is about to delete may be deleted, by what the catalog says right now.
+    /// L2: whether a call may delete these items, by the catalog's present state.
     pub fn deletion(&self, catalog: &Catalog, deleted: &Deleted) -> Result<(), Violation> {
         for copy in &deleted.copies {
             let found = catalog.manifests.values().find_map(|m| m.doc.copy(*copy));
@@ -89,7 +89,7 @@ impl Auditor {
         }
     }
 
-    /// Something is written to the archive or deleted there; where it is one object, it is read anew.
+    /// Notes that a call writes to the archive or deletes there. If it writes one object, only that object is read again.
     pub fn archive_changes(&mut self, object: Option<&str>) {
         self.knows_the_archive = false;
         if let Some(object) = object {
@@ -97,14 +97,14 @@ impl Auditor {
         }
     }
 
-    /// The states a source's data was in from that step on.
+    /// The states that a source's data has had since a step.
     pub fn states_since(&self, source: &SourceId, step: u64) -> BTreeSet<&'static str> {
         let seen = self.states.get(source).map_or(&[][..], Vec::as_slice);
         let last_before = seen.iter().rposition(|(at, _)| *at <= step).unwrap_or(0);
         seen[last_before.min(seen.len())..].iter().map(|(_, state)| state.as_str()).collect()
     }
 
-    /// L2: what a swap writes is as of that swap. A grace that is counted from an earlier moment is none.
+    /// L2: a swap stamps a copy with the time of the swap. A grace that is counted from an earlier time is too short.
     fn times(&mut self, snapshot: &Snapshot, decided: Time) -> Result<(), Violation> {
         for (ledger, stored) in &snapshot.catalog.manifests {
             for copy in &stored.doc.copies {
@@ -112,7 +112,7 @@ impl Auditor {
                 let before = self.lives.insert(copy.id, now);
                 if before != Some(now) && copy.since < decided {
                     return violated(format!(
-                        "L2: copy {} of {ledger} says that it is {:?} since {}, which was decided after {decided}",
+                        "L2: copy {} of {ledger} says that it is {:?} since {}, but this was decided after {decided}",
                         copy.id, copy.life, copy.since
                     ));
                 }
@@ -121,7 +121,7 @@ impl Auditor {
         Ok(())
     }
 
-    /// What lies in the archive is not merged away from there while it is available: it would be uploaded again.
+    /// While a ledger is available, no run in its archive is merged: the merged run would have to be uploaded again.
     fn archived(&mut self, ledger: &LedgerId, manifest: &Manifest) -> Result<(), Violation> {
         let runs = manifest.runs.iter().map(|r| r.id).filter(|r| manifest.live(*r, Tier::Cold).is_some());
         let now = (manifest.state, runs.collect());
@@ -139,15 +139,18 @@ impl Auditor {
     fn manifest(&self, ledger: &LedgerId, stored: &Stored<Manifest>) -> Result<(), Violation> {
         let manifest = &stored.doc;
         if stored.wake_at != manifest.wake_at().map(|at| at.0) {
-            return violated(format!("L9: the manifest of {ledger} is not looked at when it must be"));
+            return violated(format!("L9: the manifest of {ledger} and its index differ in the wake time"));
         }
         if manifest.quarantine.is_some() && !self.has_rotted && self.damaged.is_empty() {
-            return violated(format!("L4: {ledger} is in quarantine for nothing: {:?}", manifest.quarantine));
+            return violated(format!(
+                "L4: {ledger} is in quarantine without damage: {:?}",
+                manifest.quarantine
+            ));
         }
         Ok(())
     }
 
-    /// L1 and L4: every copy that may be read is whole and is its run, and all rows together are what was posted.
+    /// L1 and L4: every copy that may be read is whole and equals its run, and all rows together equal the posted ones.
     fn rows(&self, snapshot: &Snapshot, truth: &Truth) -> Result<(), Violation> {
         let mut ledgers: BTreeSet<LedgerId> = snapshot.inbox.keys().cloned().collect();
         ledgers.extend(snapshot.catalog.manifests.keys().cloned());
@@ -165,7 +168,7 @@ impl Auditor {
             if ledger == LedgerId::Users { everybody.extend(users) } else { seen.extend(users) }
         }
         match seen.difference(&everybody).next() {
-            Some(user) => violated(format!("L1: {user} is known to a source and not in the universe")),
+            Some(user) => violated(format!("L1: {user} is known to a source and not in the ledger `users`")),
             None => Ok(()),
         }
     }
@@ -197,7 +200,10 @@ impl Auditor {
                     }
                     _ if self.damaged.contains(&copy.id) => {}
                     Ok(_) => {
-                        return violated(format!("L4: live copy {} of {ledger} is not its run", copy.id));
+                        return violated(format!(
+                            "L4: live copy {} of {ledger} differs from its run",
+                            copy.id
+                        ));
                     }
                     Err(why) => return violated(format!("L4: {why}")),
                 }
@@ -210,7 +216,7 @@ impl Auditor {
     }
 }
 
-/// What each active source's audience comes to.
+/// The closure of each active source's audience.
 fn closures(catalog: &Catalog) -> BTreeMap<SourceId, Closure> {
     let filters: Filters = catalog.segments.iter().map(|(id, s)| (id.clone(), s.filter.clone())).collect();
     let active = catalog.sources.values().map(|s| &s.doc).filter(|s| s.status == Status::Active);
@@ -218,7 +224,7 @@ fn closures(catalog: &Catalog) -> BTreeMap<SourceId, Closure> {
     active.filter_map(closure).collect()
 }
 
-/// L6: a segment knows who uses it, and who is active and comes to it.
+/// L6: a segment's document lists the sources and segments that use it, and the active sources whose audience expands to it.
 fn segments(catalog: &Catalog, closures: &BTreeMap<SourceId, Closure>) -> Result<(), Violation> {
     for (id, segment) in &catalog.segments {
         let comes_to = closures.iter().filter(|(_, closure)| closure.segments.contains(id));
@@ -231,7 +237,7 @@ fn segments(catalog: &Catalog, closures: &BTreeMap<SourceId, Closure>) -> Result
         let users: BTreeSet<Referrer> = users.chain(others.map(|s| Referrer::Segment(s.id.clone()))).collect();
         if (&active, &users) != (&segment.active, &segment.used_by) {
             return violated(format!(
-                "L6: segment {id} is used by {users:?}, of them active {active:?}, and says {:?}, {:?}",
+                "L6: segment {id} is used by {users:?} and by active {active:?}, but lists {:?} and {:?}",
                 segment.used_by, segment.active
             ));
         }
@@ -249,15 +255,15 @@ fn source(
     let id = &source.id;
     let manifest = snapshot.catalog.manifests.get(&LedgerId::Source(id.clone())).map(|m| m.doc.state);
     if manifest.unwrap_or_default() != source.state {
-        return violated(format!("L5: {id} is {:?} and its manifest {manifest:?}", source.state));
+        return violated(format!("L5: {id} is {:?}, but its manifest is {manifest:?}", source.state));
     }
     if stored.wake_at != source.wake_at(&settings.retention, &settings.warn_before).map(|at| at.0) {
-        return violated(format!("L9: {id} is not looked at when it must be"));
+        return violated(format!("L9: {id} and its index differ in the wake time"));
     }
     if source.state == DataState::Restoring && (stored.wake_at.is_none() || source.waiting.is_empty()) {
-        return violated(format!("L9: the restore of {id} has nobody who looks at it, or nobody who waits"));
+        return violated(format!("L9: {id} is restoring without a wake time or without a waiting request"));
     }
-    // L6: who is active holds what it comes to, and nobody else does.
+    // L6: the holders are exactly the active sources whose audience expands to this source.
     let holders = &source.holders;
     let needed: BTreeSet<Holder> = closures
         .iter()
@@ -268,20 +274,23 @@ fn source(
         })
         .collect();
     if needed != *holders {
-        return violated(format!("L6: {id} is retargeted by {needed:?} and held by {holders:?}"));
+        return violated(format!("L6: {id} is retargeted by {needed:?}, but held by {holders:?}"));
     }
     let is_kept = |pin: &Pin| pin.until.is_none_or(|until| Some(until) > source.archived_at);
     if source.state != DataState::Available && source.pin.as_ref().is_some_and(is_kept) {
-        return violated(format!("L6: {id} is {:?} and pinned: {:?}", source.state, source.pin));
+        return violated(format!("L6: {id} is {:?}, but pinned: {:?}", source.state, source.pin));
     }
     let tagged = snapshot.catalog.tags.iter().filter(|(_, tagged)| tagged == id);
     if !tagged.map(|(tag, _)| tag).eq(&source.tags) {
-        return violated(format!("L1: {id} carries {:?}, and is not found by exactly these", source.tags));
+        return violated(format!(
+            "L1: {id} carries the tags {:?}, but the index of tags lists others",
+            source.tags
+        ));
     }
     if source.state != DataState::Available && !(holders.is_empty() && source.status == Status::Stopped) {
         return violated(format!("L6: {id} is {:?}, {:?}, held by {holders:?}", source.state, source.status));
     }
-    // L8: each expiry and each restore stands in the timeline once.
+    // L8: each expiry and each restore is in the timeline once.
     let timeline = snapshot.catalog.timelines.get(&id.to_string());
     let count = |event: &str| timeline.into_iter().flatten().filter(|e| e.event == event).count();
     let away = usize::from(source.state != DataState::Available);
@@ -295,7 +304,7 @@ fn source(
     Ok(())
 }
 
-/// L8: a request's countdown is what its items say. L9: what is not done has a time at which it is looked at.
+/// L8: a request's countdown equals its number of open items. L9: every unfinished request and notice has a wake time.
 fn requests(snapshot: &Snapshot) -> Result<(), Violation> {
     for (id, stored) in &snapshot.catalog.requests {
         let request = &stored.doc;
@@ -303,30 +312,30 @@ fn requests(snapshot: &Snapshot) -> Result<(), Violation> {
         let open = items.iter().filter(|i| !i.state.is_final()).count();
         if request.remaining as usize != open {
             return violated(format!(
-                "L8: request {id} counts {} open items, and has {open}",
+                "L8: request {id} counts {} open items, but has {open}",
                 request.remaining
             ));
         }
         if request.remaining > 0 && !request.begun && stored.wake_at.is_none() {
-            return violated(format!("L9: request {id} is not begun and nobody looks at it"));
+            return violated(format!("L9: request {id} is not begun and has no wake time"));
         }
     }
     for notice in &snapshot.catalog.notices {
         if notice.wake_at != notice.doc.wake_at().map(|at| at.0) {
-            return violated(format!("L9: notice {} is not looked at when it must be", notice.doc.id));
+            return violated(format!("L9: notice {} and its index differ in the wake time", notice.doc.id));
         }
     }
     Ok(())
 }
 
-/// L8: nobody is told twice that a source expires at that time, and nobody gets two digests of a day.
+/// L8: no address is told twice that a source expires at a time, and no source is warned of twice for the same time.
 fn warnings(snapshot: &Snapshot) -> Result<(), Violation> {
     let mut told = BTreeSet::new();
     for notice in snapshot.catalog.notices.iter().map(|n| &n.doc) {
         let Subject::Expiring { sources, .. } = &notice.subject else { continue };
         for entry in sources {
             if !told.insert((&notice.to, &entry.source, entry.expires_at)) {
-                return violated(format!("L8: {} is told twice of {entry:?}", notice.to));
+                return violated(format!("L8: {} is told of {entry:?} twice", notice.to));
             }
         }
     }
@@ -340,14 +349,14 @@ fn warnings(snapshot: &Snapshot) -> Result<(), Violation> {
     Ok(())
 }
 
-/// What a call deletes.
+/// The copies and inbox blocks that a call deletes.
 #[derive(Debug, Default)]
 pub struct Deleted {
     pub copies: BTreeSet<CopyId>,
     pub inbox: Vec<(LedgerId, Vec<u8>)>,
 }
 
-/// Hot copies one may damage without losing anything: their rows lie in the archive, too.
+/// Hot copies that may be damaged without a loss, because the archive has their rows too.
 pub fn expendable(snapshot: &Snapshot) -> Vec<CopyId> {
     let mut out = Vec::new();
     for stored in snapshot.catalog.manifests.values() {

@@ -1,4 +1,4 @@
-//! The gate: every call to AWS that a simulated process makes waits here until the scheduler says what becomes of it.
+//! The gate: every AWS call of a simulated process waits here until the scheduler gives its verdict.
 
 use aws_smithy_runtime_api::client::{
     http::{
@@ -21,22 +21,22 @@ thread_local! {
     static CURRENT: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-/// What becomes of a call.
+/// What the scheduler does with a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// It is done and answered.
+    /// The call is done and answered.
     Passes,
-    /// It never arrives.
+    /// The call never arrives.
     FailsBefore,
-    /// It is done, and its answer is lost.
+    /// The call is done, and its answer is lost.
     LosesAnswer,
-    /// It is refused: the service is busy.
+    /// The call is refused: the service is busy.
     Busy,
-    /// It is refused: throttled.
+    /// The call is refused: throttled.
     Throttled,
-    /// A batch of writes is done in part, and the answer says which part is not.
+    /// A batch of writes is done in part; the answer names the writes that were not done.
     LeavesUnprocessed,
-    /// The caller is told that it broke off; it arrives later all the same.
+    /// The caller is told that the connection broke; the call arrives later all the same.
     ArrivesLate,
 }
 
@@ -51,7 +51,7 @@ impl Verdict {
     ];
 }
 
-/// A call, as far as the scheduler and the auditor look into it.
+/// The parts of a call that the scheduler and the auditor use.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// `dynamodb`, `s3`, `sqs` or `ses`.
@@ -60,7 +60,7 @@ pub struct Call {
     pub action: String,
     /// S3's path and query.
     pub path: String,
-    /// The body where it is text: of all services but S3.
+    /// The body as text; of S3 calls only that of a deletion.
     pub body: String,
 }
 
@@ -76,7 +76,7 @@ impl Call {
             "ses" => "SendEmail".to_owned(),
             _ => target.rsplit('.').next().unwrap_or_default().to_owned(),
         };
-        // Of S3 only what is to be deleted is text.
+        // Of S3's bodies only the list of keys to delete is text.
         let body = match service {
             "s3" if action != "POST" => String::new(),
             _ => String::from_utf8_lossy(request.body().bytes().unwrap_or_default()).into_owned(),
@@ -93,15 +93,15 @@ impl Call {
         }
     }
 
-    /// Whether it decides what somebody else may be deciding otherwise at this moment: an expiry, the end or the beginning
-    /// of a restore, who holds what.
+    /// Whether it commits a decision that another process may be making otherwise at this moment: an expiry, the end or the
+    /// beginning of a restore, a change of holders.
     pub fn decides(&self) -> bool {
         self.action == "TransactWriteItems"
             && (self.body.contains("\"segment\"")
                 || self.body.contains("\"source\"") && self.body.contains("\"manifest\""))
     }
 
-    /// The object it writes.
+    /// The key of the archive object that it writes, if it writes one.
     pub fn object(&self) -> Option<&str> {
         let key = self.path.find("/archive/").filter(|_| self.service == "s3" && self.action == "PUT")? + 1;
         self.path[key..].split('?').next()
@@ -127,7 +127,7 @@ impl Call {
                     || self.is_batch())
     }
 
-    /// A name for traces.
+    /// The call's name in traces.
     pub fn name(&self) -> String {
         let what = [
             "\"manifest\"",
@@ -158,7 +158,7 @@ struct State {
     late: Vec<(Call, HttpRequest)>,
 }
 
-/// Where calls wait. A handle; clones are the same gate.
+/// The place where calls wait. Clones are handles on the same gate.
 #[derive(Clone, Default)]
 pub struct Gate(Arc<Mutex<State>>);
 
@@ -181,7 +181,7 @@ impl Gate {
         })
     }
 
-    /// How many calls wait. Those of the dead do not.
+    /// How many calls wait. Calls of dead processes do not count.
     pub fn count(&self) -> usize {
         let mut state = self.state();
         state.waiting.retain(|w| !w.verdict.is_closed());
@@ -194,19 +194,19 @@ impl Gate {
         (state.waiting[index].process, state.waiting[index].call.clone())
     }
 
-    /// Says what becomes of the waiting call at `index`.
+    /// Gives the waiting call at `index` its verdict.
     pub fn release(&self, index: usize, verdict: Verdict) {
         let waiting = self.state().waiting.remove(index);
-        // Whoever died meanwhile does not hear of it.
+        // The sender may have died meanwhile; then nobody receives the verdict.
         let _ = waiting.verdict.send(verdict);
     }
 
-    /// Requests on their way that their senders gave up.
+    /// How many requests are still on their way although their senders gave up.
     pub fn late(&self) -> usize {
         self.state().late.len()
     }
 
-    /// Takes one of them off the wire.
+    /// Takes one of these requests off the wire.
     pub fn take_late(&self, index: usize) -> (Call, HttpRequest) {
         self.state().late.remove(index)
     }
@@ -247,7 +247,7 @@ impl HttpConnector for Gated {
     }
 }
 
-/// An AWS service's refusal.
+/// An error answer of an AWS service.
 pub fn refusal(status: u16, code: &str) -> HttpResponse {
     let body = format!(r#"{{"__type":"com.amazonaws#{code}","message":"injected"}}"#);
     let response = http::Response::builder().status(status).header("x-amzn-errortype", code);
@@ -283,7 +283,7 @@ async fn leave_unprocessed(
     Ok(HttpResponse::try_from(response).expect("a response"))
 }
 
-/// A process: whatever its future does, its calls are known to be its.
+/// A process. While its future runs, the gate attributes its calls to it.
 pub struct Process<F> {
     pub number: u64,
     pub work: Pin<Box<F>>,

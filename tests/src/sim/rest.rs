@@ -1,4 +1,4 @@
-//! How everything comes to rest by the ordinary functions alone, and that it did.
+//! Brings everything to rest by the ordinary functions alone, and checks that it is at rest.
 
 use super::{
     audit::{Auditor, Violation, violated},
@@ -15,18 +15,18 @@ use rekindle_domain::{
 };
 use std::{collections::BTreeSet, time::Duration};
 
-/// Further than this nobody looks ahead: a source that is not stopped may expire one day.
+/// How far ahead a wake time counts as work, in milliseconds. A later one, such as a future expiry, does not disturb the rest.
 const DAYS: i64 = 3 * 24 * 3_600_000;
-/// How long at least between two sweeps here, in milliseconds: half a grace, so that little is looked at in vain.
+/// The shortest time between two sweeps here, in milliseconds: half a grace, so that few sweeps find nothing to do.
 const PAUSE: i64 = 1_800_000;
-/// At how many moments something may have to be looked at before everything rests.
+/// How many sweeps it may take until everything is at rest.
 const ROUNDS: usize = 80;
 
-/// Lets time pass from one moment at which something must be looked at to the next, with a sweep and the queues' turn at
-/// each, until nothing is to be done for days.
+/// Moves the clock from one wake time to the next, sweeps and delivers both queues at each, until nothing is to be done for
+/// days.
 ///
 /// # Errors
-/// L9: there is no end to it.
+/// L9: something is due again and again.
 pub async fn settle(world: &World) -> Result<(), Violation> {
     let begin = world.clock.now_still();
     let mut last = Vec::new();
@@ -42,15 +42,19 @@ pub async fn settle(world: &World) -> Result<(), Violation> {
         world.clock.set(now.plus((next - now.0).max(PAUSE)));
         tokio::time::advance(Duration::from_secs(31)).await;
     }
-    // What is tried again once a day (data that does not verify, a source that was marked and got no rows) may go on.
+    // Work that is retried once a day may go on: data that does not verify, or a source that was marked and got no rows.
     let days = (world.clock.now_still().0 - begin.0) / (24 * 3_600_000);
-    if days > 30 { Ok(()) } else { violated(format!("L9: there is no end to it: {:?}", &last[ROUNDS - 2..])) }
+    if days > 30 {
+        Ok(())
+    } else {
+        violated(format!("L9: something is due again and again: {:?}", &last[ROUNDS - 2..]))
+    }
 }
 
-/// Lets the compactor run until no ledger is marked, and then the sweeper until nothing is to be done.
+/// Runs the compactor until no ledger is marked, and then the sweeper until nothing is to be done.
 ///
 /// # Errors
-/// L9: there is no end to it.
+/// L9: something is due again and again.
 pub async fn compact(world: &World) -> Result<(), Violation> {
     for _ in 0..ROUNDS {
         if Catalog::read(world).await.marks == 0 {
@@ -63,7 +67,7 @@ pub async fn compact(world: &World) -> Result<(), Violation> {
     settle(world).await
 }
 
-/// L9: whether the compactor would find something to merge in a ledger, if it looked.
+/// L9: whether the compactor would find something to merge in a ledger.
 fn is_behind(world: &World, snapshot: &Snapshot, ledger: &LedgerId) -> Result<bool, Violation> {
     let blocks = snapshot.inbox.get(ledger).map_or(&[][..], Vec::as_slice);
     let mut inbox = InboxSize { blocks: blocks.len(), ..InboxSize::default() };
@@ -77,17 +81,17 @@ fn is_behind(world: &World, snapshot: &Snapshot, ledger: &LedgerId) -> Result<bo
     Ok(manifest.state == DataState::Available && manifest.quarantine.is_none() && merge.is_some())
 }
 
-/// L9: nothing is left for the compactor.
+/// L9: the compactor has nothing left to do.
 pub fn check_compacted(world: &World, snapshot: &Snapshot) -> Result<(), Violation> {
     for ledger in snapshot.catalog.sources.keys().cloned().map(LedgerId::Source).chain([LedgerId::Users]) {
         if is_behind(world, snapshot, &ledger)? {
-            return violated(format!("L9: {ledger} has grown, and nobody compacts it"));
+            return violated(format!("L9: {ledger} has grown and is not marked for compaction"));
         }
     }
     Ok(())
 }
 
-/// L9: nothing is half-done any more, what is due is expired, and (L2) nothing lies about that no manifest lists.
+/// L9: nothing is half-done any more, and everything due is expired. L2: everything stored is listed in a manifest.
 pub fn check(world: &World, snapshot: &Snapshot, auditor: &Auditor) -> Result<(), Violation> {
     let (clock, retention) = (&world.clock, &world.settings.retention);
     let mut listed: BTreeSet<CopyId> = BTreeSet::new();
@@ -97,7 +101,7 @@ pub fn check(world: &World, snapshot: &Snapshot, auditor: &Auditor) -> Result<()
         if !auditor.damaged.is_empty() {
             continue;
         }
-        // What did not verify waits, whole, until it is read again: when it is due again, or restored.
+        // A ledger whose data did not verify keeps it whole, and tries again when it is due again, or is restored.
         if manifest.quarantine.is_some() && auditor.has_rotted {
             continue;
         }
@@ -119,7 +123,7 @@ pub fn check(world: &World, snapshot: &Snapshot, auditor: &Auditor) -> Result<()
             return violated(format!("L9: {} is due and does not expire", source.id));
         }
         if !source.settling.is_empty() {
-            return violated(format!("L9: {} never tells its requests", source.id));
+            return violated(format!("L9: {} never ends its requests' items", source.id));
         }
     }
     for (id, stored) in &snapshot.catalog.requests {
@@ -134,7 +138,7 @@ pub fn check(world: &World, snapshot: &Snapshot, auditor: &Auditor) -> Result<()
     let cold = snapshot.objects.keys().filter_map(|key| key.rsplit('/').nth(2)?.parse().ok());
     let records = snapshot.catalog.parts.keys().chain(snapshot.catalog.inputs.keys()).copied();
     match hot.chain(cold).chain(records).find(|copy| !listed.contains(copy)) {
-        Some(copy) => violated(format!("L2: something of copy {copy} lies about, and no manifest lists it")),
+        Some(copy) => violated(format!("L2: storage holds data of copy {copy}, which no manifest lists")),
         None => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that is stored at one moment, read past all code that could hide something.
+//! Everything that is stored at one moment, read without the store's code, which could hide something.
 
 use super::truth::Rows;
 use crate::fixture::world::World;
@@ -14,7 +14,7 @@ type Attributes = HashMap<String, AttributeValue>;
 /// Encoded blocks by their sort keys.
 type Blocks = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// A document with what its indexes say.
+/// A document and the attributes of its item that an index uses.
 #[derive(Debug)]
 pub struct Stored<T> {
     pub doc: T,
@@ -96,7 +96,7 @@ impl Catalog {
         out
     }
 
-    /// The next moment at which the sweeper must look at something, and at what.
+    /// The next wake time, in milliseconds, and what it belongs to.
     pub fn next_wake(&self) -> Option<(i64, String)> {
         let sources = self.sources.iter().filter_map(|(id, s)| Some((s.wake_at?, id.to_string())));
         let manifests =
@@ -147,7 +147,7 @@ impl Catalog {
 }
 
 impl Snapshot {
-    /// Reads everything; of the archive, what is not known already.
+    /// Reads everything; of the archive only the objects that are not in `known`.
     pub async fn take(world: &World, known: &BTreeMap<String, Vec<u8>>, has_changed: bool) -> Self {
         let mut out = Self { catalog: Catalog::read(world).await, ..Self::default() };
         for item in scan(world, LEDGER).await {
@@ -187,7 +187,7 @@ impl Snapshot {
         }
     }
 
-    /// The rows of one slot of a copy, by the attempt that counts.
+    /// The rows of one slot of a copy, of the attempt that its record names.
     fn slot(
         &self,
         ledger: &LedgerId,
@@ -220,7 +220,7 @@ impl Snapshot {
         if check.is_complete() { Ok(out) } else { Err(format!("{} breaks off", what())) }
     }
 
-    /// All rows of a copy with what they add up to; an error where it is not whole.
+    /// All rows of a copy with their tally; an error if the copy is not whole.
     pub fn copy(&self, ledger: &LedgerId, copy: &Copy) -> Result<(Rows, Tally), String> {
         let nothing = BTreeMap::new();
         let parts = self.catalog.parts.get(&copy.id).unwrap_or(&nothing);
@@ -240,7 +240,7 @@ impl Snapshot {
         Ok((out, tallier.tally()))
     }
 
-    /// The sum of the records of a copy's parts.
+    /// The sum of the tallies in the records of a copy's parts.
     pub fn recorded(&self, copy: &Copy) -> Tally {
         let parts = self.catalog.parts.get(&copy.id).into_iter().flat_map(BTreeMap::values);
         Tally::sum(parts.filter_map(|part| part.done.as_ref()).map(|done| &done.tally))
@@ -256,7 +256,7 @@ impl Snapshot {
     }
 }
 
-/// Adds a batch to rows as an auditor sees them.
+/// Adds a batch of rows to the auditor's rows.
 pub fn add(out: &mut Rows, batch: &rows::Rows) {
     for user in batch.iter() {
         let id = String::from_utf8_lossy(user.id).into_owned();

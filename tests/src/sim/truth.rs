@@ -1,4 +1,4 @@
-//! What was posted, and which of it was acknowledged: the plain model every ledger is compared with.
+//! The posted interactions and whether each was acknowledged: the plain model with which every ledger is compared.
 
 use crate::fixture::model::Model;
 use rekindle_domain::{
@@ -12,7 +12,7 @@ use std::{
     ops::Range,
 };
 
-/// Rows as an auditor sees them: first and last time by user and facet.
+/// The auditor's rows: first and last time by user and facet.
 pub type Rows = BTreeMap<(String, Facet), (i64, i64)>;
 
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ struct Sent {
     is_acknowledged: bool,
 }
 
-/// Times at which one user did one thing.
+/// The times at which one user did one thing.
 #[derive(Clone, Debug, Default)]
 struct Times {
     acknowledged: Vec<i64>,
@@ -35,7 +35,7 @@ pub struct Truth {
     ledgers: BTreeMap<LedgerId, BTreeMap<(String, Facet), Times>>,
 }
 
-/// The rows an interaction means: in its campaign's ledger, and in that of the users.
+/// The rows of an interaction: one in its source's ledger, one in the ledger `users`.
 fn rows_of(event: &Value) -> [(LedgerId, (String, Facet)); 2] {
     let text = |field: &str| event[field].as_str();
     let kind = match (text("type").unwrap(), text("bounce")) {
@@ -67,7 +67,7 @@ fn at(event: &Value) -> i64 {
 }
 
 impl Truth {
-    /// Somebody tries to post these; from now on they may be there.
+    /// Notes that these are being posted: from now on storage may have them.
     pub fn send(&mut self, events: &[Value]) -> Range<usize> {
         let from = self.sent.len();
         for event in events {
@@ -79,7 +79,7 @@ impl Truth {
         from..self.sent.len()
     }
 
-    /// These were answered with 200: from now on they are there, for ever.
+    /// Notes that these were answered with 200: from now on storage must have them, for ever.
     pub fn acknowledge(&mut self, events: Range<usize>) {
         for sent in &mut self.sent[events] {
             sent.is_acknowledged = true;
@@ -97,12 +97,12 @@ impl Truth {
         model
     }
 
-    /// Which posts are acknowledged by now.
+    /// Whether each interaction is acknowledged by now, in the order of posting.
     pub fn acknowledged(&self) -> Vec<bool> {
         self.sent.iter().map(|s| s.is_acknowledged).collect()
     }
 
-    /// Users of whom every interaction that was ever posted was acknowledged back then: of them an answer is exact.
+    /// Users all of whose interactions, up to now, were acknowledged in `back_then`. For them an answer is exact.
     pub fn settled(&self, back_then: &[bool]) -> BTreeSet<String> {
         let user = |s: &Sent| s.event["user_id"].as_str().unwrap().to_owned();
         let was_there = |i: usize| back_then.get(i).copied().unwrap_or(false);
@@ -129,12 +129,12 @@ impl Truth {
         self.sent.is_empty()
     }
 
-    /// Something that was posted before.
+    /// An interaction that was posted before.
     pub fn again(&self, index: usize) -> Value {
         self.sent[index].event.clone()
     }
 
-    /// L1: a ledger has every row that was acknowledged, and none that nobody posted.
+    /// L1: a ledger has every acknowledged row, and none that was not posted.
     pub fn compare(&self, ledger: &LedgerId, rows: &Rows) -> Result<(), String> {
         let nothing = BTreeMap::new();
         let expected = self.ledgers.get(ledger).unwrap_or(&nothing);
@@ -161,7 +161,7 @@ impl Truth {
             let times = expected.get(&(user.clone(), facet.clone()));
             if !times.is_some_and(|t| t.sent.contains(first) && t.sent.contains(last)) {
                 return Err(format!(
-                    "L1: {ledger} says of {user} what nobody posted: {facet:?} {first} {last}"
+                    "L1: {ledger} has a row of {user} that was not posted: {facet:?} {first} {last}"
                 ));
             }
         }

@@ -1,4 +1,4 @@
-//! The checksums that S3 takes with an upload and gives back.
+//! The checksums that a caller sends with an upload, and that S3 checks, keeps and returns.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::crypto::{Checksum, Crc32, Crc32c, Crc64Nvme, Sha1, Sha256};
 use s3s::{S3Result, s3_error};
 
-/// S3's names of the algorithms, as they end the header `x-amz-checksum-…`.
+/// S3's names of the algorithms: the endings of the header name `x-amz-checksum-…`.
 const ALGORITHMS: [&str; 5] = ["crc32", "crc32c", "crc64nvme", "sha1", "sha256"];
 
-/// Checks what the caller says about the bytes, in headers or in trailers, and returns it by algorithm, with the
-/// CRC-64/NVME in any case: S3 keeps one of every object too.
+/// Checks the checksums that the caller sent, in headers or in trailers, and returns them by algorithm. The result always
+/// has a CRC-64/NVME, because S3 keeps one of every object.
 ///
 /// # Errors
-/// `BadDigest`, naming what was said and what is so.
+/// `BadDigest`, with the checksum that was sent and the one that was computed.
 pub(super) fn check(
     bytes: &[u8],
     headers: &HeaderMap,
@@ -39,7 +39,7 @@ pub(super) fn check(
     Ok(checked)
 }
 
-/// The headers that say the checksums.
+/// The headers that carry the checksums.
 pub(super) fn headers(checksums: &BTreeMap<String, String>) -> HeaderMap {
     checksums
         .iter()
@@ -56,7 +56,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 fn header_name(algorithm: &str) -> HeaderName {
-    // The names are constants; an index damaged by hand at most loses a header.
+    // The names are constants. A name that an index edited by hand made invalid costs that one header.
     HeaderName::try_from(format!("x-amz-checksum-{algorithm}"))
         .unwrap_or(HeaderName::from_static("x-amz-checksum-unknown"))
 }

@@ -1,4 +1,4 @@
-//! What the object store needs of the file system.
+//! Paths, directories and reads for the object store.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -9,10 +9,10 @@ use bytes::Bytes;
 
 use crate::embedded::journal::sync_parent;
 
-/// Longer path segments are not tried: file systems stop at 255 bytes.
+/// The longest path segment that is taken from a key, in bytes. File systems refuse more than 255.
 const MAX_SEGMENT: usize = 200;
 
-/// `<bucket>/<key>` if every segment is a file name that no system trips over.
+/// `<bucket>/<key>` if every segment is a valid file name on every system.
 pub(super) fn plain_path(bucket: &str, key: &str) -> Option<String> {
     let decent = |segment: &str| {
         !segment.is_empty()
@@ -23,7 +23,7 @@ pub(super) fn plain_path(bucket: &str, key: &str) -> Option<String> {
     key.split('/').all(decent).then(|| format!("{bucket}/{key}"))
 }
 
-/// As `create_dir_all`, with every new name synced.
+/// Creates a directory and its parents as `create_dir_all` does, and syncs every new name.
 pub(super) fn create_dirs(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());

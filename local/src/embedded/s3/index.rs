@@ -1,4 +1,4 @@
-//! Which objects there are: in memory as sorted maps, on disk as a journal of what changed.
+//! The index of all objects: sorted maps in memory, a journal of changes on disk.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::embedded::EmbeddedError;
 use crate::embedded::journal::Journal;
 
-/// The journal is rewritten when it is opened with this many more lines than twice what there is to say.
+/// Opening rewrites the journal if it has this many lines more than twice the shortest journal that says the same.
 const SLACK: usize = 1000;
 
-/// What a caller may say about an object.
+/// The attributes that a caller may give an object.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Attributes {
@@ -29,20 +29,20 @@ pub(super) struct Attributes {
     pub metadata: HashMap<String, String>,
 }
 
-/// All that is known about a stored object beside its bytes.
+/// The record of a stored object: everything except its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct About {
     pub bucket: String,
     pub key: String,
     /// In bytes.
     pub size: u64,
-    /// Without quotes.
+    /// The ETag, without quotes.
     pub etag: String,
     pub modified: Timestamp,
-    /// By S3's name of the algorithm (`crc64nvme`), in base64.
+    /// In base64, by S3's name of the algorithm (`crc64nvme`).
     pub checksums: BTreeMap<String, String>,
     pub attributes: Attributes,
-    /// Below `objects/`, with `/` between segments; empty in memory.
+    /// The file's path below `objects/`, with `/` between segments; empty in memory.
     #[serde(default)]
     pub file: String,
 }
@@ -59,14 +59,14 @@ pub(super) enum Change {
 #[derive(Debug)]
 pub(super) struct Object {
     pub about: Arc<About>,
-    /// Empty on disk, where the bytes are in `about.file`.
+    /// The object's bytes; empty on disk, where `about.file` holds them.
     pub memory: Bytes,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
     pub buckets: BTreeMap<String, BTreeMap<String, Object>>,
-    /// Files that objects lie in, in lower case, as some file systems do not tell case apart.
+    /// The objects' files, in lower case, because some file systems do not tell case apart.
     used: HashSet<String>,
     journal: Option<Journal>,
 }
@@ -87,7 +87,7 @@ impl Index {
         Ok(index)
     }
 
-    /// Makes a change durable, then visible. `memory` is the content of what is put.
+    /// Makes a change durable, then visible. `memory` is the content of a put object.
     pub(super) fn commit(&mut self, change: Change, memory: Bytes) -> io::Result<()> {
         if let Some(journal) = &mut self.journal {
             journal.append(std::slice::from_ref(&change))?;
@@ -96,7 +96,7 @@ impl Index {
         Ok(())
     }
 
-    /// As [`Self::commit`], for deletions that stand or fall together.
+    /// As [`Self::commit`], for deletions that are made durable together or not at all.
     pub(super) fn commit_deletions(&mut self, changes: Vec<Change>) -> io::Result<()> {
         if let Some(journal) = &mut self.journal
             && !changes.is_empty()
@@ -109,7 +109,7 @@ impl Index {
         Ok(())
     }
 
-    /// Whether an object lies in this file, or in one that some file systems take for the same.
+    /// Whether an object uses this file, or one whose path differs only in case.
     pub(super) fn uses(&self, file: &str) -> bool {
         self.used.contains(&file.to_lowercase())
     }
@@ -136,7 +136,7 @@ impl Index {
         }
     }
 
-    /// The shortest journal that says what there is.
+    /// The shortest journal that describes the index.
     fn snapshot(&self) -> Vec<Change> {
         let buckets = self.buckets.keys().cloned().map(Change::Bucket);
         let objects = self.buckets.values().flat_map(BTreeMap::values);

@@ -1,15 +1,16 @@
 //! S3: the protocol by `s3s`, the operations in [`operations`], the storage by [`Objects`].
 //!
-//! `s3s-fs` would be the ready-made storage, and is not used: a refused checksum leaves the object written, a crash
+//! The ready-made storage, `s3s-fs`, is not used. With it a refused checksum leaves the object written, a crash
 //! during an overwrite can lose the object, writes are not synced, storage classes are refused and keys that are no
-//! path fail. The few operations that an archive needs are less code than working around that.
+//! valid path fail. The few operations that an archive needs are less code than working around these.
 //!
-//! Checksums (header or `aws-chunked` trailer) and `Content-MD5` are checked before anything is stored, and given
-//! back to `ChecksumMode: ENABLED`. Signatures are checked too, against the credentials of
+//! Checksums (header or `aws-chunked` trailer) and `Content-MD5` are checked before anything is stored, and
+//! returned to `ChecksumMode: ENABLED`. Signatures are checked too, against the credentials of
 //! [`super::EmbeddedAws::sdk_config`], as `s3s` undoes `aws-chunked` for signed requests only.
 //!
 //! **Not imitated.** Versions, tags, ACLs, copies, list delimiters; Head and Get conditions; composite checksums
-//! (an object uploaded in parts has a CRC-64/NVME of the whole). An object passes through memory whole.
+//! (an object uploaded in parts has a CRC-64/NVME of the whole). Every object is held in memory whole while it is
+//! written or read.
 
 mod checksum;
 mod files;
@@ -56,7 +57,7 @@ impl S3 {
 
     fn new(objects: Objects, worker: Worker, now: Now) -> Self {
         let mut config = S3Config::default();
-        // The SDK may sign by a test's clock.
+        // The SDK may sign with the time of a test's clock, so no signature is too old.
         config.presigned_url_max_skew_time_secs = u32::MAX;
         let store = Store(Arc::new(Shared { objects, uploads: Uploads::default(), worker, now }));
         let mut builder = S3ServiceBuilder::new(store);
@@ -70,19 +71,19 @@ impl S3 {
         &self,
         mut request: Request<Bytes>,
     ) -> Result<Response<SdkBody>, EmbeddedError> {
-        // The signature covers the host, which HTTP libraries add on the wire.
+        // The signature covers the host header, which an HTTP library would add when it sends the request.
         if let Some(host) = request.uri().host().and_then(|host| HeaderValue::from_str(host).ok()) {
             request.headers_mut().insert(header::HOST, host);
         }
         let head = request.method() == Method::HEAD;
         let answer = self.service.call(request.map(Body::from)).await;
         let answer = answer.map_err(|error| EmbeddedError::Request(format!("S3 failed: {error:?}")))?;
-        // `s3s` leaves it to the HTTP library that the answer to HEAD has no body.
+        // `s3s` relies on the HTTP library to drop the body of an answer to HEAD.
         wire::into_sdk(if head { answer.map(|_| Body::empty()) } else { answer }).await
     }
 }
 
-/// `<bucket>.s3.<region>.amazonaws.com`, or the bucket in the path with any other host.
+/// Finds the bucket: in a host `<bucket>.s3.<region>.amazonaws.com`, else in the path.
 struct AwsHost;
 
 impl S3Host for AwsHost {
@@ -109,7 +110,7 @@ struct Shared {
 }
 
 impl Store {
-    /// Runs `work` where it may wait for the disk.
+    /// Runs `work` on a thread that may wait for the disk.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared) -> S3Result<T> + Send + 'static,
@@ -134,14 +135,14 @@ impl From<ObjectError> for S3Error {
     }
 }
 
-/// A body that has arrived whole, with what its sender says about it.
+/// A body that has arrived whole, with the checksums that its sender gave.
 struct Arrived {
     bytes: Bytes,
     headers: HeaderMap,
     trailers: Option<HeaderMap>,
 }
 
-/// A body that is what its sender says it is.
+/// A body whose checksums were verified.
 struct Checked {
     bytes: Bytes,
     md5: [u8; 16],
@@ -149,7 +150,7 @@ struct Checked {
 }
 
 impl Arrived {
-    /// Reads the body, which was taken out of the request, and takes the request's headers.
+    /// Reads the body, which the caller took out of the request, and takes the request's headers.
     async fn read<T: Send>(req: &mut S3Request<T>, body: Option<StreamingBlob>) -> S3Result<Self> {
         let bytes = match body {
             Some(body) => Body::from(body)
@@ -159,7 +160,7 @@ impl Arrived {
                 .to_bytes(),
             None => Bytes::new(),
         };
-        // Trailers are there once the body is read.
+        // The trailers arrive after the body, so they are read last.
         let trailers = req.trailing_headers.as_ref();
         Ok(Self {
             bytes,
@@ -168,7 +169,7 @@ impl Arrived {
         })
     }
 
-    /// Computes what the headers and trailers claim. Takes a second for some hundred megabytes.
+    /// Verifies the checksums in headers and trailers. Takes a second for some hundred megabytes.
     fn check(self) -> S3Result<Checked> {
         let checksums = checksum::check(&self.bytes, &self.headers, self.trailers.as_ref())?;
         let md5 = Md5::checksum(&self.bytes);

@@ -21,14 +21,14 @@ use super::index::{About, Change, Index, Object};
 use crate::embedded::EmbeddedError;
 use crate::embedded::journal::sync_parent;
 
-/// Bytes on their way in. Dropped, they are gone.
+/// Bytes that are not an object yet. Dropping this discards them.
 #[derive(Debug)]
 pub(super) enum Staged {
     Memory(Bytes),
     File(NamedTempFile),
 }
 
-/// What must hold when a put commits.
+/// The condition that must hold when a put commits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Condition {
     None,
@@ -86,7 +86,7 @@ impl Objects {
         index.buckets.get(bucket).map(drop).ok_or(ObjectError::NoSuchBucket)
     }
 
-    /// Puts bytes where a later [`Self::put`] takes them from. `parts` follow one another.
+    /// Stages bytes for a later [`Self::put`]. The content is the `parts` in order.
     pub(super) fn stage(&self, parts: Vec<Bytes>) -> io::Result<Staged> {
         let Some(root) = &self.root else {
             return Ok(Staged::Memory(match <[Bytes; 1]>::try_from(parts) {
@@ -102,7 +102,7 @@ impl Objects {
         Ok(Staged::File(file))
     }
 
-    /// Makes staged bytes an object, in place of an older one of its name. Fills in `about.file`.
+    /// Makes staged bytes an object; it replaces an older one of the same key. Fills in `about.file`.
     pub(super) fn put(
         &self,
         mut about: About,
@@ -132,7 +132,7 @@ impl Objects {
         Ok(())
     }
 
-    /// Renames the file to a path below `objects/` that is not in use, and returns that.
+    /// Renames the file to an unused path below `objects/`, and returns the path.
     fn place(&self, index: &Index, about: &About, mut file: NamedTempFile) -> io::Result<String> {
         let plain = plain_path(&about.bucket, &about.key).filter(|path| !index.uses(path));
         if let Some(plain) = plain {
@@ -164,7 +164,7 @@ impl Objects {
         Ok(())
     }
 
-    /// What is known about an object.
+    /// The record of an object.
     pub(super) fn head(&self, bucket: &str, key: &str) -> Result<Arc<About>, ObjectError> {
         find(&self.lock(), bucket, key).map(|object| Arc::clone(&object.about))
     }
@@ -184,7 +184,7 @@ impl Objects {
             let (start, end) = (range.start as usize, range.end as usize);
             object.memory.slice(start..end)
         } else {
-            // Opened under the lock; once open, it can be read though a later put takes its name away.
+            // The file is opened under the lock. Once open it stays readable, even if a later put removes its name.
             let file = File::open(self.path(&about.file)).map_err(ObjectError::Io)?;
             drop(index);
             read_range(file, &range).map_err(ObjectError::Io)?
@@ -192,7 +192,7 @@ impl Objects {
         Ok((about, bytes, range))
     }
 
-    /// Removes the objects, all or none; those that are not there are removed already.
+    /// Removes the objects, all or none. Keys without an object are ignored.
     pub(super) fn delete(&self, bucket: &str, keys: &[String]) -> Result<(), ObjectError> {
         let mut index = self.lock();
         let objects = index.buckets.get(bucket).ok_or(ObjectError::NoSuchBucket)?;
@@ -207,7 +207,7 @@ impl Objects {
         Ok(())
     }
 
-    /// At most `limit` objects with the prefix, by key, from after `after` on.
+    /// At most `limit` objects whose keys have the prefix and are greater than `after`, in the order of keys.
     pub(super) fn list(
         &self,
         bucket: &str,
@@ -226,7 +226,7 @@ impl Objects {
             .collect())
     }
 
-    /// Nothing refers to the file any more. If it cannot be removed, that costs its space only.
+    /// Removes a file that nothing refers to any more. A file that cannot be removed only costs its space.
     fn remove_file(&self, about: &About) {
         if self.root.is_none() {
             return;
@@ -242,7 +242,7 @@ impl Objects {
         root.join("objects").join(file)
     }
 
-    /// Taken even when a panic poisoned it: the index changes in steps that do not panic.
+    /// Takes the lock even when a panic poisoned it: no change of the index panics halfway.
     fn lock(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }

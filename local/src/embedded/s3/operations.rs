@@ -69,7 +69,7 @@ impl S3 for Store {
             shared.objects.read(&bucket, &key, pick)
         });
         let (about, bytes, range) = read.await?;
-        // Checksums are of the whole object, so with a part of it they would not match.
+        // The checksums are of the whole object and would not match a range of it.
         let mode = checksum_mode.filter(|_| asked.is_none());
         let headers = checksum_headers(&about, mode.as_ref());
         let output = got(&about, bytes, asked.map(|_| range));
@@ -117,7 +117,7 @@ impl S3 for Store {
         let limit = input.max_keys.map_or(MAX_KEYS, |n| usize::try_from(n).unwrap_or(0).min(MAX_KEYS));
         let bucket = input.bucket.clone();
         let prefix = input.prefix.clone().unwrap_or_default();
-        // The token of a page is its last key, which is what the next page starts after.
+        // The token of a page is its last key; the next page starts after it.
         let after =
             input.continuation_token.clone().or_else(|| input.start_after.clone()).unwrap_or_default();
         let list = self.run(move |shared| Ok(shared.objects.list(&bucket, &prefix, &after, limit + 1)?));

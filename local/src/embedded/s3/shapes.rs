@@ -13,7 +13,7 @@ use super::index::{About, Attributes};
 use super::objects::Condition;
 
 /// # Errors
-/// `NotImplemented` for what else HTTP would allow.
+/// `NotImplemented` for any other condition.
 pub(super) fn condition(
     if_match: Option<ETagCondition>,
     if_none_match: Option<ETagCondition>,
@@ -35,7 +35,7 @@ pub(super) fn attributes(
 ) -> Attributes {
     Attributes {
         content_type,
-        // How the body travelled is not how it is stored.
+        // `aws-chunked` is an encoding of the transfer, not of the object.
         content_encoding: content_encoding.filter(|encoding| encoding != "aws-chunked"),
         storage_class: storage_class.map(|class| class.as_str().to_owned()),
         metadata: metadata.unwrap_or_default(),
@@ -65,7 +65,7 @@ pub(super) fn head(about: &About) -> HeadObjectOutput {
     }
 }
 
-/// The answer to Get with these bytes of the object; `range` is what they are of it, if that was asked for.
+/// The answer to Get with these bytes; `range` is their place in the object, if a range was asked for.
 pub(super) fn got(about: &About, bytes: Bytes, range: Option<Range<u64>>) -> GetObjectOutput {
     let head = head(about);
     let content_range = range.map(|range| {
@@ -87,7 +87,7 @@ pub(super) fn got(about: &About, bytes: Bytes, range: Option<Range<u64>>) -> Get
     }
 }
 
-/// The object as a listing shows it.
+/// An object's entry in a listing.
 pub(super) fn listed(about: &About) -> Object {
     let class = about.attributes.storage_class.as_deref().unwrap_or("STANDARD");
     Object {
@@ -104,7 +104,7 @@ fn modified(about: &About) -> Timestamp {
     Timestamp::from(SystemTime::from(about.modified))
 }
 
-/// S3 counts bytes in signed numbers.
+/// A size as the signed number that S3's API uses.
 fn length(size: u64) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }

@@ -27,7 +27,7 @@ struct Upload {
     attributes: Attributes,
     /// By part number.
     parts: BTreeMap<i32, Bytes>,
-    /// What completing it answered. It stays, as the SDK repeats a completion whose answer got lost.
+    /// The answer to its completion. It is kept because the SDK repeats a completion whose answer was lost.
     done: Option<Completed>,
 }
 
@@ -35,11 +35,11 @@ struct Upload {
 #[derive(Debug, Clone)]
 pub(super) struct Completed {
     pub etag: String,
-    /// Of the whole object, in base64.
+    /// Checksum of the whole object, in base64.
     pub crc64nvme: String,
 }
 
-/// What the caller of a completion asks for.
+/// A request to complete an upload.
 #[derive(Debug)]
 pub(super) struct Completion {
     pub upload: String,
@@ -71,7 +71,7 @@ impl Uploads {
         self.lock().remove(id).map(drop).ok_or_else(no_such_upload)
     }
 
-    /// Makes the parts an object. The upload stays open when it is refused.
+    /// Makes the parts an object. An upload whose completion is refused stays open.
     pub(super) fn complete(&self, objects: &Objects, ask: &Completion) -> S3Result<Completed> {
         let mut open = self.lock();
         let upload = open.get_mut(&ask.upload).ok_or_else(no_such_upload)?;
@@ -115,7 +115,7 @@ impl Uploads {
 }
 
 impl Upload {
-    /// The parts asked for, if they are those that were uploaded, in order, and large enough.
+    /// The parts that were asked for, if they were uploaded, are in order and are large enough.
     fn pick(&self, asked: &[(i32, String)]) -> S3Result<Vec<Bytes>> {
         if asked.is_empty() {
             return Err(s3_error!(MalformedXML, "an object needs a part"));

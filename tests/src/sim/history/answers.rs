@@ -1,4 +1,4 @@
-//! What processes answer, against what they may.
+//! Checks the answers of processes against the allowed ones.
 
 use super::*;
 
@@ -6,7 +6,7 @@ impl History {
     pub(super) fn take_outcomes(&mut self) -> Result<(), Violation> {
         let ended = std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner));
         for (number, how) in ended {
-            // Who was killed at the end of its work was not heard.
+            // A process that was killed at the end of its work gave no answer to anybody.
             let Some(running) = self.running.remove(&number) else { continue };
             match how {
                 Ended::Answered(status, body) => {
@@ -61,23 +61,23 @@ impl History {
             Work::Start(_) | Work::Put | Work::Stop(_) | Work::Cancel if status == StatusCode::CONFLICT => {
                 Ok(())
             }
-            // A segment may not stand in itself.
+            // A segment may not refer to itself, not even through others.
             Work::Put if body["code"] == "segment_cycle" => Ok(()),
             _ if is_busy => Ok(()),
-            // What was damaged is refused aloud, and so is what took longer than a copy's grace.
+            // A question that reads damaged data is refused, and so is one that took longer than a copy's grace.
             Work::Ask { .. } if !self.auditor.damaged.is_empty() => Ok(()),
             _ => Err(format!("L5: {status} {body} with {} faults", running.faults)),
         }
     }
 
-    /// Whoever changed a status alone, and heard so, is believed.
+    /// Notes a status after a successful change, unless another change ran at the same time.
     fn status_is(&mut self, campaign: &'static str, status: Status) {
         if !self.unsure.contains(campaign) {
             self.statuses.insert(campaign, Some(status));
         }
     }
 
-    /// L3, L5, L7: an answer is right of everybody of whom nothing is on its way.
+    /// L3, L5, L7: an answer is right for every user without an unacknowledged interaction.
     pub(super) fn check_answer(
         &self,
         running: &Running,
@@ -134,7 +134,7 @@ pub(super) fn filters() -> Vec<Value> {
     ]
 }
 
-/// Compares an answer with the model's, of everybody whose answer is settled; of the others anything may be said.
+/// Compares an answer with the model's for every settled user. For the others any answer is allowed.
 pub(super) fn check_against(
     model: &Model,
     filter: &Value,
@@ -145,7 +145,7 @@ pub(super) fn check_against(
 ) -> Result<(), String> {
     let all: BTreeSet<&str> = model.users().collect();
     let unsettled = all.len().saturating_sub(settled.len()) as u64;
-    // Where the time ended first, the rest is on the next page.
+    // If the time ran out first, the rest is on the next page.
     let is_partial = body["next"].is_string();
     let answers = |wanted: &str| -> BTreeSet<&str> {
         let those = all.iter().filter(|u| settled.contains(**u) && model.answer(filter, u) == wanted);
@@ -169,7 +169,7 @@ pub(super) fn check_against(
             let once: BTreeSet<&str> = said.iter().copied().collect();
             let right: BTreeSet<&str> = once.iter().filter(|u| settled.contains(**u)).copied().collect();
             if once.len() != said.len() {
-                return Err("somebody stands there twice".to_owned());
+                return Err("a user is listed twice".to_owned());
             }
             if right == answers("yes") || (is_partial && right.is_subset(&answers("yes"))) {
                 Ok(())

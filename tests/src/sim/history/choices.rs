@@ -1,4 +1,4 @@
-//! What happens next: which process begins, and with what.
+//! Chooses the next process and its input.
 
 use super::{answers::filters, *};
 
@@ -8,7 +8,7 @@ impl History {
             let app = &self.ingesters[self.dice.below(2) as usize];
             return app.clone();
         }
-        // Two versions of the software that pack differently are at work side by side, as while one is deployed.
+        // Two versions of the software that pack differently run at the same time, as during a deployment.
         let hot_block = [110, 180][self.dice.below(2) as usize];
         let settings = Settings { sizes: sizes(hot_block), ..self.world.settings.clone() };
         let clock: Arc<dyn Clock> = match self.fault {
@@ -62,7 +62,7 @@ impl History {
         }
         if self.dice.chance(15) {
             if self.running.is_empty() && self.dice.chance(60) {
-                // Until what was marked is old enough.
+                // Wait until the dirty marks are old enough.
                 self.pass_time(700_000).await?;
             }
             self.compact();
@@ -95,7 +95,7 @@ impl History {
             },
             (DataState::Available, Status::Stopped) => match roll {
                 0..5 if is_alone => {
-                    // To the day on which people are told, or past everything.
+                    // Go to the day of the warning, or past the expiry.
                     let days = if roll < 2 { 84 } else { 93 };
                     return self.pass_time(days * 24 * 3_600_000).await;
                 }
@@ -124,7 +124,7 @@ impl History {
         Ok(())
     }
 
-    /// A handful of interactions: new ones, late ones, and now and then some that were posted before.
+    /// A few interactions: new ones, late ones, and sometimes some that were posted before.
     pub(super) fn events(&mut self) -> Vec<Value> {
         let now = self.world.clock.now_still().0;
         let mut out = Vec::new();
@@ -196,7 +196,7 @@ impl History {
         );
     }
 
-    /// Until it is heard what came of it the status is not known; with two at once, never again.
+    /// Notes that a process changes a status: it is unknown until the answer comes. With two changes at once it stays unknown.
     fn somebody_changes(&mut self, source: &'static str) {
         self.statuses.insert(source, None);
         let changes = |r: &Running| matches!(r.work, Work::Start(s) | Work::Stop(s) if s == source);
@@ -254,7 +254,7 @@ impl History {
         self.request(Work::Put, Method::PUT, &format!("/v1/segments/{segment}"), &body);
     }
 
-    /// Somebody begins or ends to retarget something.
+    /// Changes a source's audience or a segment, so that a retargeting begins or ends.
     pub(super) fn retarget(&mut self, source: &'static str) {
         if self.dice.chance(50) { self.put(source) } else { self.edit() }
     }
@@ -298,8 +298,8 @@ impl History {
         });
     }
 
-    /// Takes whatever is visible off the queues, as pollers do. In which order the engine gives what became visible at once
-    /// is chance, and not ours: everything is taken, and put in order.
+    /// Takes all visible messages off the queues, as pollers do. The engine's order of messages that became visible at the same
+    /// time does not follow from the seed, so all are taken and sorted.
     async fn fetch(&mut self) {
         for consumer in [Consumer::Restorer, Consumer::Notifier] {
             let mut fetched: Vec<Message> = Vec::new();
@@ -316,13 +316,14 @@ impl History {
         }
     }
 
-    /// Hands over what a queue holds; now and then twice.
+    /// Gives the next batch of messages to a worker; one time in ten it gives it twice.
     pub(super) async fn deliver(&mut self) -> Result<(), Violation> {
         if self.in_hand.is_empty() {
             self.fetch().await;
         }
         let Some((consumer, messages)) = self.in_hand.pop_front() else {
-            // Nothing visible: it is in somebody's hands, or lost; time brings it back, or the sweeper sends it again.
+            // Nothing is visible: a worker holds the messages, or they are lost. They become visible again after a time, or the
+            // sweeper sends them again.
             self.has_messages = self.dice.chance(50);
             return self.pass_time(31_000).await;
         };

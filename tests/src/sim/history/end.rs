@@ -1,4 +1,4 @@
-//! The end: no more faults, and everything comes to rest, comes back, and is what was posted.
+//! The end of a history: without faults everything comes to rest, all data comes back, and it equals the posted data.
 
 use super::{
     answers::{check_against, filters},
@@ -6,8 +6,8 @@ use super::{
 };
 
 impl History {
-    /// No more faults: whoever is at work ends, ordinary sweeps and deliveries bring everything to rest, everything that
-    /// expired is restored, and every answer is what was posted.
+    /// Stops all faults. Running processes end, ordinary sweeps and deliveries bring everything to rest, all expired data is
+    /// restored, and every answer matches the posted data.
     pub(super) async fn finish(&mut self) -> Result<(), Violation> {
         self.look(Time(0)).await?;
         while self.gate.late() > 0 {
@@ -39,7 +39,7 @@ impl History {
         match twice {
             None => Err("L8: a mail that was recorded as sent did not go out".to_owned()),
             Some(twice) if twice > self.mail_slack => {
-                Err(format!("L8: {twice} mails went out twice, and only {} could", self.mail_slack))
+                Err(format!("L8: {twice} mails went out twice, at most {} may", self.mail_slack))
             }
             Some(_) => Ok(()),
         }
@@ -58,7 +58,7 @@ impl History {
             self.world.drain().await;
             let request = self.world.request(&id).await;
             if request["state"] != "completed" {
-                return Err(format!("L1: what expired does not come back: {request}"));
+                return Err(format!("L1: expired data does not come back: {request}"));
             }
             self.auditor.archive_changes(None);
             self.look(Time(0)).await?;

@@ -1,4 +1,4 @@
-//! What goes wrong: with calls, with storage, with processes; and how time passes.
+//! Faults of calls, storage and processes; and how time passes.
 
 use super::*;
 use rekindle_domain::{manifest::Life, part::Part};
@@ -20,7 +20,7 @@ impl History {
         let (process, call) = self.gate.look_at(index);
         self.last = process;
         if self.leans && call.decides() && self.running.len() <= AT_ONCE && self.dice.chance(50) {
-            // The commit waits for its turn, and whoever asks, or begins to need the data, gets half-way or does not.
+            // The commit waits. Meanwhile a question, or an edit that begins to need the data, may get part of the way.
             let edits = call.body.contains("\"segment\"");
             match self.dice.below(4) {
                 0 => self.retarget(SOURCES[1]),
@@ -28,12 +28,12 @@ impl History {
                 _ if edits => self.edit(),
                 _ => self.ask(),
             }
-            // More often than not they get there first.
+            // The scheduler favours the new process, so it mostly gets there first.
             self.last = self.next;
             return Ok(());
         }
         if self.leans && call.service == "ses" && self.running.len() <= AT_ONCE && self.dice.chance(50) {
-            // The queue delivers the same once more while it is being done.
+            // The queue delivers the same messages once more while they are being handled.
             self.hand_over(Consumer::Notifier, self.notices.clone());
             self.last = self.next;
             return Ok(());
@@ -59,7 +59,7 @@ impl History {
         self.gate.release(index, verdict);
         self.come_to_rest().await;
         if verdict == Verdict::ArrivesLate && self.dice.chance(50) {
-            // It died while this was on the wire.
+            // The process dies while its call is on the wire.
             self.kill(process);
             self.come_to_rest().await;
         }
@@ -70,7 +70,7 @@ impl History {
         self.after(&call, decided).await
     }
 
-    /// When at the earliest a process read what it now writes: some calls ago.
+    /// The earliest time at which a process may have read the clock for its present write: some calls ago.
     pub(super) fn decided(&mut self, process: u64) -> Time {
         let now = self.world.clock.now_still();
         let Some(running) = self.running.get_mut(&process) else { return Time(0) };
@@ -79,7 +79,7 @@ impl History {
         back.map_or(running.since, |_| running.released.pop_front().unwrap_or(running.since))
     }
 
-    /// What a call did is there now; let the auditor look.
+    /// Lets the auditor check the state after a call.
     pub(super) async fn after(&mut self, call: &Call, decided: Time) -> Result<(), Violation> {
         if call.service == "s3" && call.writes() {
             self.auditor.archive_changes(call.object());
@@ -93,8 +93,8 @@ impl History {
         Ok(())
     }
 
-    /// Storage loses one block of a copy that is just being written, or garbles one object. Not when a write arrives late:
-    /// the copy may have been read back and compared by then, and what storage loses after that is no fault of ours.
+    /// Storage loses one block of a copy that is just being written, or garbles one object. This is not done to a write that
+    /// arrives late: its copy may have been verified by then, and Rekindle does not claim to survive later losses.
     pub(super) async fn rot(&mut self, call: &Call) {
         if let Some(key) = call.object() {
             if let Ok(found) = self.world.s3.get_object().bucket(ARCHIVE).key(key).send().await {
@@ -119,8 +119,8 @@ impl History {
         }
     }
 
-    /// The record of a part that was just restored comes to say another sum than its rows have: only the commit, which adds
-    /// the parts up, can notice.
+    /// Storage changes the record of a part that was just restored, so that its sum differs from that of its rows. Only the
+    /// commit, which adds the parts up, can notice it.
     async fn garble_record(&mut self, call: &Call) {
         let body: Value = serde_json::from_str(&call.body).unwrap_or_default();
         let key = |name: &str| body["Item"][name]["S"].as_str().unwrap_or_default().to_owned();
@@ -148,7 +148,7 @@ impl History {
         }
     }
 
-    /// Storage loses a block of a hot copy whose rows lie in the archive, too.
+    /// Storage loses a block of a hot copy whose rows the archive has too.
     pub(super) async fn damage(&mut self, snapshot: &Snapshot) {
         let expendable = audit::expendable(snapshot);
         if expendable.is_empty() {
@@ -166,7 +166,7 @@ impl History {
         self.ask();
     }
 
-    /// L2, before it happens.
+    /// Checks L2 before a deletion happens.
     pub(super) async fn check_deletion(&mut self, call: &Call, verdict: Verdict) -> Result<(), Violation> {
         let happens = !matches!(verdict, Verdict::FailsBefore | Verdict::Busy | Verdict::Throttled);
         if !call.deletes() || !happens {
@@ -181,12 +181,12 @@ impl History {
         let Ok(request) = request.try_into_http1x() else { return Ok(()) };
         self.note(|| format!("late: {}", call.name()));
         self.check_deletion(&call, Verdict::Passes).await?;
-        // Nobody hears the answer.
+        // The sender gave up, so the answer goes nowhere.
         let _ = self.world.aws.answer(request).await;
         self.after(&call, Time(0)).await
     }
 
-    /// A queue loses messages: they went to the dead letters, say.
+    /// A queue loses messages, as if they went to the dead-letter queue.
     pub(super) async fn lose(&mut self, consumer: Consumer, messages: Vec<Message>) {
         self.note(|| format!("the queue of {consumer:?} loses {} messages", messages.len()));
         let queue = match consumer {
@@ -217,7 +217,7 @@ impl History {
         }
     }
 
-    /// Time passes; who is at work for too long is ended, and what is on its way arrives or never does.
+    /// Lets time pass. Processes that ran for too long are killed, and late requests arrive or are dropped.
     pub(super) async fn pass_time(&mut self, millis: i64) -> Result<(), Violation> {
         let now = self.world.clock.now_still().plus(millis);
         let is_old = |r: &Running| now.0 - r.since.0 > r.work.life_millis();
@@ -235,7 +235,7 @@ impl History {
                 }
             }
         }
-        // Whoever is sending a mail right now may lose its claim: the one window there is.
+        // A notifier that is sending right now may lose its claim on the mail. Only then may a mail go out twice.
         let sending = self.running.values().filter(|r| matches!(r.work, Work::Deliver(Consumer::Notifier)));
         self.mail_slack += sending.count();
         self.note(|| format!("{} s pass", millis / 1000));
@@ -245,7 +245,7 @@ impl History {
     }
 }
 
-/// What a batch of writes deletes.
+/// The copies and inbox blocks that a batch of writes deletes.
 pub(super) fn deleted_by(call: &Call) -> Deleted {
     use base64::{Engine, engine::general_purpose::STANDARD};
     let mut out = Deleted::default();

@@ -1,5 +1,5 @@
-//! One history: processes that ingest, ask, sweep, restore and tell, interleaved call by call as the seed says, with
-//! faults and deaths among them, and an auditor who looks after everything that matters.
+//! One history: processes that ingest, ask, sweep, restore and send mails, interleaved call by call as the seed decides, with
+//! faults and deaths. An auditor checks the stored state after every call that matters.
 
 use super::{
     audit::{self, Auditor, Deleted, Violation},
@@ -49,17 +49,17 @@ mod choices;
 mod end;
 mod faults;
 
-/// What is wrong with the software, on purpose.
+/// A fault that a test puts into the software on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
-    /// A rule of its own.
+    /// One of the software's rules is broken.
     Rule(Break),
-    /// An invocation reads the clock once and believes it to its end.
+    /// An invocation reads the clock once, and uses that time to its end.
     OneNow,
 }
 
 impl Fault {
-    /// All there are.
+    /// All faults.
     pub fn all() -> Vec<Self> {
         Break::ALL.map(Self::Rule).into_iter().chain([Self::OneNow]).collect()
     }
@@ -76,7 +76,7 @@ impl Clock for Stopped {
 
 /// A campaign and a Canvas.
 const SOURCES: [&str; 2] = ["campaign/a", "canvas/b"];
-/// How many calls there are at most between reading the clock for a swap and the swap.
+/// The most calls that a process makes between reading the clock for a swap and the swap.
 const CALLS_FOR_A_DECISION: usize = 12;
 /// How many processes are at work at once.
 const AT_ONCE: usize = 3;
@@ -87,7 +87,7 @@ enum Ended {
     Worked(Result<(), String>),
 }
 
-/// What a process is for.
+/// The work of a process.
 enum Work {
     Ingest(Range<usize>),
     Ask { filter: Value, exclude: bool, question: Question, acknowledged: Vec<bool> },
@@ -102,8 +102,8 @@ enum Work {
 }
 
 impl Work {
-    /// How long it may be at work before it is ended: a quarter of an hour, as a Lambda lives; whoever answers over HTTP
-    /// gets half a minute from the gateway.
+    /// How long it may run before it is killed: a quarter of an hour, Lambda's limit; for HTTP requests half a minute, the
+    /// gateway's limit.
     const fn life_millis(&self) -> i64 {
         match self {
             Self::Sweep | Self::Compact | Self::Deliver(_) => 15 * 60 * 1000,
@@ -129,24 +129,24 @@ struct Running {
     abort: AbortHandle,
 }
 
-/// What one history did.
+/// The counts of one history.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Report {
-    /// Calls to AWS that were interleaved.
+    /// How many calls to AWS were interleaved.
     pub calls: u64,
     /// How many of them met a fault.
     pub faults: u64,
-    /// How often the auditor looked.
+    /// How often the auditor checked the state.
     pub audits: u64,
     /// How many processes were killed.
     pub kills: u64,
     /// How many expiries and restores there were.
     pub moves: u64,
-    /// Tells this history from any other: every call in its order, and what became of it.
+    /// A hash of every call in its order, with its verdict. Equal histories have equal fingerprints.
     pub fingerprint: u64,
 }
 
-/// A history as it goes.
+/// A history that is being played.
 pub struct History {
     world: World,
     gate: Gate,
@@ -158,22 +158,23 @@ pub struct History {
     running: BTreeMap<u64, Running>,
     ended: Arc<Mutex<Vec<(u64, Ended)>>>,
     ingesters: [Rekindle; 2],
-    /// What is known of a source's status: unsure while somebody changes it.
+    /// The known status of each source; `None` while a process changes it.
     statuses: BTreeMap<&'static str, Option<Status>>,
-    /// Campaigns whose status somebody tried to change without hearing what came of it.
+    /// Sources whose status is not known any more: a change's answer was lost, or two changes ran at once.
     unsure: BTreeSet<&'static str>,
     /// Whether there may be something in the queues.
     has_messages: bool,
     /// Batches that were taken off a queue and not yet handed over.
     in_hand: VecDeque<(Consumer, Vec<Message>)>,
-    /// What a notifier was last given.
+    /// The batch that was last given to a notifier.
     notices: Vec<Message>,
-    /// Restores somebody asked for, by id.
+    /// The ids of all restores that were asked for.
     requests: Vec<String>,
     next: u64,
     step: u64,
     fault_percent: u64,
-    /// How likely it is, in percent, that the same process goes on: at 0 all take turns, at 90 some stand still for long.
+    /// The chance, in percent, that the next call is taken from the same process. At 0 all processes take turns, at 90 some
+    /// stand still for long.
     sticks_percent: u64,
     last: u64,
     leans: bool,
@@ -184,7 +185,7 @@ pub struct History {
     trace: Option<String>,
 }
 
-/// Where a source is in the API.
+/// The path of a source in the API, followed by `more`.
 fn path(source: &str, more: &str) -> String {
     match source.split_once('/') {
         Some(("canvas", id)) => format!("/v1/canvases/{id}{more}"),
@@ -192,7 +193,7 @@ fn path(source: &str, more: &str) -> String {
     }
 }
 
-/// Small enough that a dozen users have several slots, blocks, bites and runs.
+/// Sizes so small that a dozen users fill several slots, blocks, bites and runs.
 pub fn sizes(hot_block: usize) -> Sizes {
     Sizes {
         slot: SlotSize { rows: 6, bytes: 1 << 20 },
@@ -205,13 +206,14 @@ pub fn sizes(hot_block: usize) -> Sizes {
     }
 }
 
-/// From this seed on, somebody asks just when a sweep commits, more often than chance would have it.
+/// From this seed on, histories favour the moments at which rules matter: a question or an edit often starts just before a
+/// commit.
 pub const LEANING: u64 = 1 << 32;
 
-/// Plays the history of that seed, on a runtime of its own whose time stands still.
+/// Plays the history of a seed, on a runtime of its own with paused time.
 ///
 /// # Errors
-/// The violation that the auditor found, with the last steps before it.
+/// The violation that the auditor found; with `trace`, also the steps before it.
 pub fn play(seed: u64, fault: Option<Fault>, trace: bool) -> Result<Report, Violation> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
@@ -219,7 +221,7 @@ pub fn play(seed: u64, fault: Option<Fault>, trace: bool) -> Result<Report, Viol
         Some(Fault::Rule(what)) => Some(what),
         _ => None,
     });
-    // What jitter is drawn from, on this thread.
+    // The SDK draws its jitter from this thread's generator.
     fastrand::seed(seed);
     let outcome = runtime.block_on(async {
         let mut history = History::new(seed, fault, trace).await;
@@ -241,7 +243,7 @@ impl History {
         let world = World::keyless(seed, settings).await;
         let gate = Gate::default();
         let retries = world.aws.sdk_config().retry_config().expect("retries").clone();
-        // What waits for nothing always comes in the same order.
+        // Retries without a delay always come in the same order.
         let retries = retries.with_initial_backoff(Duration::ZERO).with_max_backoff(Duration::ZERO);
         let client = gate.client(&world.aws.http_client());
         let config = world.aws.sdk_config().into_builder().http_client(client).retry_config(retries).build();
@@ -331,7 +333,7 @@ impl History {
             self.world.put(&format!("/v1/segments/{segment}"), body).await.ok();
         }
         if self.leans && self.dice.chance(50) {
-            // The Canvas comes to the campaign through one of two segments.
+            // The Canvas' audience expands to the campaign through one of two segments.
             let filter = json!({ "filter": { "opened": { "source": SOURCES[0] } } });
             self.world.put("/v1/segments/s", filter).await.ok();
             let audience = json!({ "any": [{ "segment": "s" }, { "segment": "t" }] });
@@ -359,7 +361,7 @@ impl History {
         }
     }
 
-    /// Waits until every process waits for a call of its own: time stands still until nothing else is left to do.
+    /// Waits until every process waits at the gate: tokio's paused time moves on only when no task can run.
     async fn come_to_rest(&self) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -371,7 +373,7 @@ impl History {
             let id: SourceId = source.parse()?;
             let found = snapshot.catalog.sources.get(&id).map(|s| s.doc.status);
             if status.is_some() && found != *status {
-                return Err(format!("L6: {id} is {found:?}, and somebody was told that it is {status:?}"));
+                return Err(format!("L6: {id} is {found:?}, but a caller was told that it is {status:?}"));
             }
         }
         Ok(snapshot)
