@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts};
 use rekindle_domain::id::{SourceId, SourceKind};
 use rekindle_runtime::{
     http::{PathId, Query, empty_body, header_text, json, json_body, optional_json_body},
+    problem::HttpProblem,
     scopes::By,
 };
 use rekindle_service::{
@@ -48,7 +49,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
         SourceId::new(kind, &id).map(Self).ok_or_else(|| {
             let detail =
                 format!("the id of a {} is 1 to 128 characters of A-Z a-z 0-9 _ . : -", kind.as_str());
-            Problem::bad_request("invalid_id", detail).into_response()
+            HttpProblem::from(Problem::bad_request("invalid_id", detail)).into_response()
         })
     }
 }
@@ -61,7 +62,7 @@ fn shown(status: StatusCode, view: &SourceView) -> Response {
     response
 }
 
-async fn show(State(app): State<Rekindle>, Named(id): Named) -> Result<Response, Problem> {
+async fn show(State(app): State<Rekindle>, Named(id): Named) -> Result<Response, HttpProblem> {
     Ok(shown(StatusCode::OK, &app.get_source(&id).await?))
 }
 
@@ -71,7 +72,7 @@ async fn put(
     By(by): By,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let if_match = header_text(&headers, header::IF_MATCH.as_str())?.map(version).transpose()?;
     let input = match id.kind() {
         SourceKind::Campaign => json_body::<CampaignInput>(body).await?.into(),
@@ -95,7 +96,7 @@ async fn start(
     Named(id): Named,
     By(by): By,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     empty_body(body).await?;
     Ok(shown(StatusCode::OK, &app.start_source(&id, &by).await?))
 }
@@ -105,7 +106,7 @@ async fn stop(
     Named(id): Named,
     By(by): By,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let StopInput { at } = optional_json_body(body).await?;
     Ok(shown(StatusCode::OK, &app.stop_source(&id, at, &by).await?))
 }
@@ -115,7 +116,7 @@ async fn pin(
     Named(id): Named,
     By(by): By,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     Ok(shown(StatusCode::OK, &app.pin_source(&id, &json_body(body).await?, &by).await?))
 }
 
@@ -124,7 +125,7 @@ async fn unpin(
     Named(id): Named,
     By(by): By,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     empty_body(body).await?;
     Ok(shown(StatusCode::OK, &app.unpin_source(&id, &by).await?))
 }
@@ -133,7 +134,7 @@ async fn list(
     State(app): State<Rekindle>,
     Extension(kind): Extension<SourceKind>,
     uri: Uri,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let query = Query::parse(&uri, &["status", "state", "tag", "q", "sort", "limit", "cursor"])?;
     let request = ListRequest {
         status: query.one_of("status", &["draft", "active", "stopped"])?,
@@ -147,7 +148,7 @@ async fn list(
     Ok(json(StatusCode::OK, &app.list(kind, &request).await?))
 }
 
-async fn timeline(State(app): State<Rekindle>, Named(id): Named, uri: Uri) -> Result<Response, Problem> {
+async fn timeline(State(app): State<Rekindle>, Named(id): Named, uri: Uri) -> Result<Response, HttpProblem> {
     let query = Query::parse(&uri, &["limit", "cursor"])?;
     let entries = app.timeline(&id, query.get("cursor"), query.limit()?).await?;
     Ok(json(StatusCode::OK, &entries))

@@ -43,5 +43,5 @@ pub use app::Rekindle;
 pub use budget::{Budget, Swept};
 pub use journal::Caller;
 pub use page::{Listing, decode_cursor, encode_cursor};
-pub use problem::Problem;
+pub use problem::{Fact, Problem, ProblemKind, Remedy};
 pub use settings::{Settings, Sizes, UnknownSources};

@@ -76,7 +76,7 @@ impl Rekindle {
                 "filter: with its segments and tags it is about {} sources, and {MAX_READ} is the most; narrow it",
                 sources.len()
             );
-            return Err(Problem::unprocessable("filter_too_wide", detail).with("path", "filter"));
+            return Err(Problem::unprocessable("filter_too_wide", detail).at("filter"));
         }
         let mut seen: HashMap<LedgerId, LedgerView> = HashMap::new();
         let mut unavailable = BTreeSet::new();
@@ -102,7 +102,7 @@ impl Rekindle {
             }
         }
         if if_expired == IfExpired::Refuse && !unavailable.is_empty() {
-            return Err(expired_data(&unavailable));
+            return Err(expired_data(unavailable));
         }
         let known =
             Known { now: from.now, unavailable: unavailable.clone(), tags, segments: filters_of(&segments) };
@@ -110,7 +110,7 @@ impl Rekindle {
             let detail = format!(
                 "filter: with its segments and tags written out it asks more than {MAX_WIDTH} things of each user; narrow it"
             );
-            return Err(Problem::unprocessable("filter_too_wide", detail).with("path", "filter"));
+            return Err(Problem::unprocessable("filter_too_wide", detail).at("filter"));
         }
         let program = Program::compile(&parsed, &known);
         let mut views = Vec::with_capacity(program.ledgers().len());
@@ -126,7 +126,7 @@ impl Rekindle {
             let detail = format!(
                 "filter: its data lies in {archived} pieces of the archive, and {MAX_ARCHIVED} is the most to be read at once; restore some of it, or narrow the filter"
             );
-            return Err(Problem::unprocessable("archive_too_wide", detail).with("path", "filter"));
+            return Err(Problem::unprocessable("archive_too_wide", detail).at("filter"));
         }
         Ok((Prepared { program, views, unavailable }, from))
     }

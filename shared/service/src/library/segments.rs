@@ -6,7 +6,7 @@ use crate::{
     checks::check_name,
     journal::{Caller, changed},
     page::{Listing, NOT_OURS, decode_cursor, encode_cursor},
-    problem::Problem,
+    problem::{Fact, Problem},
     retry::until_won,
 };
 use rekindle_domain::{
@@ -166,9 +166,10 @@ impl Rekindle {
                 return Ok(Err(unknown(id)));
             };
             if !segment.used_by.is_empty() {
-                let users: Vec<String> = segment.used_by.iter().map(ToString::to_string).collect();
-                let detail = format!("segment/{id} is used by {}; change these first", users.join(", "));
-                return Ok(Err(Problem::conflict("segment_in_use", detail).with("used_by", users)));
+                let users: Vec<User> = segment.used_by.into_iter().collect();
+                let names: Vec<String> = users.iter().map(ToString::to_string).collect();
+                let detail = format!("segment/{id} is used by {}; change these first", names.join(", "));
+                return Ok(Err(Problem::conflict("segment_in_use", detail).with(Fact::UsedBy(users))));
             }
             let mut transaction = Transaction::new();
             for mut below in self.store.catalog.segments(&segment.filter.segments()).await? {

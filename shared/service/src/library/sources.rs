@@ -9,10 +9,9 @@ use crate::{
     app::Rekindle,
     journal::{Caller, changed},
     page::{Listing, NOT_OURS},
-    problem::{Problem, expired_data},
+    problem::{Problem, ProblemKind, expired_data},
     retry::until_won,
 };
-use http::StatusCode;
 use rekindle_domain::{
     Ulid,
     filter::Filter,
@@ -58,7 +57,7 @@ impl Rekindle {
         let found = self.store.catalog.source(id).await?;
         if if_match.is_some_and(|version| found.as_ref().map(|s| s.version) != Some(version)) {
             let detail = "the source has changed since; read it again and decide again";
-            return Ok(Err(Problem::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)));
+            return Ok(Err(Problem::new(ProblemKind::PreconditionFailed, "precondition_failed", detail)));
         }
         let is_new = found.is_none();
         let before = found.unwrap_or_else(|| Source::draft(id.clone(), now));
@@ -170,7 +169,7 @@ impl Rekindle {
                 Err(problem) => return Ok(Err(problem)),
             };
             if after.status == Status::Active && before.state != DataState::Available {
-                return Ok(Err(expired_data(&BTreeSet::from([id.clone()]))));
+                return Ok(Err(expired_data(BTreeSet::from([id.clone()]))));
             }
             let as_of = after.stopped_at.filter(|at| *at != now).map(|at| format!("as of {at}"));
             let after = Source { updated_at: now, ..after };
