@@ -8,15 +8,18 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts};
-use rekindle_domain::id::{SourceId, SourceKind};
+use rekindle_domain::{
+    id::{SourceId, SourceKind},
+    source::Status,
+};
 use rekindle_runtime::{
     http::{PathId, Query, empty_body, header_text, json, json_body, optional_json_body},
     problem::HttpProblem,
     scopes::By,
 };
 use rekindle_service::{
-    Problem, Rekindle, decode_cursor,
-    library::{CampaignInput, CanvasInput, ListRequest, SourceView, StopInput},
+    Problem, Rekindle,
+    library::{CampaignInput, CanvasInput, ListRequest, ShownState, Sort, SourceView, StopInput},
 };
 
 pub(crate) fn routes() -> Router<Rekindle> {
@@ -130,6 +133,11 @@ async fn unpin(
     Ok(shown(StatusCode::OK, &app.unpin_source(&id, &by).await?))
 }
 
+const STATUSES: [Status; 3] = [Status::Draft, Status::Active, Status::Stopped];
+
+const STATES: [ShownState; 4] =
+    [ShownState::Available, ShownState::Expiring, ShownState::Expired, ShownState::Restoring];
+
 async fn list(
     State(app): State<Rekindle>,
     Extension(kind): Extension<SourceKind>,
@@ -137,12 +145,12 @@ async fn list(
 ) -> Result<Response, HttpProblem> {
     let query = Query::parse(&uri, &["status", "state", "tag", "q", "sort", "limit", "cursor"])?;
     let request = ListRequest {
-        status: query.one_of("status", &["draft", "active", "stopped"])?,
-        state: query.one_of("state", &["available", "expiring", "expired", "restoring"])?,
+        status: query.one_of("status", &STATUSES, Status::as_str)?,
+        state: query.one_of("state", &STATES, ShownState::as_str)?,
         tag: query.get("tag").map(str::to_owned),
         q: query.get("q").map(str::to_owned),
-        sort: query.one_of("sort", &["updated_at", "expires_at"])?,
-        cursor: query.get("cursor").map(decode_cursor).transpose()?,
+        sort: query.one_of("sort", &[Sort::UpdatedAt, Sort::ExpiresAt], Sort::as_str)?,
+        cursor: query.get("cursor").map(str::to_owned),
         limit: query.limit()?,
     };
     Ok(json(StatusCode::OK, &app.list(kind, &request).await?))

@@ -141,18 +141,25 @@ impl Query {
         self.0.get(name).map(String::as_str)
     }
 
-    /// A parameter that is one of a few words.
+    /// A parameter that is the name of one of these values.
     ///
     /// # Errors
     /// 400 any other word.
-    pub fn one_of(&self, name: &str, words: &[&str]) -> Result<Option<String>, Problem> {
-        match self.get(name) {
-            Some(word) if !words.contains(&word) => {
-                let detail = format!("{name} must be one of {}", words.join(", "));
-                Err(Problem::bad_request("invalid_query", detail))
-            }
-            word => Ok(word.map(str::to_owned)),
-        }
+    pub fn one_of<T: Copy>(
+        &self,
+        name: &str,
+        values: &[T],
+        as_str: impl Fn(T) -> &'static str,
+    ) -> Result<Option<T>, Problem> {
+        let Some(word) = self.get(name) else {
+            return Ok(None);
+        };
+        let found = values.iter().copied().find(|value| as_str(*value) == word);
+        found.map(Some).ok_or_else(|| {
+            let words: Vec<&str> = values.iter().map(|value| as_str(*value)).collect();
+            let detail = format!("{name} must be one of {}", words.join(", "));
+            Problem::bad_request("invalid_query", detail)
+        })
     }
 
     /// The page size.

@@ -42,6 +42,6 @@ pub mod upkeep;
 pub use app::Rekindle;
 pub use budget::{Budget, Swept};
 pub use journal::Caller;
-pub use page::{Listing, decode_cursor, encode_cursor};
+pub use page::{Listing, encode_cursor};
 pub use problem::{Fact, Problem, ProblemKind, Remedy};
 pub use settings::{Settings, Sizes, UnknownSources};

@@ -7,5 +7,5 @@ mod questions;
 mod walk;
 
 pub use export::CsvPage;
-pub use profile::{Overall, Seen, SourceFacts, UserProfile};
+pub use profile::{Overall, Seen, SeenState, SourceFacts, UserProfile};
 pub use questions::{Count, CountRequest, IfExpired, Match, MatchRequest, Members, MembersRequest};
