@@ -20,6 +20,7 @@ use lambda_runtime::LambdaEvent;
 use rekindle_domain::time::{Clock, Period, Time};
 use rekindle_runtime::{
     http::{empty_body, json, json_body, with_fallbacks},
+    problem::HttpProblem,
     scopes::guarded,
 };
 use rekindle_service::{Problem, upkeep::CompactReport};
@@ -133,11 +134,11 @@ impl Local {
         rekindle_compactor::handle(&self.stack.app, event).await
     }
 
-    async fn sweep(&self) -> Result<Value, Problem> {
+    async fn sweep(&self) -> Result<Value, HttpProblem> {
         let _running = self.gate.read().await;
         let event = LambdaEvent::new(Value::Null, context(&*self.clock));
         let report = rekindle_sweeper::handle(&self.stack.app, event).await.map_err(|error| {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "sweep_failed", error.to_string())
+            HttpProblem::new(StatusCode::INTERNAL_SERVER_ERROR, "sweep_failed", error.to_string())
         })?;
         Ok(serde_json::to_value(report).unwrap_or_default())
     }
@@ -211,14 +212,14 @@ fn is_loopback(host: &str) -> bool {
 
 fn foreign(what: &str, value: &str) -> Response {
     let detail = format!("the local runner answers requests from its own machine only; {what} was `{value}`");
-    Problem::new(StatusCode::FORBIDDEN, "foreign_request", detail).into_response()
+    HttpProblem::new(StatusCode::FORBIDDEN, "foreign_request", detail).into_response()
 }
 
 async fn show_clock(State(local): State<Local>) -> Response {
     json(StatusCode::OK, &object!({ "now": local.clock.now() }))
 }
 
-async fn move_clock(State(local): State<Local>, body: Body) -> Result<Response, Problem> {
+async fn move_clock(State(local): State<Local>, body: Body) -> Result<Response, HttpProblem> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Input {
@@ -232,16 +233,15 @@ async fn move_clock(State(local): State<Local>, body: Body) -> Result<Response, 
         }
         Input { advance: None, now: Some(at) } => ClockMove::Now(at),
         _ => {
-            return Err(invalid(
-                "send either {\"advance\":\"P3M\"} or {\"now\":\"2027-01-01T00:00:00Z\"}".to_owned(),
-            ));
+            let detail = "send either {\"advance\":\"P3M\"} or {\"now\":\"2027-01-01T00:00:00Z\"}";
+            return Err(invalid(detail.to_owned()).into());
         }
     };
     let now = local.move_clock(&to).await.map_err(|error| invalid(error.to_string()))?;
     Ok(json(StatusCode::OK, &object!({ "now": now })))
 }
 
-async fn sweep_now(State(local): State<Local>, body: Body) -> Result<Response, Problem> {
+async fn sweep_now(State(local): State<Local>, body: Body) -> Result<Response, HttpProblem> {
     empty_body(body).await?;
     Ok(json(StatusCode::OK, &local.sweep().await?))
 }

@@ -8,7 +8,10 @@ use axum::{
 };
 use http::{HeaderValue, Uri, header};
 use rekindle_domain::id::{SourceId, SourceKind};
-use rekindle_runtime::http::{PathId, Query};
+use rekindle_runtime::{
+    http::{PathId, Query},
+    problem::HttpProblem,
+};
 use rekindle_service::{Problem, Rekindle};
 
 pub(crate) fn routes() -> Router<Rekindle> {
@@ -22,7 +25,7 @@ pub(crate) fn routes() -> Router<Rekindle> {
         .route("/v1/canvases/{id}/interactions.csv", of(SourceKind::Canvas))
 }
 
-async fn export(app: &Rekindle, kind: SourceKind, id: &str, uri: &Uri) -> Result<Response, Problem> {
+async fn export(app: &Rekindle, kind: SourceKind, id: &str, uri: &Uri) -> Result<Response, HttpProblem> {
     let query = Query::parse(uri, &["cursor"])?;
     let source = SourceId::new(kind, id).ok_or_else(|| {
         Problem::bad_request("invalid_id", "an id is 1 to 128 characters of A-Z a-z 0-9 _ . : -")

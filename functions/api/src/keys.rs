@@ -11,6 +11,7 @@ use http::{StatusCode, Uri};
 use rekindle_domain::id::KeyId;
 use rekindle_runtime::{
     http::{PathId, Query, json, json_body, optional_json_body},
+    problem::HttpProblem,
     scopes::By,
 };
 use rekindle_service::{Problem, Rekindle};
@@ -26,12 +27,12 @@ fn key(id: &str) -> Result<KeyId, Problem> {
     id.parse().map_err(|_| Problem::not_found("unknown_key", "there is no key of that id"))
 }
 
-async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, Problem> {
+async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, HttpProblem> {
     let query = Query::parse(&uri, &["limit", "cursor"])?;
     Ok(json(StatusCode::OK, &app.list_keys(query.get("cursor"), query.limit()?).await?))
 }
 
-async fn create(State(app): State<Rekindle>, By(by): By, body: Body) -> Result<Response, Problem> {
+async fn create(State(app): State<Rekindle>, By(by): By, body: Body) -> Result<Response, HttpProblem> {
     Ok(json(StatusCode::CREATED, &app.create_key(&json_body(body).await?, &by).await?))
 }
 
@@ -40,12 +41,16 @@ async fn rotate(
     PathId(id): PathId,
     By(by): By,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let input = optional_json_body(body).await?;
     Ok(json(StatusCode::OK, &app.rotate_key(key(&id)?, &input, &by).await?))
 }
 
-async fn revoke(State(app): State<Rekindle>, PathId(id): PathId, By(by): By) -> Result<Response, Problem> {
+async fn revoke(
+    State(app): State<Rekindle>,
+    PathId(id): PathId,
+    By(by): By,
+) -> Result<Response, HttpProblem> {
     app.revoke_key(key(&id)?, &by).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

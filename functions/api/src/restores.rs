@@ -11,6 +11,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use rekindle_domain::id::RequestId;
 use rekindle_runtime::{
     http::{PathId, Query, empty_body, header_text, json, json_body},
+    problem::HttpProblem,
     scopes::By,
 };
 use rekindle_service::{Problem, Rekindle};
@@ -34,17 +35,17 @@ async fn create(
     By(by): By,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let key = header_text(&headers, "idempotency-key")?;
     let view = app.request_restore(&json_body(body).await?, key, &by).await?;
     Ok(json(StatusCode::ACCEPTED, &view))
 }
 
-async fn show(State(app): State<Rekindle>, PathId(id): PathId) -> Result<Response, Problem> {
+async fn show(State(app): State<Rekindle>, PathId(id): PathId) -> Result<Response, HttpProblem> {
     Ok(json(StatusCode::OK, &app.get_request(request(&id)?).await?))
 }
 
-async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, Problem> {
+async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, HttpProblem> {
     let query = Query::parse(&uri, &["limit", "cursor"])?;
     let limit = query.limit()?.min(MAX_REQUESTS);
     Ok(json(StatusCode::OK, &app.list_requests(query.get("cursor"), limit).await?))
@@ -55,7 +56,7 @@ async fn cancel(
     PathId(id): PathId,
     By(by): By,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     empty_body(body).await?;
     Ok(json(StatusCode::OK, &app.cancel_request(request(&id)?, &by).await?))
 }

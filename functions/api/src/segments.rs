@@ -11,6 +11,7 @@ use http::{StatusCode, Uri};
 use rekindle_domain::id::is_valid_id;
 use rekindle_runtime::{
     http::{PathId, Query, json, json_body},
+    problem::HttpProblem,
     scopes::By,
 };
 use rekindle_service::{Problem, Rekindle};
@@ -29,12 +30,12 @@ fn segment(id: &str) -> Result<&str, Problem> {
     Err(Problem::bad_request("invalid_id", detail))
 }
 
-async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, Problem> {
+async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, HttpProblem> {
     let query = Query::parse(&uri, &["limit", "cursor"])?;
     Ok(json(StatusCode::OK, &app.list_segments(query.get("cursor"), query.limit()?).await?))
 }
 
-async fn show(State(app): State<Rekindle>, PathId(id): PathId) -> Result<Response, Problem> {
+async fn show(State(app): State<Rekindle>, PathId(id): PathId) -> Result<Response, HttpProblem> {
     Ok(json(StatusCode::OK, &app.get_segment(segment(&id)?).await?))
 }
 
@@ -43,12 +44,16 @@ async fn put(
     PathId(id): PathId,
     By(by): By,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let (view, is_new) = app.put_segment(segment(&id)?, &json_body(body).await?, &by).await?;
     Ok(json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &view))
 }
 
-async fn delete(State(app): State<Rekindle>, PathId(id): PathId, By(by): By) -> Result<Response, Problem> {
+async fn delete(
+    State(app): State<Rekindle>,
+    PathId(id): PathId,
+    By(by): By,
+) -> Result<Response, HttpProblem> {
     app.delete_segment(segment(&id)?, &by).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -8,14 +8,18 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts};
-use rekindle_domain::id::{SourceId, SourceKind};
+use rekindle_domain::{
+    id::{SourceId, SourceKind},
+    source::Status,
+};
 use rekindle_runtime::{
     http::{PathId, Query, empty_body, header_text, json, json_body, optional_json_body},
+    problem::HttpProblem,
     scopes::By,
 };
 use rekindle_service::{
-    Problem, Rekindle, decode_cursor,
-    library::{CampaignInput, CanvasInput, ListRequest, SourceView, StopInput},
+    Problem, Rekindle,
+    library::{CampaignInput, CanvasInput, ListRequest, ShownState, Sort, SourceView, StopInput},
 };
 
 pub(crate) fn routes() -> Router<Rekindle> {
@@ -48,7 +52,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
         SourceId::new(kind, &id).map(Self).ok_or_else(|| {
             let detail =
                 format!("the id of a {} is 1 to 128 characters of A-Z a-z 0-9 _ . : -", kind.as_str());
-            Problem::bad_request("invalid_id", detail).into_response()
+            HttpProblem::from(Problem::bad_request("invalid_id", detail)).into_response()
         })
     }
 }
@@ -61,7 +65,7 @@ fn shown(status: StatusCode, view: &SourceView) -> Response {
     response
 }
 
-async fn show(State(app): State<Rekindle>, Named(id): Named) -> Result<Response, Problem> {
+async fn show(State(app): State<Rekindle>, Named(id): Named) -> Result<Response, HttpProblem> {
     Ok(shown(StatusCode::OK, &app.get_source(&id).await?))
 }
 
@@ -71,7 +75,7 @@ async fn put(
     By(by): By,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let if_match = header_text(&headers, header::IF_MATCH.as_str())?.map(version).transpose()?;
     let input = match id.kind() {
         SourceKind::Campaign => json_body::<CampaignInput>(body).await?.into(),
@@ -95,7 +99,7 @@ async fn start(
     Named(id): Named,
     By(by): By,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     empty_body(body).await?;
     Ok(shown(StatusCode::OK, &app.start_source(&id, &by).await?))
 }
@@ -105,7 +109,7 @@ async fn stop(
     Named(id): Named,
     By(by): By,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let StopInput { at } = optional_json_body(body).await?;
     Ok(shown(StatusCode::OK, &app.stop_source(&id, at, &by).await?))
 }
@@ -115,7 +119,7 @@ async fn pin(
     Named(id): Named,
     By(by): By,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     Ok(shown(StatusCode::OK, &app.pin_source(&id, &json_body(body).await?, &by).await?))
 }
 
@@ -124,30 +128,35 @@ async fn unpin(
     Named(id): Named,
     By(by): By,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     empty_body(body).await?;
     Ok(shown(StatusCode::OK, &app.unpin_source(&id, &by).await?))
 }
+
+const STATUSES: [Status; 3] = [Status::Draft, Status::Active, Status::Stopped];
+
+const STATES: [ShownState; 4] =
+    [ShownState::Available, ShownState::Expiring, ShownState::Expired, ShownState::Restoring];
 
 async fn list(
     State(app): State<Rekindle>,
     Extension(kind): Extension<SourceKind>,
     uri: Uri,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let query = Query::parse(&uri, &["status", "state", "tag", "q", "sort", "limit", "cursor"])?;
     let request = ListRequest {
-        status: query.one_of("status", &["draft", "active", "stopped"])?,
-        state: query.one_of("state", &["available", "expiring", "expired", "restoring"])?,
+        status: query.one_of("status", &STATUSES, Status::as_str)?,
+        state: query.one_of("state", &STATES, ShownState::as_str)?,
         tag: query.get("tag").map(str::to_owned),
         q: query.get("q").map(str::to_owned),
-        sort: query.one_of("sort", &["updated_at", "expires_at"])?,
-        cursor: query.get("cursor").map(decode_cursor).transpose()?,
+        sort: query.one_of("sort", &[Sort::UpdatedAt, Sort::ExpiresAt], Sort::as_str)?,
+        cursor: query.get("cursor").map(str::to_owned),
         limit: query.limit()?,
     };
     Ok(json(StatusCode::OK, &app.list(kind, &request).await?))
 }
 
-async fn timeline(State(app): State<Rekindle>, Named(id): Named, uri: Uri) -> Result<Response, Problem> {
+async fn timeline(State(app): State<Rekindle>, Named(id): Named, uri: Uri) -> Result<Response, HttpProblem> {
     let query = Query::parse(&uri, &["limit", "cursor"])?;
     let entries = app.timeline(&id, query.get("cursor"), query.limit()?).await?;
     Ok(json(StatusCode::OK, &entries))

@@ -2,14 +2,17 @@
 
 use axum::{Router, extract::State, response::Response, routing::get};
 use http::{StatusCode, Uri};
-use rekindle_runtime::http::{Query, json};
+use rekindle_runtime::{
+    http::{Query, json},
+    problem::HttpProblem,
+};
 use rekindle_service::{Problem, Rekindle};
 
 pub(crate) fn routes() -> Router<Rekindle> {
     Router::new().route("/v1/users", get(show))
 }
 
-async fn show(State(app): State<Rekindle>, uri: Uri) -> Result<Response, Problem> {
+async fn show(State(app): State<Rekindle>, uri: Uri) -> Result<Response, HttpProblem> {
     let query = Query::parse(&uri, &["user_id", "limit", "cursor"])?;
     let user = query
         .get("user_id")

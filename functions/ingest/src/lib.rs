@@ -4,10 +4,11 @@ use axum::{Router, extract::State, response::Response, routing::post};
 use http::{Request, StatusCode, header};
 use rekindle_runtime::{
     http::{header_text, json, read_body},
+    problem::HttpProblem,
     scopes::guarded,
 };
 use rekindle_service::{
-    Problem, Rekindle,
+    Rekindle,
     ingest::{Encoding, Layout, MAX_ENCODED},
 };
 
@@ -24,14 +25,14 @@ pub fn routes(app: Rekindle) -> Router {
 async fn ingest(
     State(app): State<Rekindle>,
     request: Request<axum::body::Body>,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let encoding = match header_text(request.headers(), header::CONTENT_ENCODING.as_str())? {
         None | Some("identity" | "") => Encoding::Identity,
         Some("gzip") => Encoding::Gzip,
         Some("zstd") => Encoding::Zstd,
         Some(other) => {
             let detail = format!("Content-Encoding `{other}` is not known; send gzip, zstd or none");
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail));
+            return Err(HttpProblem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail));
         }
     };
     let content_type = header_text(request.headers(), header::CONTENT_TYPE.as_str())?.unwrap_or_default();

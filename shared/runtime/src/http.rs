@@ -1,5 +1,6 @@
 //! HTTP input, checked at the edge: bodies, queries, cursors; and answers for what is not there.
 
+use crate::problem::HttpProblem;
 use axum::{
     Json, Router,
     body::{Body, Bytes},
@@ -7,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts};
-use rekindle_service::Problem;
+use rekindle_service::{Problem, ProblemKind};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, convert::Infallible};
 
@@ -29,7 +30,7 @@ pub async fn read_body(body: Body, most: usize) -> Result<Bytes, Problem> {
             std::iter::successors(Some(source), |e| e.source()).any(|e| e.to_string().contains("limit"));
         if is_limit {
             let detail = format!("the body has more than {most} bytes");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+            Problem::new(ProblemKind::PayloadTooLarge, "body_too_large", detail)
         } else {
             Problem::bad_request("incomplete_body", "the body broke off")
         }
@@ -65,7 +66,7 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
             "invalid_field"
         };
         let place = if path == "." { "the body".to_owned() } else { path.clone() };
-        Problem::bad_request(code, format!("{place}: {text}")).with("path", path)
+        Problem::bad_request(code, format!("{place}: {text}")).at(path)
     })?;
     reader
         .end()
@@ -73,7 +74,7 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // An array of the fields' values would do for serde, but is no body of ours.
     if bytes.trim_ascii_start().starts_with(b"[") {
         let problem = Problem::bad_request("invalid_field", "the body: must be a JSON object");
-        return Err(problem.with("path", "."));
+        return Err(problem.at("."));
     }
     Ok(value)
 }
@@ -140,18 +141,25 @@ impl Query {
         self.0.get(name).map(String::as_str)
     }
 
-    /// A parameter that is one of a few words.
+    /// A parameter that is the name of one of these values.
     ///
     /// # Errors
     /// 400 any other word.
-    pub fn one_of(&self, name: &str, words: &[&str]) -> Result<Option<String>, Problem> {
-        match self.get(name) {
-            Some(word) if !words.contains(&word) => {
-                let detail = format!("{name} must be one of {}", words.join(", "));
-                Err(Problem::bad_request("invalid_query", detail))
-            }
-            word => Ok(word.map(str::to_owned)),
-        }
+    pub fn one_of<T: Copy>(
+        &self,
+        name: &str,
+        values: &[T],
+        as_str: impl Fn(T) -> &'static str,
+    ) -> Result<Option<T>, Problem> {
+        let Some(word) = self.get(name) else {
+            return Ok(None);
+        };
+        let found = values.iter().copied().find(|value| as_str(*value) == word);
+        found.map(Some).ok_or_else(|| {
+            let words: Vec<&str> = values.iter().map(|value| as_str(*value)).collect();
+            let detail = format!("{name} must be one of {}", words.join(", "));
+            Problem::bad_request("invalid_query", detail)
+        })
     }
 
     /// The page size.
@@ -184,14 +192,14 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
 }
 
 /// 404: no such route.
-pub fn unknown_route(method: &Method, uri: &Uri) -> Problem {
-    Problem::not_found("unknown_route", format!("there is no {method} {}", uri.path()))
+pub fn unknown_route(method: &Method, uri: &Uri) -> HttpProblem {
+    HttpProblem::new(StatusCode::NOT_FOUND, "unknown_route", format!("there is no {method} {}", uri.path()))
 }
 
 /// 405: a route, but not of that method.
-pub fn method_not_allowed(method: &Method, uri: &Uri) -> Problem {
+pub fn method_not_allowed(method: &Method, uri: &Uri) -> HttpProblem {
     let detail = format!("{} does not take {method}", uri.path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    HttpProblem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }
 
 /// Adds problems for what a router does not know.

@@ -8,4 +8,5 @@ pub mod lambda;
 #[cfg(feature = "lambda")]
 pub mod metrics;
 pub mod ports;
+pub mod problem;
 pub mod scopes;

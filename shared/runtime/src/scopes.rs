@@ -3,7 +3,10 @@
 //! The layer stands before all routes of both functions, in Lambda and locally. What is not in the table is not there,
 //! whatever a router would answer: a route that nobody gave a scope cannot be called.
 
-use crate::http::{method_not_allowed, unknown_route};
+use crate::{
+    http::{method_not_allowed, unknown_route},
+    problem::HttpProblem,
+};
 use axum::{
     Router,
     extract::{FromRequestParts, MatchedPath, Request, State},
@@ -84,7 +87,7 @@ async fn guard(
                 Refusal::WrongSecret => ("its secret is not the key's", None),
                 Refusal::Revoked(id) => ("its key was revoked", Some(id.to_string())),
             }),
-            Err(error) => return Problem::from(error).into_response(),
+            Err(error) => return HttpProblem::from(Problem::from(error)).into_response(),
         },
         Err(why) => Err((why, None)),
     };
@@ -92,7 +95,7 @@ async fn guard(
         Ok(key) => key,
         Err((why, key)) => {
             tracing::warn!(http.request.method = %method, http.route = route, key.id = key, error.message = why, "a request was refused");
-            return Problem::unauthorized().into_response();
+            return HttpProblem::unauthorized().into_response();
         }
     };
     let Some(scope) = wanted(&method, &route) else {
@@ -140,11 +143,11 @@ fn absent(request: &Request, route: &str) -> Response {
     ([(header::ALLOW, allowed.join(","))], problem).into_response()
 }
 
-fn wrong_scope(key: &AccessKey, wanted: Scope) -> Problem {
+fn wrong_scope(key: &AccessKey, wanted: Scope) -> HttpProblem {
     let has: Vec<&str> = key.scopes.iter().map(|scope| scope.as_str()).collect();
     let wanted = wanted.as_str();
     let detail = format!("this takes a key with the scope {wanted}; this key has {}", has.join(", "));
-    Problem::new(StatusCode::FORBIDDEN, "wrong_scope", detail).with("scope", wanted)
+    HttpProblem::new(StatusCode::FORBIDDEN, "wrong_scope", detail).with("scope", wanted)
 }
 
 /// Who calls a handler; nobody where the layer is not there.

@@ -26,7 +26,7 @@ pub fn encode_cursor(cursor: &impl Serialize) -> String {
 ///
 /// # Errors
 /// 400 if it is not that.
-pub fn decode_cursor<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Problem> {
+pub(crate) fn decode_cursor<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Problem> {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     let bytes = URL_SAFE_NO_PAD.decode(text).ok();
     let cursor = bytes.and_then(|b| serde_json::from_slice(&b).ok());

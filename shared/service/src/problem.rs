@@ -1,94 +1,125 @@
-//! Errors as RFC 9457 problems: what is wrong, where, and how to mend it.
+//! Errors as values: the kind of failure, a stable code, a text for people, and a way out. This crate knows no HTTP: the
+//! edge that answers makes a status, a body and the spelling of routes from a problem.
 
 use crate::metrics::count;
-use axum::{
-    body::Body,
-    response::{IntoResponse, Response},
-};
-use http::{HeaderValue, StatusCode, header};
-use rekindle_domain::{filter::FilterError, id::SourceId};
+use rekindle_domain::{filter::FilterError, id::SourceId, interaction::Rejection, segment::Referrer};
 use rekindle_store::StoreError;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// The code of an answer that is not given because stored data did not verify.
+/// The code of the answer when stored data did not verify.
 pub(crate) const DAMAGED: &str = "stored_data_damaged";
 
-/// An answer that is not what was asked for.
+/// The reason why a call was not done.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
-    /// The HTTP status.
-    pub status: StatusCode,
-    /// Stable, for programs.
+    /// The kind of failure.
+    pub kind: ProblemKind,
+    /// The failure's name for programs. It never changes.
     pub code: &'static str,
-    /// For people.
+    /// The failure in words, without the remedy.
     pub detail: String,
-    /// What the caller needs to mend it.
-    pub more: Map<String, Value>,
+    /// A step that lets the same call succeed, if there is one. The edge puts it into words.
+    pub remedy: Option<Remedy>,
+    /// Further facts for programs, each of a kind at most once.
+    pub facts: Vec<Fact>,
+}
+
+/// The kinds of failure. Each tells the caller whether to change the request, to change something else first, or to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProblemKind {
+    /// The request is malformed.
+    BadRequest,
+    /// The thing does not exist.
+    NotFound,
+    /// The state of the thing does not allow the call.
+    Conflict,
+    /// The thing changed since the caller read it.
+    PreconditionFailed,
+    /// The body is too large.
+    PayloadTooLarge,
+    /// The request is well formed, and a value in it is not allowed.
+    Unprocessable,
+    /// A store did not answer in time. The same call may be sent again.
+    Unavailable,
+    /// A defect, or stored data that did not verify. Trying again does not help.
+    Internal,
+}
+
+/// A step that the reader of a text can take next. The edge that shows the text spells it: HTTP as a route, a page as a
+/// button.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Restore these sources, then call again.
+    Restore(BTreeSet<SourceId>),
+    /// Restore this source, and pin it when it is available.
+    RestoreThenPin(SourceId),
+}
+
+/// A fact about a problem. Serialized, each is an object of one field, which the edge adds to its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// The place in the request, such as `audience.all[0]`.
+    Path(String),
+    /// The sources or segments that the request names and nobody registered.
+    Unknown(Vec<Referrer>),
+    /// The sources and segments that use the segment.
+    UsedBy(Vec<Referrer>),
+    /// The number of interactions of a batch that were taken.
+    Accepted(usize),
+    /// The number of interactions of a batch that were not taken.
+    RejectedCount(usize),
+    /// The interactions that were not taken, as far as an answer lists them.
+    Rejected(Vec<Rejection>),
 }
 
 impl Problem {
-    /// A problem of that status and code.
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), more: Map::new() }
+    /// A problem of that kind and code.
+    pub fn new(kind: ProblemKind, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { kind, code, detail: detail.into(), remedy: None, facts: Vec::new() }
     }
 
-    /// 400: the request is out of shape.
+    /// The request is malformed.
     pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, code, detail)
+        Self::new(ProblemKind::BadRequest, code, detail)
     }
 
-    /// 401: the same whatever is wrong with the key, so that nobody learns how near a guess was.
-    pub fn unauthorized() -> Self {
-        let detail = "this takes a key that is in use: Authorization: Bearer rk_ID_SECRET";
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
-    }
-
-    /// 404: there is no such thing.
+    /// The thing does not exist.
     pub fn not_found(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, code, detail)
+        Self::new(ProblemKind::NotFound, code, detail)
     }
 
-    /// 409: not in the state things are in.
+    /// The state of the thing does not allow the call.
     pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, code, detail)
+        Self::new(ProblemKind::Conflict, code, detail)
     }
 
-    /// 422: well formed, but it does not fit.
+    /// The request is well formed, and a value in it is not allowed.
     pub fn unprocessable(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+        Self::new(ProblemKind::Unprocessable, code, detail)
     }
 
-    /// Adds what the caller needs.
-    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.to_owned(), value.into());
+    /// Adds a fact.
+    pub fn with(mut self, fact: Fact) -> Self {
+        self.facts.push(fact);
         self
     }
 
-    /// The problem as JSON.
-    pub fn to_json(&self) -> Value {
-        let mut body = json!({
-            "type": format!("urn:rekindle:problem:{}", self.code),
-            "title": self.status.canonical_reason().unwrap_or("Error"),
-            "status": self.status.as_u16(),
-            "code": self.code,
-            "detail": self.detail,
-        });
-        if let Some(body) = body.as_object_mut() {
-            body.extend(self.more.clone());
-        }
-        body
+    /// Adds the place in the request.
+    pub fn at(self, path: impl Into<String>) -> Self {
+        self.with(Fact::Path(path.into()))
     }
 }
 
 impl From<StoreError> for Problem {
-    /// Logged here, once: this is where a store's error ends.
+    /// The error is logged here and nowhere else, because it ends here.
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Conflict | StoreError::Unavailable { .. } => {
                 tracing::warn!(error.message = %error, "a store did not do as asked");
                 Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
+                    ProblemKind::Unavailable,
                     "store_unavailable",
                     "the store did not answer in time; sending the same request again is safe",
                 )
@@ -96,13 +127,13 @@ impl From<StoreError> for Problem {
             StoreError::Refused { .. } | StoreError::Illegal(_) => {
                 tracing::error!(error.message = %error, "a request to a store was not legal");
                 let detail = "this cannot be done; nothing was changed. The log says why";
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
+                Self::new(ProblemKind::Internal, "internal_error", detail)
             }
             StoreError::Damaged { .. } => {
                 tracing::error!(error.message = %error, "stored data did not verify");
                 count!(Damage = 1);
                 Self::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
+                    ProblemKind::Internal,
                     DAMAGED,
                     format!("stored data did not verify, so that no answer is given: {error}"),
                 )
@@ -113,35 +144,14 @@ impl From<StoreError> for Problem {
 
 impl From<FilterError> for Problem {
     fn from(error: FilterError) -> Self {
-        Self::unprocessable("invalid_filter", error.to_string()).with("path", error.path)
+        Self::unprocessable("invalid_filter", error.to_string()).at(error.path)
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.to_json().to_string()));
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        match self.status {
-            StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            StatusCode::UNAUTHORIZED => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            _ => {}
-        }
-        response
-    }
-}
-
-/// 409, with what to restore.
-pub(crate) fn expired_data(sources: &BTreeSet<SourceId>) -> Problem {
+/// The conflict that the interaction data of these sources is not available. The remedy names them.
+pub(crate) fn expired_data(sources: BTreeSet<SourceId>) -> Problem {
     let list: Vec<String> = sources.iter().map(ToString::to_string).collect();
-    let detail = format!(
-        "the interaction data of {} is not available; restore it with POST /v1/restores {{\"sources\":[…]}}",
-        list.join(", ")
-    );
-    Problem::conflict("expired_interaction_data", detail).with("expired", list)
+    let detail = format!("the interaction data of {} is not available", list.join(", "));
+    let problem = Problem::conflict("expired_interaction_data", detail);
+    Problem { remedy: Some(Remedy::Restore(sources)), ..problem }
 }

@@ -5,7 +5,15 @@ use super::{
     truth::{Rows, Truth},
 };
 use crate::fixture::world::World;
-use rekindle_domain::{filter::Filter, id::{CopyId, LedgerId, RunId, SourceId}, manifest::{DataState, Life, Manifest, Tier}, notice::Subject, segment::{Closure, Filters, Referrer}, source::{Holder, Pin, Source, Status}, time::Time};
+use rekindle_domain::{
+    filter::Filter,
+    id::{CopyId, LedgerId, RunId, SourceId},
+    manifest::{DataState, Life, Manifest, Tier},
+    notice::Subject,
+    segment::{Closure, Filters, Referrer},
+    source::{Holder, Pin, Source, Status},
+    time::Time,
+};
 use rekindle_service::Settings;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -234,7 +242,8 @@ fn segments(catalog: &Catalog, closures: &BTreeMap<SourceId, Closure>) -> Result
         let sources = sources.filter(|s| s.audience.as_ref().is_some_and(names));
         let users = sources.map(|s| Referrer::Source(s.id.clone()));
         let others = catalog.segments.values().filter(|s| names(&s.filter));
-        let users: BTreeSet<Referrer> = users.chain(others.map(|s| Referrer::Segment(s.id.clone()))).collect();
+        let users: BTreeSet<Referrer> =
+            users.chain(others.map(|s| Referrer::Segment(s.id.clone()))).collect();
         if (&active, &users) != (&segment.active, &segment.used_by) {
             return violated(format!(
                 "L6: segment {id} is used by {users:?} and by active {active:?}, but lists {:?} and {:?}",

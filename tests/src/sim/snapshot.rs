@@ -3,7 +3,19 @@
 use super::truth::Rows;
 use crate::fixture::world::World;
 use aws_sdk_dynamodb::types::AttributeValue;
-use rekindle_domain::{Ulid, block::{CoverCheck, Position, Sealed, decode}, id::{CopyId, InboxId, LedgerId, SourceId}, manifest::{Copy, Manifest, Tier}, notice::Notice, part::Part, restore::{Item, Request}, rows, segment::Segment, source::Source, tally::{Tallier, Tally}};
+use rekindle_domain::{
+    Ulid,
+    block::{CoverCheck, Position, Sealed, decode},
+    id::{CopyId, InboxId, LedgerId, SourceId},
+    manifest::{Copy, Manifest, Tier},
+    notice::Notice,
+    part::Part,
+    restore::{Item, Request},
+    rows,
+    segment::Segment,
+    source::Source,
+    tally::{Tallier, Tally},
+};
 use rekindle_local::stack::{ARCHIVE, CATALOG, LEDGER};
 use rekindle_store::{catalog::sources::TimelineEntry, ledger::InboxKey, parquet::PartReader};
 use serde::de::DeserializeOwned;

@@ -7,10 +7,12 @@ use crate::{
     rows::Row,
     time::Time,
 };
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// An answer. Expired data makes it unknown, and unknown never counts as no.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Truth {
     /// The filter does not hold.
     No,

@@ -57,7 +57,7 @@ impl Rekindle {
         self.store.catalog.source(id).await?.ok_or_else(|| unknown_source(id))?;
         read_again!(async {
             let view = LedgerView::open(&self.store, &LedgerId::Source(id.clone()), None).await?;
-            let view = view.ok_or_else(|| expired_data(&BTreeSet::from([id.clone()])))?;
+            let view = view.ok_or_else(|| expired_data(BTreeSet::from([id.clone()])))?;
             Ok(self.page_of(&view, after.as_ref()).await?)
         })
     }

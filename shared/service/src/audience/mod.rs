@@ -8,5 +8,5 @@ mod walk;
 
 pub use export::CsvPage;
 pub use prepare::IfExpired;
-pub use profile::{Overall, Seen, SourceFacts, UserProfile};
+pub use profile::{Overall, Seen, SeenState, SourceFacts, UserProfile};
 pub use questions::{Count, CountRequest, Match, MatchRequest, Members, MembersRequest};

@@ -71,7 +71,7 @@ struct Opened {
 }
 
 fn too_wide(code: &'static str, detail: String) -> Problem {
-    Problem::unprocessable(code, detail).with("path", "filter")
+    Problem::unprocessable(code, detail).at("filter")
 }
 
 impl Rekindle {
@@ -95,7 +95,7 @@ impl Rekindle {
         let (sources, tags) = self.scope(&all).await?;
         let Opened { mut views, unavailable } = self.open_sources(sources, if_expired, only).await?;
         if if_expired == IfExpired::Refuse && !unavailable.is_empty() {
-            return Err(expired_data(&unavailable));
+            return Err(expired_data(unavailable));
         }
         let segments = filters_of(&segments);
         let known = Known { now: from.now, unavailable: unavailable.clone(), tags, segments };

@@ -70,11 +70,35 @@ pub struct Seen {
     pub name: String,
     /// `available`; or why nothing is known of the user: `expired`, `restoring`, or `damaged` where what is stored did
     /// not verify.
-    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["available", "expired", "restoring", "damaged"])))]
-    pub interaction_data: &'static str,
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("enum" = ["available", "expired", "restoring", "damaged"])))]
+    pub interaction_data: SeenState,
     /// What is known of the user there, if its data is available.
     #[serde(flatten)]
     pub facts: Option<SourceFacts>,
+}
+
+/// The state of a source's data in a user's profile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeenState {
+    /// It was read.
+    Available,
+    /// It is in the archive.
+    Expired,
+    /// It is on its way back from the archive.
+    Restoring,
+    /// It did not verify.
+    Damaged,
+}
+
+impl From<DataState> for SeenState {
+    fn from(state: DataState) -> Self {
+        match state {
+            DataState::Available => Self::Available,
+            DataState::Expired => Self::Expired,
+            DataState::Restoring => Self::Restoring,
+        }
+    }
 }
 
 /// What a source knows of a user.
@@ -195,14 +219,14 @@ impl Rekindle {
     /// The source as the profile shows it; `None` if it does not know the user.
     async fn seen(&self, source: Option<Source>, user_id: &str) -> Result<Option<Seen>, Problem> {
         let Some(source) = source.filter(|s| s.has_data) else { return Ok(None) };
-        let seen = |interaction_data: &'static str, facts| Seen {
+        let seen = |interaction_data: SeenState, facts| Seen {
             source: source.id.clone(),
             name: source.name.clone(),
             interaction_data,
             facts,
         };
         if source.state != DataState::Available {
-            return Ok(Some(seen(source.state.as_str(), None)));
+            return Ok(Some(seen(source.state.into(), None)));
         }
         let facts = read_again!(async {
             let ledger = LedgerId::Source(source.id.clone());
@@ -217,12 +241,12 @@ impl Rekindle {
         });
         Ok(match facts {
             // One damaged source hides no other.
-            Err(problem) if problem.code == DAMAGED => Some(seen("damaged", None)),
+            Err(problem) if problem.code == DAMAGED => Some(seen(SeenState::Damaged, None)),
             Err(problem) => return Err(problem),
             // It expired since it was listed.
-            Ok(None) => Some(seen(DataState::Expired.as_str(), None)),
+            Ok(None) => Some(seen(SeenState::Expired, None)),
             Ok(Some(None)) => None,
-            Ok(Some(facts)) => Some(seen(source.state.as_str(), facts)),
+            Ok(Some(facts)) => Some(seen(source.state.into(), facts)),
         })
     }
 }

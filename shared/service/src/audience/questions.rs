@@ -102,9 +102,9 @@ pub struct Members {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Match {
     /// `yes`, `no` or `unknown`.
-    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["yes", "no", "unknown"])))]
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("enum" = ["yes", "no", "unknown"])))]
     #[serde(rename = "match")]
-    pub answer: &'static str,
+    pub answer: Truth,
     /// The sources whose data is not available.
     pub expired: Vec<SourceId>,
 }
@@ -167,10 +167,8 @@ impl Rekindle {
             }
             // "Has not" is over users ever seen: one that no ledger knows is in no audience.
             let answer = match program.answer(&facts) {
-                _ if !is_known => "no",
-                Truth::Yes => "yes",
-                Truth::No => "no",
-                Truth::Unknown => "unknown",
+                _ if !is_known => Truth::No,
+                answer => answer,
             };
             Ok(Match { answer, expired: unavailable.into_iter().collect() })
         })

@@ -4,7 +4,11 @@ use super::{
     body::{Encoding, Layout, decompress, too_large},
     sources::CONCURRENT_SOURCES,
 };
-use crate::{app::Rekindle, metrics::count, problem::Problem};
+use crate::{
+    app::Rekindle,
+    metrics::count,
+    problem::{Fact, Problem},
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use rekindle_domain::{
     block::encode_inbox,
@@ -61,12 +65,12 @@ impl Rekindle {
         if accepted == 0 {
             let detail =
                 if rejected.is_empty() { "the batch is empty" } else { "no interaction was acceptable" };
-            let listed: Vec<_> = rejected.iter().take(LISTED_REJECTIONS).collect();
+            let listed = rejected.iter().take(LISTED_REJECTIONS).cloned().collect();
             count!(InteractionsAccepted = 0, InteractionsRejected = rejected.len());
             return Err(Problem::unprocessable("nothing_accepted", detail)
-                .with("accepted", 0)
-                .with("rejected_count", rejected.len())
-                .with("rejected", serde_json::to_value(listed).unwrap_or_default()));
+                .with(Fact::Accepted(0))
+                .with(Fact::RejectedCount(rejected.len()))
+                .with(Fact::Rejected(listed)));
         }
         self.append(ledgers).await?;
         let rejected_count = rejected.len();

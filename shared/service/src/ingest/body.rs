@@ -1,8 +1,7 @@
 //! The body of an ingest request: its compression, its layout, and the bounds of its size.
 
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemKind};
 use flate2::read::MultiGzDecoder;
-use http::StatusCode;
 use std::{borrow::Cow, io::Read};
 
 /// The most bytes a request may have as sent.
@@ -32,7 +31,7 @@ pub enum Layout {
 }
 
 pub(super) fn too_large(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "batch_too_large", detail)
+    Problem::new(ProblemKind::PayloadTooLarge, "batch_too_large", detail)
 }
 
 /// Undoes the compression, within bounds.

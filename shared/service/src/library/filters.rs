@@ -1,6 +1,10 @@
 //! Following a filter through segments, and the bounds of a filter that is stored.
 
-use crate::{app::Rekindle, problem::Problem, retry::Stop};
+use crate::{
+    app::Rekindle,
+    problem::{Fact, Problem},
+    retry::Stop,
+};
 use rekindle_domain::{
     filter::{Filter, Name},
     id::SourceId,
@@ -66,19 +70,20 @@ impl Rekindle {
         let segments = self.follow(filter.segments()).await?;
         let mut missing: Option<Problem> = None;
         filter.names(path, &mut |path, name| {
-            let (code, what) = match name {
-                Name::Source(source) if unknown.contains(source) => ("unknown_source", source.to_string()),
+            let problem = match name {
+                Name::Source(source) if unknown.contains(source) => {
+                    let detail = format!("{path}: {source} is not registered");
+                    let all = unknown.iter().cloned().map(Referrer::Source).collect();
+                    Problem::unprocessable("unknown_source", detail).at(path).with(Fact::Unknown(all))
+                }
                 Name::Segment(id) if !segments.contains_key(id) && segment != Some(id) => {
-                    ("unknown_segment", format!("segment/{id}"))
+                    let detail = format!("{path}: segment/{id} is not registered");
+                    let all = vec![Referrer::Segment(id.to_owned())];
+                    Problem::unprocessable("unknown_segment", detail).at(path).with(Fact::Unknown(all))
                 }
                 _ => return,
             };
-            let all: Vec<String> = unknown.iter().map(ToString::to_string).collect();
-            missing.get_or_insert_with(|| {
-                let detail = format!("{path}: {what} is not registered");
-                let problem = Problem::unprocessable(code, detail).with("path", path);
-                problem.with("unknown", if code == "unknown_source" { all } else { vec![what] })
-            });
+            missing.get_or_insert(problem);
         });
         if let Some(problem) = missing {
             return Err(problem);
@@ -142,8 +147,8 @@ pub(super) fn width(closure: &Closure, own: Option<&SourceId>) -> usize {
 
 pub(super) fn segment_gone(path: &str, id: &str) -> Problem {
     let detail = format!("segment/{id} is not registered");
-    let problem = Problem::unprocessable("unknown_segment", detail).with("path", path);
-    problem.with("unknown", vec![format!("segment/{id}")])
+    let all = vec![Referrer::Segment(id.to_owned())];
+    Problem::unprocessable("unknown_segment", detail).at(path).with(Fact::Unknown(all))
 }
 
 fn tangled(tangle: &Tangle, path: &str) -> Problem {
@@ -152,14 +157,14 @@ fn tangled(tangle: &Tangle, path: &str) -> Problem {
         Tangle::TooDeep(_) => "segments_too_deep",
         Tangle::TooLarge(_) => "filter_too_large",
     };
-    Problem::unprocessable(code, format!("{path}: {tangle}")).with("path", path)
+    Problem::unprocessable(code, format!("{path}: {tangle}")).at(path)
 }
 
 pub(super) fn too_wide(path: &str, whose: &str, width: usize) -> Problem {
     let detail = format!(
         "an audience comes to at most {MAX_CLOSURE} sources and segments; {whose} would come to {width}"
     );
-    Problem::unprocessable("audience_too_wide", detail).with("path", path)
+    Problem::unprocessable("audience_too_wide", detail).at(path)
 }
 
 impl Rekindle {

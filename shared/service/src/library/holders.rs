@@ -190,7 +190,7 @@ impl Rekindle {
             self.put_source(transaction, &source)?;
         }
         if !expired.is_empty() {
-            return Err(expired_data(&expired).into());
+            return Err(expired_data(expired).into());
         }
         // The caller adds the source or the segment itself, and entries in the timeline and in the audit trail.
         if transaction.len() + 3 > Transaction::MAX {

@@ -1,39 +1,61 @@
 //! Lists of sources.
 
-use super::view::{EXPIRING, SourceView};
+use super::view::{ShownState, SourceView};
 use crate::{
     app::Rekindle,
     checks::check_tag,
-    page::{Listing, encode_cursor},
+    page::{Listing, decode_cursor, encode_cursor},
     problem::Problem,
 };
-use rekindle_domain::{id::SourceKind, source::Source};
+use rekindle_domain::{
+    id::SourceKind,
+    source::{Source, Status},
+};
 use rekindle_store::catalog::sources::{ListCursor, SourceQuery};
 
-/// What to list.
+/// The order of a list of sources.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sort {
+    /// Last update first. The default.
+    UpdatedAt,
+    /// Soonest expiry first. Sources whose data does not expire are left out.
+    ExpiresAt,
+}
+
+impl Sort {
+    /// The name in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UpdatedAt => "updated_at",
+            Self::ExpiresAt => "expires_at",
+        }
+    }
+}
+
+/// A question for a page of sources.
 #[derive(Clone, Debug, Default)]
 pub struct ListRequest {
-    /// `draft`, `active` or `stopped`.
-    pub status: Option<String>,
-    /// `available`, `expiring`, `expired` or `restoring`.
-    pub state: Option<String>,
-    /// Only what carries this tag.
+    /// Only sources of this status.
+    pub status: Option<Status>,
+    /// Only sources whose data is in this state.
+    pub state: Option<ShownState>,
+    /// Only sources that carry this tag.
     pub tag: Option<String>,
-    /// Prefix of name or id.
+    /// Only sources whose name or id begins with this, in any case.
     pub q: Option<String>,
-    /// `updated_at` (the default) or `expires_at`.
-    pub sort: Option<String>,
-    /// Where the page begins.
-    pub cursor: Option<ListCursor>,
-    /// How many at most.
+    /// The order. A list of sources that carry a tag is by id and takes none.
+    pub sort: Option<Sort>,
+    /// The `next` of the page before.
+    pub cursor: Option<String>,
+    /// The most sources of the page.
     pub limit: usize,
 }
 
 impl ListRequest {
     /// Whether a source is of the status and in the state asked for.
     pub(crate) fn shows(&self, view: &SourceView) -> bool {
-        self.state.as_ref().is_none_or(|state| *state == view.interaction_data.state)
-            && self.status.as_ref().is_none_or(|status| *status == view.status.as_str())
+        self.state.is_none_or(|state| state == view.interaction_data.state)
+            && self.status.is_none_or(|status| status == view.status)
     }
 }
 
@@ -41,24 +63,26 @@ impl Rekindle {
     /// A page of sources.
     ///
     /// # Errors
-    /// 400 a sort of what carries a tag, 503.
+    /// 400 a cursor that is not ours, or a sort of what carries a tag; 422 a tag that cannot be one; 503.
     pub async fn list(
         &self,
         kind: SourceKind,
         request: &ListRequest,
     ) -> Result<Listing<SourceView>, Problem> {
+        let cursor: Option<ListCursor> = request.cursor.as_deref().map(decode_cursor).transpose()?;
         if let Some(tag) = &request.tag {
-            return self.list_tagged(kind, tag, request).await;
+            return self.list_tagged(kind, tag, cursor, request).await;
         }
-        let is_expiring = request.state.as_deref() == Some(EXPIRING);
+        // Data on its way to the archive is stored as available.
+        let stored = |state| if state == ShownState::Expiring { ShownState::Available } else { state };
         let query = SourceQuery {
-            status: request.status.clone(),
-            state: if is_expiring { Some("available".to_owned()) } else { request.state.clone() },
+            status: request.status.map(|status| status.as_str().to_owned()),
+            state: request.state.map(|state| stored(state).as_str().to_owned()),
             prefix: request.q.clone().filter(|q| !q.is_empty()),
-            by_expiry: request.sort.as_deref() == Some("expires_at"),
+            by_expiry: request.sort == Some(Sort::ExpiresAt),
         };
         let catalog = &self.store.catalog;
-        let (ids, next) = catalog.list_sources(kind, &query, request.cursor.clone(), request.limit).await?;
+        let (ids, next) = catalog.list_sources(kind, &query, cursor, request.limit).await?;
         let sources = catalog.sources(&ids).await?;
         let mut items: Vec<SourceView> = sources.into_iter().map(|(s, m)| self.view(s, &m)).collect();
         // The index lags by a moment, and knows nothing of `expiring`: what is shown is what is.
@@ -72,6 +96,7 @@ impl Rekindle {
         &self,
         kind: SourceKind,
         tag: &str,
+        cursor: Option<ListCursor>,
         request: &ListRequest,
     ) -> Result<Listing<SourceView>, Problem> {
         check_tag(tag)?;
@@ -79,7 +104,7 @@ impl Rekindle {
             let detail = "what carries a tag is listed by id; leave sort out";
             return Err(Problem::bad_request("invalid_query", detail));
         }
-        let after = request.cursor.as_ref().map(|c| &c.source);
+        let after = cursor.as_ref().map(|c| &c.source);
         let mut ids = self.store.catalog.tagged(tag).await?;
         ids.retain(|id| id.kind() == kind && after.is_none_or(|after| id > after));
         let more = ids.len() > request.limit;

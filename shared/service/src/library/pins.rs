@@ -1,7 +1,12 @@
 //! Pins: somebody wants data kept, whatever its age.
 
 use super::view::{SourceView, unknown_source};
-use crate::{app::Rekindle, journal::Caller, problem::Problem, retry::until_answered};
+use crate::{
+    app::Rekindle,
+    journal::Caller,
+    problem::{Problem, Remedy},
+    retry::until_answered,
+};
 use rekindle_domain::{
     id::SourceId,
     manifest::DataState,
@@ -61,12 +66,10 @@ impl Rekindle {
                 return Err(unknown_source(id).into());
             };
             if source.state != DataState::Available {
-                let detail = format!(
-                    "the interaction data of {id} is {}; restore it first, then pin it",
-                    source.state.as_str()
-                );
+                let detail = format!("the interaction data of {id} is {}", source.state.as_str());
                 let problem = Problem::conflict("expired_interaction_data", detail);
-                return Err(problem.with("expired", vec![id.to_string()]).into());
+                let remedy = Some(Remedy::RestoreThenPin(id.clone()));
+                return Err(Problem { remedy, ..problem }.into());
             }
             let pin = Pin { by: by.name(), at: self.now(), until: input.until, reason: input.reason.clone() };
             self.put_pin(&source, Some(pin), by).await?;

@@ -6,7 +6,7 @@ use crate::{
     checks::check_name,
     journal::{Caller, changed},
     page::{Listing, NOT_OURS, decode_cursor, encode_cursor},
-    problem::Problem,
+    problem::{Fact, Problem},
     retry::until_answered,
 };
 use rekindle_domain::{
@@ -162,9 +162,10 @@ impl Rekindle {
                 return Err(unknown(id).into());
             };
             if !segment.used_by.is_empty() {
-                let users: Vec<String> = segment.used_by.iter().map(ToString::to_string).collect();
-                let detail = format!("segment/{id} is used by {}; change these first", users.join(", "));
-                return Err(Problem::conflict("segment_in_use", detail).with("used_by", users).into());
+                let users: Vec<Referrer> = segment.used_by.into_iter().collect();
+                let names: Vec<String> = users.iter().map(ToString::to_string).collect();
+                let detail = format!("segment/{id} is used by {}; change these first", names.join(", "));
+                return Err(Problem::conflict("segment_in_use", detail).with(Fact::UsedBy(users)).into());
             }
             let mut transaction = Transaction::new();
             for mut below in self.store.catalog.segments(&segment.filter.segments()).await? {

@@ -9,10 +9,9 @@ use crate::{
     app::Rekindle,
     journal::{Caller, changed},
     page::{Listing, NOT_OURS},
-    problem::{Problem, expired_data},
+    problem::{Problem, ProblemKind, expired_data},
     retry::{Stop, until_answered},
 };
-use http::StatusCode;
 use rekindle_domain::{
     Ulid,
     filter::Filter,
@@ -54,7 +53,7 @@ impl Rekindle {
         let found = self.store.catalog.source(id).await?;
         if if_match.is_some_and(|version| found.as_ref().map(|s| s.version) != Some(version)) {
             let detail = "the source has changed since; read it again and decide again";
-            return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail).into());
+            return Err(Problem::new(ProblemKind::PreconditionFailed, "precondition_failed", detail).into());
         }
         let is_new = found.is_none();
         let before = found.unwrap_or_else(|| Source::draft(id.clone(), now));
@@ -159,7 +158,7 @@ impl Rekindle {
             };
             let Some(after) = change(&before, now)? else { return Ok(Vec::new()) };
             if after.status == Status::Active && before.state != DataState::Available {
-                return Err(expired_data(&BTreeSet::from([id.clone()])).into());
+                return Err(expired_data(BTreeSet::from([id.clone()])).into());
             }
             let as_of = after.stopped_at.filter(|at| *at != now).map(|at| format!("as of {at}"));
             let after = Source { updated_at: now, ..after };

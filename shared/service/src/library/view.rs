@@ -4,7 +4,7 @@ use crate::{app::Rekindle, problem::Problem};
 use rekindle_domain::{
     filter::Filter,
     id::{LedgerId, SourceId, SourceKind},
-    manifest::{Manifest, Tier},
+    manifest::{DataState, Manifest, Tier},
     source::{Decision, Holder, Pin, Source, Status, Variant},
     time::Time,
 };
@@ -57,8 +57,8 @@ pub struct SourceView {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DataView {
     /// Whether it can be asked; `expiring`: it is on its way to the archive.
-    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["available", "expiring", "expired", "restoring"])))]
-    pub state: &'static str,
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("enum" = ["available", "expiring", "expired", "restoring"])))]
+    pub state: ShownState,
     /// When it expires; `None` while the source is active, and of data that is held, pinned without end, expired or not there.
     pub expires_at: Option<Time>,
     /// The active sources that retarget it, and so keep it.
@@ -79,7 +79,41 @@ pub struct DataView {
     pub exact: bool,
 }
 
-pub(super) const EXPIRING: &str = "expiring";
+/// The state of a source's data as the API shows it: the stored state, or `expiring` while an expiry is under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShownState {
+    /// It can be asked.
+    Available,
+    /// It is on its way to the archive, and can still be asked.
+    Expiring,
+    /// It is in the archive.
+    Expired,
+    /// It is on its way back from the archive.
+    Restoring,
+}
+
+impl ShownState {
+    /// The name in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Available => "available",
+            Self::Expiring => "expiring",
+            Self::Expired => "expired",
+            Self::Restoring => "restoring",
+        }
+    }
+}
+
+impl From<DataState> for ShownState {
+    fn from(state: DataState) -> Self {
+        match state {
+            DataState::Available => Self::Available,
+            DataState::Expired => Self::Expired,
+            DataState::Restoring => Self::Restoring,
+        }
+    }
+}
 
 impl Rekindle {
     /// A source as the API shows it.
@@ -89,7 +123,7 @@ impl Rekindle {
             && manifest.staged_rewrite().is_some_and(|c| c.tier == Tier::Cold);
         let tally = (!manifest.runs.is_empty()).then(|| manifest.tally());
         let data = DataView {
-            state: if is_expiring { EXPIRING } else { source.state.as_str() },
+            state: if is_expiring { ShownState::Expiring } else { source.state.into() },
             expires_at: source.expires_at(&self.settings.retention),
             held_by: source.holders.iter().cloned().collect(),
             pin: source.pin_in_force(self.now()).cloned(),

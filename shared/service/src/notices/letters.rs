@@ -2,11 +2,10 @@
 
 use crate::{
     app::Rekindle,
-    library::{Reference, SourceView},
+    library::{Reference, ShownState, SourceView},
 };
 use rekindle_domain::{
     id::{RequestId, SourceId},
-    manifest::DataState,
     notice::{Expiring, MAX_LISTED, Notice, Subject},
     restore::{Item, ItemState, Request},
     source::Status,
@@ -198,7 +197,7 @@ fn standing(entry: &Expiring, view: &SourceView) -> String {
     match data.expires_at {
         Some(at) if at == entry.expires_at => format!("expires {at}"),
         Some(at) => format!("was to expire {}, and now {at}", entry.expires_at),
-        None if data.state != DataState::Available.as_str() => format!("is {} by now", data.state),
+        None if data.state != ShownState::Available => format!("is {} by now", data.state.as_str()),
         None if view.status != Status::Stopped => {
             format!("was to expire {}, but was started", entry.expires_at)
         }

@@ -6,13 +6,14 @@ use crate::{
     budget::Budget,
     checks::{check_addresses, check_tag},
     journal::Caller,
-    problem::Problem,
+    problem::{Fact, Problem},
     retry::{until_answered, until_won},
 };
 use rekindle_domain::{
     id::{RequestId, SourceId},
     restore::{Item, MAX_SOURCES, Request},
     rows::user_hash,
+    segment::Referrer,
 };
 use rekindle_store::{
     StoreError,
@@ -129,7 +130,7 @@ impl Rekindle {
             (None, Some(tag)) => self.expand(tag).await,
             (None, None) => {
                 let detail = "sources or tag is missing; say what to restore";
-                Err(Problem::bad_request("missing_field", detail).with("path", "."))
+                Err(Problem::bad_request("missing_field", detail).at("."))
             }
             (Some(_), Some(_)) => {
                 let detail = "sources and tag exclude each other; send two requests";
@@ -165,12 +166,13 @@ impl Rekindle {
             let detail = format!("sources must name 1 to {MAX_SOURCES} sources");
             return Err(Problem::unprocessable("invalid_sources", detail));
         }
-        let unknown: Vec<String> =
-            self.unknown_sources(&sources).await?.iter().map(ToString::to_string).collect();
+        let unknown: Vec<Referrer> =
+            self.unknown_sources(&sources).await?.into_iter().map(Referrer::Source).collect();
         if !unknown.is_empty() {
-            let detail = format!("sources names what is not registered: {}", unknown.join(", "));
+            let names: Vec<String> = unknown.iter().map(ToString::to_string).collect();
+            let detail = format!("sources names what is not registered: {}", names.join(", "));
             let problem = Problem::unprocessable("unknown_source", detail);
-            return Err(problem.with("unknown", unknown).with("path", "sources"));
+            return Err(problem.with(Fact::Unknown(unknown)).at("sources"));
         }
         Ok(sources)
     }
