@@ -45,7 +45,7 @@ impl Tiering {
 /// How large a run is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RunSize {
-    /// The run.
+    /// The id of the run.
     pub id: RunId,
     /// How many rows it has.
     pub rows: u64,
@@ -76,7 +76,7 @@ pub struct InboxSize {
     pub rows: u64,
 }
 
-/// One rewrite.
+/// The rewrite to stage next.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Merge {
     /// The runs that become one.

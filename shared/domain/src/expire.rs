@@ -29,10 +29,10 @@ impl BiteSize {
 /// How many runs may gather before they are merged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// So many runs without a cold copy are merged before a further bite is folded. At least 3: the largest run stays out
-    /// of the merge, so that merging two would leave two.
+    /// How many runs without a cold copy there may be before they are merged instead of folding a further bite. At least 3:
+    /// the largest run stays out of the merge, so that merging two would leave two.
     pub hot_runs: usize,
-    /// So many runs of an expired source are merged with its next late rows.
+    /// How many runs an expired source may have before its next late rows are merged with them.
     pub cold_runs: usize,
 }
 

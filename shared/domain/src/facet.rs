@@ -2,7 +2,7 @@
 
 use crate::codec::{Reader, Truncated, put_varint};
 
-/// What a user did with a message. The numbers are part of the stored format.
+/// The kind of an interaction: a thing that a user did with a message. The numbers are part of the stored format.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum Kind {

@@ -141,7 +141,7 @@ pub struct AccessKey {
     pub id: KeyId,
     /// Counts writes; the condition of each.
     pub version: u64,
-    /// What people call it.
+    /// The name for people.
     pub name: String,
     /// The scopes that it has.
     pub scopes: BTreeSet<Scope>,
@@ -165,7 +165,7 @@ pub struct AccessKey {
 /// A secret that was replaced.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OldSecret {
-    /// Its hash.
+    /// The hash of that secret.
     pub hash: SecretHash,
     /// Until when it is accepted.
     pub until: Time,

@@ -22,14 +22,13 @@ const DAILY: &str = "expiring-";
 
 /// A source whose data is going to expire.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
 pub struct Expiring {
-    /// The source.
     pub source: SourceId,
-    /// When its data expires.
     pub expires_at: Time,
 }
 
-/// What a mail is about.
+/// The subject of a mail.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "about")]
 pub enum Subject {
@@ -47,14 +46,14 @@ pub enum Subject {
     },
     /// Work on a source's data failed and needs a person.
     Trouble {
-        /// The source.
+        /// The source whose data it is.
         source: SourceId,
         /// The failure, for people.
         reason: String,
     },
     /// A source was stopped because its interactions ceased.
     Stopped {
-        /// The source.
+        /// The source that was stopped.
         source: SourceId,
         /// The time of its last known interaction, or of its start.
         idle_since: Time,
@@ -71,7 +70,7 @@ pub struct Notice {
     pub id: String,
     /// The address of the recipient.
     pub to: String,
-    /// What the mail is about.
+    /// The subject of the mail.
     #[serde(flatten)]
     pub subject: Subject,
     /// When it was made.

@@ -47,7 +47,7 @@ pub struct PartDone {
 /// Rows of one input run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Consumed {
-    /// The run.
+    /// The run that was read.
     pub run: RunId,
     /// How many rows were read of it.
     pub rows: u64,

@@ -16,7 +16,7 @@ pub const MAX_NOTIFY: usize = 50;
 /// A request to restore.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Request {
-    /// Its id.
+    /// Its id: requests that were made later have greater ids.
     pub id: RequestId,
     /// Counts writes; the condition of each.
     pub version: u64,
@@ -111,9 +111,9 @@ impl ItemState {
 /// One source of a request.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Item {
-    /// The source.
+    /// The source to restore.
     pub source: SourceId,
-    /// Its state.
+    /// How far its restore is, for this request.
     pub state: ItemState,
     /// How many users come back.
     pub users_total: u64,

@@ -24,7 +24,7 @@ pub const MAX_REFERRERS: usize = 500;
 /// A segment: a filter with a name.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Segment {
-    /// What filters name it by.
+    /// The id by which filters name it.
     pub id: String,
     /// Counts writes; the condition of each.
     pub version: u64,
@@ -84,7 +84,7 @@ pub type Filters = BTreeMap<String, Filter>;
 /// The segments and sources that a filter reaches when its segments are followed.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Closure {
-    /// Every segment.
+    /// Every segment that is named, directly or through others.
     pub segments: BTreeSet<String>,
     /// Every source that is named, with the shortest chain of segments that leads to it, such as `segment/vip`. The chain
     /// is empty where the filter itself names the source.

@@ -155,7 +155,7 @@ impl fmt::Display for Period {
 
 /// The port for the clock. It is read at each swap, not once an invocation.
 pub trait Clock: Send + Sync {
-    /// The present.
+    /// The present time.
     fn now(&self) -> Time;
 }
 

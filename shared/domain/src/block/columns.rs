@@ -13,7 +13,7 @@ pub(crate) struct Columns {
     pub rows_of_users: Vec<u8>,
     /// The facet of each row.
     pub facets_of_rows: Vec<u8>,
-    /// The facets.
+    /// The dictionary that the facets index.
     pub facets: Vec<Facet>,
     /// The encoding of `facets`.
     text: Vec<u8>,

@@ -56,7 +56,7 @@ const MAX_FACET_BYTES: usize = 8 << 20;
 /// A decoded block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// The rows.
+    /// The rows of its users, in the block's order.
     pub rows: Rows,
     /// The part of a slot that it covers; `None` for an inbox block.
     pub cover: Option<Cover>,
@@ -182,7 +182,7 @@ impl<B: AsRef<[u8]>> Sealed<B> {
     /// Checks the version and the checksum, and reads the cover.
     ///
     /// # Errors
-    /// [`BlockError`].
+    /// [`BlockError`], where version or checksum is wrong or the cover does not decode.
     pub fn open(block: B) -> Result<Self, BlockError> {
         let bytes = block.as_ref();
         let mut reader = Reader(bytes.strip_prefix(&MAGIC).ok_or(BlockError::NotABlock)?);
@@ -198,7 +198,7 @@ impl<B: AsRef<[u8]>> Sealed<B> {
         Ok(Self { bytes: block, cover, content })
     }
 
-    /// What it covers; `None` for an inbox block.
+    /// The part of a slot that it covers; `None` for an inbox block.
     pub const fn cover(&self) -> Option<Cover> {
         self.cover
     }
@@ -207,7 +207,7 @@ impl<B: AsRef<[u8]>> Sealed<B> {
         Reader(&self.bytes.as_ref()[self.content..])
     }
 
-    /// Its rows.
+    /// Decodes its rows.
     ///
     /// # Errors
     /// [`BlockError::Malformed`]: never fewer rows, and never an allocation beyond what a block may hold.

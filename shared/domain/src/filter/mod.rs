@@ -68,7 +68,7 @@ pub struct Narrow {
     pub variant: Option<String>,
     /// A Canvas's step.
     pub step: Option<String>,
-    /// The channel.
+    /// The channel that they went out by.
     pub channel: Option<Channel>,
 }
 
@@ -134,14 +134,12 @@ pub enum Filter {
     LastInControl { times: Times },
 }
 
-/// Something that a filter names.
+/// A source, a tag or a segment that a filter names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum Name<'a> {
-    /// A source.
     Source(&'a SourceId),
-    /// A tag.
     Tag(&'a str),
-    /// A segment.
     Segment(&'a str),
 }
 

@@ -17,7 +17,7 @@ use thiserror::Error;
 pub struct FilterError {
     /// The place, such as `filter.all[1].received.channel`.
     pub path: String,
-    /// What is wrong there and how to mend it.
+    /// The error and how to mend it, for people.
     pub detail: String,
 }
 

@@ -48,7 +48,7 @@ impl Presence<'_> {
     /// Counts the users of a block; none of them may have rows elsewhere. `None`: the block has to be read in full.
     ///
     /// # Errors
-    /// [`BlockError::Malformed`].
+    /// [`BlockError::Malformed`], where the columns do not decode.
     pub fn count<B: AsRef<[u8]>>(&mut self, block: &Sealed<B>) -> Result<Option<Tallied>, BlockError> {
         let Some(is_new) = block.columns(&mut self.columns)? else {
             return Ok(None);

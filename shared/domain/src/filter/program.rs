@@ -37,7 +37,7 @@ impl Truth {
     }
 }
 
-/// What a filter is evaluated against, besides rows.
+/// The facts, besides rows, that a filter is evaluated against.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Known {
     /// The present, from which periods are counted back.

@@ -81,7 +81,7 @@ pub enum Life {
 /// An immutable set of rows.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Run {
-    /// Never reused.
+    /// Its id, which no other run ever gets.
     pub id: RunId,
     /// How its hash space is cut.
     pub slots: SlotBits,
@@ -101,7 +101,7 @@ pub struct Inputs {
 /// A place where the rows of a run lie, or are about to.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Copy {
-    /// Never reused.
+    /// Its id, which no other copy ever gets.
     pub id: CopyId,
     /// The run whose rows these are. The manifest does not list it while a rewrite into it is staged.
     pub run: RunId,
