@@ -1,4 +1,4 @@
-//! The audit trail: who did what, to what.
+//! The audit trail: every act, with its key and its object.
 
 use crate::fixture::world::{ADMIN_KEY, World, got};
 use http::Method;
@@ -19,7 +19,7 @@ async fn trail(world: &World, query: &str, limit: usize) -> Vec<Value> {
     all
 }
 
-/// What was done to what.
+/// Each entry as text: the act and its object.
 fn acts(trail: &[Value]) -> Vec<String> {
     let act = |e: &Value| format!("{} {}", e["event"].as_str().unwrap(), e["on"].as_str().unwrap());
     trail.iter().map(act).collect()
@@ -97,7 +97,7 @@ async fn every_act_leaves_an_entry_and_nothing_else_does() {
     );
     assert_eq!(world.request(&second).await["requested_by"], admin().as_str());
 
-    // What changes nothing, what is refused, and what only asks.
+    // Requests that change nothing, are refused or only read leave no entry.
     world.stop("a").await;
     delete("/v1/campaigns/a/pin").await.ok();
     delete(&format!("/v1/keys/{key}")).await.ok();
@@ -124,7 +124,7 @@ async fn the_trail_is_paged_newest_first_through_the_months() {
     for limit in [1, 2, 3, 4, 7, 100] {
         assert_eq!(acts(&trail(&world, "", limit).await), expected, "{limit}");
     }
-    // What is far back takes several looks: empty pages have a next, too.
+    // Old entries take several pages: an empty page may have a `next` too.
     world.advance("P9Y");
     let page = world.get("/v1/audit").await.ok();
     assert_eq!((page["items"].as_array().unwrap().len(), page["next"].is_string()), (0, true));

@@ -1,4 +1,4 @@
-//! More than one rewrite can take at once, and more slots than one.
+//! Inboxes that are too large for one rewrite, and ledgers of several slots.
 
 use crate::fixture::world::{World, got, received};
 use rekindle_domain::manifest::Tier;
@@ -6,7 +6,7 @@ use rekindle_local::poller::Consumer::Restorer;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// 2,100 tiny batches: an inbox of more blocks than a rewrite may take.
+/// 2,100 tiny batches: the inbox has more blocks than a rewrite may take.
 async fn with_large_inbox(seed: u64) -> World {
     let world = World::new(seed).await;
     world.begin("a").await;
@@ -36,7 +36,7 @@ async fn l1_an_inbox_larger_than_a_bite_is_archived_whole() {
     world.assert_no_orphans(&["a"]).await;
 }
 
-/// Every invocation has so little time that it ends somewhere within; together they get there.
+/// Every sweep has so little time that it ends in the middle of the work; together they finish it.
 #[tokio::test(start_paused = true)]
 async fn l9_many_short_sweeps_do_what_one_long_one_does() {
     let world = with_large_inbox(51).await;
@@ -46,11 +46,11 @@ async fn l9_many_short_sweeps_do_what_one_long_one_does() {
         world.clock.tick_by(1);
         world.app().sweep(&budget).await.unwrap();
         world.clock.tick_by(0);
-        // Whole at every moment.
+        // The answer is whole at every moment.
         assert_eq!(world.count_excluding(&json!({ "not": got("a") })).await.0, 0);
         world.let_visibility_pass().await;
         sweeps += 1;
-        assert!(sweeps < 200, "it makes no progress");
+        assert!(sweeps < 200, "the sweeps make no progress");
     }
     assert!(sweeps > 3, "{sweeps} sweeps");
     world.settle().await;
@@ -99,7 +99,7 @@ async fn l4_the_parts_of_a_restore_come_in_any_order() {
     let bodies: BTreeSet<&str> = parts.iter().map(|m| m[0].body().unwrap()).collect();
     assert_eq!(bodies.len() as u32, slots, "one message a part");
     let mut before = 0;
-    // The last one first, each twice at once.
+    // The last part comes first, and each message is delivered twice at once.
     for (nth, messages) in parts.iter().rev().enumerate() {
         assert_eq!(world.state("a").await, "restoring", "part {nth}");
         world.advance("PT2S");
@@ -123,7 +123,7 @@ async fn l4_the_parts_of_a_restore_come_in_any_order() {
     assert_eq!(world.outbox().len(), 1);
 }
 
-/// One part of several is damaged: the restore fails as a whole, and names that one.
+/// One part of several is damaged: the restore fails as a whole, and its error names that part.
 #[tokio::test(start_paused = true)]
 async fn l4_one_damaged_part_of_many_is_named() {
     let (world, slots) = with_many_slots(53).await;

@@ -1,4 +1,4 @@
-//! Stored bytes that are missing or wrong: an error that names them, never a shorter answer, and nothing is deleted.
+//! Missing or wrong stored bytes lead to an error that names them, never to a shorter answer, and nothing is deleted.
 
 use crate::fixture::world::{World, got, received};
 use rekindle_domain::manifest::{Life, Tier};
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 type Archive = BTreeMap<String, Vec<u8>>;
 
-/// What may happen to the object of an archive part.
+/// A damage to the object of an archive part.
 #[derive(Clone, Copy, Debug)]
 enum Damage {
     Deleted,
@@ -18,8 +18,8 @@ enum Damage {
     AnotherPart,
 }
 
-/// A campaign `a`, expired for the second time, its hot copy still in its grace, and another one, `b`; the archive, and the key of
-/// the part of `a`.
+/// A campaign `a` that has expired for the second time and whose hot copy is still in its grace, and another campaign, `b`.
+/// Returns the world, the archive and the key of the part of `a`.
 async fn expired(seed: u64) -> (World, Archive, String) {
     let world = World::new(seed).await;
     for (campaign, count) in [("a", 400), ("b", 100)] {
@@ -46,7 +46,7 @@ async fn damage(world: &World, damage: Damage, key: &str, archive: &Archive) {
         Damage::Empty => bytes.clear(),
         Damage::Garbage => bytes.fill(b'x'),
         Damage::CutShort => bytes.truncate(bytes.len() / 2),
-        // Within the user ids, in the first half of the file.
+        // A byte within the user ids, in the first half of the file.
         Damage::OneBit => bytes[200] ^= 4,
         Damage::AnotherPart => {
             let other = archive.keys().find(|k| k.starts_with("archive/campaign/b/"));
@@ -84,7 +84,7 @@ async fn l4_a_damaged_part_fails_the_restore_and_every_copy_is_kept() {
         let refused = world.try_count(&got("a"), "refuse").await;
         refused.problem(409, "expired_interaction_data");
 
-        // Days later nothing of the ledger is gone: neither the other objects nor the retired hot copy.
+        // Days later everything of the ledger is still there, the other objects and the retired hot copy.
         assert!(world.manifest("a").await.quarantine.is_some());
         for _ in 0..5 {
             world.advance("P1D");
@@ -105,7 +105,7 @@ async fn l4_a_damaged_part_fails_the_restore_and_every_copy_is_kept() {
     }
 }
 
-/// Each part verifies, and together they are not the run: only the commit can notice, and it must end the restore.
+/// Each part verifies, but together they differ from the run: only the commit can notice, and it must fail the restore.
 #[tokio::test(start_paused = true)]
 async fn l4_l9_a_restore_that_does_not_add_up_fails_and_is_told() {
     let (world, archive, _) = expired(40).await;
@@ -128,7 +128,7 @@ async fn l4_l9_a_restore_that_does_not_add_up_fails_and_is_told() {
     assert_eq!(world.archive().await, archive);
 }
 
-/// Archiving late rows reads nothing of what did not verify, so it proves nothing about it.
+/// Archiving late rows does not read the copy that failed to verify, so it must not end the quarantine.
 #[tokio::test(start_paused = true)]
 async fn l4_late_rows_do_not_end_a_quarantine() {
     let (world, archive, key) = expired(20).await;
@@ -143,14 +143,14 @@ async fn l4_late_rows_do_not_end_a_quarantine() {
         world.advance("P1D");
         world.settle().await;
         assert!(world.manifest("a").await.quarantine.is_some(), "day {day}");
-        // The retired hot copy is the only one that is whole.
+        // The retired hot copy is the only whole one.
         assert!(hot.is_subset(&world.hot_copies().await), "day {day}");
     }
     world.put_object(&key, archive[&key].clone()).await;
     world.restore(&["campaign/a"]).await;
     assert_eq!(world.count(&got("a")).await, 405);
     assert!(world.manifest("a").await.quarantine.is_none());
-    // And it goes on as any other: what was kept for the quarantine's sake is collected.
+    // Then the ledger goes on as any other: the copies that the quarantine kept are deleted.
     world.advance("P3M");
     assert_eq!(world.sweep().await.expired, 1);
     for _ in 0..4 {
@@ -164,7 +164,7 @@ async fn l4_late_rows_do_not_end_a_quarantine() {
     assert_eq!(world.count(&got("a")).await, 405);
 }
 
-/// A block of a hot copy is gone: reading is refused, archiving too, and a person is told.
+/// A block of a hot copy is gone: reading and archiving are refused, and a mail is sent.
 #[tokio::test(start_paused = true)]
 async fn l5_a_missing_block_is_an_error_and_never_a_shorter_answer() {
     let (world, archive, _) = expired(30).await;
@@ -185,7 +185,7 @@ async fn l5_a_missing_block_is_an_error_and_never_a_shorter_answer() {
     damaged(world.try_count(&got("a"), "exclude").await);
     let body = json!({ "filter": got("a"), "user_id": "u1" });
     damaged(world.post("/v1/audiences/match", body).await);
-    // In a profile it hides no other source.
+    // In a profile the damage hides no other source.
     let profile = world.get("/v1/users?user_id=u1").await.ok();
     let campaigns = profile["campaigns_received"].as_array().unwrap().iter();
     let told: Vec<_> = campaigns.map(|c| (c["source"].clone(), c["interaction_data"].clone())).collect();
@@ -194,7 +194,7 @@ async fn l5_a_missing_block_is_an_error_and_never_a_shorter_answer() {
         assert!(told.contains(&(expected.0.into(), expected.1.into())), "{profile}");
     }
 
-    // The run has a cold copy already; only the late rows need archiving, and that is in order.
+    // The run has a cold copy already. Only the late rows need archiving, and this works.
     world.advance("P3M");
     assert_eq!(world.sweep().await.expired, 1);
     world.restore(&["campaign/a"]).await;
@@ -202,7 +202,7 @@ async fn l5_a_missing_block_is_an_error_and_never_a_shorter_answer() {
     assert!(world.archive().await.len() > archive.len());
 }
 
-/// The same where there is no cold copy yet: the rows that are left must not be taken for all there are.
+/// The same without a cold copy: the remaining rows must not be taken for all rows.
 #[tokio::test(start_paused = true)]
 async fn l4_a_block_that_is_missing_when_its_run_is_archived_stops_the_expiry() {
     let world = World::new(31).await;
@@ -215,7 +215,7 @@ async fn l4_a_block_that_is_missing_when_its_run_is_archived_stops_the_expiry() 
     }
     world.stop("a").await;
     world.advance("P3M");
-    // A budget that ends after the hot run is committed.
+    // The budget ends after the hot run is committed.
     let budget = rekindle_service::Budget::until(world.clock.now_still().plus(1));
     let id = "campaign/a".parse().unwrap();
     while world.manifest("a").await.runs.is_empty() {
@@ -234,11 +234,11 @@ async fn l4_a_block_that_is_missing_when_its_run_is_archived_stops_the_expiry() 
     for mail in world.outbox() {
         assert!(mail.subject.contains("campaign/a needs attention"), "{mail:?}");
     }
-    // It is tried again after a day, and only then.
+    // The sweeper tries again after a day, not before.
     world.advance("PT23H");
     world.settle().await;
     assert_eq!(world.outbox().len(), 2);
-    // More arrives than one rewrite takes, so that the second try folds a bite of it first.
+    // More rows arrive than one rewrite takes, so the second try folds a part of them first.
     for i in 0..2_002 {
         world.ingest(&[received("a", &format!("more{i}"))]).await;
     }

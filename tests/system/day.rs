@@ -1,9 +1,9 @@
-//! A day of a marketing team, over HTTP alone, with numbers that were computed by hand.
+//! The work of a marketing team, over HTTP alone, compared with numbers that were computed by hand.
 
 use crate::fixture::world::World;
 use serde_json::{Value, json};
 
-/// What happened, as (user, source, type, more, time). The team looks at it on 10 January.
+/// All interactions as (user, source, type, more, time). The team asks about them on 10 January.
 fn events() -> Vec<Value> {
     let mut out = Vec::new();
     let mut push = |user: u32, source: &str, kind: &str, time: &str, more: Value| {
@@ -17,7 +17,7 @@ fn events() -> Vec<Value> {
         event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         out.push(event);
     };
-    // Spring, a mail in two variants: ten receive it, the eleventh is in control.
+    // Spring, a mail in two variants: ten users receive it, the eleventh is in control.
     for user in 1..=10 {
         let variant = if user % 2 == 1 { "A" } else { "B" };
         push(user, "spring", "received", "02T09:00:00", json!({ "channel": "email", "variant_id": variant }));
@@ -32,12 +32,12 @@ fn events() -> Vec<Value> {
     push(1, "spring", "clicked", "02T10:05:00", json!({ "channel": "email", "link_alias": "cta" }));
     push(2, "spring", "clicked", "02T10:06:00", json!({ "channel": "email", "link_alias": "footer" }));
     push(1, "spring", "converted", "02T11:00:00", json!({}));
-    // Another conversion than the primary one; one before the last message; and one of the control group: none counts.
+    // Three conversions that do not count: one that is not primary, one before the last message, one of the control group.
     push(2, "spring", "converted", "02T11:00:00", json!({ "conversion": 1 }));
     push(6, "spring", "converted", "02T11:00:00", json!({}));
     push(6, "spring", "received", "03T09:00:00", json!({ "channel": "email", "variant_id": "B" }));
     push(11, "spring", "converted", "02T11:00:00", json!({}));
-    // Summer, a push message: five receive it; one of three bounces is of an address that does not exist, one complains.
+    // Summer, a push message: five users receive it. One of three bounces is hard, and one user complains.
     for user in 8..=12 {
         push(user, "summer", "received", "05T09:00:00", json!({ "channel": "push" }));
     }
@@ -47,7 +47,7 @@ fn events() -> Vec<Value> {
     push(13, "summer", "bounced", "05T09:00:00", json!({ "channel": "email" }));
     push(12, "summer", "bounced", "05T09:00:00", json!({ "channel": "email", "bounce": "soft" }));
     push(14, "summer", "complained", "05T09:00:00", json!({ "channel": "email" }));
-    // Welcome, a Canvas in two variations: three enter, one more is in control.
+    // Welcome, a Canvas in two variations: three users enter, one more is in control.
     for (user, variation) in [(1, "V1"), (15, "V1"), (16, "V2")] {
         push(user, "welcome", "entered", "06T09:00:00", json!({ "variation_id": variation }));
     }
@@ -56,14 +56,14 @@ fn events() -> Vec<Value> {
         let step = json!({ "channel": "email", "step_id": "s1", "variation_id": "V1" });
         push(user, "welcome", "received", "06T10:00:00", step);
     }
-    // A Canvas's conversion counts whenever it was.
+    // A conversion of a Canvas counts at any time.
     push(15, "welcome", "converted", "06T09:30:00", json!({}));
     let second = json!({ "channel": "push", "step_id": "s2", "variation_id": "V1" });
     push(15, "welcome", "received", "07T10:00:00", second);
     out
 }
 
-/// Filters and how many match while everything is there.
+/// Filters, and how many users match while all data is available.
 fn questions() -> Vec<(Value, u64)> {
     let (spring, summer, welcome) = ("campaign/spring", "campaign/summer", "canvas/welcome");
     vec![
@@ -73,22 +73,22 @@ fn questions() -> Vec<(Value, u64)> {
         (json!({ "received": { "source": welcome } }), 2),
         (json!({ "received": { "source": welcome, "step": "s2" } }), 1),
         (json!({ "received": { "source": welcome, "step": "s1", "variation": "V1" } }), 2),
-        // "Has not" is over everybody ever seen, seventeen of them.
+        // A negation is over all users ever seen, which are seventeen.
         (json!({ "not": { "received": { "source": spring } } }), 7),
         (json!({ "all": [{ "received": { "source": spring } }, { "received": { "source": summer } }] }), 3),
-        // Machines open mails, too.
+        // Machines open mails too.
         (json!({ "opened": { "source": spring } }), 5),
         (json!({ "opened": { "source": spring, "opens": "human" } }), 3),
         (json!({ "opened": { "source": spring, "opens": "machine" } }), 3),
         (json!({ "clicked": { "source": spring } }), 2),
         (json!({ "clicked": { "source": spring, "alias": "cta" } }), 1),
         (json!({ "clicked": { "any": true, "alias": "footer" } }), 1),
-        // The primary one, on the most recent message, and never in control.
+        // Only a primary conversion counts, on the last message, and never in control.
         (json!({ "converted": { "source": spring } }), 1),
         (json!({ "converted": { "source": welcome } }), 1),
         (json!({ "in_control": { "source": spring } }), 1),
         (json!({ "in_control": { "source": spring, "is": false } }), 10),
-        // Of a Canvas only who entered is evaluated, and its control group has entered.
+        // A Canvas is evaluated for users who entered it, and its control group has entered.
         (json!({ "in_control": { "source": welcome } }), 1),
         (json!({ "in_control": { "source": welcome, "is": false } }), 3),
         (json!({ "entered": { "source": welcome } }), 4),
@@ -98,7 +98,7 @@ fn questions() -> Vec<(Value, u64)> {
         (json!({ "last_received": { "source": spring, "before": "2027-01-03T09:00:00Z" } }), 9),
         (json!({ "last_received": { "source": summer, "more_than": "P4D" } }), 5),
         (json!({ "last_received": { "source": welcome, "step": "s1", "less_than": "P4D" } }), 2),
-        // Who never received it is within no bounds.
+        // A user who never received it matches no bound.
         (json!({ "not": { "last_received": { "source": spring, "more_than": "P1D" } } }), 7),
         (json!({ "received": { "tag": "promo" } }), 12),
         (json!({ "opened": { "tag": "promo" } }), 7),
@@ -152,7 +152,7 @@ async fn set_up(world: &World) {
     canvas(world, "start").await;
 }
 
-/// A week before, a mail says so, and who will miss it.
+/// A week before the expiry a mail announces it, and names the sources that refer to the data.
 async fn warned(world: &World) {
     world.advance("P2M24D");
     world.settle().await;
@@ -166,7 +166,7 @@ async fn warned(world: &World) {
     assert!(due.to_string().contains("campaign/summer"), "{due}");
 }
 
-/// The tag brings both back, and a mail says so; then the same is answered as before.
+/// A restore by tag brings both back, and a mail reports it. Then every answer is as before.
 async fn restored(world: &World) {
     let body = json!({ "tag": "promo", "notify": ["team@example.com"] });
     let request = world.post("/v1/restores", body).await;
@@ -192,7 +192,7 @@ async fn a_day_of_a_marketing_team() {
     let world = World::new(2027).await;
     set_up(&world).await;
 
-    // 10 January: what happened came in, twice, the second time the other way round.
+    // 10 January: all interactions come in twice, the second time in reverse order.
     world.advance("P9D");
     let mut happened = events();
     world.ingest(&happened).await;
@@ -205,7 +205,7 @@ async fn a_day_of_a_marketing_team() {
     assert_eq!(world.matches(&json!({ "segment": "fans" }), "u1", "refuse").await, "yes");
     assert_eq!(world.matches(&json!({ "segment": "fans" }), "u3", "refuse").await, "no");
 
-    // Both campaigns stop. The Canvas goes on: through the segment it holds spring; the tag holds nothing.
+    // Both campaigns stop. The Canvas stays active: through its segment it holds spring; its tag holds nothing.
     world.stop("spring").await;
     world.stop("summer").await;
     let spring = world.campaign("spring").await["interaction_data"].clone();
@@ -216,7 +216,7 @@ async fn a_day_of_a_marketing_team() {
 
     warned(&world).await;
 
-    // The day comes. What is expired is unknown, and never no.
+    // The data expires. Answers about it are unknown, never no.
     world.advance("P7D");
     world.settle().await;
     assert_eq!(
@@ -237,13 +237,13 @@ async fn a_day_of_a_marketing_team() {
     let refused = refused.problem(409, "expired_interaction_data");
     assert_eq!(refused["expired"], json!(["campaign/summer"]));
 
-    // The Canvas stops, and with it the last holder: spring has had its three months.
+    // The Canvas, the last holder, stops: spring's three months are over already.
     let stopped = canvas(&world, "stop").await;
     assert_eq!(stopped["now_due"], json!(["campaign/spring"]));
     world.settle().await;
     assert_eq!(world.state("spring").await, "expired");
 
-    // The archive answers all of it without a restore.
+    // The archive answers every question without a restore.
     for (filter, count) in questions().into_iter().filter(|(f, _)| is_fixed(f)) {
         let answer = world.try_count(&filter, "archive").await.ok();
         assert_eq!((&answer["count"], &answer["unknown"]), (&json!(count), &json!(0)), "{filter}");

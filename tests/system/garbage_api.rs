@@ -1,4 +1,4 @@
-//! The same for the rest of the API: routes, queries, bodies, filters, cursors.
+//! Invalid requests to the rest of the API: routes, queries, bodies, filters, cursors.
 
 use crate::fixture::world::{ADMIN_KEY, World, got, received};
 use axum::body::Body;
@@ -341,7 +341,7 @@ async fn if_match_guards_against_lost_updates() {
     absent.problem(412, "precondition_failed");
 }
 
-/// The local runner's own front: the machine itself only.
+/// The local runner answers requests from its own machine only.
 #[tokio::test(start_paused = true)]
 async fn the_local_runner_refuses_foreigners() {
     let world = world().await;

@@ -1,4 +1,4 @@
-//! Requests to restore: joining one that runs, cancelling, and what needs no restoring.
+//! Restore requests: joining a running restore, cancelling, and sources that need no restore.
 
 use crate::fixture::world::{World, got};
 use http::{Request, StatusCode};
@@ -52,7 +52,7 @@ async fn two_requests_join_one_restore() {
     assert_eq!(started, 1, "{events:?}");
     assert_eq!(world.mails_to("one@example.com").len(), 1);
     assert_eq!(world.mails_to("other@example.com").len(), 1);
-    assert_eq!(world.mails_to("both@example.com").len(), 2, "one a request");
+    assert_eq!(world.mails_to("both@example.com").len(), 2, "one mail for each request");
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,7 +61,7 @@ async fn cancelling_one_of_two_leaves_the_other() {
     let one = world.request_restore(&["campaign/a"], &["one@example.com"]).await;
     deliver(&world, 1).await;
     let other = world.request_restore(&["campaign/a"], &["other@example.com"]).await;
-    // The part's message is before that of the second request: hold it back.
+    // The part's message comes before that of the second request, so it is held back.
     let part = world.stack.receive(Restorer, 0).await.unwrap();
     deliver(&world, 1).await;
     assert_eq!(item(&world, &other, 0).await["state"], "restoring");
@@ -69,7 +69,7 @@ async fn cancelling_one_of_two_leaves_the_other() {
     assert_eq!(cancelled["state"], "cancelled");
     assert_eq!(cancelled["items"][0]["state"], "cancelled");
     assert_eq!(world.state("a").await, "restoring");
-    // Again is the same; what has ended otherwise is not cancelled.
+    // Cancelling again changes nothing; a request that has ended is not cancelled.
     assert_eq!(cancel(&world, &one).await.ok()["state"], "cancelled");
     world.stack.deliver(Restorer, part).await.unwrap();
     world.drain().await;
@@ -98,7 +98,7 @@ async fn cancelling_everybody_leaves_the_data_expired_as_before() {
         let events = world.timeline(campaign).await;
         assert_eq!(events.last().unwrap(), "restore_cancelled");
     }
-    // The parts' messages are still about: they bring nothing back.
+    // The parts' messages still come, but they restore nothing.
     for messages in [parts, rest] {
         world.stack.deliver(Restorer, messages).await.unwrap();
     }
@@ -113,7 +113,7 @@ async fn cancelling_everybody_leaves_the_data_expired_as_before() {
     assert_eq!(world.count(&json!({ "all": [got("a"), got("b")] })).await, 60);
 }
 
-/// Before its message was even taken.
+/// The request is cancelled before its message is received.
 #[tokio::test(start_paused = true)]
 async fn a_queued_request_can_be_cancelled() {
     let world = expired(&["a"]).await;
@@ -141,7 +141,7 @@ async fn available_data_has_its_clock_restarted() {
     assert_eq!(request["state"], "completed");
     assert_eq!(request["items"][0]["state"], "already_available");
     assert_eq!(request["items"][0]["expires_at"], "2027-06-01T00:00:00.000Z");
-    assert_eq!(request["items"][1]["expires_at"], Value::Null, "it is active");
+    assert_eq!(request["items"][1]["expires_at"], Value::Null, "the source is active");
     assert_eq!(world.mails_to("me@example.com").len(), 1);
     world.clock.set(rekindle_domain::time::Time::parse("2027-05-31T23:59:59Z").unwrap());
     assert_eq!(world.sweep().await.expired, 0);
@@ -149,7 +149,7 @@ async fn available_data_has_its_clock_restarted() {
     assert_eq!(world.sweep().await.expired, 1);
 }
 
-/// Due, and half archived: a restore asked for now keeps it available.
+/// The data is due and half archived: a restore that is asked for now keeps it available.
 #[tokio::test(start_paused = true)]
 async fn l6_a_restore_asked_for_while_data_is_expiring_keeps_it() {
     let world = World::new(10).await;
@@ -232,7 +232,7 @@ async fn an_idempotency_key_makes_one_request_for_a_day() {
     assert_eq!(late["id"], id);
     assert_eq!(late["state"], "completed");
     assert_eq!(world.outbox().len(), 1);
-    // After a day the key is free, for anybody.
+    // After a day the idempotency key may be used again.
     world.advance("PT2M");
     let fresh = post_with_key(&world, "k1", &different).await.ok();
     assert_ne!(fresh["id"], id);
@@ -242,12 +242,12 @@ async fn an_idempotency_key_makes_one_request_for_a_day() {
         let refused = post_with_key(&world, bad, &body).await;
         refused.problem(422, "invalid_idempotency_key");
     }
-    // Two at once under a new key are one.
+    // Two requests at once with the same new key are one.
     let (one, other) = tokio::join!(post_with_key(&world, "k2", &body), post_with_key(&world, "k2", &body));
     assert_eq!(one.ok()["id"], other.ok()["id"]);
 }
 
-/// A request of many sources in all states, in pages, each ending as it should; and the list of requests.
+/// A request for many sources in all states: every item ends as it should. Reads the items and the list of requests in pages.
 #[tokio::test(start_paused = true)]
 async fn a_request_of_many_sources_ends_each_as_it_should() {
     let names: Vec<String> = (0..120).map(|i| format!("c{i:03}")).collect();

@@ -30,9 +30,9 @@ pub fn operations(api: &mut Api) {
 struct Of {
     kind: SourceKind,
     tag: &'static str,
-    /// As operation ids name it.
+    /// Its name in operation ids.
     name: &'static str,
-    /// As people name it.
+    /// Its name in texts for people.
     noun: &'static str,
     view: Value,
     id: Value,
