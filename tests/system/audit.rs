@@ -29,9 +29,8 @@ fn admin() -> String {
     format!("key/{}", &ADMIN_KEY[3..29])
 }
 
-#[tokio::test(start_paused = true)]
-async fn every_act_leaves_an_entry_and_nothing_else_does() {
-    let world = World::new(220).await;
+/// Does everything that leaves an entry. Returns the ids of a cancelled restore, of one that ends, and of a key.
+async fn act(world: &World) -> [String; 3] {
     let delete = async |path: &str| world.call(Method::DELETE, path, &Value::Null).await;
     world.put("/v1/campaigns/a", json!({})).await.ok();
     world.put("/v1/campaigns/a", json!({ "tags": ["promo"] })).await.ok();
@@ -45,17 +44,24 @@ async fn every_act_leaves_an_entry_and_nothing_else_does() {
     world.advance("P3M");
     world.sweep().await;
     let first = world.post("/v1/restores", json!({ "tag": "promo" })).await.ok();
-    world.post(&format!("/v1/restores/{}/cancel", first["id"].as_str().unwrap()), Value::Null).await.ok();
+    let first = first["id"].as_str().unwrap().to_owned();
+    world.post(&format!("/v1/restores/{first}/cancel"), Value::Null).await.ok();
     let second = world.request_restore(&["campaign/a"], &[]).await;
     world.drain().await;
     delete("/v1/segments/s").await.ok();
     let key = world.post("/v1/keys", json!({ "name": "CI", "scopes": ["read", "ingest"] })).await.ok();
-    let key = key["id"].as_str().unwrap();
+    let key = key["id"].as_str().unwrap().to_owned();
     world.post(&format!("/v1/keys/{key}/rotate"), json!({ "grace": "PT1H" })).await.ok();
     delete(&format!("/v1/keys/{key}")).await.ok();
+    [first, second, key]
+}
 
+#[tokio::test(start_paused = true)]
+async fn every_act_leaves_an_entry_and_nothing_else_does() {
+    let world = World::new(220).await;
+    let delete = async |path: &str| world.call(Method::DELETE, path, &Value::Null).await;
+    let [first, second, key] = act(&world).await;
     let all = trail(&world, "", 100).await;
-    let restores = [first["id"].as_str().unwrap(), &second];
     let expected = [
         "registered campaign/a",
         "edited campaign/a",
@@ -65,9 +71,9 @@ async fn every_act_leaves_an_entry_and_nothing_else_does() {
         "pinned campaign/a",
         "unpinned campaign/a",
         "stopped campaign/a",
-        &format!("requested restore/{}", restores[0]),
-        &format!("cancelled restore/{}", restores[0]),
-        &format!("requested restore/{}", restores[1]),
+        &format!("requested restore/{first}"),
+        &format!("cancelled restore/{first}"),
+        &format!("requested restore/{second}"),
         "deleted segment/s",
         &format!("created key/{key}"),
         &format!("rotated key/{key}"),

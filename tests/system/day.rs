@@ -128,9 +128,13 @@ async fn canvas(world: &World, what: &str) -> Value {
     world.post(&format!("/v1/canvases/welcome/{what}"), Value::Null).await.ok()
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_day_of_a_marketing_team() {
-    let world = World::new(2027).await;
+/// Whether what the filter says does not move with the time of the question.
+fn is_fixed(filter: &Value) -> bool {
+    !filter.to_string().contains("_than")
+}
+
+/// Two campaigns, a segment and a Canvas, all started.
+async fn set_up(world: &World) {
     let tagged = |name: &str| json!({ "name": name, "tags": ["promo"], "notify": ["team@example.com"] });
     world.put("/v1/campaigns/spring", tagged("Spring sale")).await.ok();
     world.put("/v1/campaigns/summer", tagged("Summer sale")).await.ok();
@@ -145,7 +149,48 @@ async fn a_day_of_a_marketing_team() {
     for campaign in ["spring", "summer"] {
         world.start(campaign).await.ok();
     }
-    canvas(&world, "start").await;
+    canvas(world, "start").await;
+}
+
+/// A week before the expiry a mail announces it, and names the sources that refer to the data.
+async fn warned(world: &World) {
+    world.advance("P2M24D");
+    world.settle().await;
+    let mails = world.mails_to("team@example.com");
+    assert_eq!(mails.len(), 1, "{mails:?}");
+    for said in ["campaign/summer", "2027-04-10", "canvas/welcome"] {
+        assert!(mails[0].text.contains(said), "{said}: {}", mails[0].text);
+    }
+    assert!(!mails[0].text.contains("campaign/spring"), "{}", mails[0].text);
+    let due = world.get("/v1/expirations?until=2027-04-11T00:00:00Z").await.ok();
+    assert!(due.to_string().contains("campaign/summer"), "{due}");
+}
+
+/// A restore by tag brings both back, and a mail reports it. Then every answer is as before.
+async fn restored(world: &World) {
+    let body = json!({ "tag": "promo", "notify": ["team@example.com"] });
+    let request = world.post("/v1/restores", body).await;
+    assert_eq!(request.status, 202, "{}", request.body);
+    world.settle().await;
+    let request = world.request(request.body["id"].as_str().unwrap()).await;
+    assert_eq!(request["state"], "completed", "{request}");
+    let restored: Vec<&Value> = request["items"].as_array().unwrap().iter().map(|i| &i["state"]).collect();
+    assert_eq!(restored, ["restored", "restored"], "{request}");
+    for (filter, count) in questions().into_iter().filter(|(f, _)| is_fixed(f)) {
+        assert_eq!(world.count(&filter).await, count, "{filter}");
+    }
+    assert_eq!(world.mails_to("team@example.com").len(), 2);
+    let spring = world.campaign("spring").await["interaction_data"].clone();
+    assert!(
+        spring["expires_at"].as_str().unwrap().starts_with("2027-07-10"),
+        "three months from now: {spring}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_of_a_marketing_team() {
+    let world = World::new(2027).await;
+    set_up(&world).await;
 
     // 10 January: all interactions come in twice, the second time in reverse order.
     world.advance("P9D");
@@ -169,17 +214,7 @@ async fn a_day_of_a_marketing_team() {
     let summer = world.campaign("summer").await["interaction_data"].clone();
     assert_eq!((&summer["held_by"], &summer["expires_at"]), (&json!([]), &json!("2027-04-10T00:00:00.000Z")));
 
-    // A week before the expiry a mail announces it, and names the sources that refer to the data.
-    world.advance("P2M24D");
-    world.settle().await;
-    let mails = world.mails_to("team@example.com");
-    assert_eq!(mails.len(), 1, "{mails:?}");
-    for said in ["campaign/summer", "2027-04-10", "canvas/welcome"] {
-        assert!(mails[0].text.contains(said), "{said}: {}", mails[0].text);
-    }
-    assert!(!mails[0].text.contains("campaign/spring"), "{}", mails[0].text);
-    let due = world.get("/v1/expirations?until=2027-04-11T00:00:00Z").await.ok();
-    assert!(due.to_string().contains("campaign/summer"), "{due}");
+    warned(&world).await;
 
     // The data expires. Answers about it are unknown, never no.
     world.advance("P7D");
@@ -209,29 +244,11 @@ async fn a_day_of_a_marketing_team() {
     assert_eq!(world.state("spring").await, "expired");
 
     // The archive answers every question without a restore.
-    let now_fixed = |filter: &Value| !filter.to_string().contains("_than");
-    for (filter, count) in questions().into_iter().filter(|(f, _)| now_fixed(f)) {
+    for (filter, count) in questions().into_iter().filter(|(f, _)| is_fixed(f)) {
         let answer = world.try_count(&filter, "archive").await.ok();
         assert_eq!((&answer["count"], &answer["unknown"]), (&json!(count), &json!(0)), "{filter}");
     }
     assert_eq!(world.state("spring").await, "expired");
 
-    // A restore by tag brings both back, and a mail reports it. Then every answer is as before.
-    let body = json!({ "tag": "promo", "notify": ["team@example.com"] });
-    let request = world.post("/v1/restores", body).await;
-    assert_eq!(request.status, 202, "{}", request.body);
-    world.settle().await;
-    let request = world.request(request.body["id"].as_str().unwrap()).await;
-    assert_eq!(request["state"], "completed", "{request}");
-    let restored: Vec<&Value> = request["items"].as_array().unwrap().iter().map(|i| &i["state"]).collect();
-    assert_eq!(restored, ["restored", "restored"], "{request}");
-    for (filter, count) in questions().into_iter().filter(|(f, _)| now_fixed(f)) {
-        assert_eq!(world.count(&filter).await, count, "{filter}");
-    }
-    assert_eq!(world.mails_to("team@example.com").len(), 2);
-    let spring = world.campaign("spring").await["interaction_data"].clone();
-    assert!(
-        spring["expires_at"].as_str().unwrap().starts_with("2027-07-10"),
-        "three months from now: {spring}"
-    );
+    restored(&world).await;
 }

@@ -37,14 +37,17 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     gzip.finish().unwrap()
 }
 
-#[tokio::test(start_paused = true)]
-async fn batches_that_are_none_are_refused_whole() {
-    let world = World::new(40).await;
+/// A batch of that many good interactions.
+fn many(n: usize) -> Value {
+    (0..n).map(|i| received("a", &format!("u{i}"))).collect()
+}
+
+/// Batches that are refused whole, each with the status and the code of the answer.
+fn bad_batches() -> Vec<(Post<'static>, u16, &'static str)> {
     let good = json!([received("a", "u1")]).to_string();
     let zipped = gzip(good.as_bytes());
     let bomb = vec![b' '; (32 << 20) + 1];
-    let many = |n: usize| (0..n).map(|i| received("a", &format!("u{i}"))).collect::<Vec<_>>();
-    let one_too_many = Value::from(many(100_001)).to_string();
+    let one_too_many = many(100_001).to_string();
     let as_lines = vec!["{}"; 100_001].join("\n");
     let sources: Vec<Value> = (0..1_001).map(|i| received(&format!("c{i}"), "u")).collect();
     let mut invalid_utf8 = good.clone().into_bytes();
@@ -57,7 +60,7 @@ async fn batches_that_are_none_are_refused_whole() {
         encoder.write_all(&vec![b' '; 20 << 20]).unwrap();
         encoder.finish().unwrap()
     };
-    let table = [
+    vec![
         (post(""), 400, "invalid_json"),
         (post("{"), 400, "invalid_json"),
         (post("nonsense"), 400, "invalid_json"),
@@ -93,8 +96,13 @@ async fn batches_that_are_none_are_refused_whole() {
         (encoded("br", "x"), 415, "unsupported_encoding"),
         (encoded("gzip, zstd", "x"), 415, "unsupported_encoding"),
         (encoded("identity", zipped.clone()), 400, "invalid_json"),
-    ];
-    for (nth, (batch, status, code)) in table.into_iter().enumerate() {
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_that_are_none_are_refused_whole() {
+    let world = World::new(40).await;
+    for (nth, (batch, status, code)) in bad_batches().into_iter().enumerate() {
         println!("batch {nth}: {status} {code}");
         let problem = post_raw(&world, batch).await.problem(status, code);
         assert!(problem.to_string().len() < 200_000, "an answer of bounded size");
@@ -105,42 +113,23 @@ async fn batches_that_are_none_are_refused_whole() {
     assert!(world.ledger_items().await.is_empty());
     // A compression of a thousand to one is fine within the bounds.
     let mut padded = vec![b' '; 31 << 20];
-    padded.extend(good.as_bytes());
+    padded.extend(json!([received("a", "u1")]).to_string().as_bytes());
     post_raw(&world, encoded("gzip", gzip(&padded))).await.ok();
     // A hundred thousand interactions are not too many.
-    let most = Value::from(many(100_000)).to_string();
+    let most = many(100_000).to_string();
     let body = zstd::encode_all(most.as_bytes(), 1).unwrap();
     let answer = post_raw(&world, encoded("zstd", body)).await.ok();
     assert_eq!(answer["accepted"], 100_000);
 }
 
-/// Interactions with one bad field each, and the code of the rejection.
-fn bad_interactions() -> Vec<(String, &'static str)> {
+/// Interactions that are all right but for the value of one field, each with the code it is rejected with.
+fn bad_fields() -> Vec<(String, &'static str)> {
     let with = |field: &str, value: Value| {
         let mut item = received("a", "bad");
         item[field] = value;
         item.to_string()
     };
-    let typed = |kind: &str, more: &str| {
-        format!(r#"{{"user_id":"bad","campaign_id":"a","channel":"email","type":"{kind}"{more}}}"#)
-    };
-    let without = |field: &str| {
-        let mut item = received("a", "bad");
-        item.as_object_mut().unwrap().remove(field);
-        item.to_string()
-    };
-    let deep = format!("{}1{}", "[".repeat(8_000), "]".repeat(8_000));
     vec![
-        ("null".to_owned(), "invalid_item"),
-        ("17".to_owned(), "invalid_item"),
-        ("\"text\"".to_owned(), "invalid_item"),
-        (r#"["u","a","received","email"]"#.to_owned(), "invalid_item"),
-        (deep, "invalid_json"),
-        ("{}".to_owned(), "missing_field"),
-        (without("user_id"), "missing_field"),
-        (without("campaign_id"), "missing_field"),
-        (without("type"), "missing_field"),
-        (without("channel"), "missing_channel"),
         (with("user_id", "".into()), "invalid_user_id"),
         (with("user_id", "x".repeat(513).into()), "invalid_user_id"),
         (with("user_id", "é".repeat(257).into()), "invalid_user_id"),
@@ -151,7 +140,6 @@ fn bad_interactions() -> Vec<(String, &'static str)> {
         (with("user_id", "a\u{85}b".into()), "invalid_user_id"),
         (with("user_id", 7.into()), "invalid_user_id"),
         (with("user_id", Value::Null), "invalid_user_id"),
-        (r#"{"user_id":"\ud800","campaign_id":"a","type":"control"}"#.to_owned(), "invalid_json"),
         (with("campaign_id", "".into()), "invalid_campaign_id"),
         (with("campaign_id", "a b".into()), "invalid_campaign_id"),
         (with("campaign_id", "../a".into()), "invalid_campaign_id"),
@@ -177,6 +165,32 @@ fn bad_interactions() -> Vec<(String, &'static str)> {
         (with("canvas_id", "w".into()), "two_sources"),
         (with("userid", "w".into()), "unknown_field"),
         (with(&"x".repeat(10_000), 1.into()), "unknown_field"),
+    ]
+}
+
+/// Interactions that are no object, lack a field, or have one that does not fit the others, each with its code.
+fn bad_shapes() -> Vec<(String, &'static str)> {
+    let typed = |kind: &str, more: &str| {
+        format!(r#"{{"user_id":"bad","campaign_id":"a","channel":"email","type":"{kind}"{more}}}"#)
+    };
+    let without = |field: &str| {
+        let mut item = received("a", "bad");
+        item.as_object_mut().unwrap().remove(field);
+        item.to_string()
+    };
+    let deep = format!("{}1{}", "[".repeat(8_000), "]".repeat(8_000));
+    vec![
+        ("null".to_owned(), "invalid_item"),
+        ("17".to_owned(), "invalid_item"),
+        ("\"text\"".to_owned(), "invalid_item"),
+        (r#"["u","a","received","email"]"#.to_owned(), "invalid_item"),
+        (deep, "invalid_json"),
+        ("{}".to_owned(), "missing_field"),
+        (without("user_id"), "missing_field"),
+        (without("campaign_id"), "missing_field"),
+        (without("type"), "missing_field"),
+        (without("channel"), "missing_channel"),
+        (r#"{"user_id":"\ud800","campaign_id":"a","type":"control"}"#.to_owned(), "invalid_json"),
         (typed("clicked", r#","link_alias":"""#), "invalid_link_alias"),
         (typed("clicked", &format!(r#","link_alias":"{}""#, "x".repeat(257))), "invalid_link_alias"),
         (typed("clicked", r#","link_alias":"a\tb""#), "invalid_link_alias"),
@@ -195,7 +209,7 @@ fn bad_interactions() -> Vec<(String, &'static str)> {
 #[tokio::test(start_paused = true)]
 async fn a_bad_interaction_never_hurts_its_neighbours() {
     let world = World::new(41).await;
-    let bad = bad_interactions();
+    let bad = [bad_fields(), bad_shapes()].concat();
     let mut codes = Vec::new();
     // Each stands between two good interactions, in both layouts.
     for layout in 0..2 {

@@ -36,5 +36,6 @@ mod stored;
 mod story;
 mod tags;
 mod template;
+mod tidy;
 mod users;
 mod warnings;

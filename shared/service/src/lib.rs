@@ -1,5 +1,5 @@
 //! Rekindle's use cases, in rooms. A file beside the rooms is ground: every room may use it. A room uses the ground and the
-//! rooms below it, and `tests/system/tidy.rs` fails on any other arrow.
+//! rooms below it, and `tests/system/tidy` fails on any other arrow.
 //!
 //! | floor | room | purpose | may use |
 //! |---|---|---|---|

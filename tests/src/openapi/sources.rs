@@ -20,6 +20,7 @@ pub fn operations(api: &mut Api) {
         of.fields(api);
         of.lifecycle(api);
         of.lists(api);
+        of.export(api);
     }
     tags(api);
     segments(api);
@@ -205,6 +206,9 @@ impl Of {
                 .refuses(400, &[&LIST[..], &["invalid_id"]].concat())
                 .refuses(404, &["unknown_source"]),
         );
+    }
+
+    fn export(&self, api: &mut Api) {
         let csv = json!({
             "description": "A page of at most 5 MiB, the header line on the first.",
             "headers": {
