@@ -216,7 +216,7 @@ async fn l4_a_block_that_is_missing_when_its_run_is_archived_stops_the_expiry() 
     world.stop("a").await;
     world.advance("P3M");
     // A budget that ends after the hot run is committed.
-    let budget = rekindle_service::upkeep::Budget::until(world.clock.now_still().plus(1));
+    let budget = rekindle_service::Budget::until(world.clock.now_still().plus(1));
     let id = "campaign/a".parse().unwrap();
     while world.manifest("a").await.runs.is_empty() {
         world.app().expire_step(&id, &budget).await.unwrap();

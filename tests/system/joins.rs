@@ -157,7 +157,7 @@ async fn l6_a_restore_asked_for_while_data_is_expiring_keeps_it() {
     world.ingest_received("a", "u", 70).await;
     world.stop("a").await;
     world.advance("P3M");
-    let budget = rekindle_service::upkeep::Budget::until(world.clock.now_still());
+    let budget = rekindle_service::Budget::until(world.clock.now_still());
     let id = "campaign/a".parse().unwrap();
     world.app().expire_step(&id, &budget).await.unwrap();
     assert_eq!(world.state("a").await, "expiring");
