@@ -21,9 +21,9 @@ use rekindle_domain::time::{Clock, Period, Time};
 use rekindle_runtime::{
     http::{empty_body, json, json_body, with_fallbacks},
     problem::HttpProblem,
-    scopes::guarded,
+    scopes::{Route, bearer, guarded},
 };
-use rekindle_service::{Problem, upkeep::CompactReport};
+use rekindle_service::{Problem, Rekindle, upkeep::CompactReport};
 use serde::Deserialize;
 use serde_json::{Value, json as object};
 use std::{future::pending, sync::Arc, time::Duration};
@@ -156,12 +156,9 @@ impl Local {
         Ok(self.clock.now())
     }
 
-    /// All routes: those of the functions, which need a key, and `/_local`, which needs none.
+    /// All routes: those of the functions, which take a key, and `/_local`, which takes none.
     pub fn router(&self) -> Router {
-        let app = &self.stack.app;
-        let functions = rekindle_ingest::routes(app.clone()).merge(rekindle_api::routes(app.clone()));
-        let functions =
-            guarded(functions, app.clone()).layer(from_fn_with_state(self.clone(), one_invocation));
+        let functions = functions(&self.stack.app).layer(from_fn_with_state(self.clone(), one_invocation));
         let local = Router::new()
             .route("/_local/clock", get(show_clock).post(move_clock))
             .route("/_local/sweep", axum::routing::post(sweep_now))
@@ -169,6 +166,17 @@ impl Local {
             .with_state(self.clone());
         with_fallbacks(local).fallback_service(functions).layer(axum::middleware::from_fn(refuse_foreigners))
     }
+}
+
+/// Every route of every function, with the scope that it takes.
+pub fn function_routes() -> Vec<Route> {
+    [rekindle_ingest::ROUTES, rekindle_api::ROUTES].concat()
+}
+
+/// The routes of all functions in one router, as API Gateway has them, behind the layer that asks for a key.
+pub fn functions(app: &Rekindle) -> Router {
+    let routes = rekindle_ingest::routes(app.clone()).merge(rekindle_api::routes(app.clone()));
+    guarded(routes, &function_routes(), bearer, app.clone())
 }
 
 /// A move of the clock.

@@ -2,7 +2,7 @@
 
 use crate::fixture::{
     faults::Fault,
-    world::{ADMIN_KEY, Answer, World, guarded_router_of},
+    world::{ADMIN_KEY, Answer, World},
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::{Router, body::Body, routing::get};
@@ -12,8 +12,12 @@ use rekindle_domain::{
     key::{MAX_KEYS, Scope},
     time::Ids,
 };
-use rekindle_local::{clock::LocalClock, server::Local, stack::CATALOG};
-use rekindle_runtime::scopes::{ROUTES, guarded};
+use rekindle_local::{
+    clock::LocalClock,
+    server::{Local, function_routes, functions},
+    stack::CATALOG,
+};
+use rekindle_runtime::scopes::{self, guarded};
 use rekindle_service::{
     Caller,
     access::{KeyInput, RotateInput},
@@ -58,7 +62,7 @@ async fn opens(router: &Router, key: &str) -> u16 {
 
 /// Another process over the world's account.
 fn another(world: &World) -> Router {
-    guarded_router_of(&world.doomed(Fault::Dies, usize::MAX).stack.app)
+    functions(&world.doomed(Fault::Dies, usize::MAX).stack.app)
 }
 
 #[track_caller]
@@ -75,10 +79,10 @@ async fn every_route_takes_a_key_with_its_scope() {
     for scope in SCOPES {
         keys.push((scope, make(&world, &[scope.as_str()]).await.0));
     }
-    let functions = [rekindle_ingest::router(world.app().clone()), rekindle_api::router(world.app().clone())];
-    for (method, path, wanted) in ROUTES {
+    let alone = [rekindle_ingest::router(world.app().clone()), rekindle_api::router(world.app().clone())];
+    for (method, path, wanted) in &function_routes() {
         let path = &path.replace("{id}", "x");
-        for router in functions.iter().chain([&world.router]) {
+        for router in alone.iter().chain([&world.router]) {
             assert_refused(ask(router, method, path, &[]).await, path);
         }
         for (has, key) in &keys {
@@ -103,7 +107,7 @@ async fn a_route_that_nobody_gave_a_scope_is_not_there() {
         .route("/v1/secrets", get(async || "all of them"))
         .route("/v1/tags/{id}", get(async || "all of them"))
         .fallback(async || "all of them");
-    let router = guarded(routes, app);
+    let router = guarded(routes, rekindle_api::ROUTES, scopes::bearer, app);
     for path in ["/v1/secrets", "/v1/tags/x", "/v1/elsewhere", "/v1/tags/", "//v1/tags", "/"] {
         assert_refused(ask(&router, &Method::GET, path, &[]).await, path);
         ask(&router, &Method::GET, path, &bearer(ADMIN_KEY)).await.problem(404, "unknown_route");
@@ -335,7 +339,7 @@ async fn a_lost_answer_changes_no_key_twice() {
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_not_a_wrong_key() {
     let world = World::new(209).await;
-    let lame = guarded_router_of(&world.doomed(Fault::Lacks("dynamodb"), 0).stack.app);
+    let lame = functions(&world.doomed(Fault::Lacks("dynamodb"), 0).stack.app);
     let answer = ask(&lame, &Method::GET, "/v1/tags", &bearer(ADMIN_KEY)).await;
     assert_eq!(answer.headers["retry-after"], "1");
     answer.problem(503, "store_unavailable");

@@ -2,6 +2,7 @@
 
 use crate::{fixture::world::World, template};
 use http::{Method, header};
+use rekindle_local::server::function_routes;
 use rekindle_tests::openapi;
 use serde_json::Value;
 use std::{collections::BTreeSet, path::Path};
@@ -83,7 +84,7 @@ async fn every_route_is_documented_and_in_the_template() {
 #[test]
 fn each_operation_names_the_scope_that_its_route_takes() {
     let document = openapi::document();
-    for (method, path, scope) in rekindle_runtime::scopes::ROUTES {
+    for (method, path, scope) in function_routes() {
         let operation = &document["paths"][path][method.as_str().to_lowercase()];
         assert_eq!(operation["security"][0]["key"][0], scope.as_str(), "{method} {path}");
     }

@@ -15,15 +15,61 @@ mod tags;
 mod users;
 
 use axum::Router;
-use rekindle_runtime::scopes::guarded;
+use http::Method;
+use rekindle_domain::key::Scope::{Admin, Manage, Read};
+use rekindle_runtime::scopes::{Route, bearer, guarded};
 use rekindle_service::Rekindle;
 
-/// The function's routes, for who has a key.
+/// Every route of the function, with the scope that it takes.
+pub const ROUTES: &[Route] = &[
+    (Method::GET, "/v1/campaigns", Read),
+    (Method::GET, "/v1/campaigns/{id}", Read),
+    (Method::PUT, "/v1/campaigns/{id}", Manage),
+    (Method::POST, "/v1/campaigns/{id}/start", Manage),
+    (Method::POST, "/v1/campaigns/{id}/stop", Manage),
+    (Method::POST, "/v1/campaigns/{id}/pin", Manage),
+    (Method::DELETE, "/v1/campaigns/{id}/pin", Manage),
+    (Method::GET, "/v1/campaigns/{id}/timeline", Read),
+    (Method::GET, "/v1/campaigns/{id}/interactions.csv", Read),
+    (Method::GET, "/v1/canvases", Read),
+    (Method::GET, "/v1/canvases/{id}", Read),
+    (Method::PUT, "/v1/canvases/{id}", Manage),
+    (Method::POST, "/v1/canvases/{id}/start", Manage),
+    (Method::POST, "/v1/canvases/{id}/stop", Manage),
+    (Method::POST, "/v1/canvases/{id}/pin", Manage),
+    (Method::DELETE, "/v1/canvases/{id}/pin", Manage),
+    (Method::GET, "/v1/canvases/{id}/timeline", Read),
+    (Method::GET, "/v1/canvases/{id}/interactions.csv", Read),
+    (Method::GET, "/v1/tags", Read),
+    (Method::GET, "/v1/segments", Read),
+    (Method::GET, "/v1/segments/{id}", Read),
+    (Method::PUT, "/v1/segments/{id}", Manage),
+    (Method::DELETE, "/v1/segments/{id}", Manage),
+    // These change nothing. They are POST because a filter is too long for a query.
+    (Method::POST, "/v1/audiences/count", Read),
+    (Method::POST, "/v1/audiences/members", Read),
+    (Method::POST, "/v1/audiences/match", Read),
+    (Method::GET, "/v1/users", Read),
+    (Method::GET, "/v1/expirations", Read),
+    (Method::GET, "/v1/health", Read),
+    (Method::GET, "/v1/restores", Read),
+    (Method::POST, "/v1/restores", Manage),
+    (Method::GET, "/v1/restores/{id}", Read),
+    (Method::POST, "/v1/restores/{id}/cancel", Manage),
+    (Method::GET, "/v1/keys", Admin),
+    (Method::POST, "/v1/keys", Admin),
+    (Method::POST, "/v1/keys/{id}/rotate", Admin),
+    (Method::DELETE, "/v1/keys/{id}", Admin),
+    (Method::GET, "/v1/audit", Admin),
+    (Method::GET, "/openapi.json", Read),
+];
+
+/// The function's routes behind the layer that asks for a key.
 pub fn router(app: Rekindle) -> Router {
-    guarded(routes(app.clone()), app)
+    guarded(routes(app.clone()), ROUTES, bearer, app)
 }
 
-/// The routes alone, to be merged with others and guarded with them.
+/// The routes without the layer. The local runner merges them with those of other functions.
 pub fn routes(app: Rekindle) -> Router {
     sources::routes()
         .merge(tags::routes())

@@ -1,23 +1,27 @@
 //! The ingest function: `POST /v1/interactions`.
 
 use axum::{Router, extract::State, response::Response, routing::post};
-use http::{Request, StatusCode, header};
+use http::{Method, Request, StatusCode, header};
+use rekindle_domain::key::Scope;
 use rekindle_runtime::{
     http::{header_text, json, read_body},
     problem::HttpProblem,
-    scopes::guarded,
+    scopes::{Route, bearer, guarded},
 };
 use rekindle_service::{
     Rekindle,
     ingest::{Encoding, Layout, MAX_ENCODED},
 };
 
-/// The function's routes, for who has a key.
+/// Every route of the function, with the scope that it takes.
+pub const ROUTES: &[Route] = &[(Method::POST, "/v1/interactions", Scope::Ingest)];
+
+/// The function's routes behind the layer that asks for a key.
 pub fn router(app: Rekindle) -> Router {
-    guarded(routes(app.clone()), app)
+    guarded(routes(app.clone()), ROUTES, bearer, app)
 }
 
-/// The routes alone, to be merged with others and guarded with them.
+/// The routes without the layer. The local runner merges them with those of other functions.
 pub fn routes(app: Rekindle) -> Router {
     Router::new().route("/v1/interactions", post(ingest)).with_state(app)
 }

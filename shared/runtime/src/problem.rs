@@ -128,7 +128,7 @@ pub fn spelled(remedy: &Remedy) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rekindle_domain::{id::SourceId, interaction::Rejection, segment::User};
+    use rekindle_domain::{id::SourceId, interaction::Rejection, segment::Referrer};
     use rekindle_service::Fact;
     use std::collections::BTreeSet;
 
@@ -184,7 +184,7 @@ mod tests {
             ..Problem::conflict("some_code", "in words")
         };
         let rejection = Rejection { index: 7, code: "odd".into(), detail: "it is odd".to_owned() };
-        let users = || vec![User::Segment("s".to_owned()), User::Source(source("campaign/a"))];
+        let users = || vec![Referrer::Segment("s".to_owned()), Referrer::Source(source("campaign/a"))];
         let table = [
             (
                 of(Some(Remedy::Restore(two)), vec![]),

@@ -1,7 +1,7 @@
-//! Who may call what: every route with the scope that it takes, in one place, and the layer that sees to it.
+//! The layer that asks each request for a key, and for the scope that its route takes.
 //!
-//! The layer stands before all routes of both functions, in Lambda and locally. What is not in the table is not there,
-//! whatever a router would answer: a route that nobody gave a scope cannot be called.
+//! The layer stands before all routes of a function, in Lambda and locally. Each function owns the table of its routes. A
+//! route that is not in the table answers 404, even if the router has it: a route without a scope cannot be called.
 
 use crate::{
     http::{method_not_allowed, unknown_route},
@@ -16,71 +16,38 @@ use axum::{
 use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use rekindle_domain::key::{AccessKey, Scope, Token};
 use rekindle_service::{Caller, Problem, Rekindle, access::Refusal};
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
-use Scope::{Admin, Ingest, Manage, Read};
+/// A route with the scope that it takes: method, path as the router has it, scope.
+pub type Route = (Method, &'static str, Scope);
 
-/// Every route.
-pub const ROUTES: &[(Method, &str, Scope)] = &[
-    (Method::POST, "/v1/interactions", Ingest),
-    (Method::GET, "/v1/campaigns", Read),
-    (Method::GET, "/v1/campaigns/{id}", Read),
-    (Method::PUT, "/v1/campaigns/{id}", Manage),
-    (Method::POST, "/v1/campaigns/{id}/start", Manage),
-    (Method::POST, "/v1/campaigns/{id}/stop", Manage),
-    (Method::POST, "/v1/campaigns/{id}/pin", Manage),
-    (Method::DELETE, "/v1/campaigns/{id}/pin", Manage),
-    (Method::GET, "/v1/campaigns/{id}/timeline", Read),
-    (Method::GET, "/v1/campaigns/{id}/interactions.csv", Read),
-    (Method::GET, "/v1/canvases", Read),
-    (Method::GET, "/v1/canvases/{id}", Read),
-    (Method::PUT, "/v1/canvases/{id}", Manage),
-    (Method::POST, "/v1/canvases/{id}/start", Manage),
-    (Method::POST, "/v1/canvases/{id}/stop", Manage),
-    (Method::POST, "/v1/canvases/{id}/pin", Manage),
-    (Method::DELETE, "/v1/canvases/{id}/pin", Manage),
-    (Method::GET, "/v1/canvases/{id}/timeline", Read),
-    (Method::GET, "/v1/canvases/{id}/interactions.csv", Read),
-    (Method::GET, "/v1/tags", Read),
-    (Method::GET, "/v1/segments", Read),
-    (Method::GET, "/v1/segments/{id}", Read),
-    (Method::PUT, "/v1/segments/{id}", Manage),
-    (Method::DELETE, "/v1/segments/{id}", Manage),
-    // They change nothing; a filter is only too long for a query.
-    (Method::POST, "/v1/audiences/count", Read),
-    (Method::POST, "/v1/audiences/members", Read),
-    (Method::POST, "/v1/audiences/match", Read),
-    (Method::GET, "/v1/users", Read),
-    (Method::GET, "/v1/expirations", Read),
-    (Method::GET, "/v1/health", Read),
-    (Method::GET, "/v1/restores", Read),
-    (Method::POST, "/v1/restores", Manage),
-    (Method::GET, "/v1/restores/{id}", Read),
-    (Method::POST, "/v1/restores/{id}/cancel", Manage),
-    (Method::GET, "/v1/keys", Admin),
-    (Method::POST, "/v1/keys", Admin),
-    (Method::POST, "/v1/keys/{id}/rotate", Admin),
-    (Method::DELETE, "/v1/keys/{id}", Admin),
-    (Method::GET, "/v1/audit", Admin),
-    (Method::GET, "/openapi.json", Read),
-];
+/// Finds the token in a request's headers. The error says what is wrong with it, for the log.
+pub type Present = fn(&HeaderMap) -> Result<Token, &'static str>;
 
-/// Puts the layer before all of a router's routes, and before its answers for what is not there. Routes that are added
-/// afterwards do not have it.
-pub fn guarded(router: Router, app: Rekindle) -> Router {
-    router.layer(from_fn_with_state(app, guard))
+/// The parts of the layer.
+#[derive(Clone)]
+struct Guard {
+    routes: Arc<[Route]>,
+    present: Present,
+    app: Rekindle,
+}
+
+/// Puts the layer before all routes of a router, and before its answers for unknown routes. Routes that are added
+/// afterwards do not have the layer.
+pub fn guarded(router: Router, routes: &[Route], present: Present, app: Rekindle) -> Router {
+    router.layer(from_fn_with_state(Guard { routes: routes.into(), present, app }, guard))
 }
 
 async fn guard(
-    State(app): State<Rekindle>,
+    State(Guard { routes, present, app }): State<Guard>,
     path: Option<MatchedPath>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    // The pattern of the route, which holds nobody's data.
+    // For the log: the pattern of the route, since a path may hold somebody's data.
     let route = path.as_ref().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
-    let verified = match token(request.headers()) {
+    let verified = match present(request.headers()) {
         Ok(token) => match app.verify(&token).await {
             Ok(verified) => verified.map_err(|refusal| match refusal {
                 Refusal::UnknownKey => ("its key is not of this deployment", None),
@@ -98,8 +65,8 @@ async fn guard(
             return HttpProblem::unauthorized().into_response();
         }
     };
-    let Some(scope) = wanted(&method, &route) else {
-        return absent(&request, &route);
+    let Some(scope) = wanted(&routes, &method, &route) else {
+        return absent(&routes, &request, &route);
     };
     if !key.allows(scope) {
         let why = format!("its key lacks the scope {}", scope.as_str());
@@ -110,8 +77,11 @@ async fn guard(
     next.run(request).await
 }
 
-/// The token of a request. An error: what is wrong, for the log.
-fn token(headers: &HeaderMap) -> Result<Token, &'static str> {
+/// The token of the header `Authorization: Bearer TOKEN`.
+///
+/// # Errors
+/// The fault, for the log.
+pub fn bearer(headers: &HeaderMap) -> Result<Token, &'static str> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let first = all.next().ok_or("it shows no key")?;
     if all.next().is_some() {
@@ -125,17 +95,17 @@ fn token(headers: &HeaderMap) -> Result<Token, &'static str> {
     token.trim().parse().map_err(|_| malformed)
 }
 
-/// The scope that a route takes. HEAD is GET without the body.
-fn wanted(method: &Method, route: &str) -> Option<Scope> {
+/// The scope that a route takes. HEAD takes the scope of GET.
+fn wanted(routes: &[Route], method: &Method, route: &str) -> Option<Scope> {
     let method = if method == Method::HEAD { &Method::GET } else { method };
-    let found = ROUTES.iter().find(|(m, path, _)| m == method && *path == route);
+    let found = routes.iter().find(|(m, path, _)| m == method && *path == route);
     found.map(|(_, _, scope)| *scope)
 }
 
-/// The answer for what is not in the table.
-fn absent(request: &Request, route: &str) -> Response {
+/// The answer for a route that is not in the table: 404, or 405 with the methods that its path takes.
+fn absent(routes: &[Route], request: &Request, route: &str) -> Response {
     let allowed: Vec<&str> =
-        ROUTES.iter().filter(|(_, path, _)| *path == route).map(|(method, _, _)| method.as_str()).collect();
+        routes.iter().filter(|(_, path, _)| *path == route).map(|(method, _, _)| method.as_str()).collect();
     if allowed.is_empty() {
         return unknown_route(request.method(), request.uri()).into_response();
     }
@@ -150,7 +120,7 @@ fn wrong_scope(key: &AccessKey, wanted: Scope) -> HttpProblem {
     HttpProblem::new(StatusCode::FORBIDDEN, "wrong_scope", detail).with("scope", wanted)
 }
 
-/// Who calls a handler; nobody where the layer is not there.
+/// The caller of a handler. Without the layer the caller has no key.
 pub struct By(pub Caller);
 
 impl<S: Send + Sync> FromRequestParts<S> for By {

@@ -27,8 +27,12 @@ impl Rekindle {
     pub async fn restore_work(&self, work: &RestoreWork, budget: &Budget) -> Result<(), StoreError> {
         // Boxed, since the compiler bounds how deep futures lie in one another.
         match work {
-            RestoreWork::Begin { request, after } => Box::pin(self.begin(*request, after.clone(), budget)).await,
-            RestoreWork::Part { source, copy, slot } => Box::pin(self.restore_part(source, *copy, *slot)).await,
+            RestoreWork::Begin { request, after } => {
+                Box::pin(self.begin(*request, after.clone(), budget)).await
+            }
+            RestoreWork::Part { source, copy, slot } => {
+                Box::pin(self.restore_part(source, *copy, *slot)).await
+            }
         }
     }
 
