@@ -13,6 +13,7 @@ mod crashes;
 mod cycles;
 mod damage;
 mod day;
+mod estimate;
 mod expirations;
 mod export;
 mod garbage;

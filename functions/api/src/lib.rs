@@ -54,6 +54,8 @@ pub const ROUTES: &[Route] = &[
     (Method::GET, "/v1/health", Read),
     (Method::GET, "/v1/restores", Read),
     (Method::POST, "/v1/restores", Manage),
+    // This changes nothing. It is POST because it takes the body of a restore request.
+    (Method::POST, "/v1/restores/estimate", Read),
     (Method::GET, "/v1/restores/{id}", Read),
     (Method::POST, "/v1/restores/{id}/cancel", Manage),
     (Method::GET, "/v1/keys", Admin),

@@ -16,12 +16,13 @@ use rekindle_runtime::{
 };
 use rekindle_service::{Problem, Rekindle};
 
-/// The most requests a page has: each is shown with all its items.
+/// The most requests a page has.
 const MAX_REQUESTS: usize = 50;
 
 pub(crate) fn routes() -> Router<Rekindle> {
     Router::new()
         .route("/v1/restores", get(list).post(create))
+        .route("/v1/restores/estimate", post(estimate))
         .route("/v1/restores/{id}", get(show))
         .route("/v1/restores/{id}/cancel", post(cancel))
 }
@@ -39,6 +40,10 @@ async fn create(
     let key = header_text(&headers, "idempotency-key")?;
     let view = app.request_restore(&json_body(body).await?, key, &by).await?;
     Ok(json(StatusCode::ACCEPTED, &view))
+}
+
+async fn estimate(State(app): State<Rekindle>, body: Body) -> Result<Response, HttpProblem> {
+    Ok(json(StatusCode::OK, &app.estimate_restore(&json_body(body).await?).await?))
 }
 
 async fn show(State(app): State<Rekindle>, PathId(id): PathId) -> Result<Response, HttpProblem> {

@@ -15,7 +15,7 @@ use rekindle_service::{
     audience::{Count, CountRequest, Match, MatchRequest, Members, MembersRequest, UserProfile},
     ingest::Accepted,
     library::Expiration,
-    restore::{RequestView, RestoreInput},
+    restore::{Estimate, RequestView, RestoreInput},
 };
 use serde_json::json;
 
@@ -197,7 +197,7 @@ fn restores(api: &mut Api) {
         on("POST", "", "create_restore", "Asks for expired data to be restored")
             .says("Name `sources`, or a `tag`: what carries it now, 1,000 at most. What was available has its time begin anew where it was named, and is left alone where it was found by tag.")
             .with([key])
-            .takes(input, &json!({ "sources": ["campaign/spring-sale"], "notify": ["me@example.com"] }))
+            .takes(input.clone(), &json!({ "sources": ["campaign/spring-sale"], "notify": ["me@example.com"] }))
             .responds(202, made)
             .refuses(400, &[&BODY[..], &["invalid_header"]].concat())
             .refuses(409, &["idempotency_key_reused"])
@@ -217,7 +217,35 @@ fn restores(api: &mut Api) {
                 ],
             ),
     );
-    let page = api.output::<Listing<RequestView>>();
+    let (page, estimate) = (api.output::<Listing<RequestView>>(), api.output::<Estimate>());
+    api.add(
+        Operation::new(
+            "POST",
+            "/v1/restores/estimate",
+            "estimate_restore",
+            "Restores",
+            "read",
+            "Estimates a restore before it is asked for",
+        )
+        .says("Takes the body of a restore request and changes nothing. `seconds` assumes the speed that a new request's `eta_seconds` assumes.")
+        .takes(input, &json!({ "sources": ["campaign/spring-sale"] }))
+        .answers(200, "The estimate.", estimate)
+        .refuses(400, &BODY)
+        .refuses(413, &["body_too_large"])
+        .refuses(
+            422,
+            &[
+                "sources_or_tag",
+                "invalid_source",
+                "invalid_sources",
+                "unknown_source",
+                "invalid_tag",
+                "unknown_tag",
+                "tag_too_wide",
+                "invalid_notify",
+            ],
+        ),
+    );
     api.add(
         on("GET", "", "list_restores", "Lists requests, newest first")
             .says("Without their items, and at most 50 a page.")

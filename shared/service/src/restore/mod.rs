@@ -2,9 +2,11 @@
 
 mod begin;
 mod end;
+mod estimate;
 mod progress;
 mod requests;
 mod work;
 
+pub use estimate::{Estimate, EstimateItem, EstimateState};
 pub use progress::{ItemView, RequestView};
 pub use requests::RestoreInput;

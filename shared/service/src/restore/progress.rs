@@ -17,8 +17,8 @@ use serde::Serialize;
 /// How many items are looked at at once.
 const CONCURRENT_ITEMS: usize = 16;
 
-/// What is assumed of a restore's speed until its first part is done, in users a second.
-const NOMINAL_USERS_PER_SECOND: u64 = 50_000;
+/// The assumed speed of a restore until its first part is done, in users a second.
+pub(super) const NOMINAL_USERS_PER_SECOND: u64 = 50_000;
 
 /// A request as the API shows it.
 #[derive(Clone, Debug, Serialize)]
@@ -76,6 +76,11 @@ fn summary(request: Request) -> RequestView {
         notify: request.notify,
         items: None,
     }
+}
+
+/// How many seconds that many users take: at least one, if there are any.
+pub(super) const fn seconds_for(users: u64, users_per_second: u64) -> u64 {
+    users.div_ceil(users_per_second)
 }
 
 impl Rekindle {

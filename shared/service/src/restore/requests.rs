@@ -123,7 +123,7 @@ impl Rekindle {
         self.get_request(id).await
     }
 
-    async fn check_restore(&self, input: &RestoreInput) -> Result<BTreeSet<SourceId>, Problem> {
+    pub(super) async fn check_restore(&self, input: &RestoreInput) -> Result<BTreeSet<SourceId>, Problem> {
         check_addresses(&input.notify)?;
         match (&input.sources, &input.tag) {
             (Some(sources), None) => self.check_named_sources(sources).await,
