@@ -2,6 +2,7 @@
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent};
 use lambda_runtime::{Error, LambdaEvent};
+use rekindle_runtime::problem::spelled;
 use rekindle_service::Rekindle;
 use rekindle_store::queues::NoticeWork;
 
@@ -14,7 +15,7 @@ pub async fn handle(app: &Rekindle, event: LambdaEvent<SqsEvent>) -> Result<SqsB
     for message in event.payload.records {
         let id = message.message_id.unwrap_or_default();
         let outcome = match serde_json::from_str::<NoticeWork>(message.body.as_deref().unwrap_or_default()) {
-            Ok(work) => app.send_notice(&work.notice).await.map_err(|e| e.to_string()),
+            Ok(work) => app.send_notice(&work.notice, spelled).await.map_err(|e| e.to_string()),
             Err(error) => Err(format!("not a message of ours: {error}")),
         };
         if let Err(error) = outcome {

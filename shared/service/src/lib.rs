@@ -43,5 +43,5 @@ pub use app::Rekindle;
 pub use budget::{Budget, Swept};
 pub use journal::Caller;
 pub use page::{Listing, encode_cursor};
-pub use problem::{Fact, Problem, ProblemKind, Remedy};
+pub use problem::{Fact, Problem, ProblemKind, Remedy, Spell};
 pub use settings::{Settings, Sizes, UnknownSources};
