@@ -2,6 +2,7 @@
 
 #[cfg(feature = "lambda")]
 mod aws;
+pub mod foreign;
 pub mod http;
 #[cfg(feature = "lambda")]
 pub mod lambda;
