@@ -11,14 +11,15 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    middleware::{Next, from_fn_with_state},
-    response::{IntoResponse, Response},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::Response,
     routing::get,
 };
-use http::{StatusCode, header};
+use http::StatusCode;
 use lambda_runtime::LambdaEvent;
 use rekindle_domain::time::{Clock, Period, Time};
 use rekindle_runtime::{
+    foreign::refuse_foreigners,
     http::{empty_body, json, json_body, with_fallbacks},
     problem::HttpProblem,
     scopes::{Route, bearer, guarded},
@@ -164,7 +165,7 @@ impl Local {
             .route("/_local/sweep", axum::routing::post(sweep_now))
             .route("/_local/outbox", get(outbox))
             .with_state(self.clone());
-        with_fallbacks(local).fallback_service(functions).layer(axum::middleware::from_fn(refuse_foreigners))
+        with_fallbacks(local).fallback_service(functions).layer(from_fn(refuse_foreigners))
     }
 }
 
@@ -192,35 +193,6 @@ pub enum ClockMove {
 async fn one_invocation(State(local): State<Local>, request: Request, next: Next) -> Response {
     let _running = local.gate.read().await;
     next.run(request).await
-}
-
-/// Refuses requests that a foreign web page could send: any with a foreign `Host` (DNS rebinding), and those of methods that
-/// change something with a foreign `Origin`.
-async fn refuse_foreigners(request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    let text = |name: header::HeaderName| headers.get(name).map(|v| v.to_str().unwrap_or("unreadable"));
-    let host = text(header::HOST).unwrap_or_default();
-    if !is_loopback(host) {
-        return foreign("Host", host);
-    }
-    match text(header::ORIGIN).filter(|_| !request.method().is_safe()) {
-        Some(origin) if origin.strip_prefix("http://") != Some(host) => foreign("Origin", origin),
-        _ => next.run(request).await,
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let name = if host.starts_with('[') {
-        host.split_inclusive(']').next().unwrap_or_default()
-    } else {
-        host.split(':').next().unwrap_or_default()
-    };
-    matches!(name, "127.0.0.1" | "localhost" | "[::1]")
-}
-
-fn foreign(what: &str, value: &str) -> Response {
-    let detail = format!("the local runner answers requests from its own machine only; {what} was `{value}`");
-    HttpProblem::new(StatusCode::FORBIDDEN, "foreign_request", detail).into_response()
 }
 
 async fn show_clock(State(local): State<Local>) -> Response {

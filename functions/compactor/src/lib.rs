@@ -1,20 +1,19 @@
-//! The compactor function: runs on a schedule and merges what has gathered in marked ledgers.
+//! The compactor function: runs on a schedule and merges the new rows of ledgers that have dirty marks.
 
 use lambda_runtime::{Error, LambdaEvent};
-use rekindle_domain::time::Time;
-use rekindle_service::{Budget, Rekindle, upkeep::CompactReport};
+use rekindle_runtime::events::budget;
+use rekindle_service::{Rekindle, upkeep::CompactReport};
 use serde_json::Value;
 
-/// How long before its end an invocation stops beginning new work: more than a part takes.
+/// How long before its end an invocation stops beginning new work, in milliseconds: longer than a part takes.
 const MARGIN_MILLIS: i64 = 120_000;
 
-/// Compacts until nothing is left to do or the time is up. What the schedule's event says does not matter.
+/// Compacts until nothing is left to do or the time is up. The content of the schedule's event is ignored.
 ///
 /// # Errors
-/// If the marks could not be read.
+/// The dirty marks could not be read.
 pub async fn handle(app: &Rekindle, event: LambdaEvent<Value>) -> Result<CompactReport, Error> {
-    let deadline = i64::try_from(event.context.deadline).unwrap_or(i64::MAX);
-    let report = app.compact(&Budget::until(Time(deadline - MARGIN_MILLIS))).await?;
+    let report = app.compact(&budget(&event.context, MARGIN_MILLIS)).await?;
     tracing::info!(
         compaction.rewrites = report.rewrites,
         compaction.failed = report.failed,

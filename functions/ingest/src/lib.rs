@@ -5,7 +5,7 @@ use http::{Method, Request, StatusCode, header};
 use rekindle_domain::key::Scope;
 use rekindle_runtime::{
     http::{header_text, json, read_body},
-    problem::HttpProblem,
+    problem::{HttpProblem, spelled},
     scopes::{Route, bearer, guarded},
 };
 use rekindle_service::{
@@ -46,5 +46,5 @@ async fn ingest(
         _ => Layout::Json,
     };
     let body = read_body(request.into_body(), MAX_ENCODED).await?;
-    Ok(json(StatusCode::OK, &app.ingest(&body, encoding, layout).await?))
+    Ok(json(StatusCode::OK, &app.ingest(&body, encoding, layout, spelled).await?))
 }

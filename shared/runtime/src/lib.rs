@@ -2,6 +2,9 @@
 
 #[cfg(feature = "lambda")]
 mod aws;
+#[cfg(feature = "events")]
+pub mod events;
+pub mod foreign;
 pub mod http;
 #[cfg(feature = "lambda")]
 pub mod lambda;

@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
+use rekindle_domain::id::SourceId;
 use rekindle_service::{Problem, ProblemKind, Remedy};
 use serde_json::{Map, Value, json};
 
@@ -80,6 +81,9 @@ impl HttpProblem {
         let expired: Vec<String> = match remedy {
             Remedy::Restore(sources) => sources.iter().map(ToString::to_string).collect(),
             Remedy::RestoreThenPin(source) => vec![source.to_string()],
+            Remedy::Register(_) | Remedy::Start(_) | Remedy::ShowRestore(_) | Remedy::ListExpirations => {
+                return self;
+            }
         };
         self.with("expired", expired)
     }
@@ -117,18 +121,27 @@ const fn status(kind: ProblemKind) -> StatusCode {
     }
 }
 
-/// The remedy as a clause that follows a semicolon, with the route to call.
+/// The remedy as a clause that follows a comma or a semicolon, with the route to call. Answers of the API and mails use it.
 pub fn spelled(remedy: &Remedy) -> String {
     match remedy {
         Remedy::Restore(_) => r#"restore it with POST /v1/restores {"sources":[…]}"#.to_owned(),
         Remedy::RestoreThenPin(_) => "restore it first, then pin it".to_owned(),
+        Remedy::Register(source) => format!("PUT {} first", path(source)),
+        Remedy::Start(source) => format!("start it again: POST {}/start", path(source)),
+        Remedy::ShowRestore(request) => format!("GET /v1/restores/{request} lists them all"),
+        Remedy::ListExpirations => "GET /v1/expirations lists them all".to_owned(),
     }
+}
+
+/// The path of a source, such as `/v1/campaigns/spring-sale`.
+fn path(source: &SourceId) -> String {
+    format!("/v1/{}/{}", source.kind().plural(), source.id())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rekindle_domain::{id::SourceId, interaction::Rejection, segment::Referrer};
+    use rekindle_domain::{id::RequestId, interaction::Rejection, segment::Referrer};
     use rekindle_service::Fact;
     use std::collections::BTreeSet;
 
@@ -221,6 +234,20 @@ mod tests {
             });
             expected.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
             assert_eq!(answered(problem.into()), (409, None, None, expected));
+        }
+    }
+
+    #[test]
+    fn each_remedy_is_a_clause_with_its_route() {
+        let request: RequestId = "00000000000000000000000REQ".parse().unwrap();
+        let table = [
+            (Remedy::Register(source("canvas/b")), "PUT /v1/canvases/b first"),
+            (Remedy::Start(source("campaign/a")), "start it again: POST /v1/campaigns/a/start"),
+            (Remedy::ShowRestore(request), "GET /v1/restores/00000000000000000000000REQ lists them all"),
+            (Remedy::ListExpirations, "GET /v1/expirations lists them all"),
+        ];
+        for (remedy, text) in table {
+            assert_eq!(spelled(&remedy), text);
         }
     }
 }

@@ -45,6 +45,6 @@ pub use app::Rekindle;
 pub use budget::Budget;
 pub use journal::Caller;
 pub use page::{Listing, encode_cursor};
-pub use problem::{Fact, Problem, ProblemKind, Remedy};
+pub use problem::{Fact, Problem, ProblemKind, Remedy, Spell};
 pub use report::{SweepOutcome, Swept};
 pub use settings::{Settings, Sizes, UnknownSources};

@@ -2,7 +2,12 @@
 //! edge that answers makes a status, a body and the spelling of routes from a problem.
 
 use crate::metrics::count;
-use rekindle_domain::{filter::FilterError, id::SourceId, interaction::Rejection, segment::Referrer};
+use rekindle_domain::{
+    filter::FilterError,
+    id::{RequestId, SourceId},
+    interaction::Rejection,
+    segment::Referrer,
+};
 use rekindle_store::StoreError;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -54,7 +59,19 @@ pub enum Remedy {
     Restore(BTreeSet<SourceId>),
     /// Restore this source, and pin it when it is available.
     RestoreThenPin(SourceId),
+    /// Register this source, then send its interactions again.
+    Register(SourceId),
+    /// Start this source again.
+    Start(SourceId),
+    /// Look at this restore request, which lists what the text leaves out.
+    ShowRestore(RequestId),
+    /// Look at the expirations, which list what the text leaves out.
+    ListExpirations,
 }
+
+/// Puts a remedy into words, as a clause that follows a comma or a semicolon. Texts that are finished in this crate take
+/// one from the edge that sends them: mails, and the rejections of a batch.
+pub type Spell = fn(&Remedy) -> String;
 
 /// A fact about a problem. Serialized, each is an object of one field, which the edge adds to its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

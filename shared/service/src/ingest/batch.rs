@@ -7,7 +7,7 @@ use super::{
 use crate::{
     app::Rekindle,
     metrics::count,
-    problem::{Fact, Problem},
+    problem::{Fact, Problem, Remedy, Spell},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use rekindle_domain::{
@@ -34,12 +34,19 @@ pub struct Accepted {
 }
 
 impl Rekindle {
-    /// Takes a batch of interactions in. When this returns `Ok`, everything accepted is durable.
+    /// Takes a batch of interactions in. When this returns `Ok`, everything accepted is durable. `spell` says in a rejection
+    /// how to register its source.
     ///
     /// # Errors
     /// 400 malformed, 413 too large, 422 nothing acceptable (with the rejections), 503 store unavailable: sending the
     /// same batch again is always safe.
-    pub async fn ingest(&self, body: &[u8], encoding: Encoding, layout: Layout) -> Result<Accepted, Problem> {
+    pub async fn ingest(
+        &self,
+        body: &[u8],
+        encoding: Encoding,
+        layout: Layout,
+        spell: Spell,
+    ) -> Result<Accepted, Problem> {
         let body = decompress(body, encoding)?;
         let mut collector = Collector::new(self.now());
         match layout {
@@ -54,11 +61,7 @@ impl Rekindle {
         let unknown = self.prepare_sources(&sources).await?;
         if !unknown.is_empty() {
             collector.refuse_sources(&unknown, "unknown_source", |source| {
-                format!(
-                    "{source} is not registered; PUT /v1/{}/{} first",
-                    source.kind().plural(),
-                    source.id()
-                )
+                format!("{source} is not registered; {}", spell(&Remedy::Register(source.clone())))
             });
         }
         let Collected { ledgers, accepted, rejected } = collector.finish();

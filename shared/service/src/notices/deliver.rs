@@ -1,6 +1,6 @@
 //! Mails: one a notice, one recipient each. Claimed, sent, recorded; a lapsed claim is sent again.
 
-use crate::{app::Rekindle, metrics::count, report::SweepOutcome, retry::until_won};
+use crate::{app::Rekindle, metrics::count, problem::Spell, report::SweepOutcome, retry::until_won};
 use rekindle_domain::{
     breaks::{self, Break},
     notice::{MAX_NOTICE_ATTEMPTS, Notice},
@@ -11,11 +11,11 @@ use rekindle_store::{StoreError, catalog::Versioned, queues::NoticeWork};
 const FIRST_PAUSE_MILLIS: i64 = 60_000;
 
 impl Rekindle {
-    /// Sends a notice unless it was sent, or is being sent by somebody else.
+    /// Sends a notice unless it was sent, or is being sent by somebody else. `spell` says in the mail what its reader can do.
     ///
     /// # Errors
     /// [`StoreError`]: not sent, and to be tried again.
-    pub async fn send_notice(&self, id: &str) -> Result<(), StoreError> {
+    pub async fn send_notice(&self, id: &str, spell: Spell) -> Result<(), StoreError> {
         let Some(Versioned { value: notice, version }) = self.store.catalog.notice(id).await? else {
             tracing::warn!(notice.id = id, "a message names a notice that does not exist");
             return Ok(());
@@ -33,7 +33,7 @@ impl Rekindle {
             Err(StoreError::Conflict) => return Ok(()),
             other => other?,
         };
-        let letter = self.compose(&claimed).await;
+        let letter = self.compose(&claimed, spell).await;
         let sent = match letter {
             Ok(_) if self.now() >= claimed.lease_until => {
                 // That took so long that somebody else may be sending it by now. It counts as a try.

@@ -3,6 +3,7 @@
 use crate::{
     app::Rekindle,
     library::{Reference, ShownState, SourceView},
+    problem::{Remedy, Spell},
 };
 use rekindle_domain::{
     id::{RequestId, SourceId},
@@ -20,10 +21,10 @@ use std::{
 const LISTED: usize = 100;
 
 impl Rekindle {
-    pub(super) async fn compose(&self, notice: &Notice) -> Result<Letter, StoreError> {
+    pub(super) async fn compose(&self, notice: &Notice, spell: Spell) -> Result<Letter, StoreError> {
         let (subject, lines) = match &notice.subject {
-            Subject::Restore { request } => self.restore_lines(*request).await?,
-            Subject::Expiring { sources, more } => self.expiring_lines(sources, *more).await?,
+            Subject::Restore { request } => self.restore_lines(*request, spell).await?,
+            Subject::Expiring { sources, more } => self.expiring_lines(sources, *more, spell).await?,
             Subject::Trouble { source, reason } => (
                 format!("Interaction data of {source} needs attention"),
                 vec![
@@ -39,13 +40,12 @@ impl Rekindle {
                     || "It has no interaction data that could expire.".to_owned(),
                     |at| format!("Its interaction data expires {at} unless it is used."),
                 );
-                let start = format!("POST /v1/{}/{}/start", source.kind().plural(), source.id());
                 (
                     format!("{source} was stopped: nothing happens to it any more"),
                     vec![
                         format!("No interactions of {source} have arrived since {idle_since}, so it was stopped."),
                         until,
-                        format!("If it still sends, start it again: {start}"),
+                        format!("If it still sends, {}", spell(&Remedy::Start(source.clone()))),
                     ],
                 )
             }
@@ -59,12 +59,12 @@ impl Rekindle {
         Ok(Letter { to: notice.to.clone(), subject, text, html })
     }
 
-    async fn restore_lines(&self, id: RequestId) -> Result<(String, Vec<String>), StoreError> {
+    async fn restore_lines(&self, id: RequestId, spell: Spell) -> Result<(String, Vec<String>), StoreError> {
         let request = self.store.catalog.request(id).await?;
         let request = request.ok_or_else(|| StoreError::missing(format!("restore request {id}")))?;
         let (items, _) = self.store.catalog.items(id, None, usize::MAX).await?;
         let items: Vec<Item> = items.into_iter().map(|i| i.value).collect();
-        Ok((restore_subject(&request, &items), restore_lines(&request, &items)))
+        Ok((restore_subject(&request, &items), restore_lines(&request, &items, spell)))
     }
 }
 
@@ -82,7 +82,7 @@ fn restore_subject(request: &Request, items: &[Item]) -> String {
     }
 }
 
-fn restore_lines(request: &Request, items: &[Item]) -> Vec<String> {
+fn restore_lines(request: &Request, items: &[Item], spell: Spell) -> Vec<String> {
     let of_tag =
         request.tag.as_ref().map(|tag| format!(" of what carried the tag {tag}")).unwrap_or_default();
     let mut lines = vec![format!("Restore request {}{of_tag}, made {}:", request.id, request.created_at)];
@@ -91,9 +91,9 @@ fn restore_lines(request: &Request, items: &[Item]) -> Vec<String> {
     lines.extend(failed.into_iter().chain(fine).take(LISTED).map(item_line));
     if items.len() > LISTED {
         lines.push(format!(
-            "… and {} more; GET /v1/restores/{} lists them all.",
+            "… and {} more; {}.",
             items.len() - LISTED,
-            request.id
+            spell(&Remedy::ShowRestore(request.id))
         ));
     }
     lines
@@ -131,6 +131,7 @@ impl Rekindle {
         &self,
         listed: &[Expiring],
         more: u32,
+        spell: Spell,
     ) -> Result<(String, Vec<String>), StoreError> {
         let ids: Vec<SourceId> = listed.iter().map(|e| e.source.clone()).collect();
         let found = self.store.catalog.sources(&ids).await?.into_iter();
@@ -146,7 +147,8 @@ impl Rekindle {
         }
         if more > 0 {
             lines.push(format!(
-                "… and {more} more than the {MAX_LISTED} listed; GET /v1/expirations lists them all."
+                "… and {more} more than the {MAX_LISTED} listed; {}.",
+                spell(&Remedy::ListExpirations)
             ));
         }
         lines.push(

@@ -1,0 +1,71 @@
+//! The layer that keeps foreign web pages away from a server on this machine's loopback interface.
+
+use crate::problem::HttpProblem;
+use axum::{
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, Method, StatusCode, header};
+
+/// Refuses requests that a foreign web page could send: any with a foreign `Host` (DNS rebinding), and those of methods that
+/// change something with a foreign `Origin`.
+pub async fn refuse_foreigners(request: Request, next: Next) -> Response {
+    let Some((name, value)) = foreign(request.method(), request.headers()) else {
+        return next.run(request).await;
+    };
+    let detail = format!("the local runner answers requests from its own machine only; {name} was `{value}`");
+    HttpProblem::new(StatusCode::FORBIDDEN, "foreign_request", detail).into_response()
+}
+
+/// The header that gives a foreign request away, and its value.
+fn foreign<'a>(method: &Method, headers: &'a HeaderMap) -> Option<(&'static str, &'a str)> {
+    let text = |name: header::HeaderName| headers.get(name).map(|v| v.to_str().unwrap_or("unreadable"));
+    let host = text(header::HOST).unwrap_or_default();
+    if !is_loopback(host) {
+        return Some(("Host", host));
+    }
+    let origin = text(header::ORIGIN).filter(|_| !method.is_safe())?;
+    (origin.strip_prefix("http://") != Some(host)).then_some(("Origin", origin))
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = if host.starts_with('[') {
+        host.split_inclusive(']').next().unwrap_or_default()
+    } else {
+        host.split(':').next().unwrap_or_default()
+    };
+    matches!(name, "127.0.0.1" | "localhost" | "[::1]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn a_foreign_host_and_a_foreign_origin_of_a_change_are_found() {
+        let table = [
+            (Method::POST, "127.0.0.1:7878", None, None),
+            (Method::POST, "localhost", Some("http://localhost"), None),
+            (Method::DELETE, "[::1]:7878", Some("http://[::1]:7878"), None),
+            (Method::GET, "localhost:7878", Some("http://evil.example"), None),
+            (Method::POST, "localhost:7878", Some("http://evil.example"), Some("Origin")),
+            (Method::POST, "localhost:7878", Some("http://localhost:80"), Some("Origin")),
+            (Method::POST, "localhost:7878", Some("https://localhost:7878"), Some("Origin")),
+            (Method::POST, "localhost:7878", Some("null"), Some("Origin")),
+            (Method::GET, "evil.example:7878", None, Some("Host")),
+            (Method::GET, "localhost.evil.example", None, Some("Host")),
+            (Method::GET, "", None, Some("Host")),
+        ];
+        for (method, host, origin, expected) in table {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            }
+            let found = foreign(&method, &headers).map(|(name, _)| name);
+            assert_eq!(found, expected, "{method} {host} {origin:?}");
+        }
+    }
+}
