@@ -25,7 +25,8 @@ where
     for message in event.records {
         let id = message.message_id.unwrap_or_default();
         let outcome = match serde_json::from_str(message.body.as_deref().unwrap_or_default()) {
-            Ok(body) => work(body).await.map_err(|error| error.to_string()),
+            // Boxed, since the compiler bounds how deep futures lie in one another.
+            Ok(body) => Box::pin(work(body)).await.map_err(|error| error.to_string()),
             Err(error) => Err(format!("not a message of ours: {error}")),
         };
         if let Err(error) = outcome {
