@@ -7,7 +7,7 @@ use axum::{
     routing::get,
 };
 use http::{HeaderValue, Uri, header};
-use rekindle_domain::id::{SourceId, SourceKind};
+use rekindle_domain::id::{ID_RULE, SourceId, SourceKind};
 use rekindle_runtime::{
     http::{PathId, Query},
     problem::HttpProblem,
@@ -27,9 +27,8 @@ pub(crate) fn routes() -> Router<Rekindle> {
 
 async fn export(app: &Rekindle, kind: SourceKind, id: &str, uri: &Uri) -> Result<Response, HttpProblem> {
     let query = Query::parse(uri, &["cursor"])?;
-    let source = SourceId::new(kind, id).ok_or_else(|| {
-        Problem::bad_request("invalid_id", "an id is 1 to 128 characters of A-Z a-z 0-9 _ . : -")
-    })?;
+    let source = SourceId::new(kind, id)
+        .ok_or_else(|| Problem::bad_request("invalid_id", format!("an id is {ID_RULE}")))?;
     let page = app.export_csv(&source, query.get("cursor")).await?;
     let mut response = page.text.into_response();
     let mut put = |name, value: String| {

@@ -8,7 +8,7 @@ use axum::{
     routing::get,
 };
 use http::{StatusCode, Uri};
-use rekindle_domain::id::is_valid_id;
+use rekindle_domain::id::{ID_RULE, is_valid_id};
 use rekindle_runtime::{
     http::{PathId, Query, json, json_body},
     problem::HttpProblem,
@@ -26,7 +26,7 @@ fn segment(id: &str) -> Result<&str, Problem> {
     if is_valid_id(id) {
         return Ok(id);
     }
-    let detail = "a segment's id is 1 to 128 characters of A-Z a-z 0-9 _ . : -";
+    let detail = format!("a segment's id is {ID_RULE}");
     Err(Problem::bad_request("invalid_id", detail))
 }
 

@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts};
 use rekindle_domain::{
-    id::{SourceId, SourceKind},
+    id::{ID_RULE, SourceId, SourceKind},
     source::Status,
 };
 use rekindle_runtime::{
@@ -50,8 +50,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
             .map_err(IntoResponse::into_response)?;
         let id = PathId::from_request_parts(parts, state).await.map_or_else(|never| match never {}, |p| p.0);
         SourceId::new(kind, &id).map(Self).ok_or_else(|| {
-            let detail =
-                format!("the id of a {} is 1 to 128 characters of A-Z a-z 0-9 _ . : -", kind.as_str());
+            let detail = format!("the id of a {} is {ID_RULE}", kind.as_str());
             HttpProblem::from(Problem::bad_request("invalid_id", detail)).into_response()
         })
     }
@@ -81,7 +80,7 @@ async fn put(
         SourceKind::Campaign => json_body::<CampaignInput>(body).await?.into(),
         SourceKind::Canvas => json_body::<CanvasInput>(body).await?.into(),
     };
-    let (view, is_new) = app.put_source_fields(&id, &input, if_match, &by).await?;
+    let (view, is_new) = app.edit_source(&id, &input, if_match, &by).await?;
     Ok(shown(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &view))
 }
 

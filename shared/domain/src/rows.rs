@@ -9,6 +9,11 @@ pub fn user_hash(user_id: &[u8]) -> u64 {
     XxHash3_64::oneshot(user_id)
 }
 
+/// A short hash of any bytes, to tell whether something was sent before. Part of stored records and of cursors.
+pub fn fingerprint(bytes: &[u8]) -> u64 {
+    XxHash3_64::oneshot(bytes)
+}
+
 /// One row of a user: what happened (an index into a dictionary of facets), when first and when last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Row {

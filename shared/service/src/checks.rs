@@ -2,7 +2,7 @@
 
 use crate::problem::Problem;
 use rekindle_domain::{
-    id::{MAX_ID, clip, is_valid_id},
+    id::{ID_RULE, clip, is_valid_id},
     restore::MAX_NOTIFY,
     source::MAX_TAGS,
 };
@@ -23,8 +23,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
 /// A tag is spelled like an id, so that it needs no escaping anywhere; one that stands twice stands once.
 pub(crate) fn check_tags(tags: &[String]) -> Result<(), Problem> {
     if let Some((i, tag)) = tags.iter().enumerate().find(|(_, tag)| !is_valid_id(tag)) {
-        let detail =
-            format!("tags[{i}]: `{}` must be 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : -", clip(tag));
+        let detail = format!("tags[{i}]: `{}` must be {ID_RULE}", clip(tag));
         return Err(Problem::unprocessable("invalid_tags", detail));
     }
     let distinct = tags.iter().collect::<BTreeSet<_>>().len();
@@ -43,8 +42,7 @@ pub(crate) fn check_tag(tag: &str) -> Result<(), Problem> {
     if is_valid_id(tag) {
         return Ok(());
     }
-    let detail =
-        format!("a tag is 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : -; `{}` cannot be one", clip(tag));
+    let detail = format!("a tag is {ID_RULE}; `{}` cannot be one", clip(tag));
     Err(Problem::unprocessable("invalid_tag", detail))
 }
 

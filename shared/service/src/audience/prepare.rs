@@ -12,7 +12,7 @@ use rekindle_domain::{
     filter::{Filter, Known, Program},
     id::{LedgerId, SourceId},
     manifest::DataState,
-    rows::user_hash,
+    rows::fingerprint,
     time::Time,
 };
 use rekindle_store::StoreError;
@@ -87,7 +87,7 @@ impl Rekindle {
         only: Option<u64>,
     ) -> Result<(Prepared, QuestionCursor), Problem> {
         let parsed = Filter::parse(filter, "filter")?;
-        let question = user_hash(filter.to_string().as_bytes()) ^ if_expired as u64;
+        let question = fingerprint(filter.to_string().as_bytes()) ^ if_expired as u64;
         let from = self.start(cursor, question)?;
         let segments = self.check_filter(&parsed, "filter", None, None).await?;
         let all: Vec<&Filter> =

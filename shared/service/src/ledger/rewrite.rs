@@ -9,6 +9,7 @@ use rekindle_domain::{
     manifest::{Copy, Inputs, Life, Manifest, Tier},
     part::{PartDone, consumed_of},
     tally::Tally,
+    time::DAY_MILLIS,
 };
 use rekindle_store::{
     StoreError,
@@ -17,7 +18,7 @@ use rekindle_store::{
 };
 
 /// How long the sweeper leaves data alone that did not verify, or work that failed too often.
-pub(crate) const LEFT_ALONE_MILLIS: i64 = 24 * 60 * 60 * 1000;
+pub(crate) const LEFT_ALONE_MILLIS: i64 = DAY_MILLIS;
 
 /// How far a staged rewrite got.
 pub(crate) enum Driven {

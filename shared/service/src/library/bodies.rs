@@ -5,7 +5,7 @@ use crate::{
     problem::Problem,
 };
 use rekindle_domain::{
-    id::{MAX_ID, SourceKind, is_valid_id},
+    id::{ID_RULE, SourceKind, is_valid_id},
     source::Variant,
     time::Time,
 };
@@ -138,9 +138,8 @@ fn check_variants(field: &str, code: &'static str, variants: &[Variant]) -> Resu
     let mut ids = BTreeSet::new();
     for (i, variant) in variants.iter().enumerate() {
         if !is_valid_id(&variant.id) || variant.name.len() > MAX_NAME {
-            let detail = format!(
-                "{field}[{i}] needs an id of 1 to {MAX_ID} characters of A-Z a-z 0-9 _ . : - and a name of at most {MAX_NAME} bytes"
-            );
+            let detail =
+                format!("{field}[{i}] needs an id of {ID_RULE} and a name of at most {MAX_NAME} bytes");
             return Err(Problem::unprocessable(code, detail));
         }
         if !ids.insert(&variant.id) {

@@ -28,7 +28,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 409 expired data, 412 changed since, 422 what does not fit.
-    pub async fn put_source_fields(
+    pub async fn edit_source(
         &self,
         id: &SourceId,
         input: &SourceInput,

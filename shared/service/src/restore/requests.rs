@@ -12,8 +12,9 @@ use crate::{
 use rekindle_domain::{
     id::{RequestId, SourceId},
     restore::{Item, MAX_SOURCES, Request},
-    rows::user_hash,
+    rows::fingerprint,
     segment::Referrer,
+    time::DAY_MILLIS,
 };
 use rekindle_store::{
     StoreError,
@@ -24,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// How long an idempotency key is remembered.
-const IDEMPOTENCY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+const IDEMPOTENCY_MILLIS: i64 = DAY_MILLIS;
 
 /// The longest idempotency key.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
@@ -97,7 +98,7 @@ impl Rekindle {
                     return Err(Problem::unprocessable("invalid_idempotency_key", detail));
                 }
                 let body = serde_json::to_vec(input).unwrap_or_default();
-                let body = format!("{:016x}-{}", user_hash(&body), body.len());
+                let body = format!("{:016x}-{}", fingerprint(&body), body.len());
                 until_answered!(async {
                     let found = self.store.catalog.idempotency(key).await?;
                     let fresh =
