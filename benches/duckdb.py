@@ -1,4 +1,4 @@
-"""Counts who received and did not click, in DuckDB: python duckdb.py DIRECTORY THREADS ROUNDS
+"""Counts the users who received and did not click, in DuckDB: python duckdb.py DIRECTORY THREADS ROUNDS
 
 DIRECTORY has received.csv and clicked.csv. Prints the count and the best time over a native table and over Parquet.
 """
@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-# This file has the module's name.
+# Python would import this file, which has the module's name.
 sys.path.pop(0)
 import duckdb  # noqa: E402
 

@@ -1,7 +1,7 @@
-//! An allocator that counts what some threads hold: the worker's, but not those of the embedded AWS beside it.
+//! An allocator that counts the memory of some threads: those of the worker, but not those of the embedded AWS next to it.
 //!
-//! Each allocation says, in a header in front of it, whether a counted thread made it; so what one thread allocates and
-//! another frees is counted right. What C code allocates (zstd's contexts, `SQLite`) does not come this way.
+//! A header in front of each allocation records whether a counted thread made it, so an allocation that another thread frees
+//! is counted right. Allocations of C code (zstd's contexts, `SQLite`) are not counted.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -16,7 +16,7 @@ thread_local! {
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-/// From now on, what this thread allocates is counted until it is freed, by whomever.
+/// From now on, counts the allocations of this thread, until any thread frees them.
 pub fn count_this_thread() {
     IS_COUNTED.set(true);
 }
@@ -26,7 +26,7 @@ pub fn held() -> usize {
     HELD.load(Relaxed)
 }
 
-/// Measures the peak from here on.
+/// Measures the peak from now on.
 pub fn reset_peak() {
     PEAK.store(held(), Relaxed);
 }
@@ -45,18 +45,18 @@ fn shrunk(bytes: usize) {
     HELD.fetch_sub(bytes, Relaxed);
 }
 
-/// The system's allocator, counting.
+/// The system's allocator, with counts.
 pub struct Counting;
 
-/// The owner stands in the last bytes of the header.
+/// The size of the owner, which is in the last bytes of the header.
 const OWNER_BYTES: usize = size_of::<usize>();
 
-/// How far behind the start of the system's allocation the caller's begins: far enough for the owner, and aligned.
+/// The size of the header: large enough for the owner, and aligned as the caller's bytes must be.
 const fn header(layout: Layout) -> usize {
     if layout.align() > 16 { layout.align() } else { 16 }
 }
 
-/// The layout with its header. `None` where it is too large for any allocator.
+/// The layout with its header. `None` if it is too large for any allocator.
 fn with_header(layout: Layout, size: usize) -> Option<Layout> {
     let header = header(layout);
     Layout::from_size_align(size.checked_add(header)?, layout.align().max(16)).ok()
@@ -66,7 +66,7 @@ fn with_header(layout: Layout, size: usize) -> Option<Layout> {
 mod interface {
     use super::*;
 
-    /// Writes who owns the allocation, and returns where the caller's bytes begin.
+    /// Writes the allocation's owner, and returns the start of the caller's bytes.
     ///
     /// # Safety
     /// `base` is null, or an allocation of `layout` with its header.
@@ -87,17 +87,17 @@ mod interface {
     }
 
     /// # Safety
-    /// `bytes` was handed out and not freed since.
+    /// `bytes` was handed out and has not been freed since.
     unsafe fn is_counted(bytes: *mut u8) -> bool {
         // SAFETY: `hand_out` wrote it there.
         unsafe { bytes.sub(OWNER_BYTES).cast::<usize>().read() != 0 }
     }
 
-    // SAFETY: all memory is the system allocator's, asked for with a layout that is larger by the header.
+    // SAFETY: all memory comes from the system's allocator, by a layout that is larger by the header.
     unsafe impl GlobalAlloc for Counting {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             let Some(whole) = with_header(layout, layout.size()) else { return std::ptr::null_mut() };
-            // SAFETY: the layout has a size, at least its header's.
+            // SAFETY: the layout's size is not zero: it is at least the header's.
             unsafe { hand_out(System.alloc(whole), layout) }
         }
 
@@ -122,7 +122,7 @@ mod interface {
             let whole = with_header(layout, layout.size()).zip(with_header(layout, size));
             let Some((whole, wanted)) = whole else { return std::ptr::null_mut() };
             let header = header(layout);
-            // SAFETY: `bytes` was handed out with this layout; the header, and the owner in it, move along.
+            // SAFETY: `bytes` was handed out with this layout; the header with the owner moves along.
             unsafe {
                 let is_counted = is_counted(bytes);
                 let base = System.realloc(bytes.sub(header), whole, wanted.size());
@@ -130,7 +130,7 @@ mod interface {
                     return base;
                 }
                 if is_counted {
-                    // As if it had been copied, old and new at once: that is the worst case.
+                    // Counted as if it were copied, with old and new held at once: the worst case.
                     grown(size);
                     shrunk(layout.size());
                 }
@@ -144,7 +144,7 @@ mod interface {
 mod tests {
     use super::*;
 
-    /// One test, since the counters are the process'.
+    /// This is one test because the counters are shared by the process.
     #[test]
     fn what_a_counted_thread_allocates_is_counted_until_anybody_frees_it() {
         let (before, made) = std::thread::spawn(|| {
@@ -163,7 +163,7 @@ mod tests {
         .join()
         .unwrap();
         let uncounted = vec![0u8; 4 << 20];
-        assert!(held() - before < 3 << 20, "another thread's are not");
+        assert!(held() - before < 3 << 20, "another thread's allocations are not counted");
         drop((made, uncounted));
         assert!(held() - before < 1 << 20);
     }

@@ -1,4 +1,4 @@
-//! The same question asked of DuckDB, on the same machine, of the same rows.
+//! Asks DuckDB the same question, on the same machine, about the same rows.
 
 use crate::{
     Size, cpu,
@@ -28,7 +28,7 @@ const THREADS: usize = 2;
 const NATIVE_AIM: f64 = 3.0;
 const PARQUET_AIM: f64 = 4.0;
 
-/// What `benches/duckdb.py` says.
+/// The output of `benches/duckdb.py`.
 #[derive(Deserialize)]
 struct Theirs {
     version: String,
@@ -51,7 +51,10 @@ pub fn measure(size: Size) -> Outcome<Findings> {
         }
         let ours = ours.as_secs_f64();
         let what = |kind: &str| {
-            format!("\"Received and not clicked\" of {} users, beside DuckDB's {kind}", grouped(users as f64))
+            format!(
+                "\"Received and not clicked\" of {} users, compared with DuckDB's {kind}",
+                grouped(users as f64)
+            )
         };
         let measured = |seconds: f64| {
             format!(
@@ -74,15 +77,15 @@ pub fn measure(size: Size) -> Outcome<Findings> {
         version = theirs.version;
     }
     let how = format!(
-        "**Beside DuckDB** is wall-clock time, the best of {rounds} rounds, {THREADS} threads each, random UUIDs. Ours counts the blocks of a hot copy in memory, \
-         which have all that each user did, as an audience does where nothing newer has come: their checksums, and two of their columns. DuckDB {version} has a table of `(user_id VARCHAR, first_at BIGINT, last_at \
-         BIGINT)` a kind, deduplicated, in memory or as Parquet (zstd), and counts `received ANTI JOIN clicked USING (user_id)`; \
-         `benches/duckdb.py` is all of it. What the same question takes through the store stands under growth."
+        "**DuckDB**: wall-clock time, the best of {rounds} rounds, {THREADS} threads each, random UUIDs. Rekindle counts the blocks of a hot copy in memory, \
+         which have all rows of each user, as an audience does if nothing newer has come: it verifies the checksums and reads two columns. DuckDB {version} has a table of `(user_id VARCHAR, first_at BIGINT, last_at \
+         BIGINT)` for each kind, deduplicated, in memory or as Parquet (zstd), and counts `received ANTI JOIN clicked USING (user_id)`; \
+         `benches/duckdb.py` has all of it. The figures under growth are of the same question through the store."
     );
     Ok(Findings { rows, how })
 }
 
-/// A Python that has DuckDB, in an environment of its own.
+/// The path of a Python with DuckDB, in an environment of its own.
 fn python(dir: &Path) -> Outcome<String> {
     let requirements =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/outside/archive/requirements.txt");
@@ -132,8 +135,8 @@ fn ours(users: u64, rounds: u64) -> Outcome<(Duration, u64)> {
     Ok((times.min().unwrap_or_default(), found))
 }
 
-/// What an audience does with the blocks of a copy where no other has these users: opens each, looks whether it follows
-/// the one before, and counts.
+/// Counts as an audience does when no other copy has these users: opens each block, checks that it follows the one before,
+/// and counts it.
 fn count(program: &Program, blocks: &[Vec<u8>]) -> u64 {
     let Some(mut presence) = program.presence() else {
         return 0;
@@ -145,7 +148,7 @@ fn count(program: &Program, blocks: &[Vec<u8>]) -> u64 {
     counts.sum::<Option<u64>>().unwrap_or_default()
 }
 
-/// Writes the rows as a CSV file a kind and lets DuckDB load and count them.
+/// Writes the rows as a CSV file for each kind, and lets DuckDB load and count them.
 fn theirs(python: &str, dir: &Path, users: u64, rounds: u64) -> Outcome<Theirs> {
     let mut files = Vec::new();
     for kind in ["received", "clicked"] {

@@ -5,17 +5,17 @@ use std::fmt::Write;
 
 /// One chart.
 pub struct Chart {
-    /// What is counted upwards.
+    /// The quantity on the vertical axis.
     pub title: &'static str,
-    /// What is drawn; a line without a positive value is left out.
+    /// The lines; one without a positive value is not drawn.
     pub lines: Vec<Line>,
 }
 
 /// One line.
 pub struct Line {
-    /// Its name.
+    /// The name in the legend.
     pub name: &'static str,
-    /// Where it goes through.
+    /// The points, as (x, y).
     pub points: Vec<(f64, f64)>,
 }
 
@@ -25,7 +25,7 @@ const LEFT: f64 = 56.0;
 const TOP: f64 = 32.0;
 const GAP: f64 = 76.0;
 const LEGEND: f64 = 48.0;
-/// Told apart by people who do not see all colours, too (after Okabe and Ito).
+/// Colours that people with colour blindness can tell apart as well (after Okabe and Ito).
 const COLOURS: [&str; 7] = ["#000000", "#e69f00", "#56b4e9", "#009e73", "#d55e00", "#0072b2", "#cc79a7"];
 
 /// A logarithmic axis over whole decades.
@@ -45,7 +45,7 @@ impl Axis {
         Self { from, to: if to > from { to } else { from + 1.0 } }
     }
 
-    /// From 0 to 1.
+    /// The place of a value on the axis, from 0 to 1.
     fn at(&self, value: f64) -> f64 {
         (value.log10() - self.from) / (self.to - self.from)
     }
@@ -55,7 +55,8 @@ impl Axis {
     }
 }
 
-/// The charts side by side, with one legend below. It has a background of its own, so that dark pages show it, too.
+/// The charts side by side, with one legend below. It has a background of its own, so that it can be read on dark
+/// pages too.
 pub fn svg(charts: &[Chart]) -> String {
     let width = charts.len() as f64 * (WIDTH + GAP) + 24.0;
     let height = TOP + HEIGHT + LEGEND + 36.0;

@@ -1,5 +1,5 @@
-//! Cold starts: each function, built as it goes to Lambda, started over and over under a stand-in for Lambda's Runtime
-//! API, beside a function that does nothing (`benches/hello`).
+//! Cold starts: starts each function, built as it goes to Lambda, again and again under a stand-in for Lambda's Runtime API,
+//! and compares it with a function that does nothing (`benches/hello`).
 
 use crate::{
     Size,
@@ -37,19 +37,19 @@ use std::{
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
 const AIM: f64 = 20.0;
-/// Far more than any start takes.
+/// The longest wait for a start: far more than any takes.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The one that does nothing, and what the others are compared with.
+/// The function that does nothing, with which the others are compared.
 const HELLO: &str = "hello";
 const INVOCATION: &str = "/2018-06-01/runtime/invocation";
 
-/// What a function was seen doing.
+/// A call of a function to the stand-in.
 enum Seen {
-    /// It asked for its first invocation.
+    /// The function asked for its first invocation.
     Ready(Instant),
-    /// It answered it.
+    /// The function answered the invocation.
     Answered(Instant, Value),
-    /// It said that it cannot.
+    /// The function reported an error.
     Failed(String),
 }
 
@@ -76,7 +76,7 @@ impl Lambda {
 
 async fn next(State(lambda): State<Lambda>) -> Response {
     if lambda.was_asked.swap(true, Ordering::Relaxed) {
-        // There is only one invocation; this question stays open until the process ends.
+        // There is only one invocation, so this call stays open until the process ends.
         return pending().await;
     }
     let _ = lambda.seen.send(Seen::Ready(stopwatch()));
@@ -114,18 +114,18 @@ async fn aws(State(lambda): State<Lambda>, request: Request) -> Response {
 
 /// How long a start took, in milliseconds.
 struct Start {
-    /// From the process's start to its first question for an invocation.
+    /// From the process's start to its first call for an invocation.
     init: f64,
     /// From the invocation to its answer.
     invocation: f64,
 }
 
-/// A process that is ended with what it was started for.
+/// A process that is killed when this is dropped.
 struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -169,11 +169,14 @@ async fn start(binary: &Path, event: &Arc<Value>, aws: &EmbeddedAws, queues: &[&
     let mut ready = None;
     let took = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1e3;
     let start = loop {
-        match timeout(PATIENCE, sight.recv()).await.map_err(|_| "it neither asked nor answered")? {
+        match timeout(PATIENCE, sight.recv())
+            .await
+            .map_err(|_| "the function neither asked for an invocation nor answered one")?
+        {
             Some(Seen::Ready(at)) => ready = Some(at),
             Some(Seen::Answered(at, body)) => {
                 is_success(&body)?;
-                let ready = ready.ok_or("it answered what it was not asked")?;
+                let ready = ready.ok_or("the function answered before it asked for an invocation")?;
                 break Start { init: took(begun, ready), invocation: took(ready, at) };
             }
             Some(Seen::Failed(why)) => return Err(why.into()),
@@ -184,14 +187,14 @@ async fn start(binary: &Path, event: &Arc<Value>, aws: &EmbeddedAws, queues: &[&
     Ok(start)
 }
 
-/// A figure of an invocation that failed would be one of something else.
+/// Checks that the invocation succeeded: the time of a failed one says nothing.
 fn is_success(body: &Value) -> Outcome<()> {
     let is_refused = body["statusCode"].as_u64().is_some_and(|status| status != 200);
     let has_failures = body["batchItemFailures"].as_array().is_some_and(|failures| !failures.is_empty());
     if is_refused || has_failures { Err(format!("it answered {body}").into()) } else { Ok(()) }
 }
 
-/// What the gateway makes of an HTTP request.
+/// The event that the gateway makes of an HTTP request.
 fn request(method: &str, path: &str, key: &str, body: &Value) -> Value {
     json!({
         "version": "2.0",
@@ -209,12 +212,12 @@ fn request(method: &str, path: &str, key: &str, body: &Value) -> Value {
     })
 }
 
-/// What the queue's event source makes of a message.
+/// The event that the queue's event source makes of a message.
 fn message(body: &Value) -> Value {
     json!({ "Records": [{ "messageId": "1", "body": body.to_string() }] })
 }
 
-/// The smallest thing that each function is there for.
+/// For each function, an event with the smallest piece of its work.
 fn events(key: &str) -> [(&'static str, Value); 7] {
     let interactions = json!({ "interactions": [{ "user_id": "u", "campaign_id": "c", "type": "received", "channel": "email" }] });
     [
@@ -228,7 +231,7 @@ fn events(key: &str) -> [(&'static str, Value); 7] {
     ]
 }
 
-/// Measures all functions, in turns, so that what else the machine does meets each alike.
+/// Measures all functions in turns, so that other load on the machine affects all alike.
 pub async fn measure(size: Size) -> Outcome<Findings> {
     let rounds = size.pick(50, 3);
     let now: Now = Arc::new(|| jiff::Timestamp::from_millisecond(SystemClock.now().0).unwrap_or_default());
@@ -274,12 +277,12 @@ pub async fn measure(size: Size) -> Outcome<Findings> {
         ));
     }
     let how = format!(
-        "**Cold starts** are of the functions as they go to Lambda (`.ci/functions`, and `.ci/functions hello` for the one that \
+        "**Cold starts**: the functions as they go to Lambda (`.ci/functions`, and `.ci/functions hello` for the one that \
          does nothing), under a stand-in for Lambda's Runtime API on this machine: from the start of the process to its first \
-         question for an invocation, and from there to the answer. The median of {rounds}, in turns. AWS is the embedded one, \
+         call for an invocation, and from there to the answer. The median of {rounds} starts, in turns. AWS is the embedded one, \
          over HTTP without TLS. The invocations are an interaction posted, a list of campaigns, a sweep and a compaction with \
-         nothing to do, and messages of work that is not there. Lambda adds its own: to fetch the function and start a machine \
-         for it."
+         nothing to do, and messages about work that does not exist. Lambda adds the time to fetch the function and to start a \
+         machine for it."
     );
     Ok(Findings { rows, how })
 }

@@ -1,4 +1,4 @@
-//! CPU: what one core packs, and what it decodes, merges and counts, in a second.
+//! CPU: how much one core packs in a second, and how much it decodes, merges and counts.
 
 use crate::{
     Size,
@@ -20,7 +20,7 @@ use serde_json::json;
 use std::{hint::black_box, time::Duration};
 
 const NOW: Time = Time(1_800_000_000_000);
-/// What ingest and hot copies use.
+/// The block size of ingest and of hot copies, in bytes.
 const INBOX_BLOCK_BYTES: usize = 256 * 1024;
 const HOT_BLOCK_BYTES: usize = 32 * 1024 - 128;
 const LINES: u64 = 10_000;
@@ -37,19 +37,19 @@ pub fn measure(size: Size) -> Outcome<Findings> {
         rows.extend(counting(name, &crowd, size.pick(1_000_000, 20_000), rounds)?);
     }
     let how = format!(
-        "**CPU** is the CPU time of one thread, the best of {rounds} rounds, everything in memory. Packing takes requests of {} lines of NDJSON \
-         to the blocks of both ledgers, the campaign's and `users`; compared with `serde_json` parsing the same lines into a \
+        "**CPU**: the CPU time of one thread, the best of {rounds} rounds, everything in memory. Packing turns requests of {} lines of NDJSON \
+         into the blocks of both ledgers, the campaign's and `users`; compared with `serde_json` parsing the same lines into a \
          plain struct, of `&str` and of `String`. Counting takes the blocks of a hot copy, decodes and merges them and asks \
-         \"received and not clicked\" of each user; compared with zstd decompressing the same blocks, compressed once more \
-         (random ids do not compress: of these it is little more than a copy), and the same rows as NDJSON. An interaction, or a \
-         row, each.",
+         \"received and not clicked\" for each user; compared with zstd decompressing the same blocks, compressed once more \
+         (random ids do not compress, so this is little more than a copy), and the same rows as NDJSON. The speeds are in \
+         interactions, or rows, a second.",
         grouped(LINES as f64)
     );
     Ok(Findings { rows, how })
 }
 
-/// The CPU time of the shortest of some rounds: what else the machine does at the time is not in it, though it slows
-/// caches down.
+/// The CPU time of the shortest of some rounds. It does not contain other processes' time, though these slow the caches
+/// down.
 fn best<T>(rounds: u64, mut work: impl FnMut() -> T) -> Duration {
     let round = || {
         let begun = on_cpu();
@@ -59,7 +59,7 @@ fn best<T>(rounds: u64, mut work: impl FnMut() -> T) -> Duration {
     std::iter::repeat_with(round).take(rounds as usize).min().unwrap_or_default()
 }
 
-/// How long this thread has had a core.
+/// The CPU time of this thread so far.
 fn on_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
@@ -97,7 +97,7 @@ fn packing(name: &str, crowd: &Crowd, rounds: u64) -> Outcome<Vec<Row>> {
     Ok(vec![Row::aimed(what, measured, "1 million", rate >= PACK_AIM)])
 }
 
-/// From the bytes of a request to the blocks of both ledgers, and how many interactions were taken.
+/// Turns the bytes of a request into the blocks of both ledgers. Returns them, and how many interactions were accepted.
 fn pack(body: &str) -> (Vec<Vec<u8>>, usize) {
     let mut collector = Collector::new(NOW);
     let outcome = collector.add_ndjson(body.as_bytes());
@@ -180,7 +180,7 @@ fn decompress(packed: &[Vec<u8>], most: usize) -> usize {
         .sum()
 }
 
-/// The blocks of a hot copy of what the crowd did, how many rows it has, and the same rows as text.
+/// The blocks of a hot copy of the crowd's interactions, its number of rows, and the same rows as text.
 pub fn hot_copy(crowd: &Crowd, users: u64) -> Outcome<(Vec<Vec<u8>>, u64, Vec<String>)> {
     let (mut batches, mut plain) = (Vec::new(), Vec::new());
     let mut from = 0;
@@ -201,8 +201,7 @@ pub fn hot_copy(crowd: &Crowd, users: u64) -> Outcome<(Vec<Vec<u8>>, u64, Vec<St
     Ok((packed.into_iter().map(|p| p.bytes).collect(), rows.row_count() as u64, plain))
 }
 
-/// What an audience does once it has the bytes, where it has to look at each user: a stream of blocks, and another that
-/// is empty.
+/// Counts as an audience does when it must evaluate each user: merges a stream of blocks with an empty one.
 fn count(program: &Program, blocks: &[Vec<u8>]) -> u64 {
     let mut merge = Merge::new(2);
     merge.finish(1);

@@ -1,12 +1,12 @@
-//! Who did what when, the same each time.
+//! The interactions that are measured, the same in every run.
 
 use rekindle_domain::time::Time;
 use std::fmt::Write;
 
-/// The campaign everything is about.
+/// The campaign of all interactions.
 pub const CAMPAIGN: &str = "spring-sale";
 
-/// What user ids look like.
+/// The shape of user ids.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ids {
     /// Random UUIDs, version 4.
@@ -35,7 +35,7 @@ impl Ids {
     }
 }
 
-/// `SplitMix64`'s finalizer: as good as random, the same each time.
+/// `SplitMix64`'s finalizer: it looks random and is the same in every run.
 pub const fn mix(n: u64) -> u64 {
     let n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -43,7 +43,7 @@ pub const fn mix(n: u64) -> u64 {
     n ^ (n >> 31)
 }
 
-/// Numbers below nine million in no order, each once: a bijection of 24 bits, walked until it is below.
+/// A permutation of the numbers below nine million: a bijection of 24 bits, applied until its result is below.
 fn shuffled(n: u64) -> u64 {
     const MASK: u64 = (1 << 24) - 1;
     let step = |n: u64| {
@@ -57,11 +57,11 @@ fn shuffled(n: u64) -> u64 {
 /// Interactions of many users.
 #[derive(Clone, Copy, Debug)]
 pub struct Crowd {
-    /// What their ids look like.
+    /// The shape of their ids.
     pub ids: Ids,
-    /// Over how many milliseconds before `now` their times are spread, uniformly.
+    /// Their times are spread uniformly over this many milliseconds before `now`.
     pub spread: i64,
-    /// When it all has happened.
+    /// The end of the times.
     pub now: Time,
 }
 
@@ -75,8 +75,8 @@ const CLICKED: &str = r#""type":"clicked","channel":"email","link_alias":"cta""#
 const CONVERTED: &str = r#""type":"converted""#;
 
 impl Crowd {
-    /// One interaction of each user, as NDJSON: of a hundred, 65 receive a mail (half of them either variant), 29 open
-    /// one (7 by machine), 5 click and 1 converts.
+    /// One interaction of each user, as NDJSON: of a hundred users 65 receive a mail (half of them each variant), 29 open one
+    /// (7 by machine), 5 click and 1 converts.
     pub fn one_each(&self, users: std::ops::Range<u64>) -> String {
         users.fold(String::new(), |mut body, user| {
             let what = match mix(!user) % 100 {
@@ -91,8 +91,8 @@ impl Crowd {
         })
     }
 
-    /// What each user did, as NDJSON, and how many interactions that is: everybody receives a mail; of a hundred, 22 open
-    /// it, 7 machines do, 5 click and 1 converts.
+    /// All interactions of each user, as NDJSON, and their number: every user receives a mail; of a hundred, 22 open it, for 7
+    /// a machine opens it, 5 click and 1 converts.
     pub fn whole_story(&self, users: std::ops::Range<u64>) -> (String, u64) {
         let (mut body, mut count) = (String::new(), 0);
         for user in users {
@@ -108,8 +108,7 @@ impl Crowd {
         (body, count)
     }
 
-    /// What arrives later, as NDJSON: interactions `which` of people among `users`, four opens to a click, somebody
-    /// anew each time.
+    /// Later interactions, as NDJSON: those numbered `which`, each of a random user among `users`, four opens to a click.
     pub fn later(&self, which: std::ops::Range<u64>, users: u64) -> String {
         which.fold(String::new(), |mut body, n| {
             let dice = mix(n ^ 1 << 62);

@@ -1,4 +1,4 @@
-//! A deployment to be measured: the local runner's stack, driven as the runner drives it, and metered.
+//! A deployment to measure: the local runner's stack, driven as the runner drives it, with a meter on its AWS calls.
 
 use crate::{
     data::{CAMPAIGN, Crowd},
@@ -31,7 +31,7 @@ use tempfile::TempDir;
 use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
 use tower::ServiceExt;
 
-/// What a figure comes to, or why there is none.
+/// The result of a measurement, or the reason why there is none.
 pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// How many users' interactions a large request carries.
@@ -39,12 +39,12 @@ pub const USERS_PER_REQUEST: u64 = 5_000;
 /// How long a restorer waits for its next message.
 const POLL_SECONDS: i32 = 1;
 
-/// Where the embedded AWS keeps what it is given.
+/// Where the embedded AWS keeps its state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kept {
     /// In memory, as `cargo run -- demo` does.
     InMemory,
-    /// In a data directory, gone afterwards, as `cargo run` does.
+    /// In a data directory that is deleted afterwards, as `cargo run` keeps it.
     OnDisk,
 }
 
@@ -52,22 +52,22 @@ pub enum Kept {
 pub struct Deployment {
     /// The system.
     pub local: Local,
-    /// What it spends.
+    /// The meter of its DynamoDB units.
     pub meter: Arc<Meter>,
     router: Router,
-    /// The Authorization header that the routes want.
+    /// The `Authorization` header that every request carries.
     authorization: String,
     _dir: Option<TempDir>,
 }
 
 /// Starts a stopwatch.
-#[expect(clippy::disallowed_methods, reason = "measuring time is what this is for")]
+#[expect(clippy::disallowed_methods, reason = "it measures real time")]
 pub fn stopwatch() -> Instant {
     Instant::now()
 }
 
 impl Deployment {
-    /// A new one, empty. With a `home`, its AWS lives there.
+    /// A new, empty deployment. With a `home`, its AWS runs on that runtime.
     pub async fn new(kept: Kept, home: Option<Handle>) -> Outcome<Self> {
         let clock = Arc::new(LocalClock::in_memory());
         let stamp = clock.clone();
@@ -100,7 +100,7 @@ impl Deployment {
         Ok(deployment)
     }
 
-    /// The present, to it.
+    /// The time by its clock.
     pub fn now(&self) -> Time {
         self.local.clock.now()
     }
@@ -128,15 +128,15 @@ impl Deployment {
         self.call(Method::GET, path, "application/json", Vec::new()).await
     }
 
-    /// Posts NDJSON; all of it must be taken.
+    /// Posts NDJSON; every interaction must be accepted.
     pub async fn ingest(&self, body: String, interactions: u64) -> Outcome<()> {
         let path = "/v1/interactions";
         let answer = self.call(Method::POST, path, "application/x-ndjson", body.into_bytes()).await?;
         if answer["accepted"] == interactions { Ok(()) } else { Err(format!("{path}: {answer}").into()) }
     }
 
-    /// What these users did, in large requests, one after the other. Returns how many interactions that was, and how long
-    /// the requests took.
+    /// Posts all interactions of these users, in large requests, one after the other. Returns the number of interactions and
+    /// the time of the requests.
     pub async fn fill(&self, crowd: &Crowd, users: Range<u64>) -> Outcome<(u64, Duration)> {
         let (mut interactions, mut taken) = (0, Duration::ZERO);
         let mut from = users.start;
@@ -152,12 +152,12 @@ impl Deployment {
         Ok((interactions, taken))
     }
 
-    /// Counts all who received the campaign.
+    /// Counts all users who received the campaign.
     pub async fn count(&self) -> Outcome<u64> {
         self.count_of(&received()).await
     }
 
-    /// Counts an audience, to its end.
+    /// Counts an audience over all pages.
     pub async fn count_of(&self, filter: &Value) -> Outcome<u64> {
         let (mut total, mut cursor) = (0, Value::Null);
         loop {
@@ -189,7 +189,7 @@ impl Deployment {
         Ok(())
     }
 
-    /// Lets hours pass in which the sweeper dooms what is retired, and deletes what is doomed.
+    /// Lets hours pass, in which the sweeper deletes the retired copies.
     pub async fn clean_up(&self) -> Outcome<()> {
         for _ in 0..3 {
             self.wait("PT61M").await?;
@@ -198,13 +198,13 @@ impl Deployment {
         Ok(())
     }
 
-    /// One invocation of the compactor; nothing may fail.
+    /// Runs one invocation of the compactor; nothing may fail.
     pub async fn compact(&self) -> Outcome<()> {
         let report = self.local.compact().await?;
         if report.failed == 0 { Ok(()) } else { Err(format!("the compaction failed: {report:?}").into()) }
     }
 
-    /// One invocation of the sweeper; nothing may fail.
+    /// Runs one invocation of the sweeper; nothing may fail.
     pub async fn sweep(&self) -> Outcome<()> {
         let report = self.post("/_local/sweep", &json!({})).await?;
         if report["failed"] == 0 { Ok(()) } else { Err(format!("the sweep failed: {report}").into()) }
@@ -223,14 +223,14 @@ impl Deployment {
         }
     }
 
-    /// Asks for a restore and works it off with so many restorers at once.
+    /// Asks for a restore, and does its work with this many restorers at once.
     pub async fn restore(&self, restorers: usize) -> Outcome<()> {
         let request = self.post("/v1/restores", &json!({ "sources": [source().to_string()] })).await?;
         let (done, mut dones) = mpsc::channel(restorers);
         let workers: Vec<_> =
             (0..restorers).map(|_| tokio::spawn(work(self.local.stack.clone(), done.clone()))).collect();
-        // The first message begins the restore; who does its last part ends it. Looked at after each message only, since
-        // looking costs read units.
+        // The first message begins the restore, and the worker of its last part ends it. The state is read after each message
+        // only, because reading costs units.
         while dones.recv().await.is_some() {
             let found = self.local.stack.app.store.catalog.source(&source()).await?;
             if found.is_none_or(|s| s.state != DataState::Restoring) {
@@ -244,7 +244,7 @@ impl Deployment {
     }
 }
 
-/// One restorer: takes a message at a time, for ever, and says whenever it did one.
+/// One restorer: handles one message after another, for ever, and reports each on `done`.
 async fn work(stack: Stack, done: mpsc::Sender<()>) {
     loop {
         let worked = async {

@@ -1,4 +1,4 @@
-//! Growth: what each operation takes as a ledger grows, from ten thousand users to ten million.
+//! Growth: the units and time of each operation as a ledger grows from ten thousand users to ten million.
 
 use crate::{
     Size,
@@ -12,14 +12,14 @@ use crate::{
 use std::time::Duration;
 
 const HOUR: i64 = 60 * 60 * 1000;
-/// How many users are matched, one after the other; the figure is of one.
+/// How many users are matched, one after the other. The figure is for one match.
 const MATCHES: u64 = 5;
 
-/// What is measured, in the order in which it happens.
+/// The operations that are measured, in their order.
 const OPERATIONS: [&str; 7] =
     ["ingest", "count, inbox", "match, inbox", "sweep", "restore", "count, run", "match, run"];
 
-/// What one operation took.
+/// The units and time of one operation.
 struct Taken {
     seconds: f64,
     read: f64,
@@ -37,7 +37,7 @@ impl Taken {
     }
 }
 
-/// Measures each size; the chart is for the docs.
+/// Measures each size. Returns the figures, and the chart for the docs.
 pub async fn measure(size: Size) -> Outcome<(Findings, String)> {
     let sizes: &[u64] = size.pick(&[10_000, 100_000, 1_000_000, 10_000_000], &[1_000, 10_000]);
     let mut measured = Vec::new();
@@ -71,10 +71,10 @@ pub async fn measure(size: Size) -> Outcome<(Findings, String)> {
         Row::plain(format!("Growth: {name}"), format!("{} s; {units}", each(short, |t| t.seconds)))
     });
     let how = format!(
-        "**Growth** is at {} users, in this order; AWS in memory. Everybody's story as above, times over 1 h, \
-         sent by {} users a request, one request after the other; {RESTORERS} restorers; count and match of \
-         \"received\" while everything lies in the inbox, and again when it was restored into a run. Units of both tables, `users` \
-         included; deleting hot copies past their grace is not. An inbox of more than 24 MiB is swept in bites: each but \
+        "**Growth**: at {} users, in this order; AWS in memory. The same interactions as for the restore, with times over 1 h, \
+         {} users in a request, one request after the other; {RESTORERS} restorers; count and match of \
+         \"received\" while all rows are in the inbox, and again after they were restored into a run. Units of both tables, with `users`; \
+         without the deletion of hot copies after their grace. An inbox of more than 24 MiB is swept in bites: each except \
          the last is folded into a hot run first, which writes and reads its rows once more.",
         users.join(" · "),
         grouped(USERS_PER_REQUEST as f64)
@@ -82,7 +82,7 @@ pub async fn measure(size: Size) -> Outcome<(Findings, String)> {
     Ok((Findings { rows: rows.collect(), how }, crate::chart::svg(&charts)))
 }
 
-/// Everything that happens to a campaign with so many users.
+/// Runs a campaign with this many users through all operations.
 async fn life(users: u64) -> Outcome<Vec<Taken>> {
     let deployment = Deployment::new(Kept::InMemory, None).await?;
     let crowd = Crowd { ids: Ids::Uuids, spread: HOUR, now: deployment.now() };

@@ -1,19 +1,19 @@
-//! What things cost, measured: `cargo run --release -p rekindle-benches` prints one table, and how it was measured.
+//! Measures the costs of Rekindle: `cargo run --release -p rekindle-benches` prints one table, and how it was measured.
 //!
-//! Nothing here is a test of time: a figure that misses its aim says so in the table, and the command still succeeds. It
-//! fails where the system answers wrongly.
+//! This is no test of speed: a figure that misses its aim is marked in the table, and the command still succeeds. It fails
+//! if the system answers wrongly.
 //!
-//! | module | what |
+//! | module | measures, or holds |
 //! |---|---|
-//! | [`units`] | write units of appending, and of an item an event |
-//! | [`trickle`] | the whole life of interactions that arrive in small batches, compacted |
+//! | [`units`] | write units of appending, and of one item for each event |
+//! | [`trickle`] | all units of interactions that arrive in small batches, until they are compacted |
 //! | [`restore`] | expiring and restoring a million users |
 //! | [`cpu`] | packing; decoding, merging and counting |
 //! | [`beside`] | the same question asked of DuckDB |
 //! | [`memory`] | a worker's peak, by [`allocator`] |
 //! | [`cold`] | cold starts of the functions |
 //! | [`growth`] | everything from 10,000 to 10,000,000 users, with a [`chart`] |
-//! | [`data`], [`deployment`], [`meter`] | who did what; the system; what DynamoDB charges |
+//! | [`data`], [`deployment`], [`meter`] | the interactions; the system; DynamoDB's charges |
 //! | [`report`] | the table |
 
 mod allocator;
@@ -43,9 +43,9 @@ static ALLOCATOR: allocator::Counting = allocator::Counting;
 /// How much is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Size {
-    /// What the figures speak of.
+    /// The sizes that the figures name.
     Full,
-    /// Little of everything, to see that it works.
+    /// Small sizes, to check that the bench works.
     Quick,
 }
 
@@ -62,30 +62,30 @@ impl Size {
 /// A part of the bench.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, ValueEnum)]
 enum Section {
-    /// Write units of appending.
+    /// Measure write units of appending.
     Units,
-    /// Small batches over weeks.
+    /// Measure small batches over weeks.
     Trickle,
-    /// Expire and restore.
+    /// Measure expiry and restore.
     Restore,
-    /// Packing and counting.
+    /// Measure packing and counting.
     Cpu,
-    /// Counting beside DuckDB; needs Python with venv, and PyPI.
+    /// Compare counting with DuckDB; needs Python with venv, and PyPI.
     Beside,
-    /// A worker's peak.
+    /// Measure a worker's peak of memory.
     Memory,
-    /// Cold starts; not by itself: needs what `.ci/functions` and `.ci/functions hello` build.
+    /// Measure cold starts; only if named. Run `.ci/functions` and `.ci/functions hello` before.
     Cold,
-    /// From 10,000 to 10,000,000 users.
+    /// Measure everything from 10,000 to 10,000,000 users.
     Growth,
 }
 
 /// Measures what Rekindle costs and prints one table.
 #[derive(Parser)]
 struct Arguments {
-    /// Only these parts; otherwise all but cold.
+    /// Measure these parts only; without any, all except cold.
     sections: Vec<Section>,
-    /// Little of everything, to see that it works; the figures mean nothing.
+    /// Use small sizes, to check that the bench works; the figures mean nothing.
     #[arg(long, conflicts_with = "write")]
     quick: bool,
     /// Also puts the table into docs/figures.md and the chart into docs/growth.svg. All parts, from one run.
@@ -106,7 +106,7 @@ fn main() -> Outcome<()> {
     let size = if arguments.quick { Size::Quick } else { Size::Full };
     let mut sections = arguments.sections;
     if sections.is_empty() {
-        // What needs the functions built runs where it is asked for.
+        // The part that needs the built functions runs only if it is named.
         sections.extend(Section::value_variants().iter().filter(|section| **section != Section::Cold));
     }
     let (mut findings, mut chart) = (Vec::new(), None);
@@ -133,7 +133,7 @@ fn main() -> Outcome<()> {
 }
 
 fn measure(section: Section, size: Size, chart: &mut Option<String>) -> Outcome<Findings> {
-    // A runtime each, as the runner has it, so that no section sees what another left behind.
+    // Each section gets a runtime of its own, so that none sees another's tasks.
     let runtime = || Runtime::new();
     match section {
         Section::Units => runtime()?.block_on(units::measure(size)),

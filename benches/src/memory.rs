@@ -1,4 +1,4 @@
-//! Memory: what one worker holds at most while it sweeps, restores and answers, as the ledger grows.
+//! Memory: the most that one worker holds while it sweeps, restores and answers, as the ledger grows.
 
 use crate::{
     Size,
@@ -14,11 +14,11 @@ const HOUR: i64 = 60 * 60 * 1000;
 const PEAK_AIM: f64 = 200.0;
 const GROWTH_AIM: f64 = 20.0;
 
-/// The most that was held beyond what stood before, in MB.
+/// The peaks of allocated memory above the level before, in MB.
 struct Peaks {
     sweep: f64,
     restore: f64,
-    /// Of a question whose blocks are counted whole, and of one for which each user is looked at.
+    /// The peak over two questions: one that counts whole blocks, and one that evaluates each user.
     audience: f64,
 }
 
@@ -52,20 +52,20 @@ pub fn measure(size: Size) -> Outcome<Findings> {
             growth <= GROWTH_AIM,
         ),
     ];
-    let how = "**Memory** is the peak of what a worker allocates (1 MB = 1,000,000 bytes), above what stood before it began, by an \
-               allocator that counts the threads of one worker, its SDK clients and their bodies included, and not those of the \
-               embedded AWS, which keeps its account on disk. zstd's own contexts, allocated in C, are not in it. UUID users, \
-               as above; a sweeper until the data is expired, then one restorer, then two audiences over what is back."
+    let how = "**Memory**: the peak of a worker's allocations (1 MB = 1,000,000 bytes), above the level before it began. The allocator \
+               counts the threads of one worker, with its SDK clients and their bodies, but not those of the embedded AWS, which \
+               keeps its account on disk. zstd's contexts, allocated in C, are not counted. UUID users, as above; a sweeper \
+               until the data is expired, then one restorer, then two audiences over the restored data."
         .to_owned();
     Ok(Findings { rows, how })
 }
 
-/// The worker on a counted thread of its own, the AWS on others.
+/// Runs the worker on a counted thread, and the AWS on other threads.
 fn peaks(users: u64) -> Outcome<Peaks> {
     let home = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let worker = worker()?;
     let at = home.handle().clone();
-    // On the worker's thread and not on this one, which is not counted.
+    // `spawn` runs it on the worker's thread, which is counted; this thread is not.
     worker.block_on(worker.spawn(sweep_and_restore(at, users)))?
 }
 

@@ -1,7 +1,7 @@
-//! What DynamoDB charges: an `HttpClient` around another one that asks for `ConsumedCapacity` in every call and adds
-//! up what the answers say. Production code stays as it is.
+//! DynamoDB's charges: an `HttpClient` around another one. It asks for `ConsumedCapacity` in every call and adds up the
+//! answers, without changes to production code.
 //!
-//! It is also the border behind which the embedded AWS may live on threads of its own.
+//! It can also pass the calls to another runtime, so that the embedded AWS runs on threads of its own.
 
 use aws_smithy_runtime_api::client::{
     http::{
@@ -19,7 +19,7 @@ use std::{
 };
 use tokio::runtime::Handle;
 
-/// Which part of storage a call was about.
+/// The part of storage that a call reads or writes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Place {
     /// The catalog table, with its indexes.
@@ -30,12 +30,11 @@ pub enum Place {
     CampaignInbox,
     /// Blocks of hot copies.
     Blocks,
-    /// A table of the bench's own.
+    /// A table of the bench itself.
     Other,
 }
 
-/// Whose ledger a call was about: the one named last. Work on ledgers that is not done one after the other cannot be told
-/// apart.
+/// The ledger that a call belongs to: the last one that a call named. Work on several ledgers at once cannot be told apart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum Whose {
     /// A campaign's.
@@ -59,22 +58,22 @@ pub enum Way {
 pub struct Units(BTreeMap<(Way, Place, Whose), f64>);
 
 impl Units {
-    /// All of one way.
+    /// All units of reading or of writing.
     pub fn all(&self, way: Way) -> f64 {
         self.0.iter().filter(|((w, ..), _)| *w == way).map(|(_, units)| units).sum()
     }
 
-    /// Those of one place.
+    /// The units of one place.
     pub fn of(&self, way: Way, place: Place) -> f64 {
         self.0.iter().filter(|((w, p, _), _)| (*w, *p) == (way, place)).map(|(_, units)| units).sum()
     }
 
-    /// Those of one place that were spent on one ledger.
+    /// The units of one place that were spent on one ledger.
     pub fn of_ledger(&self, way: Way, place: Place, whose: Whose) -> f64 {
         self.0.get(&(way, place, whose)).copied().unwrap_or(0.0)
     }
 
-    /// Adds others.
+    /// Adds other units to these.
     pub fn add_all(&mut self, others: &Self) {
         for ((way, place, whose), units) in &others.0 {
             self.add(*way, *place, *whose, *units);
@@ -86,17 +85,17 @@ impl Units {
     }
 }
 
-/// Adds up what was spent.
+/// Adds up the units of all calls.
 #[derive(Default, Debug)]
 pub struct Meter(Mutex<(Units, Whose)>);
 
 impl Meter {
-    /// What was spent since the last time this was asked.
+    /// The units that were spent since the last call of this function.
     pub fn take(&self) -> Units {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).0)
     }
 
-    /// Whose ledger a call is about: it says so, or goes on with what the one before was about.
+    /// The ledger of a call: the one that it names, else that of the call before.
     fn whose(&self, named: Option<Whose>) -> Whose {
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         guard.1 = named.unwrap_or(guard.1);
@@ -108,8 +107,8 @@ impl Meter {
     }
 }
 
-/// A client that meters what `inner` answers. With a `home`, `inner` works there, and bodies are copied at the border,
-/// so that each side holds its own.
+/// A client that meters the answers of `inner`. With a `home`, `inner` runs on that runtime, and bodies are copied in between,
+/// so that each side allocates its own.
 pub fn metered(inner: SharedHttpClient, meter: Arc<Meter>, home: Option<Handle>) -> SharedHttpClient {
     http_client_fn(move |settings, components| {
         let connector = inner.http_connector(settings, components);
@@ -144,7 +143,7 @@ impl HttpConnector for Metered {
     }
 }
 
-/// Has the call answered on a runtime of its own.
+/// Runs the call on another runtime.
 async fn call_at(
     home: &Handle,
     inner: SharedHttpConnector,
@@ -154,7 +153,7 @@ async fn call_at(
     answer.await.map_err(|error| ConnectorError::other(error.into(), None))?
 }
 
-/// The answer with a body of this thread's own.
+/// The answer with a copy of its body, allocated by this thread.
 fn copied(answer: HttpResponse) -> HttpResponse {
     answer.map(|body| match body.bytes() {
         Some(bytes) => SdkBody::from(bytes.to_vec()),
@@ -165,8 +164,8 @@ fn copied(answer: HttpResponse) -> HttpResponse {
 const TARGET_PREFIX: &str = "DynamoDB_20120810.";
 const QUESTION: &[u8] = br#"{"ReturnConsumedCapacity":"TOTAL","#;
 
-/// Asks for the call's cost, if it is one of DynamoDB's that has a cost; returns which way it goes and, as far as the
-/// ledger table is concerned, where, and whose ledger it names.
+/// Adds the request for the cost to a call of DynamoDB that has one. Returns whether the call reads or writes and, for the
+/// ledger table, the place and the ledger that it names.
 fn charged(request: &mut HttpRequest) -> Option<(Way, Place, Option<Whose>)> {
     let operation = request.headers().get("x-amz-target")?.strip_prefix(TARGET_PREFIX)?;
     let way = match operation {
@@ -182,7 +181,7 @@ fn charged(request: &mut HttpRequest) -> Option<(Way, Place, Option<Whose>)> {
     Some((way, place, named))
 }
 
-/// What the partition keys in a request to the ledger table speak of: all of one request are of one kind.
+/// The place of the partition keys in a request to the ledger table. All keys of one request are of one kind.
 fn in_ledger(body: &[u8]) -> Place {
     let body = std::str::from_utf8(body).unwrap_or_default();
     let says = |key: &str| body.contains(key);
@@ -195,7 +194,7 @@ fn in_ledger(body: &[u8]) -> Place {
     }
 }
 
-/// Whose ledger the keys in a request name, if they name one: as the partition, or in a dirty mark.
+/// The ledger that the keys in a request name, as a partition or in a dirty mark; `None` if they name none.
 fn named(body: &[u8]) -> Option<Whose> {
     let body = std::str::from_utf8(body).unwrap_or_default();
     let says = |keys: &[&str]| keys.iter().any(|key| body.contains(key));
@@ -236,8 +235,8 @@ struct Answer {
     consumed_capacity: Option<OneOrMore>,
 }
 
-/// What an answer says was spent, by table. One that says nothing is an error's: of these only failed conditions
-/// are charged, which figures have none of.
+/// The units that an answer reports, by table. An error's answer reports none. Of errors only failed conditions are charged,
+/// and the measured work has none.
 fn consumed(answer: &[u8]) -> Vec<(String, f64)> {
     let answer = serde_json::from_slice::<Answer>(answer).ok();
     let list = match answer.and_then(|a| a.consumed_capacity) {

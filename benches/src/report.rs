@@ -1,25 +1,25 @@
-//! The table: what was measured, beside what was aimed at, and how.
+//! The table of figures and aims, and the texts that say how they were measured.
 
 use crate::deployment::Outcome;
 use std::{fmt::Write, path::Path, process::Command};
 
-/// What was aimed at.
+/// The aim of a figure.
 #[derive(Clone, Debug)]
 pub struct Aim {
-    /// In words.
+    /// The aim in words.
     pub text: String,
-    /// Whether what was measured is that good.
+    /// Whether the figure reaches the aim.
     pub is_met: bool,
 }
 
 /// One line of the table.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What was measured.
+    /// The name of the figure.
     pub what: String,
-    /// What it came to.
+    /// The figure.
     pub measured: String,
-    /// What it should come to, if anything.
+    /// The aim, if there is one.
     pub aim: Option<Aim>,
 }
 
@@ -41,12 +41,12 @@ impl Row {
     }
 }
 
-/// What one part of the bench found out.
+/// The results of one part of the bench.
 #[derive(Clone, Debug)]
 pub struct Findings {
     /// Its lines of the table.
     pub rows: Vec<Row>,
-    /// How they were measured: a sentence or a few.
+    /// How they were measured, in a few sentences.
     pub how: String,
 }
 
@@ -86,7 +86,7 @@ fn wrapped(text: &str) -> String {
     out
 }
 
-/// When, on what and with which command: what a figure is worth nothing without.
+/// The date, the machine and the command of a run.
 pub fn circumstances(command: &str) -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
@@ -134,7 +134,7 @@ pub fn write_into(file: &Path, figures: &str) -> Outcome<()> {
     Ok(std::fs::write(file, replaced(&text, figures)?)?)
 }
 
-/// A whole number with its thousands set apart.
+/// A whole number with commas between its thousands.
 pub fn grouped(n: f64) -> String {
     let digits = format!("{n:.0}");
     let mut out = String::new();
@@ -147,7 +147,7 @@ pub fn grouped(n: f64) -> String {
     out
 }
 
-/// Three significant digits or so.
+/// A number with about three significant digits.
 pub fn short(n: f64) -> String {
     match n {
         n if n >= 100.0 => grouped(n),

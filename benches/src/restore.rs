@@ -1,4 +1,4 @@
-//! Expiring and restoring a million users through the local stack: units and seconds.
+//! Measures the units and seconds to expire and restore a million users through the local stack.
 
 use crate::{
     Size,
@@ -8,7 +8,7 @@ use crate::{
     report::{Findings, Row, grouped, short},
 };
 
-/// How many restorers the local runner has at work.
+/// How many restorers run at once, as in the local runner.
 pub const RESTORERS: usize = 2;
 /// The aims for a million users.
 const WRITE_UNITS: f64 = 22_000.0;
@@ -62,10 +62,10 @@ pub async fn measure(size: Size) -> Outcome<Findings> {
         format!("{} write units, {} s", grouped(units.all(Way::Write)), short(*seconds)),
     ));
     let how = format!(
-        "**Expire and restore**: everybody receives a mail within 24 h; of a hundred, 22 open it, 7 machines do, 5 click and 1 \
-         converts: 1.35 rows a user. The functions' own handlers and queues over the local runner's stack: the sweeper until the \
-         data is expired, then {RESTORERS} restorers from the request until it is available; all users are counted before \
-         and after. The first expiry deletes the inbox; the second uploads nothing, and deletes the hot copy after its grace."
+        "**Expire and restore**: every user receives a mail within 24 h; of a hundred, 22 open it, for 7 a machine opens it, 5 click \
+         and 1 converts: 1.35 rows a user. The functions' own handlers and queues run over the local runner's stack: the sweeper \
+         until the data is expired, then {RESTORERS} restorers from the request until it is available; all users are counted \
+         before and after. The first expiry deletes the inbox; the second uploads nothing, and deletes the hot copy after its grace."
     );
     Ok(Findings { rows, how })
 }

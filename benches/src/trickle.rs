@@ -1,5 +1,5 @@
-//! The whole life of a trickle: small batches over weeks into a campaign of many, with all that is spent on them until
-//! they lie in few runs: puts and deletions of inbox blocks, rewrites, manifests.
+//! The whole cost of a trickle: small batches arrive over weeks in a large campaign. Measures all units until their rows are
+//! in a few runs: puts and deletions of inbox blocks, rewrites, manifests.
 
 use crate::{
     Size,
@@ -18,14 +18,14 @@ use rekindle_local::{embedded::EmbeddedAws, server::ClockMove};
 use std::sync::Arc;
 
 const MINUTE: i64 = 60_000;
-/// Two million interactions in batches of 20 come in three weeks.
+/// The milliseconds between two batches: two million interactions in batches of 20 take three weeks.
 const EVERY: i64 = 18_000;
 const AIMS: [(&str, Ids, f64); 2] =
     [("random UUIDs", Ids::Uuids, 0.8), ("`user-1234567`", Ids::Numbered, 0.4)];
-/// How many interactions an aim is about.
+/// The number of interactions for which the aim is set.
 const HEADLINE: u64 = 2_000_000;
 
-/// What was spent, by when.
+/// The units spent, by function.
 #[derive(Default)]
 struct Spent {
     /// By ingest: blocks and marks.
@@ -54,7 +54,7 @@ impl Spent {
         [&self.ingest, &self.compactor, &self.sweeper].iter().map(|u| u.all(Way::Write)).sum()
     }
 
-    /// Each of the four for each ledger, an interaction.
+    /// The text of all four for each ledger, in units an interaction.
     fn told(&self, interactions: u64) -> String {
         let ledger = |name: &str, whose| {
             let four = self.of(whose).map(|units| short(units / interactions as f64));
@@ -103,8 +103,8 @@ pub async fn measure(size: Size) -> Outcome<Findings> {
         short(item_per_event().await?),
     ));
     let how = format!(
-        "**A trickle**: opens and clicks of people among {} who received the campaign, a batch of 20 every {} seconds; the \
-         compactor every minute, the sweeper every five. Counted is what DynamoDB's answers say of every write from then on: \
+        "**A trickle**: opens and clicks of users among {} who received the campaign, a batch of 20 every {} seconds; the \
+         compactor every minute, the sweeper every five. DynamoDB's answers give the units of every write from then on: \
          inbox blocks put and deleted, blocks of runs written, and deleted once they are merged, dirty marks, manifests with \
          their index, parts.",
         grouped(users as f64),
@@ -113,7 +113,7 @@ pub async fn measure(size: Size) -> Outcome<Findings> {
     Ok(Findings { rows, how })
 }
 
-/// What it has come to after so many interactions.
+/// The state after a number of interactions.
 struct Told {
     interactions: u64,
     each: f64,
@@ -121,13 +121,13 @@ struct Told {
     runs: String,
 }
 
-/// Lets batches trickle in, and tells at each of these numbers of interactions what it came to.
+/// Posts batches, and returns the state at each of these numbers of interactions.
 async fn trickle(ids: Ids, users: u64, batch: u64, at: &[u64]) -> Outcome<Vec<Told>> {
     let deployment = Deployment::new(Kept::InMemory, None).await?;
     let clock = &deployment.local.clock;
     let crowd = || Crowd { ids, spread: MINUTE, now: deployment.now() };
     deployment.fill(&crowd(), 0..users).await?;
-    // What was sent at first lies in runs, and what they were made of is gone.
+    // The first interactions are folded into runs, and the blocks that these were made of are deleted.
     for _ in 0..3 {
         deployment.wait("PT61M").await?;
         deployment.compact().await?;
@@ -174,8 +174,8 @@ async fn trickle(ids: Ids, users: u64, batch: u64, at: &[u64]) -> Outcome<Vec<To
     Ok(told)
 }
 
-/// What people would build otherwise: an item for each interaction, deleted once it is no longer needed, and an item for
-/// each user that is updated.
+/// The usual design, for comparison: an item for each interaction, deleted once it is no longer needed, and an item for each
+/// user that is updated.
 async fn item_per_event() -> Outcome<f64> {
     const TABLE: &str = "interactions";
     const EVENTS: u64 = 200;

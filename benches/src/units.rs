@@ -1,4 +1,4 @@
-//! Write units of appending: what DynamoDB's answers say, held against the sizes of the items that are then there.
+//! Write units of appending: the units in DynamoDB's answers, checked against the sizes of the stored items.
 
 use crate::{
     Size,
@@ -26,7 +26,7 @@ const BATCH: u64 = 500;
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const SPREADS: [(&str, i64); 3] = [("60 s", MINUTE), ("1 h", HOUR), ("24 h", 24 * HOUR)];
-/// How many interactions a unit must carry, by the ids.
+/// How many interactions a write unit must carry, by the shape of ids.
 const AIMS: [(&str, Ids, f64); 2] =
     [("random UUIDs", Ids::Uuids, 50.0), ("`user-1234567`", Ids::Numbered, 140.0)];
 
@@ -58,9 +58,9 @@ pub async fn measure(size: Size) -> Outcome<Findings> {
         list(&[put, batch_written].map(|units| BATCH as f64 / units)),
     ));
     let how = format!(
-        "**Write units** are what DynamoDB's answers say under `ReturnConsumedCapacity`, and agree with the sizes of the items \
-         that then lie in the table. {} requests of {BATCH} interactions of one campaign, each of another user: of a hundred 65 \
-         receive a mail of one of two variants, 29 open one, 5 click, 1 converts. An item an event has the plain attributes of \
+        "**Write units** are those of DynamoDB's answers (`ReturnConsumedCapacity`), and agree with the sizes of the stored \
+         items. {} requests of {BATCH} interactions of one campaign, each of another user: of a hundred 65 \
+         receive a mail in one of two variants, 29 open one, 5 click, 1 converts. An item an event has the plain attributes of \
          the interaction, keyed by campaign and by user and time, and no index.",
         grouped(batches as f64)
     );
@@ -71,7 +71,7 @@ fn list(values: &[f64]) -> String {
     values.iter().map(|v| short(*v)).collect::<Vec<_>>().join(" · ")
 }
 
-/// What appending takes, once the campaign is known.
+/// The units of appending to a campaign that is already known.
 async fn append(ids: Ids, spread: i64, batches: u64) -> Outcome<Units> {
     let deployment = Deployment::new(Kept::InMemory, None).await?;
     let crowd = Crowd { ids, spread, now: deployment.now() };
@@ -93,7 +93,7 @@ async fn append(ids: Ids, spread: i64, batches: u64) -> Outcome<Units> {
     Ok(units)
 }
 
-/// What putting each item of the ledger table once must have cost, by its size.
+/// The units that it must have cost to put each item of the ledger table once, by the items' sizes.
 async fn stored(deployment: &Deployment) -> Outcome<HashMap<Place, f64>> {
     let client = Client::new(&deployment.local.aws.sdk_config());
     let mut out = HashMap::new();
@@ -108,7 +108,8 @@ async fn stored(deployment: &Deployment) -> Outcome<HashMap<Place, f64>> {
     Ok(out)
 }
 
-/// An item's size by DynamoDB's rules: names and values; a number takes a byte for each two digits and one more.
+/// An item's size by DynamoDB's rules, in bytes: its names and values. A number takes a byte for each two digits and one
+/// more.
 fn size_of_item(item: &Item) -> usize {
     let value = |value: &AttributeValue| match value {
         AttributeValue::S(text) => text.len(),
@@ -119,7 +120,7 @@ fn size_of_item(item: &Item) -> usize {
     item.iter().map(|(name, v)| name.len() + value(v)).sum()
 }
 
-/// What people would build otherwise: an item for each interaction. The units of 500 by single puts, and by batches.
+/// The usual design, for comparison: an item for each interaction. Returns the units of 500, by single puts and by batches.
 async fn item_per_event() -> Outcome<(f64, f64)> {
     const TABLE: &str = "interactions";
     let aws = EmbeddedAws::in_memory(Arc::new(|| jiff::Timestamp::UNIX_EPOCH))?;

@@ -1,4 +1,4 @@
-//! The block decoder: an error, or the truth, in bounded memory.
+//! Checks the block decoder: it returns an error or the right content, in bounded memory.
 
 use crate::{heap::peak_of, reference};
 use rekindle_domain::{
@@ -12,8 +12,8 @@ use serde_json::json;
 
 /// Magic, version and checksum.
 const HEADER: usize = 12;
-/// The most memory that one block may take to decode, however small it is. The fullest that the format allows (131,072
-/// users, each with a facet of its own, 8 MiB of ids, 8 MiB of facets) was measured at 37 MiB; vectors grow by doubling.
+/// The most memory that decoding any block may take. The fullest block that the format allows (131,072 users, each with a
+/// facet of its own, 8 MiB of ids, 8 MiB of facets) was measured at 37 MiB; the rest is for vectors, which grow by doubling.
 pub const MOST_MEMORY: usize = 64 << 20;
 
 /// Tries `data` as a block, and as the content of a block whose checksum is right.
@@ -32,7 +32,7 @@ fn sealed(content: &[u8]) -> Vec<u8> {
     block
 }
 
-/// Counts the block whole, and where it decodes, finds what its users say one by one.
+/// Counts the block as a whole. If the block decodes, the count must equal that over its users one by one.
 fn count(bytes: &[u8], block: Option<&Block>) {
     let clicked = json!({ "clicked": { "any": true } });
     let filter = Filter::parse(&clicked, "filter").expect("a filter");
@@ -45,12 +45,12 @@ fn count(bytes: &[u8], block: Option<&Block>) {
             user.rows.iter().any(|row| rows.facets[row.facet as usize].kind == Kind::Clicked)
         };
         let yes = rows.iter().filter(clicks).count() as u64;
-        let counted = counted.expect("what decodes can be counted");
+        let counted = counted.expect("a block that decodes can be counted");
         assert!(counted.is_none_or(|counted| counted == Tallied { yes, unknown: 0 }), "{counted:?}, not {yes}");
     }
 }
 
-/// Decodes; asserts the bound, and that the block is what a second reading of the same bytes finds.
+/// Decodes the bytes within the bound, and compares the block with the reference decoder's.
 fn read(bytes: &[u8]) -> Option<Block> {
     let (decoded, peak) = peak_of(|| decode(bytes));
     assert!(peak <= MOST_MEMORY, "{} bytes took {peak} to decode", bytes.len());
@@ -65,7 +65,7 @@ fn read(bytes: &[u8]) -> Option<Block> {
     };
     in_order(&block);
     assert_eq!(Some(reference::Content::of(&block)), reference);
-    // Numbered ids are charged for all their digits, so that a full block may have no room once it is written anew.
+    // The encoder counts numbered ids with all their digits, so a full block may be too large to encode again.
     if block.rows.id_bytes() + block.rows.len() * 18 <= MAX_BLOCK_ID_BYTES {
         let again = encode(&block.rows, 0..block.rows.len(), block.cover);
         assert_eq!(decode(&again).as_ref(), Ok(&block));
@@ -75,7 +75,7 @@ fn read(bytes: &[u8]) -> Option<Block> {
     Some(block)
 }
 
-/// All that readers take for granted.
+/// Checks everything that readers rely on.
 fn in_order(Block { rows, cover }: &Block) {
     assert!(rows.len() <= MAX_BLOCK_ROWS && rows.row_count() <= MAX_BLOCK_ROWS);
     assert!(rows.id_bytes() <= MAX_BLOCK_ID_BYTES);
@@ -107,7 +107,7 @@ fn in_order(Block { rows, cover }: &Block) {
     }
 }
 
-/// A block of which a byte is another, lacks, or is too many; where is up to `chance`.
+/// Changes, cuts or adds a byte at a place drawn from `chance`: the decoder must refuse the block.
 fn damaged_is_an_error(good: &[u8], chance: u64) {
     let mut bytes = good.to_vec();
     let at = (chance % bytes.len() as u64) as usize;

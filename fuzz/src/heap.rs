@@ -1,4 +1,4 @@
-//! An allocator that remembers how much was in use at most.
+//! An allocator that remembers the most bytes that were in use.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -17,7 +17,7 @@ fn took(bytes: usize) {
     PEAK.fetch_max(IN_USE.fetch_add(bytes, Relaxed) + bytes, Relaxed);
 }
 
-// SAFETY: all work is the system allocator's; this one only counts.
+// SAFETY: the system's allocator does all the work; this one only counts.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         took(layout.size());
@@ -34,7 +34,7 @@ unsafe impl GlobalAlloc for Counting {
         unsafe { System.dealloc(at, layout) }
     }
 
-    /// Counts the old and the new place together: that is what moving takes.
+    /// Counts the old and the new place together, as if the bytes were copied.
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         took(size);
         IN_USE.fetch_sub(layout.size(), Relaxed);
@@ -42,9 +42,9 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What `work` returns, and how many bytes it had in use at most, beyond those of before.
+/// Runs `work`. Returns its result, and the most bytes that it had in use above the level before.
 ///
-/// What C code takes (zstd's working memory) is not counted; libFuzzer's own limit is for that.
+/// Memory of C code (zstd's working memory) is not counted; libFuzzer's own limit covers it.
 pub fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = IN_USE.load(Relaxed);
     PEAK.store(before, Relaxed);

@@ -1,5 +1,5 @@
-//! The ingest parser: what is taken is what stands in the request, what is refused is refused for a reason, in memory
-//! that the request's length bounds.
+//! Checks the ingest parser: accepted interactions equal those in the request, rejected ones are invalid, and the request's
+//! length bounds the memory.
 
 use crate::heap::peak_of;
 use rekindle_domain::{
@@ -14,12 +14,12 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::{Value, value::RawValue};
 use std::{collections::BTreeMap, fmt};
 
-/// The present.
+/// The time of the request.
 const NOW: Time = Time(1_800_000_000_000);
 const DAY: i64 = 86_400_000;
 const YEAR_2000: i64 = 946_684_800_000;
-/// The most memory a request may take: so much whatever it is, to say what is wrong with an item of 16 KiB, and so much
-/// a byte. The worst are items of two bytes: each is a rejection, with its place, its code and a sentence.
+/// The most memory that a request may take: a fixed part, which covers the rejection of an item of 16 KiB, and a part for each
+/// byte. Items of two bytes take most: each is a rejection, with its place, its code and a sentence.
 const fn most_memory(len: usize) -> usize {
     (2 << 20) + 256 * len
 }
@@ -36,7 +36,7 @@ pub fn check(data: &[u8]) {
     let (lines, peak) = peak_of(|| collect(|c| c.add_ndjson(data)));
     assert!(peak <= most_memory(data.len()), "{} bytes of NDJSON took {peak}", data.len());
     let items: Vec<&[u8]> = data.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty()).collect();
-    is_the_truth(&lines.expect("NDJSON has no shape that could be wrong"), &items);
+    is_the_truth(&lines.expect("NDJSON has no outer form that could be invalid"), &items);
 }
 
 fn collect(add: impl FnOnce(&mut Collector) -> Result<(), BatchError>) -> Result<Collected, BatchError> {
@@ -45,7 +45,7 @@ fn collect(add: impl FnOnce(&mut Collector) -> Result<(), BatchError>) -> Result
     Ok(collector.finish())
 }
 
-/// The items of a JSON body; `None` if it is no batch.
+/// The items of a JSON body; `None` if the body is no batch.
 fn items(body: &[u8]) -> Option<Vec<&[u8]>> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -61,7 +61,7 @@ fn items(body: &[u8]) -> Option<Vec<&[u8]>> {
     Some(items.into_iter().map(|item| item.get().as_bytes()).collect())
 }
 
-/// What is stored of a ledger: by user and facet, the first and the last time.
+/// The stored rows of a ledger: the first and the last time, by user and facet.
 type Stored = BTreeMap<Vec<u8>, BTreeMap<Facet, (i64, i64)>>;
 
 fn is_the_truth(collected: &Collected, items: &[&[u8]]) {
@@ -74,7 +74,7 @@ fn is_the_truth(collected: &Collected, items: &[&[u8]]) {
         let refusal = refused.next_if(|r| r.index == index);
         match (refusal, reading) {
             (None, Reading::Fine(fine)) => fine.store(&mut expected),
-            // A limit of the request, not of the item.
+            // The limit is one of the request, not of the item.
             (Some(refusal), Reading::Fine(_)) => assert_eq!(refusal.code, "too_many_facets", "{refusal:?}"),
             (Some(refusal), wrong) => {
                 assert!(refusal.detail.len() < 600, "{}", refusal.detail);
@@ -82,38 +82,38 @@ fn is_the_truth(collected: &Collected, items: &[&[u8]]) {
                 assert!(!says_twice || matches!(wrong, Reading::Twice), "{refusal:?}");
                 assert_ne!(refusal.code, "too_many_facets");
             }
-            (None, wrong) => panic!("taken, though {wrong:?}: {}", String::from_utf8_lossy(items[index])),
+            (None, wrong) => panic!("accepted, though {wrong:?}: {}", String::from_utf8_lossy(items[index])),
         }
     }
-    assert_eq!(refused.next(), None, "refused what is not there");
+    assert_eq!(refused.next(), None, "a rejection without an item");
     assert_eq!(collected.accepted + rejected.len(), items.len());
     let stored: BTreeMap<LedgerId, Stored> =
         collected.ledgers.iter().map(|(ledger, rows)| (ledger.clone(), stored(rows))).collect();
-    assert_eq!(stored.len(), collected.ledgers.len(), "a ledger twice");
+    assert_eq!(stored.len(), collected.ledgers.len(), "a ledger is listed twice");
     assert_eq!(stored, expected);
     assert!(collected.ledgers.first().is_none_or(|(first, _)| *first == LedgerId::Users));
 }
 
-/// What inbox blocks of these rows hold.
+/// The rows that are read back from inbox blocks of these rows.
 fn stored(rows: &Rows) -> Stored {
     let mut out = Stored::new();
     for (block, count) in encode_inbox(rows, 2_000) {
-        let rows = decode(&block).expect("a block as it was just written").rows;
+        let rows = decode(&block).expect("a block that was just encoded").rows;
         assert_eq!(rows.row_count() as u64, count);
         for user in rows.iter() {
             let of = user.rows.iter();
             let of = of.map(|r| (rows.facets[r.facet as usize].clone(), (r.first_at, r.last_at))).collect();
-            assert_eq!(out.insert(user.id.to_vec(), of), None, "a user twice");
+            assert_eq!(out.insert(user.id.to_vec(), of), None, "a user is listed twice");
         }
     }
     out
 }
 
-/// An item as the documentation says to read it.
+/// An item, read by the documentation's rules.
 #[derive(Debug)]
 enum Reading {
     Fine(Fine),
-    /// A field stands twice.
+    /// The item has a field twice.
     Twice,
     Wrong,
 }
@@ -138,7 +138,7 @@ impl Fine {
     }
 }
 
-/// The fields of an object in their order, repetitions and all.
+/// The fields of an object in their order, with repetitions.
 struct Fields(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Fields {
@@ -211,13 +211,13 @@ fn kind_of(name: &str, bounce: Option<&str>, of: SourceKind) -> Option<(Kind, bo
     })
 }
 
-/// `None`: something is wrong with it.
+/// The interaction of these fields; `None` if it is invalid.
 fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
     if fields.keys().any(|field| !KNOWN.contains(&field.as_str())) {
         return None;
     }
     let present = |field: &str| fields.get(field).filter(|v| !v.is_null());
-    // The outer `None`: it is there and not a text.
+    // The outer `None` means that the field is not a text; the inner one, that it is missing.
     let text = |field: &str| present(field).map_or(Some(None), |v| v.as_str().map(Some));
     let [user, kind] = ["user_id", "type"].map(|f| text(f).flatten());
     let (user, kind) = (user?, kind?);

@@ -1,4 +1,4 @@
-//! What must hold whatever bytes arrive. The targets call one `check` each, and it panics where something does not.
+//! The properties that must hold for all bytes. Each target calls one `check`, which panics if a property does not hold.
 
 pub mod block;
 pub mod heap;

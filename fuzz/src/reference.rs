@@ -1,5 +1,5 @@
-//! A second block decoder, from the format's description alone: slow, plain, and with nothing of the first in it but its
-//! names for kinds and channels. Where the two disagree, one of them or the description is wrong.
+//! A second block decoder, written from the format's description alone: slow and plain. It shares only the names of kinds and
+//! channels with the first. If the two disagree, one of them or the description is wrong.
 
 use rekindle_domain::{
     block::{Block, MAX_BLOCK_ID_BYTES, MAX_BLOCK_ROWS},
@@ -16,17 +16,17 @@ pub type User = (Vec<u8>, BTreeMap<Facet, (i64, i64)>);
 /// A position: hash and ordinal.
 pub type Position = (u64, u32);
 
-/// What stands in a block.
+/// The content of a block.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Content {
-    /// Where its cover starts, and where the next one's does.
+    /// The start of its cover, and the start of the next block's.
     pub cover: Option<(Position, Option<Position>)>,
     /// The users in their order.
     pub users: Vec<User>,
 }
 
 impl Content {
-    /// The same of what the product decoded.
+    /// The content of a block that the product has decoded.
     pub fn of(block: &Block) -> Self {
         let position = |p: rekindle_domain::block::Position| (p.hash, p.ordinal);
         let facets: Vec<Facet> = block.rows.facets.iter().map(facet).collect();
@@ -176,7 +176,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// What stands in these bytes; `None`: they are no block of version 1.
+/// The content of these bytes; `None` if they are no block of version 1.
 pub fn decode(bytes: &[u8]) -> Option<Content> {
     let mut input = Input(bytes.strip_prefix(b"RKB\x01")?);
     if input.word()? != user_hash(input.0) {
@@ -249,7 +249,7 @@ impl Content {
         };
         let is_covered = |(start, next): (Position, Option<Position>)| {
             let fits = |hash: u64| match next {
-                // A chain: one user's blocks, or those of one hash. It may start before that hash.
+                // A chain of blocks of one user, or of users with one hash. It may start before that hash.
                 Some(next) if next.0 == start.0 => hash >= start.0 && keys.iter().all(|(h, _)| *h == hash),
                 Some(next) => (start.0..next.0).contains(&hash),
                 None => hash >= start.0,

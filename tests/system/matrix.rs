@@ -24,7 +24,7 @@ const FAULTS: [Fault; 6] =
 enum Work {
     /// A batch for an available campaign, for an unknown one and for an expired one.
     Ingest,
-    /// An inbox that is too large for one rewrite: it is folded into hot runs bite by bite, these are merged, and all is archived.
+    /// An inbox that is too large for one rewrite is folded into hot runs bite by bite; these are merged, and all is archived.
     Rewrite,
     /// An inbox and a restored run are archived.
     Expire,

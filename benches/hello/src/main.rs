@@ -1,4 +1,4 @@
-//! As little as a Lambda function can be: what `rekindle-benches cold` compares cold starts with.
+//! The smallest possible Lambda function: `rekindle-benches cold` compares the other functions' cold starts with its own.
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::{Value, json};

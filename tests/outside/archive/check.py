@@ -1,8 +1,8 @@
-"""Reads archives with pyarrow and with DuckDB, and compares them with what was posted.
+"""Reads archives with pyarrow and with DuckDB, and compares them with the posted interactions.
 
-`check.py FOLDER`: in it lie `archive/…/*.parquet`, as the system wrote them, and `posted/CAMPAIGN.ndjson`. What the rows should
-be is computed here from the interactions alone: one for each user and facet, with the first and the last time. Any
-difference ends it with 1 and says which row.
+`check.py FOLDER`: the folder has `archive/…/*.parquet`, as the system wrote them, and `posted/CAMPAIGN.ndjson`. The expected
+rows are computed here from the interactions alone: one for each user and facet, with the first and the last time. At any
+difference the program names the row and exits with 1.
 """
 
 import json
@@ -53,7 +53,7 @@ def millis(time):
 
 
 def facet(item):
-    """What happened and on what, as the archive's columns name it."""
+    """The values of the archive's columns from `kind` to `machine` for an interaction."""
     kind = item["type"]
     if kind == "bounced":
         kind = {"hard": "hard_bounced", "soft": "soft_bounced"}[item.get("bounce") or "hard"]
@@ -63,7 +63,7 @@ def facet(item):
 
 
 def merged(rows):
-    """Rows by user and facet: the least first, the greatest last. Rows of several runs merge as interactions do."""
+    """Rows by user and facet, with the earliest first and the latest last time. Rows of several runs merge as interactions do."""
     out = {}
     for *key, first, last in rows:
         key = tuple(key)
@@ -86,7 +86,7 @@ def compare(what, found, expected):
             fail(f"{what} {name} {len(only)} rows, such as {sorted(only, key=repr)[0]!r}")
     for key, times in expected.items():
         if found[key] != times:
-            fail(f"{what}: of {key!r} it has the times {found[key]}, not {times}")
+            fail(f"{what}: {key!r} has the times {found[key]}, not {times}")
 
 
 def position(user):
@@ -121,7 +121,7 @@ def read_with_duckdb(database, files):
 
 
 def check_order(file, rows):
-    """By user hash, then id; a user's rows together, none twice."""
+    """Checks the order of rows: by user hash, then id; a user's rows stand together, none twice."""
     users = [rows[0][0], *[b[0] for a, b in zip(rows, rows[1:]) if a[0] != b[0]]]
     positions = [position(user) for user in users]
     for before, after in zip(positions, positions[1:]):
@@ -141,7 +141,7 @@ def check(folder, campaign, database):
     for file in files:
         rows = read_with_pyarrow(file)
         first, last = check_order(file, rows)
-        # The slots of a copy follow each other, too.
+        # The slots of a copy follow each other in the same order.
         copy = file.parent.parent
         if copy in ends and ends[copy] >= first:
             fail(f"{file}: begins before the slot before it ends")

@@ -1,4 +1,4 @@
-"""What plays AWS: MiniStack, started on a free port of loopback and ended again, or LocalStack, started by somebody else."""
+"""Stands for AWS: MiniStack, which this module starts on a free port of loopback and ends again, or a running LocalStack."""
 
 import http.client
 import json
@@ -17,7 +17,7 @@ import boto3
 from waiting import until
 
 REGION = "us-east-1"
-# Nobody's: MiniStack takes "test" for the root of its account, and looks nowhere else.
+# MiniStack takes "test" for the root of its account and checks nothing else.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
@@ -36,9 +36,9 @@ class Mail:
 
 
 class Emulator:
-    """A context: inside of it AWS is at `url`."""
+    """A context manager: within it AWS answers at `url`."""
 
-    # Trusted beside the system's, for what the emulator serves.
+    # A certificate that clients trust besides the system's: the emulator's.
     certificate = None
 
     def __init__(self, folder):
@@ -47,7 +47,7 @@ class Emulator:
         self.home.mkdir()
 
     def environment(self):
-        """Of the emulator, and of what talks to it: nothing of the caller's account or home."""
+        """The environment of the emulator and of its clients: without the caller's account and home."""
         trust = {"AWS_CA_BUNDLE": str(self.certificate)} if self.certificate else {}
         return {
             **CREDENTIALS,
@@ -63,7 +63,7 @@ class Emulator:
         }
 
     def client(self, service):
-        """A client of the account's root."""
+        """An SDK client with the rights of the account's root."""
         return boto3.client(
             service,
             endpoint_url=self.url,
@@ -74,7 +74,7 @@ class Emulator:
         )
 
     def connection(self):
-        """For HTTP without an SDK."""
+        """A connection for HTTP without an SDK."""
         address = urlsplit(self.url)
         if address.scheme == "http":
             return http.client.HTTPConnection(address.hostname, address.port, timeout=60)
@@ -82,7 +82,7 @@ class Emulator:
         return http.client.HTTPSConnection(address.hostname, address.port, timeout=60, context=context)
 
     def get(self, path):
-        """What the emulator says of itself, in JSON."""
+        """Reads one of the emulator's own pages, in JSON."""
         connection = self.connection()
         try:
             connection.request("GET", path)
@@ -98,7 +98,7 @@ class Emulator:
 
 
 class LocalStack(Emulator):
-    """At a given address. Not tried: see docs/localstack.md."""
+    """LocalStack at a given address. This was never tried: see docs/localstack.md."""
 
     def __init__(self, folder, url):
         super().__init__(folder)
@@ -117,14 +117,14 @@ class LocalStack(Emulator):
 
 
 class MiniStack(Emulator):
-    """One of our own, over TLS, since the archive's bucket refuses everything else."""
+    """A MiniStack of this run, over TLS, because the archive's bucket refuses everything else."""
 
     def __init__(self, folder):
         super().__init__(folder)
         self.port = free_port()
         self.url = f"https://localhost:{self.port}"
         self.log = self.folder / "ministack.log"
-        # Made by MiniStack, for "localhost".
+        # MiniStack makes this certificate, for "localhost".
         self.certificate = self.home / "ministack-tls" / "server.crt"
 
     def __enter__(self):
@@ -132,14 +132,14 @@ class MiniStack(Emulator):
             **self.environment(),
             "GATEWAY_PORT": str(self.port),
             "USE_SSL": "1",
-            # The functions inherit it.
+            # The functions inherit this variable.
             "SSL_CERT_FILE": str(self.certificate),
             "BIND_HOST": "127.0.0.1",
             "IOT_MTLS_ENABLED": "0",
-            # Whatever it writes, it writes here.
+            # MiniStack writes its files here only.
             "STATE_DIR": str(self.home / "state"),
             "S3_DATA_DIR": str(self.home / "s3"),
-            # Each function runs under its own role, and what the role does not allow is refused.
+            # Each function runs under its own role, and calls that the role does not allow are refused.
             "AUTH": "true",
         }
         with open(self.log, "wb") as log:

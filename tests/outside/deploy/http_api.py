@@ -1,4 +1,4 @@
-"""The deployed HTTP API, as its callers see it."""
+"""A client of the deployed HTTP API."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Answer:
 
 
 class HttpApi:
-    """Calls the API by the host name that the gateway gives it, and shows a key."""
+    """Calls the API by the host name that the gateway gives it, and presents a key."""
 
     def __init__(self, emulator, api_id, key):
         self.emulator = emulator
@@ -22,7 +22,7 @@ class HttpApi:
         self.host = emulator.api_host(api_id)
 
     def call(self, method, path, body=None, content_type="application/json", authorized=True, **headers):
-        """One request. JSON that comes back is parsed."""
+        """Sends one request. An answer in JSON is parsed."""
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -42,7 +42,7 @@ class HttpApi:
         return Answer(answer.status, json.loads(data) if is_json and data else data)
 
     def must(self, status, method, path, body=None, **more):
-        """One request that must be answered so; returns the body."""
+        """Sends one request, which must be answered with `status`; returns the body."""
         answer = self.call(method, path, body, **more)
         if answer.status != status:
             raise AssertionError(f"{method} {path}: {answer}, not {status}")

@@ -1,7 +1,7 @@
-"""Deploys the built stack onto MiniStack, tells its story through the deployed HTTP API, and takes it down again.
+"""Deploys the built stack onto MiniStack, tests its whole life through the deployed HTTP API, and takes it down again.
 
-`run.py TEMPLATE`: TEMPLATE is what `sam build` wrote. What is not as it should be ends it with 1. With AWS_ENDPOINT_URL it
-deploys there, to what must be LocalStack.
+`run.py TEMPLATE`: TEMPLATE is the file that `sam build` wrote. Any failure ends the program with 1. If AWS_ENDPOINT_URL is
+set, the stack is deployed there, and LocalStack must answer at that address.
 """
 
 import json
@@ -26,16 +26,16 @@ PARAMETERS = {
     "WarnBefore": "PT1S",
 }
 GAPS = "what-ministack-checks"
-# What MiniStack 1.5 does not do as AWS does, and so what this does not show.
+# Where MiniStack 1.5 differs from AWS, and therefore what this test does not show.
 NOT_SHOWN = """\
-- routes: MiniStack ignores the OpenAPI body that SAM makes; they are made from it here, by the gateway's own API
-- mail: it checks SendEmail against the resource `*`, and for a batch of messages asks for sqs:SendMessageBatch, which AWS
-  does not have; the roles get both here, beside their own policies
-- dead letters: it has no StartMessageMoveTask; they are received and sent back one by one
-- policies: it knows no dynamodb:LeadingKeys; which keys a statement is for is not tried
-- time to live and point-in-time recovery: it drops them. Deletion protection, encryption, lifecycle rules, alarms,
-  metrics, the dashboard and throttling are taken, and do nothing
-- limits: it checks few properties against what AWS allows; cfn-lint and tests/outside/template do
+- routes: MiniStack ignores the OpenAPI body that SAM makes; this test makes the routes from it, by the gateway's own API
+- permissions: MiniStack checks SendEmail against the resource `*`, and for a batch of messages asks for
+  sqs:SendMessageBatch, which AWS does not have; this test gives the roles both, in addition to their own policies
+- dead letters: MiniStack has no StartMessageMoveTask; this test receives the messages and sends them back one by one
+- policies: MiniStack ignores dynamodb:LeadingKeys; the limits of a statement to some keys are not tested
+- time to live and point-in-time recovery: MiniStack drops them. It accepts deletion protection, encryption, lifecycle
+  rules, alarms, metrics, the dashboard and throttling, but they do nothing
+- limits: MiniStack checks few properties against AWS's limits; cfn-lint and tests/outside/template check them
 - time, memory, concurrency and scaling are this machine's, not Lambda's"""
 
 
@@ -44,7 +44,7 @@ def step(text):
 
 
 def permit_what_is_checked_otherwise(emulator, stack):
-    """See NOT_SHOWN: gives each role, beside its own policy, what MiniStack asks for where AWS would not."""
+    """Gives each role a second policy with the permissions that MiniStack asks for and AWS does not; see NOT_SHOWN."""
     iam, resources = emulator.client("iam"), stack.resources()
     for role in [physical for logical, physical in resources.items() if logical.endswith("Role")]:
         own = [name for name in iam.list_role_policies(RoleName=role)["PolicyNames"] if name != GAPS]
@@ -83,7 +83,7 @@ def tell(emulator, template, folder):
     story.data_expires()
     story.others_read_the_archive(folder / "archive")
 
-    step("a new version is deployed while they come back, and while others arrive")
+    step("a new version is deployed during a restore, and while interactions arrive")
     story.a_restore_begins()
     story.a_sender_goes_on()
     deploy(emulator, stack, template, "P3M")
@@ -95,7 +95,7 @@ def tell(emulator, template, folder):
     story.nothing_was_lost()
     story.nothing_failed()
 
-    step("what docs/operations.md says to do")
+    step("the procedures of docs/operations.md")
     story.damage_is_mended()
     story.a_dead_letter_is_sent_back()
     story.roles_count()
@@ -107,14 +107,14 @@ def tell(emulator, template, folder):
 
 
 def show_logs(emulator):
-    """For whoever has to find out why."""
+    """Prints the last lines of each function's log, to help find the cause of a failure."""
     for function, messages in Story(emulator, Stack(emulator, NAME), None).logs():
         lines = [m for m in messages if not m.startswith(("START ", "END ", "REPORT "))]
         print(f"\n{function} logged last:", *lines[-8:], sep="\n")
 
 
 def main():
-    # Ended from outside, it still ends what it started.
+    # When this program is terminated, it still ends the emulator that it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     template = Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory(prefix="rekindle-deploy-") as folder:
@@ -124,12 +124,12 @@ def main():
                 tell(emulator, template, Path(folder))
             except Exception:
                 traceback.print_exc()
-                print(f"\nThe emulator's last words:\n{emulator.tail()}")
+                print(f"\nThe end of the emulator's log:\n{emulator.tail()}")
                 show_logs(emulator)
                 sys.exit(1)
     if not given:
         print(f"\nMiniStack cannot show:\n{NOT_SHOWN}")
-    print(f"\ndeployed, twice, and lived through in {time.monotonic() - STARTED:.0f} s")
+    print(f"\ndeployed twice and tested in {time.monotonic() - STARTED:.0f} s")
 
 
 STARTED = time.monotonic()

@@ -1,6 +1,6 @@
-"""How large the functions are, zipped as `sam deploy` does it: a cold start loads all of that.
+"""Prints the sizes of the functions, zipped as `sam deploy` does it. A cold start loads all of a function.
 
-`sizes.py FOLDER`: what `sam build` wrote. Ends with 1 where one is larger than it may be.
+`sizes.py FOLDER`: FOLDER is the one that `sam build` wrote. Exits with 1 if a function is larger than its limit.
 """
 
 import io
@@ -8,7 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-# Megabytes (1,000,000 bytes). Those with Parquet may have more.
+# In megabytes (1,000,000 bytes). Functions with Parquet may be larger.
 LIMITS = {
     "IngestFunction": 4.0,
     "ApiFunction": 6.0,

@@ -1,4 +1,4 @@
-"""The deployed stack: `sam deploy` and `sam delete`, its resources, and the routes that MiniStack does not make."""
+"""The deployed stack: runs `sam deploy` and `sam delete`, lists its resources, and makes the routes that MiniStack does not."""
 
 import json
 import re
@@ -17,7 +17,7 @@ class Stack:
         self.cloudformation = emulator.client("cloudformation")
 
     def deploy(self, template, **parameters):
-        """Deploys the built template; returns what `sam` said."""
+        """Deploys the built template; returns the output of `sam`."""
         pairs = [f"ParameterKey={name},ParameterValue={value}" for name, value in parameters.items()]
         return self.sam(
             "deploy",
@@ -26,7 +26,7 @@ class Stack:
         )
 
     def delete(self):
-        """Takes the stack away."""
+        """Deletes the stack."""
         return self.sam("delete", "--no-prompts")
 
     def sam(self, command, *arguments):
@@ -34,7 +34,7 @@ class Stack:
         run = subprocess.run(
             ["sam", command, "--stack-name", self.name, "--region", environment["AWS_DEFAULT_REGION"], *arguments],
             env=environment,
-            # Far from samconfig.toml: what is not said here is as `sam` has it.
+            # A folder without samconfig.toml, so that every other option has sam's default.
             cwd=self.emulator.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -47,7 +47,7 @@ class Stack:
         return run.stdout
 
     def resources(self):
-        """Physical ids by logical ones."""
+        """The resources' physical ids by their logical ids."""
         pages = self.cloudformation.get_paginator("list_stack_resources").paginate(StackName=self.name)
         return {
             found["LogicalResourceId"]: found["PhysicalResourceId"]
@@ -60,7 +60,7 @@ class Stack:
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
     def admin_key(self):
-        """Made as an operator makes it."""
+        """Makes an admin key with the script that operators use."""
         run = subprocess.run(
             [ADMIN_KEY, self.name],
             env=self.emulator.environment(),
@@ -73,7 +73,7 @@ class Stack:
         return run.stdout.strip()
 
     def routes(self):
-        """What the processed template routes: (method, path, logical id of the function)."""
+        """The routes of the processed template: (method, path, logical id of the function)."""
         answer = self.cloudformation.get_template(StackName=self.name, TemplateStage="Processed")
         body = answer["TemplateBody"]
         template = json.loads(body) if isinstance(body, str) else body
@@ -86,7 +86,7 @@ class Stack:
         return found
 
     def make_routes(self):
-        """Does with the template's OpenAPI what the gateway does; MiniStack makes an API without routes of it."""
+        """Makes the API's routes from the template's OpenAPI body, as AWS's gateway does. MiniStack does not."""
         gateway, functions = self.emulator.client("apigatewayv2"), self.emulator.client("lambda")
         resources = self.resources()
         api = resources["Api"]

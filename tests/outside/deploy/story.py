@@ -1,4 +1,4 @@
-"""What happens to interactions in a deployed stack, told over HTTP; what HTTP does not show is asked of AWS."""
+"""The life of interactions in a deployed stack, tested over HTTP, and with AWS's APIs where HTTP shows nothing."""
 
 import gzip
 import json
@@ -14,10 +14,10 @@ from pathlib import Path
 from waiting import until
 
 ARCHIVE_CHECK = Path(__file__).parents[1] / "archive" / "check.py"
-# A stopped campaign's data is due after this; long enough for the questions that are asked before.
+# A stopped campaign's data expires after this period. It is long enough for the questions that are asked before.
 RETENTION = "PT20S"
 CAMPAIGN, BUSY = "spring-sale", "busy"
-# Of this one's archive an object is damaged.
+# The campaign whose archive gets a damaged object.
 UNLUCKY = "autumn-sale"
 UNLUCKY_USERS = 100
 USERS = 4_000
@@ -36,14 +36,14 @@ def say(text):
 
 
 def each_once(pairs):
-    """A logged object: no key of it stands twice, which log services take as they like."""
+    """Checks that a logged object has no key twice: log services differ in how they read that."""
     names = [name for name, _ in pairs]
     assert len(set(names)) == len(names), f"a line logs a key twice: {names}"
     return dict(pairs)
 
 
 def interactions():
-    """Everybody received a mail of one of two variants, a third clicked in it, and a few converted."""
+    """Every user receives a mail in one of two variants, a third of them clicks, and a few convert."""
     at = datetime.now(timezone.utc) - timedelta(hours=1)
     for n in range(USERS):
         user, when = f"user-{n}", (at + timedelta(milliseconds=n)).isoformat(timespec="milliseconds")
@@ -60,10 +60,10 @@ class Story:
         self.emulator, self.stack, self.api = emulator, stack, api
         self.posted = list(interactions())
 
-    # ---- What each route says ------------------------------------------------------------------------------------
+    # ---- Every route ---------------------------------------------------------------------------------------------
 
     def nobody_gets_in_unauthorized(self):
-        """Each route of the template refuses who shows no key, and has a handler for who does."""
+        """Each route of the template refuses requests without a key, and has a handler for requests with one."""
         routes = self.stack.routes()
         for method, path, _ in routes:
             path = path.replace("{id}", "nobody")
@@ -74,9 +74,9 @@ class Story:
             is_handled = answer.status < 500 and code not in ("unknown_route", "method_not_allowed")
             # The gateway's own 404 has no code.
             assert is_handled and (answer.status != 404 or code), f"{method} {path}: {answer}"
-        say(f"{len(routes)} routes refuse who shows no key, and have handlers")
+        say(f"{len(routes)} routes refuse requests without a key, and have handlers")
 
-    # ---- In ------------------------------------------------------------------------------------------------------
+    # ---- Ingest --------------------------------------------------------------------------------------------------
 
     def interactions_arrive(self):
         self.api.must(
@@ -110,7 +110,7 @@ class Story:
         say(f"{accepted} interactions arrived; the audience has {len(expected)} users, the right ones")
 
     def members(self):
-        """The audience, page by page; a count must agree."""
+        """The members of the audience, page by page; their number must equal the count."""
         count = self.api.must(200, "POST", "/v1/audiences/count", {"filter": RECEIVED_NOT_CLICKED})
         found, cursor = [], None
         while True:
@@ -126,7 +126,7 @@ class Story:
         return set(found)
 
     def much_arrives(self):
-        """So much of one campaign that the compactor has to do something; it looks some two minutes later."""
+        """Posts so much to one campaign that the compactor has work. It looks some two minutes later."""
         self.busy_users = {str(uuid.uuid4()) for _ in range(24_000)}
         users = sorted(self.busy_users)
         for at in range(0, len(users), 3_000):
@@ -137,13 +137,13 @@ class Story:
         batch = [{"user_id": user, "campaign_id": campaign, "type": "received", "channel": "push"} for user in users]
         self.api.must(200, "POST", "/v1/interactions", {"interactions": batch})
 
-    # ---- Out -----------------------------------------------------------------------------------------------------
+    # ---- Expiry --------------------------------------------------------------------------------------------------
 
     def data_expires(self):
-        """Stopped, its retention over, and the sweeper's rule fires."""
+        """Stops the campaigns and waits until the sweeper has expired them."""
         for campaign in [CAMPAIGN, UNLUCKY]:
             self.api.must(200, "POST", f"/v1/campaigns/{campaign}/stop")
-        # The template's rate is five minutes. The rule, its target and its permission stay as they are.
+        # The template's rate is five minutes. Only the rate changes, not the rule's target and permission.
         self.set_rate("SweeperFunctionClock", "rate(1 minute)")
         for campaign in [CAMPAIGN, UNLUCKY]:
             until(f"{campaign} is expired", lambda: self.state(campaign) == "expired", seconds=240)
@@ -155,7 +155,7 @@ class Story:
 
     def set_rate(self, rule, rate):
         name = self.stack.resources()[rule]
-        # A rule's physical id may stand with its bus.
+        # A rule's physical id may have the event bus in front.
         self.emulator.client("events").put_rule(Name=name.split("|")[-1], ScheduleExpression=rate)
 
     def state(self, campaign):
@@ -165,7 +165,7 @@ class Story:
         return self.api.must(200, "GET", f"/v1/campaigns/{campaign}")
 
     def others_read_the_archive(self, folder):
-        """pyarrow and DuckDB read what lies in the bucket: the rows must be those that were posted."""
+        """Reads the bucket's objects with pyarrow and DuckDB: the rows must be those that were posted."""
         s3, bucket = self.emulator.client("s3"), self.stack.outputs()["ArchiveBucketName"]
         for key in self.archived(CAMPAIGN):
             file = folder / key
@@ -185,7 +185,7 @@ class Story:
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"archive/campaign/{campaign}/")
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
-    # ---- And back, while a new version is deployed ---------------------------------------------------------------
+    # ---- Restore, while a new version is deployed ----------------------------------------------------------------
 
     def begin_restore(self, campaign):
         question = {"sources": [f"campaign/{campaign}"], "notify": ["boss@example.com"]}
@@ -202,7 +202,7 @@ class Story:
         self.restore = self.begin_restore(CAMPAIGN)
 
     def a_sender_goes_on(self):
-        """Posts small batches to a campaign until `sender_stops`; one that is refused is sent again, as senders do."""
+        """Posts small batches to a campaign until `sender_stops`; a refused batch is sent again, as senders do."""
         self.is_over = threading.Event()
         self.sent, self.refused = set(), []
 
@@ -226,15 +226,15 @@ class Story:
         self.is_over.set()
         self.sender.join(90)
         assert not self.sender.is_alive() and self.sent, f"the sender could not send: {self.refused[-1:]}"
-        say(f"{len(self.sent)} users were sent while it was deployed again, {len(self.refused)} batches more than once")
+        say(f"{len(self.sent)} users were sent during the second deployment, with {len(self.refused)} batches sent again")
 
     def nothing_was_lost(self):
-        """What was acknowledged before and during the second deployment is there."""
+        """Everything that was acknowledged before and during the second deployment is there."""
         question = {"filter": {"received": {"source": f"campaign/{BUSY}"}}}
         count = self.api.must(200, "POST", "/v1/audiences/count", question)["count"]
         expected = len(self.busy_users | self.sent)
         assert count == expected, f"{count} users, not {expected}"
-        say(f"of the {expected} users whose batches were accepted none is missing")
+        say(f"all {expected} users whose batches were accepted are there")
 
     def data_comes_back(self):
         answer = self.end_of_restore(self.restore)
@@ -244,7 +244,7 @@ class Story:
         say("the restore is completed, and the audience is the same")
 
     def mails_arrive(self):
-        """About the restore, to whom it named, as text and as HTML."""
+        """The address that the restore named gets a mail about it, as text and as HTML."""
 
         def found():
             return [m for m in self.emulator.mails() if m.to == "boss@example.com" and "restored" in m.subject]
@@ -254,21 +254,21 @@ class Story:
         say(f"a mail to {mail.to}: {mail.subject}")
 
     def the_compactor_merges(self):
-        """It comes by itself, once a minute, and leaves what arrives alone until it has arrived."""
+        """The compactor runs by itself, once a minute. It leaves a ledger alone as long as ingest may still append."""
         until("the compactor merges", lambda: self.source(BUSY)["interaction_data"]["users"], seconds=300)
         say("the compactor merged what had arrived")
 
     def logs(self):
-        """What each function logged, a line an event."""
+        """The log lines of each function."""
         logs, resources = self.emulator.client("logs"), self.stack.resources()
         for function in FUNCTIONS:
             pages = logs.get_paginator("filter_log_events").paginate(logGroupName=resources[f"{function.capitalize()}Logs"])
             yield function, [event["message"].strip() for page in pages for event in page["events"]]
 
-    # ---- In the end ----------------------------------------------------------------------------------------------
+    # ---- The end -------------------------------------------------------------------------------------------------
 
     def nothing_failed(self):
-        """No dead letters, no invocation that failed, and nothing logged as an error."""
+        """Checks that there are no dead letters, failed invocations or logged errors."""
         sqs, resources = self.emulator.client("sqs"), self.stack.resources()
         for queue in ["RestoresDeadLetters", "NoticesDeadLetters", "SchedulesDeadLetters"]:
             answer = sqs.get_queue_attributes(QueueUrl=resources[queue], AttributeNames=["ApproximateNumberOfMessages"])
@@ -282,15 +282,15 @@ class Story:
                 if message.startswith("{"):
                     json.loads(message, object_pairs_hook=each_once)
                     objects += 1
-        assert objects, "no line is JSON, so that nothing was looked at"
+        assert objects, "no line is JSON, so no line was checked"
         say(f"no dead letters, and no error in {lines} lines of the logs of {len(FUNCTIONS)} functions, {objects} of them JSON")
 
-    # ---- As docs/operations.md says ------------------------------------------------------------------------------
+    # ---- The procedures of docs/operations.md --------------------------------------------------------------------
 
     def aws(self, *arguments):
-        """The AWS CLI, as an operator uses it."""
+        """Runs the AWS CLI, as an operator does."""
         run = subprocess.run(
-            # Of `sqs` the CLI's version 1 takes no AWS_ENDPOINT_URL.
+            # Version 1 of the CLI ignores AWS_ENDPOINT_URL for `sqs`.
             ["aws", *arguments, "--output", "json", "--endpoint-url", self.emulator.url],
             env=self.emulator.environment(),
             stdin=subprocess.DEVNULL,
@@ -302,7 +302,7 @@ class Story:
         return json.loads(run.stdout or "{}")
 
     def damage_is_mended(self):
-        """An archived object changed; its version of before is put back, and the next restore succeeds."""
+        """An archived object is overwritten. The restore names it, and its earlier version is put back."""
         bucket, key = self.stack.outputs()["ArchiveBucketName"], self.archived(UNLUCKY)[0]
         self.emulator.client("s3").put_object(Bucket=bucket, Key=key, Body=b"something else")
         answer = self.end_of_restore(self.begin_restore(UNLUCKY))
@@ -314,17 +314,17 @@ class Story:
         say("a damaged object was named, and its good version put back")
 
     def a_dead_letter_is_sent_back(self):
-        """A role lacks a permission until the work has failed five times; mended, the work is sent back, and is done."""
+        """A role lacks a permission until a message has failed five times. With the permission back, the message is sent again and done."""
         resources = self.stack.resources()
         queue, dead = resources["RestoresQueue"], resources["RestoresDeadLetters"]
-        # The template's is 90 minutes: so long nobody waits here for five deliveries.
+        # The template's time-out is 90 minutes, too long to wait for five deliveries.
         self.emulator.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
         with self.without("restorer", "ReadCatalog"):
             restore = self.begin_restore(UNLUCKY)
             look = ["sqs", "receive-message", "--queue-url", dead, "--visibility-timeout", "0"]
             (letter,) = until("a dead letter", lambda: self.aws(*look).get("Messages"), seconds=120)
             assert restore in letter["Body"], letter
-        # What `start-message-move-task` does, which MiniStack does not have.
+        # These calls do the work of `start-message-move-task`, which MiniStack does not have.
         (letter,) = self.aws("sqs", "receive-message", "--queue-url", dead)["Messages"]
         self.aws("sqs", "send-message", "--queue-url", queue, "--message-body", letter["Body"])
         self.aws("sqs", "delete-message", "--queue-url", dead, "--receipt-handle", letter["ReceiptHandle"])
@@ -337,7 +337,7 @@ class Story:
 
     @contextmanager
     def without(self, function, statement=None):
-        """The function's role without one statement of its policy, or without all of it."""
+        """A context in which the function's role lacks one statement of its policy, or all of it."""
         iam, role = self.emulator.client("iam"), self.stack.resources()[f"{function.capitalize()}Role"]
         policy = iam.get_role_policy(RoleName=role, PolicyName=function)["PolicyDocument"]
         if statement:
@@ -353,7 +353,7 @@ class Story:
             iam.put_role_policy(RoleName=role, PolicyName=function, PolicyDocument=json.dumps(policy))
 
     def roles_count(self):
-        """The emulator refuses what a role does not allow; else that all of this works would say nothing of the roles."""
+        """Checks that the emulator refuses calls that a role does not allow. Otherwise this test would not test the roles."""
         batch = [{"user_id": "nobody", "campaign_id": BUSY, "type": "converted"}]
         with self.without("ingest"):
             answer = self.api.call("POST", "/v1/interactions", {"interactions": batch})
@@ -362,11 +362,11 @@ class Story:
         say("without its policy a function can do nothing")
 
     def what_people_did_is_kept(self, outputs):
-        """Tables and bucket outlive the stack, with what is in them; nothing else does."""
+        """The tables and the bucket outlive the stack, with their content; the functions do not."""
         functions = self.emulator.client("lambda").list_functions()["Functions"]
         assert not functions, functions
         dynamodb, s3 = self.emulator.client("dynamodb"), self.emulator.client("s3")
         for table in ["CatalogTableName", "LedgerTableName"]:
             assert dynamodb.scan(TableName=outputs[table], Limit=1)["Items"], f"{table} is empty"
         assert s3.list_objects_v2(Bucket=outputs["ArchiveBucketName"], MaxKeys=1)["KeyCount"] == 1
-        say("the stack is gone; the tables and the bucket are there, with what was in them")
+        say("the stack is gone; the tables and the bucket are there, with their content")

@@ -1,4 +1,4 @@
-"""Waiting for what will be, with a deadline, and never for longer than it takes."""
+"""Waits for a condition, with a deadline."""
 
 import time
 
@@ -6,11 +6,11 @@ PAUSE_SECONDS = 0.2
 
 
 class TooLate(Exception):
-    """What was waited for did not come."""
+    """The condition was not true before the deadline."""
 
 
 def until(what, condition, seconds):
-    """Asks again and again, and returns the first answer that is true."""
+    """Calls `condition` again and again, and returns its first true result."""
     deadline = time.monotonic() + seconds
     while True:
         answer = condition()

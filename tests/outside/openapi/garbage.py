@@ -1,5 +1,5 @@
-"""Sends what no client would: bytes for bodies, wrong content types, huge headers, odd paths and broken HTTP. The answers
-may refuse it in any way but with a 5xx, and what the system itself refuses is a problem. The same bytes each time."""
+"""Sends requests that no client would send: random bodies, wrong content types, huge headers, odd paths and broken HTTP.
+Any answer except a 5xx is allowed, and the system's own refusals must be problems. Every run sends the same bytes."""
 
 import json
 import os
@@ -16,7 +16,7 @@ sent, statuses = 0, {}
 
 
 def exchange(raw, why, is_half=False):
-    """Sends the bytes and reads one answer; none, where the connection is closed instead."""
+    """Sends the bytes and reads one answer. The connection may also be closed without an answer."""
     global sent
     sent += 1
     with socket.create_connection((host, port), timeout=60) as connection:
@@ -25,7 +25,7 @@ def exchange(raw, why, is_half=False):
             if is_half:
                 connection.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # Refused before it was read to its end.
+            pass  # The request was refused before all of it was read.
         answer = b""
         try:
             while chunk := connection.recv(65536):
@@ -126,7 +126,7 @@ for method, path in TAKES_BODY:
     for _ in range(rounds):
         if chance.random() < 0.5:
             body = chance.randbytes(chance.randrange(200))
-        else:  # A little off what would do.
+        else:  # A valid body with a few bytes changed.
             body = bytearray(chance.choice([b'{"filter":{"received":{"source":"campaign/spring-sale"}},"user_id":"u1"}',
                 b'{"name":"x","tags":["promo"],"variants":[{"id":"A"}],"audience":null,"notify":[]}',
                 b'[{"user_id":"u1","campaign_id":"a","type":"received","channel":"email"}]', b'{"sources":["campaign/old"]}',

@@ -1,7 +1,7 @@
-"""What must hold of template.yaml, looked at as SAM expands it: authorization, permissions, time-outs, dead letters, data.
+"""Checks rules for template.yaml as SAM expands it: authorization, permissions, time-outs, dead letters, data.
 
-`check.py TEMPLATE`. Ends with 1 and a line for each thing that is not as it should be. Then it breaks each rule once, in
-memory, and ends with 1 where nothing was noticed.
+`check.py TEMPLATE`. Prints a line for each violation and exits with 1. If there is none, it breaks each rule once, in
+memory, and exits with 1 if a break is not noticed.
 """
 
 import copy
@@ -17,17 +17,17 @@ from samtranslator.translator.transform import transform
 ROOT = Path(__file__).parents[3]
 PERMISSIONS = Path(__file__).with_name("permissions.txt")
 CONFIGURATION = ROOT / "shared" / "service" / "src" / "config.rs"
-# The gateway waits no longer, whatever the function's time-out.
+# How long the gateway waits for an answer, whatever the function's time-out.
 GATEWAY_SECONDS = 30
 FORTNIGHT = 1_209_600
 # Each function that answers HTTP owns the table of its routes, with their scopes.
 TABLES = [ROOT / "functions" / name / "src" / "lib.rs" for name in ("api", "ingest")]
-# They have the layer that asks for a key with a route's scope.
+# The functions that ask for a key with the route's scope.
 GUARDED = {"ApiFunction", "IngestFunction"}
 
 
 class Template:
-    """The expanded template, with names for what is asked of it."""
+    """The expanded template, with functions to query it."""
 
     def __init__(self, document):
         self.document = document
@@ -60,11 +60,11 @@ def listed(value):
     return value if isinstance(value, list) else [value]
 
 
-# ---- Who may call what -----------------------------------------------------------------------------------------------
+# ---- Callers ---------------------------------------------------------------------------------------------------------
 
 
 def routes_are_authorized(t):
-    """The functions ask for keys: each route has a scope there, and goes to one that asks."""
+    """Each route has a scope in the functions' table, and goes to a function that asks for keys."""
     routes = dict(t.routes())
     tables = "".join(table.read_text() for table in TABLES)
     scopes = dict(re.findall(r'\(Method::(\w+, "[^"]+"), (?:Scope::)?(\w+)\)', tables))
@@ -72,7 +72,7 @@ def routes_are_authorized(t):
     if len(scopes) < 30:
         yield f"the tables have only {len(scopes)} routes"
     for name in routes.keys() ^ scopes.keys():
-        yield f"{name}: is routed and has no scope, or has a scope and is not routed"
+        yield f"{name}: has a route but no scope, or a scope but no route"
     for name, operation in routes.items():
         function = re.search(r"\$\{(\w+)\.Arn\}", operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"])
         if function.group(1) not in GUARDED:
@@ -81,19 +81,19 @@ def routes_are_authorized(t):
 
 def functions_are_called_by_nobody_else(t):
     for name, _ in t.of("Lambda::Url"):
-        yield f"{name}: a function has an address of its own, past the gateway"
+        yield f"{name}: a function has an address of its own, which bypasses the gateway"
     for name, p in t.of("Lambda::Permission"):
         if p["Principal"] not in ("apigateway.amazonaws.com", "events.amazonaws.com"):
             yield f"{name}: {p['Principal']} may call a function"
         if "SourceArn" not in p:
-            yield f"{name}: anybody's {p['Principal']} may call a function"
+            yield f"{name}: {p['Principal']} may call a function for any account"
 
 
-# ---- What each function may do ---------------------------------------------------------------------------------------
+# ---- Permissions -----------------------------------------------------------------------------------------------------
 
 
 def resource_name(value):
-    """A policy's resource as permissions.txt has it."""
+    """A policy's resource as permissions.txt writes it."""
     if name_of(value):
         return name_of(value)
     sub = value.get("Fn::Sub") if isinstance(value, dict) else None
@@ -112,7 +112,7 @@ def resource_name(value):
 
 
 def condition_name(condition):
-    """A statement's condition as permissions.txt has it."""
+    """A statement's condition as permissions.txt writes it."""
     match condition:
         case None:
             return ""
@@ -149,12 +149,12 @@ def functions_may_do_what_they_do_and_nothing_else(t):
             continue
         p = t.properties(role)
         if p.get("ManagedPolicyArns") or p.get("PermissionsBoundary"):
-            yield f"{role}: has more than its own policy"
+            yield f"{role}: has more policies than its own"
         trusted = [
             {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
         ]
         if p["AssumeRolePolicyDocument"]["Statement"] != trusted:
-            yield f"{role}: may be assumed by others than Lambda"
+            yield f"{role}: others than Lambda may assume it"
         found = set()
         for policy in p["Policies"]:
             for s in policy["PolicyDocument"]["Statement"]:
@@ -168,18 +168,18 @@ def functions_may_do_what_they_do_and_nothing_else(t):
                     for resource in listed(s["Resource"])
                 }
         for permission in sorted(found - expected[function]):
-            yield f"{role}: may do {' '.join(permission)}, which permissions.txt does not know"
+            yield f"{role}: may do {' '.join(permission)}, which permissions.txt does not list"
         for permission in sorted(expected[function] - found):
-            yield f"{role}: may not do {' '.join(permission)}, which permissions.txt says it needs"
+            yield f"{role}: may not do {' '.join(permission)}, which permissions.txt lists"
 
 
 def there_are_no_other_permissions(t):
     for kind in ["IAM::Policy", "IAM::ManagedPolicy", "IAM::RolePolicy", "IAM::User", "IAM::Group"]:
         for name, _ in t.of(kind):
-            yield f"{name}: an {kind} beside the functions' roles"
+            yield f"{name}: an {kind} besides the functions' roles"
     for name, p in t.of("IAM::Role"):
         if name.removesuffix("Role").lower() not in expected_permissions():
-            yield f"{name}: a role of no function"
+            yield f"{name}: a role that belongs to no function"
     for kind in ["S3::BucketPolicy", "SQS::QueuePolicy", "SNS::TopicPolicy"]:
         for name, p in t.of(kind):
             for s in p["PolicyDocument"]["Statement"]:
@@ -187,7 +187,7 @@ def there_are_no_other_permissions(t):
                     yield f"{name}: {s.get('Sid')} allows more than one caller"
 
 
-# ---- Time, and what fails --------------------------------------------------------------------------------------------
+# ---- Time-outs and failures ------------------------------------------------------------------------------------------
 
 
 def functions_answer_before_the_gateway_gives_up(t):
@@ -215,12 +215,12 @@ def what_fails_is_kept(t):
         if "RedrivePolicy" in p:
             dead.add(name_of(p["RedrivePolicy"]["deadLetterTargetArn"]))
         elif p.get("MessageRetentionPeriod") != FORTNIGHT or "RedriveAllowPolicy" not in p:
-            yield f"{name}: has no dead letters, and is not made to keep them"
+            yield f"{name}: has no dead-letter queue, and is not made to be one"
     for name, p in t.of("Events::Rule"):
         for target in p["Targets"]:
             dead.add(name_of(target.get("DeadLetterConfig", {}).get("Arn")))
             if "DeadLetterConfig" not in target or "RetryPolicy" not in target:
-                yield f"{name}: what does not reach its function is lost"
+                yield f"{name}: a tick that does not reach its function is lost"
             function = name_of(target["Arn"])
             if "DeadLetterConfig" not in t.properties(function):
                 yield f"{function}: a tick that fails in it is lost"
@@ -231,16 +231,16 @@ def what_fails_is_kept(t):
         for d in p["Dimensions"]
     }
     for queue in sorted((dead | {n for n, _ in t.of("SQS::Queue") if n.endswith("DeadLetters")}) - {None} - watched):
-        yield f"{queue}: no alarm rings when something lies in it"
+        yield f"{queue}: no alarm tells of messages in it"
 
 
 def functions_that_fail_are_noticed(t):
     watched = {name_of(d["Value"]) for _, p in t.of("CloudWatch::Alarm") if p["MetricName"] == "Errors" for d in p["Dimensions"]}
     for function in sorted({name for name, _ in t.of("Lambda::Function")} - watched):
-        yield f"{function}: no alarm rings when it fails"
+        yield f"{function}: no alarm tells of its failures"
     for name, p in t.of("CloudWatch::Alarm"):
         if p.get("AlarmActions") != [{"Ref": "AlarmTopic"}] or "TreatMissingData" not in p:
-            yield f"{name}: tells nobody, or does not say what silence means"
+            yield f"{name}: tells nobody, or does not say how missing data counts"
 
 
 # ---- Data and logs ---------------------------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def logs_end(t):
     for name, p in t.of("Lambda::Function"):
         logs = name_of(p.get("LoggingConfig", {}).get("LogGroup"))
         if logs != name.replace("Function", "Logs"):
-            yield f"{name}: logs to {logs}, and Lambda would make a group that is kept for ever"
+            yield f"{name}: logs to {logs}, which Lambda would make as a group that is kept for ever"
 
 
 def data_outlives_the_stack(t):
@@ -285,7 +285,7 @@ def the_bucket_is_closed(t):
             yield f"{name}: is not encrypted"
         rules = [r for r in p["LifecycleConfiguration"]["Rules"] if r["Status"] == "Enabled"]
         if not any("AbortIncompleteMultipartUpload" in r for r in rules):
-            yield f"{name}: keeps uploads that were given up"
+            yield f"{name}: keeps incomplete uploads"
         for rule in rules:
             if "ExpirationInDays" in rule or "ExpirationDate" in rule:
                 yield f"{name}: {rule.get('Id')} deletes archives"
@@ -304,7 +304,7 @@ def the_bucket_is_closed(t):
 
 
 def functions_are_configured(t):
-    """Each variable that the configuration reads is set, so that no function refuses to start."""
+    """Each variable that the configuration reads is set; otherwise a function would refuse to start."""
     read = set(re.findall(r'(?:required|lookup|period)\("([A-Z_]+)"', CONFIGURATION.read_text()))
     if len(read) < 6:
         yield f"{CONFIGURATION.name} reads only {sorted(read)}"
@@ -320,7 +320,7 @@ def parameters_explain_themselves(t):
     for name, p in t.document["Parameters"].items():
         if not p.get("Description"):
             yield f"{name}: has no description"
-        # Who mails come from is the one thing that nobody can choose for others.
+        # The sender of the mails is the one parameter without a sensible default.
         if "Default" not in p and name != "MailSender":
             yield f"{name}: has no default"
         if not p.keys() & {"AllowedPattern", "AllowedValues", "MaxValue"} and name != "Notify":
@@ -358,19 +358,19 @@ def an_unguarded_function(t):
     integration["uri"] = {"Fn::Sub": integration["uri"]["Fn::Sub"].replace("ApiFunction", "SweeperFunction")}
 
 
-# One break a rule at least: a rule that cannot fail says nothing.
+# At least one break for each rule, to show that the rule can fail.
 BREAKS = {
     "a route without authorization": an_open_route,
     "a route to a function that asks for no key": an_unguarded_function,
     "a function with an address of its own": lambda t: t.resources.update(U={"Type": "AWS::Lambda::Url", "Properties": {}}),
-    "an action more": lambda t: policy(t, "Ingest")[0].update(Action=["dynamodb:GetItem", "dynamodb:DeleteItem"]),
-    "an action less": lambda t: policy(t, "Restorer").pop(),
+    "an additional action": lambda t: policy(t, "Ingest")[0].update(Action=["dynamodb:GetItem", "dynamodb:DeleteItem"]),
+    "a missing action": lambda t: policy(t, "Restorer").pop(),
     "a bare *": lambda t: policy(t, "Sweeper")[0].update(Resource="*"),
-    "a condition less": lambda t: policy(t, "Notifier")[3].pop("Condition"),
+    "a missing condition": lambda t: policy(t, "Notifier")[3].pop("Condition"),
     "a role that anybody assumes": lambda t: t.properties("ApiRole")["AssumeRolePolicyDocument"]["Statement"][0].update(Principal="*"),
     "another function's role": lambda t: t.properties("ApiFunction").update(Role={"Fn::GetAtt": "SweeperRole.Arn"}),
     "a managed policy": lambda t: t.properties("ApiRole").update(ManagedPolicyArns=["arn:aws:iam::aws:policy/ReadOnlyAccess"]),
-    "a policy beside": lambda t: t.resources.update(P={"Type": "AWS::IAM::Policy", "Properties": {}}),
+    "an additional policy": lambda t: t.resources.update(P={"Type": "AWS::IAM::Policy", "Properties": {}}),
     "a function slower than the gateway": lambda t: t.properties("ApiFunction").update(Timeout=30),
     "a message that comes back too soon": lambda t: t.properties("NoticesQueue").update(VisibilityTimeout=359),
     "a batch that fails as one": lambda t: t.properties("NotifierFunctionNotices").pop("FunctionResponseTypes"),
@@ -385,7 +385,7 @@ BREAKS = {
     "a public bucket": lambda t: t.properties("ArchiveBucket")["PublicAccessBlockConfiguration"].update(BlockPublicPolicy=False),
     "a bucket without TLS": lambda t: t.resources.pop("ArchiveBucketPolicy"),
     "a bucket that deletes": lambda t: t.properties("ArchiveBucket")["LifecycleConfiguration"]["Rules"][0].update(ExpirationInDays=90),
-    "a variable less": lambda t: t.properties("SweeperFunction")["Environment"]["Variables"].pop("RETENTION"),
+    "a missing variable": lambda t: t.properties("SweeperFunction")["Environment"]["Variables"].pop("RETENTION"),
     "a parameter that takes anything": lambda t: t.document["Parameters"]["RetentionPeriod"].pop("AllowedPattern"),
 }
 
@@ -395,18 +395,18 @@ def findings(template):
 
 
 def expanded(file):
-    """As CloudFormation's SAM transform makes it, on this machine and without an account."""
+    """The template as CloudFormation's SAM transform expands it, made on this machine and without an account."""
 
     class NoManagedPolicies:
         def load(self):
             return {}
 
-    # The region decides nothing here, but the translator wants one.
+    # The translator asks for a region, though it changes nothing here.
     os.environ["AWS_DEFAULT_REGION"] = "us-east-1"
     document = yaml_parse(file.read_text())
     for resource in document["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
-            # Where `sam deploy` would have put the code.
+            # The place where `sam deploy` would have put the code.
             resource["Properties"]["CodeUri"] = "s3://bucket/key"
     return transform(document, {}, NoManagedPolicies())
 
@@ -422,7 +422,7 @@ def main():
         broken = Template(copy.deepcopy(document))
         break_it(broken)
         if not findings(broken):
-            print(f"FAILED: nothing notices {name}")
+            print(f"FAILED: no rule notices {name}")
             sys.exit(1)
     print(f"{len(RULES)} rules hold, and {len(BREAKS)} ways to break them are noticed")
 
