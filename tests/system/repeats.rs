@@ -4,6 +4,7 @@ use crate::fixture::{
     faults::Fault,
     world::{World, got},
 };
+use rekindle_domain::notice::MAX_NOTICE_ATTEMPTS;
 use rekindle_local::poller::Consumer;
 use serde_json::Value;
 
@@ -151,4 +152,27 @@ async fn l8_a_claim_that_lapsed_sends_nothing() {
     world.clock.tick_by(0);
     world.settle().await;
     assert_eq!(world.mails_to("x@example.com").len(), 1);
+}
+
+/// Each try takes longer than its claim lasts. Ten tries end that, as they end any other trouble with a mail (L9).
+#[tokio::test(start_paused = true)]
+async fn l9_a_mail_whose_claim_always_lapses_is_given_up() {
+    let world = expired(10).await;
+    world.request_restore(&["campaign/a"], &["x@example.com"]).await;
+    while world.state("a").await != "available" {
+        let work = world.stack.receive(Consumer::Restorer, 0).await.unwrap();
+        world.stack.deliver(Consumer::Restorer, work).await.unwrap();
+    }
+    for _ in 0..MAX_NOTICE_ATTEMPTS + 2 {
+        let mails = world.stack.receive(Consumer::Notifier, 0).await.unwrap();
+        world.clock.tick_by(25_000);
+        world.stack.deliver(Consumer::Notifier, mails).await.unwrap();
+        world.clock.tick_by(0);
+        world.let_visibility_pass().await;
+        world.advance("PT10M");
+        world.sweep().await;
+    }
+    // With quick calls again, nothing is tried any more.
+    world.settle().await;
+    assert_eq!(world.outbox().len(), 0);
 }

@@ -8,7 +8,7 @@ use crate::app::Rekindle;
 use rekindle_domain::{id::LedgerId, time::Time};
 use rekindle_store::{
     StoreError,
-    catalog::{Transaction, dirty::Mark},
+    catalog::{Transaction, marks::Mark},
 };
 
 /// How long after that the compactor leaves a mark alone: longer than an ingest invocation lasts, and clocks differ.

@@ -34,9 +34,10 @@ impl Rekindle {
             other => other?,
         };
         let letter = self.compose(&claimed, spell).await;
+        // The letter took so long that somebody else may be sending it by now. The try counts all the same.
+        let has_lapsed = self.now() >= claimed.lease_until;
         let sent = match letter {
-            Ok(_) if self.now() >= claimed.lease_until => {
-                // That took so long that somebody else may be sending it by now. It counts as a try.
+            Ok(_) if has_lapsed => {
                 let reason = "the claim lapsed before the mail was sent".to_owned();
                 Err(StoreError::Unavailable { call: "SendEmail", reason })
             }
@@ -55,6 +56,8 @@ impl Rekindle {
                 let failed = Notice { failed: Some(error.to_string()), ..claimed };
                 self.store.catalog.put_notice(&failed, version).await.map(drop)
             }
+            // The notice is free already.
+            Err(error) if has_lapsed => Err(error),
             Err(error) => {
                 // Not at once: trouble with mail lasts for hours. The sweeper queues it again when its time has come.
                 let pause = FIRST_PAUSE_MILLIS << claimed.attempts.min(9);

@@ -22,7 +22,7 @@ use rekindle_domain::{
 };
 use rekindle_store::{
     StoreError,
-    catalog::{Transaction, dirty::Mark},
+    catalog::{Transaction, marks::Mark},
 };
 use serde::Serialize;
 use std::collections::HashMap;

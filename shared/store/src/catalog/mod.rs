@@ -44,8 +44,6 @@ pub mod sources;
 pub mod tags;
 mod transaction;
 
-/// The former name of [`marks`].
-pub use marks as dirty;
 pub use query::Versioned;
 pub use transaction::Transaction;
 
