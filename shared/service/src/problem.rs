@@ -117,7 +117,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Conflict | StoreError::Unavailable { .. } => {
-                tracing::warn!(error.message = %error, "a store did not do as asked");
+                tracing::warn!(error.message = %error, "a call to a store failed and may be tried again");
                 Self::new(
                     ProblemKind::Unavailable,
                     "store_unavailable",
