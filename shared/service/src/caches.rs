@@ -1,5 +1,5 @@
-//! Each process remembers a few things between calls, so that it need not read or write them again. A cache is bounded: when
-//! it is full it forgets, and the process reads again.
+//! Each process remembers a few things between calls, so that it need not read or write them again. A cache is bounded:
+//! when it is full it forgets, and the process reads again.
 
 use rekindle_domain::{
     Ulid,

@@ -25,7 +25,8 @@ pub struct Problem {
     pub facts: Vec<Fact>,
 }
 
-/// The kinds of failure. Each tells the caller whether to change the request, to change something else first, or to try again.
+/// The kinds of failure. Each tells the caller whether to change the request, to change something else first, or to try
+/// again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProblemKind {
     /// The request is malformed.

@@ -72,7 +72,7 @@ macro_rules! until_won {
 }
 pub(crate) use until_won;
 
-/// `until_answered!(async { … })`: [`until_won!`] for a call of the API. The block answers `Result<_, Stop>`: it may also
+/// `until_answered!(async { … })`: `until_won!` for a call of the API. The block answers `Result<_, Stop>`: it may also
 /// end with a problem. The macro answers `Result<_, Problem>`.
 macro_rules! until_answered {
     ($attempt:expr) => {{

@@ -99,11 +99,12 @@ fn unknown(id: KeyId) -> Problem {
 }
 
 impl Rekindle {
-    /// Returns the token's key, or the reason for a refusal. While this process remembers a key, it does not see changes that
-    /// other processes make to it.
+    /// Returns the token's key, or the reason for a refusal. While this process remembers a key, it does not see changes
+    /// that other processes make to it.
     ///
     /// # Errors
-    /// The inner error: the token is refused. The outer error: the store does not answer, so that the token was not checked.
+    /// The inner error: the token is refused. The outer error: the store does not answer, so that the token was not
+    /// checked.
     pub async fn verify(&self, token: &Token) -> Result<Result<AccessKey, Refusal>, StoreError> {
         // Before the read, since the key that is read may be out of date from here on.
         let now = self.now();
@@ -204,8 +205,8 @@ impl Rekindle {
         Err(invalid(format!("an old secret goes on for {MAX_GRACE} at most")))
     }
 
-    /// Revokes a key. Revoking it again changes nothing. The key stops working at once in this process, and within 5 seconds
-    /// in all others.
+    /// Revokes a key. Revoking it again changes nothing. The key stops working at once in this process, and within 5
+    /// seconds in all others.
     ///
     /// # Errors
     /// 404; 409 the key is the last with the scope admin.

@@ -42,9 +42,9 @@ struct Cursor {
 }
 
 impl Rekindle {
-    /// A page of a source's interaction data; the first has the header line. All lines of a user are on one page, and a facet
-    /// has one line, even if the inbox and several runs have it. A page is short if the time is up first. Interactions that
-    /// arrive while pages are read appear for the users that are still ahead.
+    /// A page of a source's interaction data; the first has the header line. All lines of a user are on one page, and a
+    /// facet has one line, even if the inbox and several runs have it. A page is short if the time is up first.
+    /// Interactions that arrive while pages are read appear for the users that are still ahead.
     ///
     /// The kind distinguishes machines and conversions, which have no column: an open by a machine is of the kind
     /// `machine_opened` (`opened` is by people), and a conversion other than the primary one is `converted:1`,
@@ -117,8 +117,8 @@ impl Page {
         Self { bytes: wrapped(&text), text, last: None, lines: String::new() }
     }
 
-    /// Adds a user's lines; `false` if they do not fit. The lines of the first user always fit: ingest bounds the rows of one
-    /// user in a ledger.
+    /// Adds a user's lines; `false` if they do not fit. The lines of the first user always fit: ingest bounds the rows of
+    /// one user in a ledger.
     fn add(&mut self, hash: u64, id: &[u8], rows: &mut [Row], facets: &[Facet]) -> bool {
         let facet = |row: &Row| &facets[row.facet as usize];
         // By facet, so that the order does not depend on how rows lie in blocks.

@@ -157,7 +157,8 @@ impl Rekindle {
             let view = if if_expired == IfExpired::Archive {
                 Some(LedgerView::open_archived(&self.store, &ledger, only).await?)
             } else if self.store.catalog.manifest(&ledger).await?.state == DataState::Available {
-                // This read spares the inbox if the data is not available. `open` reads the manifest again, after the inbox.
+                // This read spares the inbox if the data is not available. `open` reads the manifest again, after the
+                // inbox.
                 LedgerView::open(&self.store, &ledger, only).await?
             } else {
                 None

@@ -139,9 +139,10 @@ pub struct SourceFacts {
 }
 
 impl Rekindle {
-    /// A page of a user's profile. It looks at `limit` sources, last updated first; at fewer if the time is up, but at one at
-    /// least. A page may have fewer entries, or none, and still have a `next`: most sources do not know the user. An unknown
-    /// user gets an answer too, with `known: false`, so that a profile page can list expired sources even for such a user.
+    /// A page of a user's profile. It looks at `limit` sources, last updated first; at fewer if the time is up, but at
+    /// one at least. A page may have fewer entries, or none, and still have a `next`: most sources do not know the user.
+    /// An unknown user gets an answer too, with `known: false`, so that a profile page can list expired sources even for
+    /// such a user.
     ///
     /// # Errors
     /// 400 a cursor that is not ours; 422 an invalid user id; 503.

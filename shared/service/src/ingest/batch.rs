@@ -37,8 +37,8 @@ impl Rekindle {
     /// Takes a batch of interactions in. When this returns `Ok`, everything accepted is durable.
     ///
     /// # Errors
-    /// 400 a malformed batch; 413 too large; 422 no acceptable interaction, with the rejections; 503 the store did not answer.
-    /// Sending the same batch again is always safe.
+    /// 400 a malformed batch; 413 too large; 422 no acceptable interaction, with the rejections; 503 the store did not
+    /// answer. Sending the same batch again is always safe.
     pub async fn ingest(&self, body: &[u8], encoding: Encoding, layout: Layout) -> Result<Accepted, Problem> {
         let body = decompress(body, encoding)?;
         let mut collector = Collector::new(self.now());
@@ -79,9 +79,9 @@ impl Rekindle {
         Ok(Accepted { accepted, rejected_count, rejected: listed })
     }
 
-    /// Appends rows to the `users` ledger first and to the sources' ledgers after it, so that `users` never lacks a user that
-    /// a source knows. Every ledger is marked before its append, so that the compactor looks at it even if this process dies
-    /// right after the append.
+    /// Appends rows to the `users` ledger first and to the sources' ledgers after it, so that `users` never lacks a user
+    /// that a source knows. Every ledger is marked before its append, so that the compactor looks at it even if this
+    /// process dies right after the append.
     async fn append(&self, ledgers: Vec<(LedgerId, rekindle_domain::rows::Rows)>) -> Result<(), StoreError> {
         // The random part of one id picks the shard of each ledger, so that concurrent batches spread over the shards.
         let random = self.new_id().random();

@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 pub(super) const CONCURRENT_SOURCES: usize = 8;
 
 impl Rekindle {
-    /// Makes sure that each source is registered and marked as having data, before rows of it are stored. Returns the sources
-    /// that are unknown and whose interactions are to be rejected.
+    /// Makes sure that each source is registered and marked as having data, before rows of it are stored. Returns the
+    /// sources that are unknown and whose interactions are to be rejected.
     pub(super) async fn prepare_sources(
         &self,
         sources: &[SourceId],

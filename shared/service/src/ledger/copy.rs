@@ -207,8 +207,8 @@ pub(crate) struct CopyStream {
 }
 
 impl CopyStream {
-    /// The next batch; `None` at the end. A batch that is still encoded has only users that were asked for: other blocks are
-    /// decoded, and their rows filtered.
+    /// The next batch; `None` at the end. A batch that is still encoded has only users that were asked for: other blocks
+    /// are decoded, and their rows filtered.
     pub(super) async fn next_batch(&mut self) -> Result<Option<Batch>, StoreError> {
         loop {
             if let Some(part) = &mut self.part {

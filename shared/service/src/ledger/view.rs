@@ -65,8 +65,8 @@ impl LedgerView {
         Ok(Some(Self { inbox, copies }))
     }
 
-    /// Opens a view even if the data is not available: of the inbox, and of a live copy of each run, the hot one if there is
-    /// one and the cold one otherwise.
+    /// Opens a view even if the data is not available: of the inbox, and of a live copy of each run, the hot one if there
+    /// is one and the cold one otherwise.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if a listed copy is not whole.

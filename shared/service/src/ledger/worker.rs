@@ -40,8 +40,8 @@ struct Opened {
     runs: Vec<(RunId, CopyReader)>,
     /// Encoded inbox blocks.
     inbox: Vec<Vec<u8>>,
-    /// The cut of the inbox into slots. The worker decodes one slot of it at a time, so that memory is bounded and a block is
-    /// not decoded anew for each slot of the copy.
+    /// The cut of the inbox into slots. The worker decodes one slot of it at a time, so that memory is bounded and a
+    /// block is not decoded anew for each slot of the copy.
     inbox_slots: SlotBits,
     /// The slot that was decoded last, with the rows of each block in it.
     decoded: Option<(u32, Vec<Rows>)>,
@@ -63,7 +63,8 @@ impl<'a> Worker<'a> {
     /// Claims a part of a staged copy and does it.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`]: the inputs or the output do not verify. On any other error try again: each attempt is counted.
+    /// [`StoreError::Damaged`]: the inputs or the output do not verify. On any other error try again: each attempt is
+    /// counted.
     pub async fn work(
         &mut self,
         manifest: &Manifest,

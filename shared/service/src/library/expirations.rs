@@ -65,8 +65,8 @@ enum Stage {
 }
 
 impl Rekindle {
-    /// A page of the sources whose data expires by `until`, soonest first; and after all of those, of the sources whose time
-    /// is over by then but whose data is kept: their `expires_at` is null, and `held_by` or `pin` says why.
+    /// A page of the sources whose data expires by `until`, soonest first; and after all of those, of the sources whose
+    /// time is over by then but whose data is kept: their `expires_at` is null, and `held_by` or `pin` says why.
     ///
     /// The first come from an index by expiry. No index lists the kept ones: the walk goes through the index entries of
     /// all sources and reads the item of each stopped one with available data. So a page may have fewer entries than the

@@ -52,9 +52,9 @@ impl Rekindle {
         Ok(found)
     }
 
-    /// Refuses a filter that names an unknown source or segment, or whose segments form a cycle or exceed the bounds. `path`
-    /// is the filter's place in the request. `segment` is the segment that the filter belongs to, if any; `own` is the source
-    /// whose audience it is, if any. Returns the segments that the filter expands to.
+    /// Refuses a filter that names an unknown source or segment, or whose segments form a cycle or exceed the bounds.
+    /// `path` is the filter's place in the request. `segment` is the segment that the filter belongs to, if any; `own` is
+    /// the source whose audience it is, if any. Returns the segments that the filter expands to.
     pub(crate) async fn check_filter(
         &self,
         filter: &Filter,
@@ -96,8 +96,8 @@ impl Rekindle {
         Ok(segments)
     }
 
-    /// Refuses a change of a segment's filter that makes a cycle, or exceeds the bounds, in a segment that names it directly or
-    /// through others.
+    /// Refuses a change of a segment's filter that makes a cycle, or exceeds the bounds, in a segment that names it
+    /// directly or through others.
     pub(super) async fn check_above(&self, segment: &Segment, below: &Filters) -> Result<(), Stop> {
         let mut filters = below.clone();
         let mut seen: BTreeSet<String> = BTreeSet::from([segment.id.clone()]);

@@ -2,8 +2,9 @@
 //! change of a source's status or audience, and each edit of a segment, moves the holders in the same transaction.
 //!
 //! A segment's item lists the active sources that expand to it. Every transaction is conditional on each segment that it
-//! followed, and a change of a source also writes those segments, so that a concurrent edit of one of them fails. So an edit
-//! of a segment knows every active source that it affects, and of two changes that cross one loses and decides again.
+//! followed, and a change of a source also writes those segments, so that a concurrent edit of one of them fails. So an
+//! edit of a segment knows every active source that it affects, and of two changes that cross one loses and decides
+//! again.
 
 use super::filters::{Segments, closure, filters_of, segment_gone, segments_of, too_wide, width};
 use crate::{
@@ -79,9 +80,9 @@ impl Moves {
 
 impl Rekindle {
     /// Adds the moves of holders that follow from a change of a source to its transaction: the source becomes a holder of
-    /// each target that it newly retargets, and is removed from the others. Each target is written conditionally, so that no
-    /// sweep can expire it in between. Returns the targets that lost their last holder and are due. Refuses a change whose
-    /// new targets include expired data.
+    /// each target that it newly retargets, and is removed from the others. Each target is written conditionally, so that
+    /// no sweep can expire it in between. Returns the targets that lost their last holder and are due. Refuses a change
+    /// whose new targets include expired data.
     pub(crate) async fn move_holders(
         &self,
         transaction: &mut Transaction,

@@ -90,9 +90,9 @@ impl Rekindle {
         Ok(Listing { items, next: next.map(|c| encode_cursor(&c)) })
     }
 
-    /// A page of the sources that carry a tag, by id. Unlike other lists it is read with strong consistency, so that a source
-    /// tagged a moment ago is not missed. Sources that do not fit are left out after they were read, so that a page may be
-    /// short or empty and still have a `next`.
+    /// A page of the sources that carry a tag, by id. Unlike other lists it is read with strong consistency, so that a
+    /// source tagged a moment ago is not missed. Sources that do not fit are left out after they were read, so that a
+    /// page may be short or empty and still have a `next`.
     async fn list_tagged(
         &self,
         kind: SourceKind,

@@ -50,8 +50,8 @@ impl PinInput {
 }
 
 impl Rekindle {
-    /// Keeps a source's data from expiring. Replaces an earlier pin. An expiry under way loses, since it is conditional on the
-    /// source's item.
+    /// Keeps a source's data from expiring. Replaces an earlier pin. An expiry under way loses, since it is conditional
+    /// on the source's item.
     ///
     /// # Errors
     /// 404; 409 if the data is not available; 422 an invalid reason or time.

@@ -24,8 +24,8 @@ use rekindle_store::catalog::{Transaction, sources::TimelineEntry};
 use std::collections::BTreeSet;
 
 impl Rekindle {
-    /// Registers a source, or replaces its fields. Returns `true` if it is new. With `if_match`, only if the source has this
-    /// version.
+    /// Registers a source, or replaces its fields. Returns `true` if it is new. With `if_match`, only if the source has
+    /// this version.
     ///
     /// # Errors
     /// 409 the audience needs expired data; 412 the source has another version; 422 an invalid field.

@@ -1,5 +1,5 @@
-//! Sending mails: one for each notice, to one recipient. A notice is claimed, sent and recorded as sent. If its claim lapses
-//! first, the mail is sent again.
+//! Sending mails: one for each notice, to one recipient. A notice is claimed, sent and recorded as sent. If its claim
+//! lapses first, the mail is sent again.
 
 use crate::{app::Rekindle, metrics::count, report::SweepOutcome, retry::until_won};
 use rekindle_domain::{
@@ -8,8 +8,8 @@ use rekindle_domain::{
 };
 use rekindle_store::{StoreError, catalog::Versioned, queues::NoticeWork};
 
-/// Half the time that a mail waits after its first failure, in milliseconds. The time doubles with each failure, so that ten
-/// tries take some 17 hours.
+/// Half the time that a mail waits after its first failure, in milliseconds. The time doubles with each failure, so that
+/// ten tries take some 17 hours.
 const FIRST_PAUSE_MILLIS: i64 = 60_000;
 
 impl Rekindle {
@@ -58,7 +58,8 @@ impl Rekindle {
                 self.store.catalog.put_notice(&failed, version).await.map(drop)
             }
             Err(error) => {
-                // Trouble with mail lasts for hours, so that the next try waits. The sweeper queues the mail again after the pause.
+                // Trouble with mail lasts for hours, so that the next try waits. The sweeper queues the mail again after
+                // the pause.
                 let pause = FIRST_PAUSE_MILLIS << claimed.attempts.min(9);
                 let later = Notice { lease_until: now.plus(pause), ..claimed };
                 self.store.catalog.put_notice(&later, version).await?;
@@ -76,8 +77,8 @@ impl Rekindle {
             if notice.wake_at().is_none_or(|at| at > self.now()) {
                 return Ok(None);
             }
-            // The notice is free: it was never tried, or its claim lapsed. If this message is lost too, a later sweep queues
-            // the notice again.
+            // The notice is free: it was never tried, or its claim lapsed. If this message is lost too, a later sweep
+            // queues the notice again.
             self.store.queues.send_notices(&[NoticeWork { notice: id.to_owned() }]).await?;
             let attempts = notice.attempts;
             if attempts == 0 {

@@ -126,8 +126,8 @@ fn escape(text: &str) -> String {
 const NAMED_REFERRERS: usize = 10;
 
 impl Rekindle {
-    /// The subject and the lines of a daily notice, from the sources' present state: a source may have been kept since it was
-    /// added to the notice.
+    /// The subject and the lines of a daily notice, from the sources' present state: a source may have been kept since it
+    /// was added to the notice.
     async fn expiring_lines(
         &self,
         listed: &[Expiring],

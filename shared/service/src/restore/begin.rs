@@ -18,8 +18,8 @@ use std::collections::BTreeSet;
 const ITEMS_PER_PAGE: usize = 50;
 
 impl Rekindle {
-    /// Begins the items of a request, or cancels them if the request was cancelled. If the time is up first, a message for the
-    /// rest is queued.
+    /// Begins the items of a request, or cancels them if the request was cancelled. If the time is up first, a message
+    /// for the rest is queued.
     pub(super) async fn begin(
         &self,
         id: RequestId,
@@ -54,8 +54,8 @@ impl Rekindle {
         match first_error {
             Some(error) => Err(error),
             None if is_whole => self.all_begun(id, request.is_cancelled).await,
-            // This walk began in the middle. The sweeper queues the request again, and a walk from the first item on records
-            // that none was left out.
+            // This walk began in the middle. The sweeper queues the request again, and a walk from the first item on
+            // records that none was left out.
             None => Ok(()),
         }
     }

@@ -68,8 +68,8 @@ impl Rekindle {
         }
     }
 
-    /// Ends a restore that cannot succeed. The source is expired as before, nothing is deleted, and the items of the requests
-    /// that waited get the reason.
+    /// Ends a restore that cannot succeed. The source is expired as before, nothing is deleted, and the items of the
+    /// requests that waited get the reason.
     pub(super) async fn fail_restore(
         &self,
         id: &SourceId,
@@ -91,8 +91,8 @@ impl Rekindle {
         self.settle(id).await
     }
 
-    /// Takes a restoring source back to expired. Returns its manifest without the copies that were being made. The caller puts
-    /// both into the transaction.
+    /// Takes a restoring source back to expired. Returns its manifest without the copies that were being made. The caller
+    /// puts both into the transaction.
     pub(super) fn stop_restore(
         &self,
         transaction: &mut Transaction,
@@ -111,8 +111,8 @@ impl Rekindle {
         Ok(next)
     }
 
-    /// Ends the item of each request that waited for the restore of a source. One transaction for each request ends the item,
-    /// counts the request down, and removes the request from the source's list.
+    /// Ends the item of each request that waited for the restore of a source. One transaction for each request ends the
+    /// item, counts the request down, and removes the request from the source's list.
     pub(crate) async fn settle(&self, id: &SourceId) -> Result<(), StoreError> {
         loop {
             let is_settled = until_won!(async {
@@ -151,8 +151,8 @@ fn settlements(waiting: BTreeSet<RequestId>, outcome: &RestoreOutcome) -> impl I
 }
 
 impl Rekindle {
-    /// Ends an item and counts its request down, in a transaction to which the caller may have added more. The call that ends
-    /// the last item also writes the notices.
+    /// Ends an item and counts its request down, in a transaction to which the caller may have added more. The call that
+    /// ends the last item also writes the notices.
     pub(super) async fn end_item(
         &self,
         mut transaction: Transaction,

@@ -75,7 +75,8 @@ fn what(input: &RestoreInput, sources: &BTreeSet<SourceId>) -> String {
 }
 
 impl Rekindle {
-    /// Records a restore request and queues it. With the idempotency key of an equal earlier request, answers with that one.
+    /// Records a restore request and queues it. With the idempotency key of an equal earlier request, answers with that
+    /// one.
     ///
     /// # Errors
     /// 400 and 422 an invalid request; 409 the idempotency key was used for another request; 503.
@@ -110,7 +111,8 @@ impl Rekindle {
                             Err(Problem::conflict("idempotency_key_reused", detail).into())
                         }
                         other => {
-                            // Only a new request is checked: for a repeated one the tag may be on other sources by now, or on none.
+                            // Only a new request is checked: for a repeated one the tag may be on other sources by now,
+                            // or on none.
                             let sources = self.check_restore(input).await?;
                             let version = other.map_or(0, |v| v.version);
                             let under = Some((key, body.as_str(), version));
@@ -177,8 +179,8 @@ impl Rekindle {
         Ok(sources)
     }
 
-    /// Records the items, and then the request, which is the commit point. If the queue does not take the message, nothing is
-    /// lost: the sweeper queues requests that were not begun.
+    /// Records the items, and then the request, which is the commit point. If the queue does not take the message,
+    /// nothing is lost: the sweeper queues requests that were not begun.
     async fn record_request(
         &self,
         sources: &BTreeSet<SourceId>,

@@ -92,8 +92,8 @@ impl Rekindle {
         Ok(Some(SweepOutcome::PartsQueued(work.len())))
     }
 
-    /// Counts a look of the sweeper at a restore, and sets the time of the next. Returns the count; `None` if the source is not
-    /// being restored.
+    /// Counts a look of the sweeper at a restore, and sets the time of the next. Returns the count; `None` if the source
+    /// is not being restored.
     async fn count_redrive(&self, id: &SourceId) -> Result<Option<u32>, StoreError> {
         until_won!(async {
             let source = self.store.catalog.source(id).await?;

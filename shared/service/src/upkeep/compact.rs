@@ -1,8 +1,8 @@
 //! Compaction merges the inboxes of available ledgers into runs, and many runs into fewer.
 //!
-//! The compactor looks at marked ledgers only ([`crate::ledger`]), decides each step from the stored state, and commits by a
-//! swap of the manifest. It makes hot copies only: it finishes a half-done rewrite to the hot tier, and leaves one to the cold
-//! tier to the sweeper. The sweeper also takes the late rows of data that is not available.
+//! The compactor looks at marked ledgers only ([`crate::ledger`]), decides each step from the stored state, and commits
+//! by a swap of the manifest. It makes hot copies only: it finishes a half-done rewrite to the hot tier, and leaves one
+//! to the cold tier to the sweeper. The sweeper also takes the late rows of data that is not available.
 
 use crate::{
     app::Rekindle,
@@ -36,8 +36,8 @@ const MARKS: usize = 16_000;
 /// If a ledger with more marks than this is left for later, one mark replaces them.
 const FEW_MARKS: usize = 8;
 
-/// With this many copies in the manifest, the compactor makes no more until housekeeping has removed some, so that a restore
-/// finds room.
+/// With this many copies in the manifest, the compactor makes no more until housekeeping has removed some, so that a
+/// restore finds room.
 const FULL: usize = MAX_COPIES / 4 * 3;
 
 /// The report of an invocation of the compactor.
@@ -131,8 +131,8 @@ impl Rekindle {
         Ok(())
     }
 
-    /// Replaces many marks of a ledger by one, so that the marks of a ledger that is left for later do not crowd out those of
-    /// other ledgers.
+    /// Replaces many marks of a ledger by one, so that the marks of a ledger that is left for later do not crowd out
+    /// those of other ledgers.
     async fn keep_one(&self, ledger: &LedgerId, marks: &[Mark]) -> Result<(), StoreError> {
         if marks.len() <= FEW_MARKS {
             return Ok(());
@@ -184,8 +184,8 @@ impl Rekindle {
         }
     }
 
-    /// Writes one mark whose time is a day after the quarantine began: data that did not verify is tried again then. The other
-    /// marks may go.
+    /// Writes one mark whose time is a day after the quarantine began: data that did not verify is tried again then. The
+    /// other marks may go.
     async fn wait_a_day(&self, ledger: &LedgerId, quarantine: &Quarantine) -> Result<Step, StoreError> {
         let until = quarantine.since.plus(LEFT_ALONE_MILLIS);
         self.store.catalog.mark(&Mark { until, ledger: ledger.clone(), worker: Ulid::nil() }).await?;
@@ -257,8 +257,8 @@ impl Rekindle {
         }
     }
 
-    /// Ends a compaction that failed for good. The data stays as it is. If something is damaged, the ledger is in quarantine
-    /// and left alone for a day.
+    /// Ends a compaction that failed for good. The data stays as it is. If something is damaged, the ledger is in
+    /// quarantine and left alone for a day.
     async fn give_up_compaction(
         &self,
         ledger: &LedgerId,

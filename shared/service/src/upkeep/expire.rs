@@ -35,8 +35,8 @@ impl Rekindle {
     /// Takes the next step in archiving the rows of a source that is due, or late rows of an expired one.
     ///
     /// # Errors
-    /// [`StoreError`]: nothing is lost, and the next sweep tries again. Data that does not verify is no error here: it is put
-    /// into quarantine.
+    /// [`StoreError`]: nothing is lost, and the next sweep tries again. Data that does not verify is no error here: it is
+    /// put into quarantine.
     pub async fn expire_step(&self, id: &SourceId, budget: &Budget) -> Result<Progress, StoreError> {
         let ledger = LedgerId::Source(id.clone());
         let Some(source) = self.store.catalog.source(id).await? else {
@@ -112,8 +112,8 @@ impl Rekindle {
         }
     }
 
-    /// Removes the mark of late rows from an expired source that has none. Ingest may be appending late rows at this moment,
-    /// relying on the mark. Therefore the sweeper looks once more, a day after the mark is removed.
+    /// Removes the mark of late rows from an expired source that has none. Ingest may be appending late rows at this
+    /// moment, relying on the mark. Therefore the sweeper looks once more, a day after the mark is removed.
     async fn rest_late(&self, source: &Source) -> Result<Progress, StoreError> {
         let retry_at = source.late_since.map(|_| self.now().plus(LEFT_ALONE_MILLIS));
         let mut transaction = Transaction::new();
@@ -122,8 +122,8 @@ impl Rekindle {
         Ok(Progress::Rest)
     }
 
-    /// Leaves a source alone for a day: it is marked as having data, but no row arrived (a ledger without rows never expires);
-    /// or its late rows are in quarantine.
+    /// Leaves a source alone for a day: it is marked as having data, but no row arrived (a ledger without rows never
+    /// expires); or its late rows are in quarantine.
     async fn rest_for_a_day(&self, source: &Source) -> Result<Progress, StoreError> {
         let mut transaction = Transaction::new();
         let retry_at = Some(self.now().plus(LEFT_ALONE_MILLIS));
@@ -171,8 +171,8 @@ impl Rekindle {
         Ok(Progress::GoOn)
     }
 
-    /// The commit point of expiry. It decides again whether the source is due. The transaction is conditional on the source's
-    /// item, so that a start, a new holder or a restore in between wins.
+    /// The commit point of expiry. It decides again whether the source is due. The transaction is conditional on the
+    /// source's item, so that a start, a new holder or a restore in between wins.
     async fn commit_expiry(
         &self,
         source: &Source,

@@ -1,8 +1,8 @@
 //! Stopping idle sources. A source that was registered on first sight would otherwise stay active for ever.
 //!
 //! Ingest notes, coarsely, the time of the last interactions of an active source. Each write of the source computes from it
-//! the time at which the source counts as idle, and the sweeper looks at the source then. A source that was silent before the
-//! setting was turned on is looked at only after its next write.
+//! the time at which the source counts as idle, and the sweeper looks at the source then. A source that was silent before
+//! the setting was turned on is looked at only after its next write.
 
 use crate::{
     app::Rekindle,
@@ -17,9 +17,9 @@ use rekindle_domain::{
 use rekindle_store::{StoreError, catalog::Transaction};
 
 impl Rekindle {
-    /// Stops a source that has been without interactions for long enough. It is stopped as of now rather than as of its last
-    /// interaction: the recipients learn of the stop by the mail that is written with it, and the whole retention is still
-    /// ahead then. Returns whether the source was stopped.
+    /// Stops a source that has been without interactions for long enough. It is stopped as of now rather than as of its
+    /// last interaction: the recipients learn of the stop by the mail that is written with it, and the whole retention is
+    /// still ahead then. Returns whether the source was stopped.
     pub(super) async fn stop_if_idle(&self, id: &SourceId) -> Result<bool, StoreError> {
         let notices = until_won!(async {
             let now = self.now();

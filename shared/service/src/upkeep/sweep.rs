@@ -51,8 +51,8 @@ impl Rekindle {
             if new.is_empty() {
                 break;
             }
-            // Requests and mails come first: people wait for them, and sources may expire in waves. Daily notices come last:
-            // warnings of this sweep are still added to them.
+            // Requests and mails come first: people wait for them, and sources may expire in waves. Daily notices come
+            // last: warnings of this sweep are still added to them.
             new.sort_by_key(|key| match key.parse() {
                 Some(Named::Notice(id)) if is_daily_notice(&id) => 2,
                 Some(Named::Notice(_) | Named::Request(_)) => 0,

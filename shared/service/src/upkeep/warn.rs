@@ -1,11 +1,12 @@
 //! Warnings: some time before a source's data expires, its recipients are mailed, once for each expiry date. A recipient
 //! gets at most one such mail a day, the daily notice.
 //!
-//! The sweeper wakes at [`Source::warn_at`]. One transaction marks the source as warned of its expiry date and adds it to the
-//! daily notice of each recipient, so that a source is in exactly one notice of each recipient, even after a crash. The list
-//! of sources is part of the notice, since a transaction has no room for a separate item for each recipient and source. The
-//! list is bounded, and further sources are only counted. A notice is open until a notifier claims it; later sources of that
-//! day go into the next day's notice. A mail arrives on the same day as the next one only if SES did not take it for hours.
+//! The sweeper wakes at [`Source::warn_at`]. One transaction marks the source as warned of its expiry date and adds it to
+//! the daily notice of each recipient, so that a source is in exactly one notice of each recipient, even after a crash.
+//! The list of sources is part of the notice, since a transaction has no room for a separate item for each recipient and
+//! source. The list is bounded, and further sources are only counted. A notice is open until a notifier claims it; later
+//! sources of that day go into the next day's notice. A mail arrives on the same day as the next one only if SES did not
+//! take it for hours.
 //!
 //! A warning never delays an expiry. A source that became due at once, because its last holder went, gets no warning.
 
