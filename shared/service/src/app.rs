@@ -14,13 +14,13 @@ use std::sync::Arc;
 /// One deployment of Rekindle. Cheap to clone.
 #[derive(Clone)]
 pub struct Rekindle {
-    /// Where things are kept.
+    /// The catalog, the ledgers, the archive, the queues and the mail.
     pub store: Store,
-    /// The time.
+    /// The clock that every use case reads.
     pub clock: Arc<dyn Clock>,
-    /// New ids and secrets.
+    /// The maker of new ids and secrets.
     pub ids: Arc<dyn Ids>,
-    /// How it behaves.
+    /// The deployment's settings.
     pub settings: Settings,
     pub(crate) known: Arc<KnownSources>,
     pub(crate) marked: Arc<Marked>,

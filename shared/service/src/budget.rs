@@ -1,8 +1,8 @@
-//! Until when an invocation may begin new work.
+//! The time that an invocation has for new work.
 
 use rekindle_domain::time::Time;
 
-/// Until when an invocation may begin new work.
+/// The time until which an invocation may begin new work.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     until: Time,

@@ -1,5 +1,5 @@
-//! Each process remembers a few things between calls, so that it need not read or write them again. A cache is bounded: when
-//! it is full it forgets, and the process reads again.
+//! Each process remembers a few things between calls, so that it need not read or write them again. A cache is bounded:
+//! when it is full it forgets, and the process reads again.
 
 use rekindle_domain::{
     Ulid,
@@ -14,10 +14,10 @@ use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-/// How long a mark is relied on while much arrives, in milliseconds: at most one mark a minute, ledger and worker.
+/// How long a busy worker relies on a mark, in milliseconds. It writes at most one mark a minute for each ledger.
 const BUSY_MILLIS: i64 = 60_000;
-/// How long a mark is relied on while little arrives: its write, its deletion and the look at the ledger then cost next
-/// to nothing.
+/// How long a quiet worker relies on a mark, in milliseconds. A mark costs a write, a deletion and a look at the ledger;
+/// at one in ten minutes that is next to nothing.
 const QUIET_MILLIS: i64 = 10 * 60_000;
 /// A worker counts as busy after this many blocks under one mark.
 const BUSY_BLOCKS: usize = 64;
@@ -25,12 +25,12 @@ const BUSY_BLOCKS: usize = 64;
 const BUSY_BYTES: u64 = 64 << 10;
 /// The most sources, and the most ledgers, that are remembered.
 const MAX_REMEMBERED: usize = 10_000;
-/// How long a key that opened is relied on without another look, in milliseconds.
+/// How long a process trusts a key that it verified, without reading it again, in milliseconds.
 const KEY_MILLIS: i64 = 5_000;
 /// The most keys that are remembered: more than are ever in use.
 const MAX_REMEMBERED_KEYS: usize = 2 * MAX_KEYS;
 
-/// A map behind a lock that holds at most so many entries. A panic elsewhere while the lock was held leaves the map usable.
+/// A map behind a lock, with at most `most` entries. A panic elsewhere while the lock was held leaves the map usable.
 struct Bounded<K, V> {
     most: usize,
     entries: Mutex<HashMap<K, V>>,
@@ -45,8 +45,8 @@ impl<K: Eq + Hash, V> Bounded<K, V> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The entries, with room for `key`: where they are too many, those for which `keep` is false are dropped, and if that
-    /// is not enough, all.
+    /// Returns the entries, with room for `key`. A full map drops the entries for which `keep` is false, and all entries if
+    /// that is not enough.
     fn with_room_for(&self, key: &K, keep: impl Fn(&V) -> bool) -> MutexGuard<'_, HashMap<K, V>> {
         let mut entries = self.lock();
         if entries.len() >= self.most && !entries.contains_key(key) {
@@ -59,7 +59,7 @@ impl<K: Eq + Hash, V> Bounded<K, V> {
     }
 }
 
-/// The sources that need nothing done before rows are appended, each with the time at which that was known.
+/// The sources that are prepared for an append already, each with the time of that finding.
 pub(crate) struct KnownSources(Bounded<SourceId, Time>);
 
 impl Default for KnownSources {
@@ -93,7 +93,7 @@ impl Default for Marked {
 /// A mark, and how much was appended under it.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Standing {
-    /// The worker relies on the mark until then.
+    /// The worker relies on the mark until this time.
     pub(crate) until: Time,
     is_busy: bool,
     blocks: usize,
@@ -112,7 +112,7 @@ impl Marked {
         *self.worker.get_or_init(new)
     }
 
-    /// Counts an append. `None`: a mark stands for it; otherwise the mark to write.
+    /// Counts an append. Returns the mark to write before it; `None` if an earlier mark still covers it.
     pub(crate) fn count(&self, ledger: &LedgerId, now: Time, blocks: usize, bytes: u64) -> Option<Standing> {
         let mut ledgers = self.ledgers.with_room_for(ledger, |_| false);
         let standing = ledgers.entry(ledger.clone()).or_default();
@@ -131,7 +131,7 @@ impl Marked {
     }
 }
 
-/// The keys that opened, as they were read, each with the time of the read.
+/// The keys that were verified, each as it was read and with the time of the read.
 pub(crate) struct OpenedKeys(Bounded<KeyId, (Time, AccessKey)>);
 
 impl Default for OpenedKeys {

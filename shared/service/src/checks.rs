@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 /// The longest name, in bytes.
 pub(crate) const MAX_NAME: usize = 256;
 
-/// 422 unless it may be the name of something.
+/// 422 if a name is empty, too long, or has control characters.
 pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
     if (1..=MAX_NAME).contains(&name.len()) && !name.chars().any(char::is_control) {
         return Ok(());
@@ -20,7 +20,8 @@ pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
     Err(Problem::unprocessable("invalid_name", detail))
 }
 
-/// A tag is spelled like an id, so that it needs no escaping anywhere; one that stands twice stands once.
+/// 422 unless every tag is spelled like an id, and the distinct tags are not too many. An id's spelling needs no escaping
+/// anywhere.
 pub(crate) fn check_tags(tags: &[String]) -> Result<(), Problem> {
     if let Some((i, tag)) = tags.iter().enumerate().find(|(_, tag)| !is_valid_id(tag)) {
         let detail = format!("tags[{i}]: `{}` must be {ID_RULE}", clip(tag));
@@ -34,10 +35,10 @@ pub(crate) fn check_tags(tags: &[String]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Whether something may be a tag.
+/// Checks that a text may be a tag: that it is spelled like an id.
 ///
 /// # Errors
-/// 422.
+/// 422 if it is not.
 pub(crate) fn check_tag(tag: &str) -> Result<(), Problem> {
     if is_valid_id(tag) {
         return Ok(());
@@ -46,10 +47,10 @@ pub(crate) fn check_tag(tag: &str) -> Result<(), Problem> {
     Err(Problem::unprocessable("invalid_tag", detail))
 }
 
-/// Whether these may be mailed: a plain check of shape, since only the mail itself can tell.
+/// Checks the shape of mail addresses. Only a mail can show whether an address exists.
 ///
 /// # Errors
-/// 422, with the place.
+/// 422 if there are too many, or for the first that is not shaped like an address, with its place in the list.
 pub(crate) fn check_addresses(addresses: &[String]) -> Result<(), Problem> {
     if addresses.len() > MAX_NOTIFY {
         return Err(Problem::unprocessable(

@@ -1,5 +1,5 @@
-//! Configuration: read once at cold start, through a look-up, so that tests touch no process environment. Required
-//! means required: a missing variable is never replaced by something else.
+//! Configuration, read once at cold start. It is read through a look-up, so that tests touch no process environment.
+//! A required variable has no default: without it the function does not start.
 
 use crate::{
     checks::check_addresses,
@@ -9,7 +9,7 @@ use rekindle_domain::time::Period;
 use rekindle_store::Names;
 use std::fmt;
 
-/// What is wrong with the configuration, all of it.
+/// Every fault of the configuration, one sentence each.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError(pub Vec<String>);
 
@@ -21,25 +21,25 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// What every function is configured with.
+/// The configuration of every function.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What the resources are called.
+    /// The names of the AWS resources.
     pub names: Names,
-    /// How it behaves.
+    /// The deployment's settings.
     pub settings: Settings,
-    /// The CloudWatch namespace of its metrics.
+    /// The CloudWatch namespace of the metrics.
     pub metrics_namespace: String,
 }
 
 impl Config {
     /// Reads `CATALOG_TABLE`, `LEDGER_TABLE`, `ARCHIVE_BUCKET`, `RESTORES_QUEUE_URL`, `NOTICES_QUEUE_URL`,
-    /// `MAIL_SENDER`, `METRICS_NAMESPACE`, and if given `RETENTION` (`P3M`), `WARN_BEFORE` (`P7D`), `NOTIFY` (addresses between commas),
-    /// `UNKNOWN_SOURCES` (`register` or `reject`) and `AUTO_STOP_AFTER` (a period; empty or left out: sources are not
-    /// stopped).
+    /// `MAIL_SENDER` and `METRICS_NAMESPACE`, which are required. Optional are `RETENTION` (default `P3M`), `WARN_BEFORE`
+    /// (default `P7D`), `NOTIFY` (addresses between commas), `UNKNOWN_SOURCES` (`register`, the default, or `reject`) and
+    /// `AUTO_STOP_AFTER` (a period; if it is empty or left out, idle sources are not stopped).
     ///
     /// # Errors
-    /// Every variable that is missing or out of shape, by name.
+    /// Names every variable that is missing or malformed.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut wrong = Vec::new();
         let mut required = |name: &str| {
@@ -94,13 +94,13 @@ impl Config {
     }
 }
 
-/// The most addresses a deployment names: with those of a source they fit into one transaction.
+/// The most addresses that a deployment names. Together with a source's addresses they fit into one transaction.
 const MAX_STACK_NOTIFY: usize = 40;
 
 /// Reads mail addresses between commas.
 ///
 /// # Errors
-/// A sentence for people, naming what is no address.
+/// A sentence for people. It names the first part that is no address.
 pub fn addresses(text: &str) -> Result<Vec<String>, String> {
     let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
     let addresses: Vec<String> = parts.map(str::to_owned).collect();

@@ -2,7 +2,7 @@
 
 use rekindle_store::StoreError;
 
-/// Why work on a copy cannot be done.
+/// The failure of work on a copy.
 pub(crate) struct Failure {
     /// The reason, for people.
     pub(crate) reason: String,
@@ -11,7 +11,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// The failure of work that nothing is damaged about: it was tried too often, or took too long.
+    /// The failure of work that was tried too often, or took too long. Nothing is damaged.
     pub(crate) fn given_up(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), is_damaged: false }
     }
@@ -19,7 +19,7 @@ impl Failure {
     /// The failure of work whose input or output does not verify.
     ///
     /// # Errors
-    /// The error itself where it is no damage: the work may succeed when it is tried again.
+    /// Returns the error itself if it is not damage: the work may succeed on another try.
     pub(crate) fn of(error: StoreError) -> Result<Self, StoreError> {
         match error {
             StoreError::Damaged { .. } => Ok(Self { reason: error.to_string(), is_damaged: true }),

@@ -1,4 +1,5 @@
-//! What is written with every act: the source's item with its wake time, its timeline, and the audit trail.
+//! The records that a change writes in its transaction: the source's item with its wake time, an entry of its timeline,
+//! and an entry of the audit trail.
 
 use crate::app::Rekindle;
 use rekindle_domain::{
@@ -15,38 +16,38 @@ use rekindle_store::{
     },
 };
 
-/// Who is calling: a key; or nobody, where the handlers stand alone without the layer that asks for one, as they do in the
-/// simulation. Nobody leaves no trail.
+/// The caller of a use case: the key that it presented, if any. The simulation calls without a key, because it runs the
+/// handlers without the layer that demands one. A call without a key writes no audit entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Caller {
     key: Option<KeyId>,
 }
 
 impl Caller {
-    /// Who showed that key.
+    /// The caller that presented this key.
     pub const fn of(key: KeyId) -> Self {
         Self { key: Some(key) }
     }
 
-    /// `key/ID`, if there is one.
+    /// The key as `key/ID`; `None` for a call without a key.
     pub(crate) fn key(&self) -> Option<String> {
         self.key.map(|id| format!("key/{id}"))
     }
 
-    /// As timelines name them.
+    /// The caller's name in timelines: `key/ID`, or `api` for a call without a key.
     pub(crate) fn name(&self) -> String {
         self.key().unwrap_or_else(|| "api".to_owned())
     }
 }
 
-/// What an edit changed, of these fields; `None` if nothing.
+/// The names of the fields that an edit changed, between commas; `None` if it changed none.
 pub(crate) fn changed(fields: &[(&str, bool)]) -> Option<String> {
     let names: Vec<&str> = fields.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
     (!names.is_empty()).then(|| names.join(", "))
 }
 
 impl Rekindle {
-    /// Adds who does something to the transaction that does it.
+    /// Adds an audit entry to the transaction that makes the change. A call without a key adds none.
     pub(crate) fn audit(
         &self,
         transaction: &mut Transaction,
@@ -63,7 +64,7 @@ impl Rekindle {
         transaction.add_audit(id, &entry)
     }
 
-    /// Adds what happened to the transaction that makes it happen.
+    /// Adds an entry of the source's timeline to the transaction that makes the change.
     pub(crate) fn record(
         &self,
         transaction: &mut Transaction,
@@ -76,7 +77,7 @@ impl Rekindle {
         transaction.add_timeline(source, self.new_id(), &entry)
     }
 
-    /// The same of what a caller did, which goes into the audit trail, too.
+    /// Adds an entry of the timeline and one of the audit trail, for a change that a caller asked for.
     pub(crate) fn record_act(
         &self,
         transaction: &mut Transaction,

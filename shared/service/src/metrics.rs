@@ -1,15 +1,15 @@
-//! What operators count: events of one target, whose fields are figures. Shells decide where they go; the functions write
-//! them as CloudWatch metrics.
+//! Metrics: log events of the target [`TARGET`], whose fields are figures. The binary around this crate decides where they
+//! go; the Lambda functions write them as CloudWatch metrics.
 //!
-//! | metric | of what |
+//! | metric | counted for |
 //! |---|---|
 //! | `InteractionsAccepted`, `InteractionsRejected` | a request |
 //! | `RowsSwept` | a source that expired: rows that left DynamoDB |
-//! | `RowsRestored`, `RestoreSeconds` | a source that is available again; from the first request that waited for it |
+//! | `RowsRestored`, `RestoreSeconds` | a source that is available again; the seconds run from the first request that waited for it |
 //! | `Sweeps` | a sweep that ended well: none for a while is an alarm |
-//! | `Damage` | what did not verify: work that failed of it, or a question that was not answered |
+//! | `Damage` | work that failed, or a question that was not answered, because stored data did not verify |
 //! | `WorkGivenUp` | archiving, a restore or a compaction that ended without success |
-//! | `MailsGivenUp` | a mail that could not be sent for good |
+//! | `MailsGivenUp` | a mail that was tried too often and is not tried again |
 //! | `LargeInboxBytes` | an inbox that is larger than it should get |
 
 /// The target of these events.

@@ -13,19 +13,19 @@ pub struct Listing<T> {
     pub next: Option<String>,
 }
 
-/// What a cursor is told that is not one.
+/// The answer to a cursor that [`encode_cursor`] did not write.
 pub(crate) const NOT_OURS: &str = "cursor is not one of ours; take it from `next`";
 
-/// An opaque cursor.
+/// Encodes a place in a list as an opaque cursor.
 pub fn encode_cursor(cursor: &impl Serialize) -> String {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(cursor).unwrap_or_default())
 }
 
-/// What [`encode_cursor`] wrote.
+/// Decodes a cursor that [`encode_cursor`] wrote.
 ///
 /// # Errors
-/// 400 if it is not that.
+/// 400 if the text is no such cursor.
 pub(crate) fn decode_cursor<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Problem> {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
     let bytes = URL_SAFE_NO_PAD.decode(text).ok();

@@ -30,7 +30,8 @@ pub struct Problem {
     pub facts: Vec<Fact>,
 }
 
-/// The kinds of failure. Each tells the caller whether to change the request, to change something else first, or to try again.
+/// The kinds of failure. Each tells the caller whether to change the request, to change something else first, or to try
+/// again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProblemKind {
     /// The request is malformed.
@@ -134,7 +135,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Conflict | StoreError::Unavailable { .. } => {
-                tracing::warn!(error.message = %error, "a store did not do as asked");
+                tracing::warn!(error.message = %error, "a call to a store failed and may be tried again");
                 Self::new(
                     ProblemKind::Unavailable,
                     "store_unavailable",

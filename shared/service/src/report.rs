@@ -1,23 +1,23 @@
-//! How an invocation of the sweeper or the compactor reports on one thing that it looked at.
+//! Reports of the sweeper and the compactor: an entry for each item that was looked at.
 
 use serde::{Serialize, Serializer};
 use std::fmt;
 
-/// One thing that was looked at, and the outcome.
+/// One item that was looked at, and the outcome.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Swept {
-    /// The key of the thing: of a source, a ledger, a request or a notice.
+    /// The key of the item: a source, a ledger, a request or a notice.
     pub what: String,
-    /// The outcome.
+    /// The outcome of the look, a sentence once serialized.
     pub outcome: SweepOutcome,
 }
 
-/// The outcome of a look at one thing. Written as a sentence for people.
+/// The outcome of a look at one item. It is serialized as a sentence for people.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SweepOutcome {
     /// People were warned that the data expires.
     Warned,
-    /// A source without interactions for so long was stopped.
+    /// A source was stopped after a long time without interactions.
     StoppedIdle,
     /// An expiry took one or more steps, and there are more to take.
     Advanced,
@@ -27,20 +27,20 @@ pub enum SweepOutcome {
     RestoreFinished,
     /// A restore failed.
     RestoreFailed,
-    /// So many parts of a restore were queued again.
+    /// This many parts of a restore were queued again.
     PartsQueued(usize),
     /// A restore request was queued again.
     RequestQueued,
     /// A mail was queued again.
     MailQueued,
-    /// So many copies were deleted.
+    /// This many copies were deleted.
     CopiesDeleted(u32),
     /// A ledger was compacted.
     Compacted {
         /// How many rewrites were committed.
         rewrites: u32,
     },
-    /// An error, in words; the thing is looked at again.
+    /// An error, in words. A later invocation looks at the item again.
     Failed(String),
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for SweepOutcome {
         match self {
             Self::Warned => f.write_str("warned"),
             Self::StoppedIdle => f.write_str("stopped, since it was idle"),
-            Self::Advanced => f.write_str("brought further"),
+            Self::Advanced => f.write_str("advanced"),
             Self::Expired => f.write_str("expired"),
             Self::RestoreFinished => f.write_str("restore finished"),
             Self::RestoreFailed => f.write_str("restore failed"),

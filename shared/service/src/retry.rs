@@ -1,4 +1,4 @@
-//! Trying again: after a lost race, and after a copy went away while it was read.
+//! Trying again: after a lost race, and after a copy was deleted while it was read.
 
 use crate::problem::Problem;
 use rekindle_store::StoreError;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// After this many lost races an attempt is given up.
 const MAX_RACES: u32 = 40;
-/// This many races are lost at random, and tried again at once; after more of them an attempt makes room.
+/// The first lost races are chance, and the attempt is repeated at once. After this many it waits before each repetition.
 const QUICK_RACES: u32 = 3;
 
 /// An attempt ended without success: a store did not do as asked, or the caller gets a problem for an answer.
@@ -32,8 +32,8 @@ impl From<Problem> for Stop {
 pub(crate) struct Races(u32);
 
 impl Races {
-    /// Waits after a lost race: not at all at first, then for any time up to 256 ms, so that two who lost against each other
-    /// do not come back together.
+    /// Waits after a lost race: not at all at first, then for a random time of at most 256 ms, so that two attempts that
+    /// collided do not collide again.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] after forty lost races.
@@ -49,12 +49,12 @@ impl Races {
     }
 }
 
-/// `until_won!(async { … })`: decides and writes again, from scratch, as long as somebody else wrote first. Each attempt
-/// reads anew: a change that was worked out from an older state is never written. The block answers
+/// `until_won!(async { … })`: repeats the block for as long as another writer comes first. Each attempt reads the state
+/// anew and decides again: a change that was derived from an older state is never written. The block answers
 /// `Result<_, StoreError>`, and so does the macro.
 ///
-/// A macro, since a function over an async closure is not `Send` for every lifetime of what the closure borrows, as
-/// handlers must be.
+/// This is a macro, since handlers must be `Send`, and a function over an async closure is not `Send` for every lifetime
+/// that the closure borrows.
 macro_rules! until_won {
     ($attempt:expr) => {{
         let mut races = $crate::retry::Races::default();
@@ -72,8 +72,8 @@ macro_rules! until_won {
 }
 pub(crate) use until_won;
 
-/// `until_answered!(async { … })`: the same for an act that a caller asked for. The block answers `Result<_, Stop>`: it may
-/// also end with a problem. The macro answers `Result<_, Problem>`.
+/// `until_answered!(async { … })`: `until_won!` for a call of the API. The block answers `Result<_, Stop>`: it may also
+/// end with a problem. The macro answers `Result<_, Problem>`.
 macro_rules! until_answered {
     ($attempt:expr) => {{
         let outcome = $crate::retry::until_won!(async {
@@ -89,8 +89,8 @@ macro_rules! until_answered {
 }
 pub(crate) use until_answered;
 
-/// `read_again!(async { … })`: a copy that goes away while it is read fails the read; then everything is read anew, once, from
-/// the manifest on. The block and the macro answer `Result<_, Problem>`.
+/// `read_again!(async { … })`: repeats the block once, from the manifest on, if it found damage: a copy may have been
+/// deleted while it was read. The block and the macro answer `Result<_, Problem>`.
 macro_rules! read_again {
     ($read:expr) => {{
         let mut is_retry = false;

@@ -5,7 +5,7 @@ use rekindle_domain::schema::NO_CONTROL;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
 
-/// What people call something.
+/// The schema of a name.
 pub struct Name;
 
 impl JsonSchema for Name {
@@ -25,7 +25,7 @@ impl JsonSchema for Name {
     }
 }
 
-/// Whom mail goes to.
+/// The schema of a mail address.
 pub struct MailAddress;
 
 impl JsonSchema for MailAddress {

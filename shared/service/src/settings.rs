@@ -1,4 +1,4 @@
-//! How a deployment behaves.
+//! The settings of a deployment.
 
 use rekindle_domain::{
     compact::Tiering,
@@ -9,31 +9,31 @@ use rekindle_domain::{
 };
 use rekindle_store::ledger::HOT_BLOCK_BYTES;
 
-/// What happens to interactions of a source that nobody registered.
+/// The treatment of interactions whose source nobody registered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UnknownSources {
-    /// It is registered, as active.
+    /// Ingest registers the source, as active.
     Register,
-    /// They are rejected.
+    /// Ingest rejects the interactions.
     Reject,
 }
 
-/// How work is cut. The proof makes all of it tiny, so that little data has many parts.
+/// The sizes of pieces of work. The tests make all of them tiny, so that a little data has many parts.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
-    /// How large a slot is.
+    /// The size of a slot.
     pub slot: SlotSize,
-    /// The most inbox blocks one rewrite takes; never more than [`MAX_INBOX_KEYS`].
+    /// The most inbox blocks that one rewrite takes; never more than [`MAX_INBOX_KEYS`].
     pub inbox_keys: usize,
-    /// The most bytes of inbox blocks one rewrite takes.
+    /// The most bytes of inbox blocks that one rewrite takes.
     pub inbox_bytes: u64,
-    /// With this many runs that have no cold copy, they are merged before more are added.
+    /// An expiry merges the runs without a cold copy first, if there are this many.
     pub hot_runs: usize,
-    /// With this many runs, archiving late rows merges all but the largest.
+    /// Archiving late rows also merges all runs but the largest, if there are this many.
     pub cold_runs: usize,
     /// The largest block of a hot copy, in bytes.
     pub hot_block: usize,
-    /// What the compactor merges.
+    /// The rules by which the compactor chooses the runs to merge.
     pub tiering: Tiering,
 }
 
@@ -51,29 +51,30 @@ impl Default for Sizes {
     }
 }
 
-/// How a deployment behaves.
+/// The settings of a deployment.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// How long data stays available after its source stopped or was restored.
     pub retention: Period,
-    /// How long before data expires people are warned.
+    /// How long before its expiry people are warned of it.
     pub warn_before: Period,
-    /// Who is warned about every source's data, beside those whom the source names.
+    /// The addresses that are warned about every source's data, besides those that the source names.
     pub notify: Vec<String>,
-    /// What to do with sources nobody registered.
+    /// The treatment of sources that nobody registered.
     pub unknown_sources: UnknownSources,
     /// After how long without interactions an active source is stopped, if ever.
     pub auto_stop_after: Option<Period>,
-    /// How long a worker has for a part, in milliseconds.
+    /// How long a worker has for one part, in milliseconds.
     pub lease_millis: i64,
-    /// After how many milliseconds an audience answers what it has so far.
+    /// After how many milliseconds a question is answered with the result so far.
     pub audience_millis: i64,
-    /// How work is cut.
+    /// The sizes of pieces of work.
     pub sizes: Sizes,
 }
 
 impl Settings {
-    /// A week's warning to nobody beside those whom sources name, unknown sources are registered, and the limits of API Gateway and Lambda.
+    /// The defaults with this retention: warnings go out a week ahead, and only to the addresses that a source names;
+    /// unknown sources are registered; and the time limits fit API Gateway and Lambda.
     pub fn with_retention(retention: Period) -> Self {
         Self {
             retention,

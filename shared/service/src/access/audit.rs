@@ -1,4 +1,4 @@
-//! Reading the audit trail: who did what, to what. The entries are written in [`crate::journal`].
+//! Reading the audit trail: the changes that each key made. [`crate::journal`] writes the entries.
 
 use crate::{
     app::Rekindle,
@@ -8,26 +8,26 @@ use crate::{
 use rekindle_domain::{Ulid, time::Time};
 use rekindle_store::catalog::audit::{AuditEntry, Month, time_of};
 
-/// Before January 2026 there was no trail.
+/// The first month of the trail, January 2026: the walk back ends here.
 const FIRST_MONTH: Time = Time(1_767_225_600_000);
 
-/// How many months a page looks through at most.
+/// The most months that one page looks through, since months may be empty.
 const MAX_MONTHS: usize = 60;
 
-/// Which entries to show.
+/// A question for a page of the trail.
 #[derive(Clone, Debug, Default)]
 pub struct AuditRequest {
-    /// Only what was done to this.
+    /// Only entries about this item, such as `key/ID`.
     pub on: Option<String>,
-    /// Only what this key did.
+    /// Only entries by this key, as `key/ID`.
     pub by: Option<String>,
-    /// How many are looked at.
+    /// The most entries that one page looks at.
     pub limit: usize,
 }
 
 impl Rekindle {
-    /// A page of the trail, newest first. Of each page's entries those are shown that fit, so that one may be short or
-    /// empty and yet have a next.
+    /// A page of the trail, newest first. Entries that do not fit the question are left out after they were read, so that a
+    /// page may be short or empty and still have a `next`.
     ///
     /// # Errors
     /// 400 a cursor that is not ours.
@@ -50,7 +50,7 @@ impl Rekindle {
                 break;
             }
             if months == MAX_MONTHS {
-                // The first that this month could have: it goes on before that.
+                // The smallest id of this month: the next page begins before it.
                 next = Some(Ulid::from_parts(month.begin.0.unsigned_abs(), 0));
                 break;
             }

@@ -19,7 +19,7 @@ pub struct Health {
 }
 
 impl Rekindle {
-    /// Reads the smallest thing there is.
+    /// Reads one item of the catalog, to see that the store answers.
     ///
     /// # Errors
     /// 503 if the store does not answer.
@@ -28,7 +28,8 @@ impl Rekindle {
         Ok(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
     }
 
-    /// Opens the connection to the catalog, by looking for a key that nobody has: whatever answers HTTP may look for keys.
+    /// Opens the connection to the catalog, by reading a key that does not exist: every function that answers HTTP may read
+    /// keys.
     ///
     /// # Errors
     /// If the catalog does not answer.

@@ -1,8 +1,8 @@
-//! Keys: who is calling, and what they may do.
+//! Keys: they identify callers, and their scopes bound what a caller may do.
 //!
-//! The shells ask [`Rekindle::verify`] about every request. A key that opened is remembered for 5 seconds, so that a
-//! busy caller costs a read in 5 seconds and process, and a revoked key opens for no longer than that. What did not
-//! open is never remembered: a new secret opens at once.
+//! The HTTP layer asks [`Rekindle::verify`] about every request. A process remembers a verified key for 5 seconds: a busy
+//! caller costs one read in that time, and a revoked key works for no longer than that. A refusal is never remembered, so
+//! that a new secret works at once.
 
 use crate::{
     app::Rekindle,
@@ -21,15 +21,15 @@ use rekindle_store::{StoreError, catalog::Transaction};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// How long an old secret may go on.
+/// The longest time for which an old secret may go on working.
 const MAX_GRACE: &str = "P7D";
 
-/// Why a token does not open; for the log, never for the caller.
+/// The reason why a token is refused: for the log, never for the caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// No key of this deployment has that id.
     UnknownKey,
-    /// There is such a key, and its secret is another.
+    /// The key exists, and its secret is another.
     WrongSecret,
     /// The key was revoked. Its secret is right.
     Revoked(KeyId),
@@ -99,12 +99,14 @@ fn unknown(id: KeyId) -> Problem {
 }
 
 impl Rekindle {
-    /// The key that a token is of, if it opens. In the time that it is remembered what became of it elsewhere does not count.
+    /// Returns the token's key, or the reason for a refusal. While this process remembers a key, it does not see changes
+    /// that other processes make to it.
     ///
     /// # Errors
-    /// The inner one: it does not open. The outer one: the store does not answer, so that nobody knows.
+    /// The inner error: the token is refused. The outer error: the store does not answer, so that the token was not
+    /// checked.
     pub async fn verify(&self, token: &Token) -> Result<Result<AccessKey, Refusal>, StoreError> {
-        // Before the read: from here on it may be out of date.
+        // Before the read, since the key that is read may be out of date from here on.
         let now = self.now();
         let presented = token.hash();
         if let Some(key) = self.keys.get(token.id, now).filter(|key| key.has_secret(&presented, now)) {
@@ -126,14 +128,14 @@ impl Rekindle {
     /// Makes a key. Its secret is in this answer and nowhere else.
     ///
     /// # Errors
-    /// 409 too many keys, 422 what does not fit.
+    /// 409 too many keys; 422 an invalid name, or no scope.
     pub async fn create_key(&self, input: &KeyInput, by: &Caller) -> Result<KeyView, Problem> {
         check_name(&input.name)?;
         if input.scopes.is_empty() {
             let detail = "scopes must name one or more of ingest, read, manage, admin";
             return Err(Problem::unprocessable("invalid_scopes", detail));
         }
-        // Whoever else makes one at this moment is not counted: the bound is against accidents.
+        // Keys that other calls make at this moment are not counted: the bound only guards against accidents.
         if self.living_keys().await?.len() >= MAX_KEYS {
             let detail = format!("{MAX_KEYS} keys are in use already; revoke one first");
             return Err(Problem::conflict("too_many_keys", detail));
@@ -150,7 +152,7 @@ impl Rekindle {
         Ok(KeyView { key: Some(token.to_string()), ..KeyView::of(key, now) })
     }
 
-    /// A page of keys, those that were revoked among them, by id and so by age.
+    /// A page of keys, revoked ones included, by id and so by age.
     ///
     /// # Errors
     /// 400 a cursor that is not ours.
@@ -165,7 +167,7 @@ impl Rekindle {
     /// Gives a key another secret, which is in this answer and nowhere else.
     ///
     /// # Errors
-    /// 404; 409 it was revoked; 422 a grace that does not fit.
+    /// 404; 409 the key was revoked; 422 an invalid grace.
     pub async fn rotate_key(&self, id: KeyId, input: &RotateInput, by: &Caller) -> Result<KeyView, Problem> {
         let grace = input.grace.as_deref().map(|text| self.grace(text)).transpose()?;
         let token = Token::new(id, &*self.ids);
@@ -203,10 +205,11 @@ impl Rekindle {
         Err(invalid(format!("an old secret goes on for {MAX_GRACE} at most")))
     }
 
-    /// Revokes a key; again is fine. It ends at once here, and within 5 seconds everywhere.
+    /// Revokes a key. Revoking it again changes nothing. The key stops working at once in this process, and within 5
+    /// seconds in all others.
     ///
     /// # Errors
-    /// 404; 409 it is the last that could make another.
+    /// 404; 409 the key is the last with the scope admin.
     pub async fn revoke_key(&self, id: KeyId, by: &Caller) -> Result<(), Problem> {
         let outcome = until_answered!(async {
             let Some(key) = self.store.catalog.access_key(id).await? else {
@@ -223,7 +226,7 @@ impl Rekindle {
                     let detail = "this is the last key with the scope admin; make another one first";
                     return Err(Problem::conflict("last_admin_key", detail).into());
                 };
-                // Of two that revoke each other, one loses.
+                // The other key must still be as it was read: of two admin keys that revoke each other, one call loses.
                 transaction.check_key(other);
             }
             transaction.put_key(&AccessKey { revoked_at: Some(self.now()), old: None, ..key.clone() })?;
@@ -241,11 +244,11 @@ impl Rekindle {
         Ok(keys)
     }
 
-    /// Makes that token open everything, whatever became of its key before: who starts the runner owns its data. No function
-    /// of a deployment does this.
+    /// Gives a token the scopes ingest and admin, even if its key was revoked before. The local runner calls this for the
+    /// person who starts it and so owns its data; no function of a deployment does.
     ///
     /// # Errors
-    /// The store does not answer.
+    /// If the store does not answer.
     pub async fn install_key(&self, token: &Token, name: &str) -> Result<(), StoreError> {
         until_won!(async {
             let now = self.now();

@@ -1,4 +1,4 @@
-//! Who may call, and who did: keys, the audit trail, and whether a deployment answers.
+//! Access: keys, the audit trail of their changes, and the health of a deployment.
 
 mod audit;
 mod health;

@@ -1,4 +1,4 @@
-//! A source's interaction data as CSV, in pages: one line a user and facet, ordered by user hash, then id.
+//! A source's interaction data as CSV, in pages: one line for each user and facet, ordered by user hash, then id.
 
 use crate::{
     app::Rekindle,
@@ -19,7 +19,7 @@ use rekindle_store::StoreError;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::BTreeSet, fmt::Write};
 
-/// The most bytes of a page, as it is answered: Lambda wraps the text in JSON, where some bytes become two.
+/// The most bytes of a page within the answer: Lambda wraps the text in JSON, where some bytes become two.
 const MAX_PAGE_BYTES: usize = 5 << 20;
 
 const HEADER: &str = "user_id,kind,channel,variant,step,alias,first_at,last_at\r\n";
@@ -27,13 +27,13 @@ const HEADER: &str = "user_id,kind,channel,variant,step,alias,first_at,last_at\r
 /// A page of an export.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CsvPage {
-    /// The lines, each ended by CR LF as RFC 4180 has it.
+    /// The lines, each ended by CR LF as in RFC 4180.
     pub text: String,
-    /// Where the next page begins.
+    /// The cursor of the next page, if there is one.
     pub next: Option<String>,
 }
 
-/// After that user.
+/// A place in an export: after this user.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Cursor {
@@ -42,16 +42,16 @@ struct Cursor {
 }
 
 impl Rekindle {
-    /// A page of a source's interaction data; the first has the header line. A user stands on one page, and a facet once,
-    /// though the inbox and several runs have it. Where the time is up first, a page is short. What arrives while pages
-    /// are read is in those of users still ahead.
+    /// A page of a source's interaction data; the first has the header line. All lines of a user are on one page, and a
+    /// facet has one line, even if the inbox and several runs have it. A page is short if the time is up first.
+    /// Interactions that arrive while pages are read appear for the users that are still ahead.
     ///
-    /// There is no column for machine and conversion, and who reads the lines must not take one for another: an open by a
-    /// machine is of the kind `machine_opened` (`opened` is by people), and a conversion other than the primary one is
-    /// `converted:1`, `converted:2` and so on. `variant` is the campaign's variant or the Canvas's variation.
+    /// The kind distinguishes machines and conversions, which have no column: an open by a machine is of the kind
+    /// `machine_opened` (`opened` is by people), and a conversion other than the primary one is `converted:1`,
+    /// `converted:2` and so on. `variant` is the campaign's variant or the Canvas's variation.
     ///
     /// # Errors
-    /// 400 a cursor that is none, 404, 409 expired data, 503.
+    /// 400 a cursor that is not ours; 404; 409 expired data; 503.
     pub async fn export_csv(&self, id: &SourceId, cursor: Option<&str>) -> Result<CsvPage, Problem> {
         let after: Option<Cursor> = cursor.map(decode_cursor).transpose()?;
         self.store.catalog.source(id).await?.ok_or_else(|| unknown_source(id))?;
@@ -62,7 +62,7 @@ impl Rekindle {
         })
     }
 
-    /// Memory holds the page, the inbox, and a block of each run.
+    /// Makes a page. Memory holds the page, the inbox, and a block of each run.
     async fn page_of(&self, view: &LedgerView, after: Option<&Cursor>) -> Result<CsvPage, StoreError> {
         let until = self.now().plus(self.settings.audience_millis);
         let mut page = Page::new(after.is_none());
@@ -103,7 +103,7 @@ impl Rekindle {
     }
 }
 
-/// A page as it grows.
+/// A page under construction.
 struct Page {
     text: String,
     bytes: usize,
@@ -117,8 +117,8 @@ impl Page {
         Self { bytes: wrapped(&text), text, last: None, lines: String::new() }
     }
 
-    /// Adds a user's lines; `false` if they do not fit any more. The first user's always do: what one user can have in a
-    /// ledger is bounded when it arrives.
+    /// Adds a user's lines; `false` if they do not fit. The lines of the first user always fit: ingest bounds the rows of
+    /// one user in a ledger.
     fn add(&mut self, hash: u64, id: &[u8], rows: &mut [Row], facets: &[Facet]) -> bool {
         let facet = |row: &Row| &facets[row.facet as usize];
         // By facet, so that the order does not depend on how rows lie in blocks.
@@ -151,7 +151,7 @@ impl Page {
     }
 }
 
-/// How many bytes the text takes within JSON.
+/// The bytes that the text takes within JSON.
 fn wrapped(text: &str) -> usize {
     text.len() + text.bytes().filter(|b| matches!(b, b'"' | b'\\' | b'\r' | b'\n')).count()
 }
@@ -171,7 +171,7 @@ fn write_line(out: &mut String, id: &str, facet: &Facet, row: &Row) {
     let _ = write!(out, "{},{}\r\n", Time(row.first_at), Time(row.last_at));
 }
 
-/// Quotes what RFC 4180 says must be, and blanks at an end, which some readers drop.
+/// Quotes a field where RFC 4180 demands it, and also a field with blanks at an end, which some readers drop.
 fn write_field(out: &mut String, field: &str) {
     let needs_quotes = field.contains(['"', ',', '\r', '\n']) || field.trim().len() < field.len();
     if needs_quotes {

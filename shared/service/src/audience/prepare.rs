@@ -34,20 +34,19 @@ pub enum IfExpired {
     Archive,
 }
 
-/// How many ledgers are opened at once.
+/// The number of ledgers that are opened at once.
 const CONCURRENT_LEDGERS: usize = 4;
 
-/// The most sources a question may come to, those of its segments and those that carry its tags included: each is a
-/// ledger to read.
+/// The most sources that a question may expand to, with those of its segments and tags: each is a ledger to read.
 const MAX_READ: usize = 500;
 
-/// The most a question may ask of each user, its segments and tags written out.
+/// The most conditions that a question may ask of each user, with its segments and tags written out.
 const MAX_WIDTH: usize = 20_000;
 
 /// The most copies in the archive that a question may read at once: each is some megabytes in memory.
 const MAX_ARCHIVED: usize = 150;
 
-/// Where an answer goes on: after that user, of the same question, as of the same time.
+/// A place in the answer to a question: after this user, for the same question, as of the same time.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct QuestionCursor {
     pub(super) now: Time,
@@ -56,14 +55,14 @@ pub(super) struct QuestionCursor {
     pub(super) id: String,
 }
 
-/// A question made ready: the program, and what is seen of each of its ledgers.
+/// A question made ready: the program, a view of each of its ledgers, and the sources whose data is not available.
 pub(super) struct Prepared {
     pub(super) program: Program,
     pub(super) views: Vec<LedgerView>,
     pub(super) unavailable: BTreeSet<SourceId>,
 }
 
-/// The ledgers that were looked at, and the sources whose data is not available.
+/// The views of the sources whose data may be read, and the sources whose data is not available.
 #[derive(Default)]
 struct Opened {
     views: HashMap<LedgerId, LedgerView>,
@@ -75,10 +74,10 @@ fn too_wide(code: &'static str, detail: String) -> Problem {
 }
 
 impl Rekindle {
-    /// Makes a question ready to be asked. With `only`, it is about users with that hash, and little is read.
+    /// Makes a question ready. With `only` it is about users with this hash, and fewer records are read.
     ///
     /// # Errors
-    /// 400 a cursor of another question, 409 expired data, 422 a filter that does not fit, 503.
+    /// 400 a cursor of another question; 409 expired data; 422 an invalid filter; 503.
     pub(super) async fn prepare(
         &self,
         filter: &Value,
@@ -124,7 +123,7 @@ impl Rekindle {
         Ok((Prepared { program, views: asked, unavailable }, from))
     }
 
-    /// The sources that filters ask, by name or by a tag that they carry now; and the sources of each tag.
+    /// The sources that the filters ask, by name or by a tag that the sources carry now; and the sources of each tag.
     async fn scope(
         &self,
         filters: &[&Filter],
@@ -158,7 +157,8 @@ impl Rekindle {
             let view = if if_expired == IfExpired::Archive {
                 Some(LedgerView::open_archived(&self.store, &ledger, only).await?)
             } else if self.store.catalog.manifest(&ledger).await?.state == DataState::Available {
-                // This look is cheap where the data is not available; opening reads the manifest again, after the inbox.
+                // This read spares the inbox if the data is not available. `open` reads the manifest again, after the
+                // inbox.
                 LedgerView::open(&self.store, &ledger, only).await?
             } else {
                 None

@@ -1,4 +1,4 @@
-//! A user's profile: what a marketer sees of one user over all campaigns and Canvases.
+//! A user's profile: the interactions of one user with all campaigns and Canvases, for a marketer.
 
 use crate::{
     app::Rekindle,
@@ -24,7 +24,7 @@ use rekindle_store::{
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
 
-/// How many ledgers are read at once: each holds its inbox in memory.
+/// The number of ledgers that are read at once: the inbox of each is in memory.
 const CONCURRENT_LEDGERS: usize = 6;
 
 /// A page of a user's profile.
@@ -81,13 +81,13 @@ pub struct Seen {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SeenState {
-    /// It was read.
+    /// The data was read.
     Available,
-    /// It is in the archive.
+    /// The data is in the archive.
     Expired,
-    /// It is on its way back from the archive.
+    /// A restore is under way.
     Restoring,
-    /// It did not verify.
+    /// The stored data did not verify.
     Damaged,
 }
 
@@ -139,13 +139,13 @@ pub struct SourceFacts {
 }
 
 impl Rekindle {
-    /// A page of a user's profile: looks at `limit` sources, last updated first, and at fewer where the time is up, at
-    /// one at least. Entries may be fewer, or none, while `next` goes on: most sources do not know the user. A user whom
-    /// nobody ever saw gets an answer too, with `known: false`: what is expired may yet know of nobody, and a profile
-    /// page has something to show.
+    /// A page of a user's profile. It looks at `limit` sources, last updated first; at fewer if the time is up, but at
+    /// one at least. A page may have fewer entries, or none, and still have a `next`: most sources do not know the user.
+    /// An unknown user gets an answer too, with `known: false`, so that a profile page can list expired sources even for
+    /// such a user.
     ///
     /// # Errors
-    /// 400 malformed, 422 no user id, 503.
+    /// 400 a cursor that is not ours; 422 an invalid user id; 503.
     pub async fn user_profile(
         &self,
         user_id: &str,
@@ -240,10 +240,10 @@ impl Rekindle {
             Ok(Some(facts(source.id.kind(), &rows)))
         });
         Ok(match facts {
-            // One damaged source hides no other.
+            // A damaged source must not hide the others.
             Err(problem) if problem.code == DAMAGED => Some(seen(SeenState::Damaged, None)),
             Err(problem) => return Err(problem),
-            // It expired since it was listed.
+            // The source expired after it was listed.
             Ok(None) => Some(seen(SeenState::Expired, None)),
             Ok(Some(None)) => None,
             Ok(Some(facts)) => Some(seen(source.state.into(), facts)),
@@ -251,13 +251,14 @@ impl Rekindle {
     }
 }
 
-/// Calls `each` with the rows of a user in a ledger; the same facet may come from the inbox and from several runs.
+/// Calls `each` with every row of a user in a ledger. The same facet may come from the inbox and from several runs.
 async fn each_row(
     view: &LedgerView,
     user_id: &str,
     mut each: impl FnMut(&Facet, Row),
 ) -> Result<(), StoreError> {
     for batch in view.look_up(user_hash(user_id.as_bytes())).await? {
+        // The batch is of one hash, and several users may share it.
         for user in batch.iter().filter(|u| u.id == user_id.as_bytes()) {
             user.rows.iter().for_each(|row| each(&batch.facets[row.facet as usize], *row));
         }
@@ -265,7 +266,7 @@ async fn each_row(
     Ok(())
 }
 
-/// What rows of a user in a source say; `None` where there are none.
+/// The facts that a user's rows in a source add up to; `None` without rows.
 pub(super) fn facts(kind: SourceKind, rows: &[(Facet, Row)]) -> Option<SourceFacts> {
     let is_canvas = kind == SourceKind::Canvas;
     let of = |wanted: Kind| rows.iter().filter(move |(facet, _)| facet.kind == wanted);

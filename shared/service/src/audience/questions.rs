@@ -1,4 +1,4 @@
-//! Questions about an audience: how many, which users, and whether one user is in it.
+//! Questions about an audience: the number of its users, the users, and whether one user is in it.
 
 use super::{
     prepare::{IfExpired, Prepared},
@@ -14,7 +14,7 @@ use rekindle_domain::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The most members one page has.
+/// The most members of one page.
 const MAX_MEMBERS: usize = 50_000;
 
 const DEFAULT_MEMBERS: usize = 1_000;
@@ -110,10 +110,10 @@ pub struct Match {
 }
 
 impl Rekindle {
-    /// How many users match.
+    /// The number of users that match a filter.
     ///
     /// # Errors
-    /// 400 malformed, 409 expired data, 422 invalid filter, 503.
+    /// 400 a malformed request; 409 expired data; 422 an invalid filter; 503.
     pub async fn count(&self, request: &CountRequest) -> Result<Count, Problem> {
         read_again!(async {
             let (prepared, from) =
@@ -125,7 +125,7 @@ impl Rekindle {
         })
     }
 
-    /// A page of those who match.
+    /// A page of the users that match a filter.
     ///
     /// # Errors
     /// As [`Rekindle::count`].
@@ -143,7 +143,7 @@ impl Rekindle {
         })
     }
 
-    /// Whether one user matches. Reads the inboxes, and a block of each run.
+    /// Whether one user matches a filter. Reads the inboxes, and a block of each run.
     ///
     /// # Errors
     /// As [`Rekindle::count`].
@@ -159,13 +159,14 @@ impl Rekindle {
             for (ledger, view) in views.iter().enumerate() {
                 for batch in view.look_up(hash).await? {
                     let atoms = program.facet_atoms(ledger, &batch.facets);
+                    // The batch is of one hash, and several users may share it.
                     for user in batch.iter().filter(|u| u.id == id.as_bytes()) {
                         is_known = true;
                         facts.learn(user.rows, &atoms);
                     }
                 }
             }
-            // "Has not" is over users ever seen: one that no ledger knows is in no audience.
+            // Even a negated filter matches only users that some ledger knows.
             let answer = match program.answer(&facts) {
                 _ if !is_known => Truth::No,
                 answer => answer,

@@ -14,11 +14,12 @@ use rekindle_domain::{
 use rekindle_store::{StoreError, ledger::Piece};
 use std::ops::ControlFlow;
 
-/// The most bytes of user ids one page has.
+/// The most bytes of user ids of one page.
 const MAX_MEMBER_BYTES: usize = 5 << 20;
 
 impl Rekindle {
-    /// Shows every user from the cursor on until it is enough, the time is up or all were asked; returns where to go on.
+    /// Passes every user after the cursor to the visitor, until the visitor has enough, the time is up, or no user is left.
+    /// Returns the cursor to go on from; `None` if no user is left.
     pub(super) async fn walk(
         &self,
         prepared: &Prepared,
@@ -42,6 +43,8 @@ impl Rekindle {
             let take = |i: usize, merge: &Merge, batch: Batch| {
                 if let Batch::Piece(piece) = &batch {
                     let hashes = piece.hashes();
+                    // A piece may be counted whole only if all its users are after the cursor, and no other stream has
+                    // rows of them.
                     let is_all_new = from.id.is_empty() || from.hash < *hashes.start();
                     if is_all_new && merge.is_alone_to(i, *hashes.end()) && visitor.piece(piece)? {
                         let after = hashes.end().checked_add(1).filter(|_| self.now() >= until);
@@ -90,19 +93,19 @@ impl Rekindle {
     }
 }
 
-/// Is shown the users of an audience, in ledger order.
+/// Receives the users of a question, in ledger order.
 pub(super) trait Visitor {
-    /// A user, and whether it is in. Breaks where that was enough.
+    /// Takes a user and the answer about it. Breaks if the visitor has enough.
     fn user(&mut self, user: &UserRows<'_>, answer: Truth) -> ControlFlow<()>;
 
-    /// Users of whom there is nothing but this; `false` to be shown them one by one.
+    /// Takes a piece whose users have no rows elsewhere. Returns `false` if the visitor wants them one by one instead.
     fn piece(&mut self, _: &Piece) -> Result<bool, StoreError> {
         Ok(false)
     }
 }
 
 pub(super) struct Counting<'a> {
-    /// Counts whole blocks, if the question allows it.
+    /// Counts the users of whole blocks at once; `None` if the question does not allow that.
     pub(super) presence: Option<Presence<'a>>,
     pub(super) found: Tallied,
 }
@@ -134,6 +137,7 @@ pub(super) struct Paging {
 impl Visitor for Paging {
     fn user(&mut self, user: &UserRows<'_>, answer: Truth) -> ControlFlow<()> {
         if answer == Truth::Yes {
+            // In JSON each id has two quotes and a comma, and each quote or backslash in it becomes two bytes.
             let escaped = user.id.iter().filter(|b| matches!(b, b'"' | b'\\')).count();
             self.bytes += user.id.len() + escaped + 3;
             self.items.push(String::from_utf8_lossy(user.id).into_owned());

@@ -1,4 +1,4 @@
-//! Taking a batch of interactions in: check, pack, append. Accepted interactions are durable.
+//! Taking a batch of interactions in: check it, pack it, append it. Accepted interactions are durable.
 
 use super::{
     body::{Encoding, Layout, decompress, too_large},
@@ -18,7 +18,7 @@ use rekindle_domain::{
 use rekindle_store::{StoreError, ledger::INBOX_BLOCK_BYTES};
 use serde::Serialize;
 
-/// How many rejections an answer lists.
+/// The most rejections that an answer lists.
 const LISTED_REJECTIONS: usize = 1_000;
 
 /// The answer to a batch.
@@ -38,8 +38,8 @@ impl Rekindle {
     /// how to register its source.
     ///
     /// # Errors
-    /// 400 malformed, 413 too large, 422 nothing acceptable (with the rejections), 503 store unavailable: sending the
-    /// same batch again is always safe.
+    /// 400 a malformed batch; 413 too large; 422 no acceptable interaction, with the rejections; 503 the store did not
+    /// answer. Sending the same batch again is always safe.
     pub async fn ingest(
         &self,
         body: &[u8],
@@ -82,9 +82,11 @@ impl Rekindle {
         Ok(Accepted { accepted, rejected_count, rejected: listed })
     }
 
-    /// `users` first, so that the universe is never short of somebody that a source knows; then the sources. All are
-    /// marked before, so that the compactor looks at them even if this process dies right after an append.
+    /// Appends rows to the `users` ledger first and to the sources' ledgers after it, so that `users` never lacks a user
+    /// that a source knows. Every ledger is marked before its append, so that the compactor looks at it even if this
+    /// process dies right after the append.
     async fn append(&self, ledgers: Vec<(LedgerId, rekindle_domain::rows::Rows)>) -> Result<(), StoreError> {
+        // The random part of one id picks the shard of each ledger, so that concurrent batches spread over the shards.
         let random = self.new_id().random();
         let encode = |(ledger, rows): (LedgerId, rekindle_domain::rows::Rows)| {
             let blocks = encode_inbox(&rows, INBOX_BLOCK_BYTES).into_iter();

@@ -4,29 +4,29 @@ use crate::problem::{Problem, ProblemKind};
 use flate2::read::MultiGzDecoder;
 use std::{borrow::Cow, io::Read};
 
-/// The most bytes a request may have as sent.
+/// The most bytes of a request as it is sent.
 pub const MAX_ENCODED: usize = 4 << 20;
 
-/// The most bytes a request may have after decompression.
+/// The most bytes of a request after decompression.
 const MAX_DECODED: usize = 32 << 20;
 
-/// How a body is compressed.
+/// The compression of a body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Encoding {
-    /// Not at all.
+    /// No compression.
     Identity,
-    /// gzip.
+    /// gzip, of one or several members.
     Gzip,
-    /// Zstandard.
+    /// Zstandard, with a window of at most 8 MiB.
     Zstd,
 }
 
-/// How a body is laid out.
+/// The layout of a body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Layout {
     /// One JSON document.
     Json,
-    /// A JSON document a line.
+    /// A JSON document on each line.
     NdJson,
 }
 
@@ -41,6 +41,7 @@ pub(super) fn decompress(body: &[u8], encoding: Encoding) -> Result<Cow<'_, [u8]
     }
     let read = |reader: &mut dyn Read, name: &str| {
         let mut out = Vec::new();
+        // One byte more than allowed shows that the body is too large, without decompressing the rest.
         reader.take(MAX_DECODED as u64 + 1).read_to_end(&mut out).map_err(|e| {
             Problem::bad_request("invalid_encoding", format!("the body is not valid {name}: {e}"))
         })?;
@@ -57,7 +58,7 @@ pub(super) fn decompress(body: &[u8], encoding: Encoding) -> Result<Cow<'_, [u8]
         Encoding::Zstd => {
             let decoder = zstd::stream::read::Decoder::new(body);
             let mut decoder = decoder.map_err(|e| Problem::bad_request("invalid_encoding", e.to_string()))?;
-            // 8 MiB is what the zstd specification asks decoders to support, so senders keep within it.
+            // The zstd specification asks decoders to support windows of 8 MiB, so that senders keep within them.
             decoder
                 .window_log_max(23)
                 .map_err(|e| Problem::bad_request("invalid_encoding", e.to_string()))?;

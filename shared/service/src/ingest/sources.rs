@@ -6,12 +6,12 @@ use rekindle_domain::{id::SourceId, manifest::DataState, source::Source};
 use rekindle_store::{StoreError, catalog::Transaction};
 use std::collections::BTreeSet;
 
-/// How many sources are written at once.
+/// The number of sources that are written at once.
 pub(super) const CONCURRENT_SOURCES: usize = 8;
 
 impl Rekindle {
-    /// Makes sure that each source is registered and marked as having data, before rows of it are stored. Returns those
-    /// that are unknown and to be rejected.
+    /// Makes sure that each source is registered and marked as having data, before rows of it are stored. Returns the
+    /// sources that are unknown and whose interactions are to be rejected.
     pub(super) async fn prepare_sources(
         &self,
         sources: &[SourceId],
@@ -29,7 +29,7 @@ impl Rekindle {
         Ok(prepared.into_iter().flatten().collect())
     }
 
-    /// Whether the source is, or now is, registered. An unknown one is read before it is put.
+    /// Prepares one source. Returns `false` if it is unknown and to be rejected.
     async fn prepare_source(&self, id: &SourceId) -> Result<bool, StoreError> {
         let now = self.now();
         let changed = match self.store.catalog.source(id).await? {

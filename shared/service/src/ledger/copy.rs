@@ -15,21 +15,21 @@ use rekindle_store::{
 };
 use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
-/// A live copy with the attempts that count.
+/// A copy with the recorded attempt of each part: only the bytes of that attempt count.
 #[derive(Clone, Debug)]
 pub(crate) struct CopyReader {
     store: Store,
     ledger: LedgerId,
     copy: Copy,
-    /// Of each slot; of a reader for one user only of that user's.
+    /// The recorded parts by slot. A reader for one user has only the part of that user's slot.
     parts: Arc<BTreeMap<u32, PartDone>>,
 }
 
 impl CopyReader {
-    /// Looks the copy's parts up.
+    /// Reads the records of the copy's parts.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if one is not recorded: the copy is going away, or something is wrong.
+    /// [`StoreError::Damaged`] if the record of a part is missing: the copy is being deleted, or it is damaged.
     pub async fn open(store: &Store, ledger: &LedgerId, copy: &Copy) -> Result<Self, StoreError> {
         let parts = store.catalog.parts(copy.id).await?;
         let done: BTreeMap<u32, PartDone> =
@@ -40,7 +40,7 @@ impl CopyReader {
         Ok(Self { store: store.clone(), ledger: ledger.clone(), copy: copy.clone(), parts: Arc::new(done) })
     }
 
-    /// The same for nobody but users with that hash: looks up one part.
+    /// Opens the copy for users with this hash only. Reads the record of one part.
     ///
     /// # Errors
     /// As [`CopyReader::open`].
@@ -63,12 +63,12 @@ impl CopyReader {
         self.copy.tier
     }
 
-    /// What a slot's rows add up to.
+    /// The sums of a slot's rows.
     pub fn tally(&self, slot: u32) -> &Tally {
         &self.parts[&slot].tally
     }
 
-    /// What a slot's bytes are called, for people.
+    /// The name of a slot's bytes, for people.
     pub fn part_name(&self, slot: u32) -> String {
         match self.copy.tier {
             Tier::Hot => format!("slot {slot} of hot copy {} of {}", self.copy.id, self.ledger),
@@ -92,7 +92,7 @@ impl CopyReader {
         CopyStream { reader: self.clone(), hashes, next_slot, last_slot, part: None }
     }
 
-    /// The rows of users with that hash.
+    /// The rows of users with this hash.
     pub async fn look_up(&self, hash: u64) -> Result<Rows, StoreError> {
         let slot = self.copy.slots.slot_of(hash);
         if self.parts[&slot].tally.rows == 0 {
@@ -110,7 +110,7 @@ impl CopyReader {
     }
 }
 
-/// Rows as they come.
+/// Rows in the form in which a stream delivers them.
 pub(crate) enum Batch {
     /// From a hot copy, still encoded.
     Piece(Piece),
@@ -148,7 +148,7 @@ impl PartRows {
     }
 }
 
-/// Opens the rows of one attempt at a part; of a hot one only what may have users within `hashes`.
+/// Opens the rows of one attempt at a part. Of a hot part, only the blocks that may have users within `hashes` are read.
 async fn open_part(
     store: &Store,
     ledger: &LedgerId,
@@ -172,10 +172,11 @@ async fn open_part(
     }
 }
 
-/// Reads one attempt at a part back and adds it up. `rows` is how many it should have: an empty part has no bytes.
+/// Reads the rows of one attempt at a part back and sums them. `rows` is the expected number: a part of none has no bytes
+/// to read.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] where bytes are missing or do not decode.
+/// [`StoreError::Damaged`] if bytes are missing or do not decode.
 pub(super) async fn read_back(
     store: &Store,
     ledger: &LedgerId,
@@ -206,7 +207,8 @@ pub(crate) struct CopyStream {
 }
 
 impl CopyStream {
-    /// The next batch; `None` at the end. What is still encoded has no users but those asked for.
+    /// The next batch; `None` at the end. A batch that is still encoded has only users that were asked for: other blocks
+    /// are decoded, and their rows filtered.
     pub(super) async fn next_batch(&mut self) -> Result<Option<Batch>, StoreError> {
         loop {
             if let Some(part) = &mut self.part {
@@ -240,7 +242,7 @@ impl CopyStream {
         }
     }
 
-    /// Whether all users that a piece may have are asked for.
+    /// Whether every user that a piece may have was asked for.
     fn has_all_of(&self, piece: &Piece) -> bool {
         let hashes = piece.hashes();
         self.hashes.start() <= hashes.start() && hashes.end() <= self.hashes.end()

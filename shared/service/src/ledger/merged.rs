@@ -1,4 +1,4 @@
-//! Streams of rows, merged: the loop that feeds a merge as it needs rows.
+//! A merge of streams of rows: the loop that reads a batch whenever the merge needs one.
 
 use super::{copy::Batch, view::Stream};
 use rekindle_domain::{
@@ -7,7 +7,7 @@ use rekindle_domain::{
 };
 use rekindle_store::StoreError;
 
-/// Several streams of one order, merged into users. Memory holds a batch of each stream.
+/// Several streams in ledger order, merged into users. Memory holds a batch of each stream.
 pub(crate) struct Merged {
     streams: Vec<Stream>,
     merge: Merge,
@@ -15,24 +15,24 @@ pub(crate) struct Merged {
     has_groups: bool,
 }
 
-/// An answer about a batch that arrived.
+/// The answer of `take` about a batch.
 pub(crate) enum Taken {
     /// Merge these rows.
     Feed(Rows),
-    /// The batch is dealt with: go on with the stream's next.
+    /// Do not merge the batch: it was handled whole. Go on with the stream's next batch.
     Done,
-    /// The batch is dealt with, and nothing more is wanted.
+    /// Do not merge the batch: it was handled whole. End the merge.
     Stop,
 }
 
-/// How far a merge is.
+/// The state of a merge after a fill.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Filled {
-    /// There may be groups: take them all, then fill again.
+    /// Groups may be ready: take them all, then fill again.
     Groups,
     /// Every stream has ended, and every group was taken.
     Ended,
-    /// A batch's taker said so.
+    /// `take` ended the merge with [`Taken::Stop`].
     Stopped,
 }
 
@@ -43,10 +43,10 @@ impl Merged {
         Self { streams, merge, is_filled: false, has_groups: false }
     }
 
-    /// Reads on until the next groups are certain. `take` is asked about each batch, with the number of its stream.
+    /// Reads batches until the next groups are certain. Asks `take` about each batch, with the number of its stream.
     ///
     /// # Errors
-    /// [`StoreError`]; [`StoreError::Damaged`] where a batch does not decode.
+    /// [`StoreError`]; [`StoreError::Damaged`] if a batch does not decode.
     pub(crate) async fn fill(
         &mut self,
         mut take: impl FnMut(usize, &Merge, Batch) -> Result<Taken, StoreError>,

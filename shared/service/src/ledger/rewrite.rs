@@ -1,4 +1,4 @@
-//! Rewrites: staging one, working through its parts, adding them up, and clearing the inbox blocks that it took.
+//! Rewrites: staging a copy, doing its parts, checking their sums, and deleting the inbox blocks that it took.
 
 use super::worker::{PartResult, Worker};
 use crate::{app::Rekindle, budget::Budget, failure::Failure, retry::until_won, settings::Sizes};
@@ -17,23 +17,23 @@ use rekindle_store::{
     ledger::InboxEntry,
 };
 
-/// How long the sweeper leaves data alone that did not verify, or work that failed too often.
+/// How long data that did not verify, and work that failed too often, are left alone, in milliseconds.
 pub(crate) const LEFT_ALONE_MILLIS: i64 = DAY_MILLIS;
 
-/// How far a staged rewrite got.
+/// The progress of a staged rewrite.
 pub(crate) enum Driven {
-    /// The time was up, or others have the parts that are left.
+    /// The time was up, or other workers have the parts that are left.
     Partly,
-    /// Every part is done and verified: what they add up to, and their bytes.
+    /// Every part is done and verified: the sums of all parts, and their bytes.
     Whole(Tally, u64),
-    /// It cannot be done.
+    /// The rewrite cannot succeed.
     Failed(Failure),
 }
 
-/// What the inbox offers one rewrite.
+/// The inbox blocks that one rewrite takes.
 pub(crate) struct Bite {
     entries: Vec<InboxEntry>,
-    /// Whether that is the whole inbox.
+    /// Whether these blocks are the whole inbox.
     pub(crate) is_all: bool,
 }
 
@@ -43,6 +43,7 @@ impl Bite {
     }
 
     pub(crate) fn of(listed: Vec<InboxEntry>, sizes: &Sizes) -> Self {
+        // The bytes are summed over the blocks in order, so that the bite ends before the block that exceeds the bound.
         let mut bytes = 0;
         let count = listed.len();
         let fits = |e: &InboxEntry| {
@@ -53,7 +54,7 @@ impl Bite {
         Self { is_all: entries.len() == count, entries }
     }
 
-    /// Its size, for a plan.
+    /// The size of the bite, for a plan.
     pub(crate) const fn size(&self) -> BiteSize {
         BiteSize { blocks: self.entries.len(), is_all: self.is_all }
     }
@@ -72,7 +73,8 @@ impl Bite {
 }
 
 impl Rekindle {
-    /// Fixes the inputs and lists the copy, at once, and only then lets anybody write a byte of it.
+    /// Stages a copy: one transaction records its inputs and lists it in the manifest. No worker writes a byte of the copy
+    /// before that.
     pub(crate) async fn stage_rewrite(
         &self,
         ledger: &LedgerId,
@@ -89,6 +91,7 @@ impl Rekindle {
         }
         let rows_of = |run: &RunId| manifest.run(*run).map_or(0, |r| r.tally.rows);
         let rows = bite.rows() + runs.iter().map(rows_of).sum::<u64>();
+        // A run's copies hold the same rows. The largest of them bounds the bytes that the new copy needs.
         let bytes_of = |run: &RunId| {
             manifest.copies.iter().filter(|c| c.run == *run).map(|c| c.bytes).max().unwrap_or(0)
         };
@@ -108,7 +111,7 @@ impl Rekindle {
         self.store.catalog.commit(transaction).await
     }
 
-    /// Does what parts of a rewrite are free.
+    /// Does the parts of a rewrite that no other worker has, and checks the sums once all are done.
     pub(crate) async fn work_through(
         &self,
         ledger: &LedgerId,
@@ -149,8 +152,8 @@ impl Rekindle {
         Ok(Driven::Whole(tally, bytes))
     }
 
-    /// What a copy adds up to and its size, once every part of it is done and verified (L4), compared with what went
-    /// in (L5). `None`: not every part is done.
+    /// The sums and the bytes of a copy, once every part of it is done and verified (L4). The rows that were read must be
+    /// exactly those of its inputs (L5). `None`: not every part is done.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if the sums differ.
@@ -188,7 +191,7 @@ impl Rekindle {
         Ok(Some((tally, done.iter().map(|p| p.bytes).sum())))
     }
 
-    /// Deletes the inbox blocks that a committed rewrite took, exactly these, and says so.
+    /// Deletes exactly the inbox blocks that a committed rewrite took, and then records in the manifest that they are gone.
     pub(crate) async fn clear(&self, ledger: &LedgerId, copy: CopyId) -> Result<(), StoreError> {
         let mut keys = self.store.catalog.inputs(copy).await?.keys;
         if breaks::is(Break::ClearsTheWholeInbox) {

@@ -1,4 +1,4 @@
-//! Where the merged rows of a part go: blocks of a hot copy, or an object of the archive.
+//! The output of a part: blocks of a hot copy, or an object of the archive.
 
 use crate::app::Rekindle;
 use rekindle_domain::{
@@ -7,10 +7,10 @@ use rekindle_domain::{
 };
 use rekindle_store::{Store, StoreError, archive::ArchiveKey, ledger::SlotKey, parquet::PartWriter};
 
-/// How many packed blocks are written at once.
+/// The number of packed blocks after which they are written.
 const BLOCKS_PER_WRITE: usize = 50;
 
-/// Where merged rows go.
+/// The output of merged rows.
 pub(super) enum Sink<'a> {
     Hot(Box<HotSink<'a>>),
     Cold(Box<ColdSink<'a>>),
@@ -36,7 +36,7 @@ impl Sink<'_> {
         }
     }
 
-    /// Returns how many bytes were written. A part without rows is no bytes at all.
+    /// Writes the rest, and returns the bytes of the whole part. A part without rows has none: nothing is written.
     pub(super) async fn finish(self, is_empty: bool) -> Result<u64, StoreError> {
         match self {
             _ if is_empty => Ok(0),

@@ -1,4 +1,4 @@
-//! What a reader sees of a ledger at one moment: its inbox, and then the copies that its manifest lists.
+//! A reader's view of a ledger: its inbox, and then the copies that its manifest lists.
 
 use super::copy::{Batch, CopyReader, CopyStream};
 use rekindle_domain::{
@@ -28,8 +28,8 @@ impl Stream {
     }
 }
 
-/// What a reader sees of a ledger: its inbox, and then its manifest (L3: rows move from the inbox to a run, never back,
-/// so that in this order one may be seen twice but never missed).
+/// A reader's view of a ledger. The inbox is read before the manifest (L3): rows move from the inbox to a run and never
+/// back, so that in this order a row may be seen twice but is never missed.
 pub(crate) struct LedgerView {
     /// The blocks of the inbox, each sorted by id.
     pub inbox: Vec<Rows>,
@@ -38,8 +38,8 @@ pub(crate) struct LedgerView {
 }
 
 impl LedgerView {
-    /// Reads the inbox, then the manifest, then which bytes of each copy count. `None`: the data is not available. With
-    /// `only` the view is for nobody but users with that hash, and little is read.
+    /// Reads the inbox, then the manifest, then the records of each copy's parts. `None`: the data is not available. With
+    /// `only` the view is for users with this hash only, and fewer records are read.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if a listed copy is not whole.
@@ -65,7 +65,8 @@ impl LedgerView {
         Ok(Some(Self { inbox, copies }))
     }
 
-    /// The same whatever the state of the data: its inbox and any live copy of each run, hot rather than cold.
+    /// Opens a view even if the data is not available: of the inbox, and of a live copy of each run, the hot one if there
+    /// is one and the cold one otherwise.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if a listed copy is not whole.
@@ -80,19 +81,19 @@ impl LedgerView {
         Ok(Self { inbox, copies })
     }
 
-    /// How many copies in the archive it reads.
+    /// The number of copies in the archive that the view reads.
     pub fn archived(&self) -> usize {
         self.copies.iter().filter(|copy| copy.tier() == Tier::Cold).count()
     }
 
-    /// All rows whose hash is within `hashes`: the inbox's, then each run's.
+    /// All rows whose hash is within `hashes`: a stream of the inbox, then one of each run.
     pub fn streams(&self, hashes: &RangeInclusive<u64>) -> Vec<Stream> {
         let inbox = Stream::Memory(Some(Rows::gather(&self.inbox, hashes.clone())));
         let copies = self.copies.iter().map(|c| Stream::Copy(Box::new(c.stream(hashes.clone()))));
         std::iter::once(inbox).chain(copies).collect()
     }
 
-    /// The rows of users with that hash: a batch for the inbox and for each run.
+    /// The rows of users with this hash: a batch of the inbox, then one of each run.
     pub async fn look_up(&self, hash: u64) -> Result<Vec<Rows>, StoreError> {
         let mut out = vec![Rows::gather(&self.inbox, hash..=hash)];
         for copy in &self.copies {
@@ -102,10 +103,10 @@ impl LedgerView {
     }
 }
 
-/// A live copy of each run, in the first of the tiers where it has one.
+/// A live copy of each run, from the first of the tiers that has one.
 ///
 /// # Errors
-/// [`StoreError::Damaged`] if a run has none there.
+/// [`StoreError::Damaged`] if a run has no live copy in these tiers.
 async fn live_copies(
     store: &Store,
     ledger: &LedgerId,

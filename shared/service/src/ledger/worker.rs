@@ -1,5 +1,5 @@
-//! Doing a part: claim it, merge its inputs, write it, read it back, compare, record it. Compaction, archiving and restoring do
-//! the same; only the inputs and the tier differ.
+//! Doing a part: claim it, merge its inputs, write it, read it back, compare, record it. Compaction, archiving and restore
+//! differ only in the inputs and the tier.
 
 use super::{
     copy::{Batch, CopyReader, read_back},
@@ -23,30 +23,31 @@ use rekindle_domain::{
 use rekindle_store::{StoreError, archive::ArchiveKey, catalog::parts::InboxInputs, ledger::SlotKey};
 use std::{collections::HashMap, ops::RangeInclusive};
 
-/// How an attempt at a part went.
+/// The result of a call for a part.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum PartResult {
     /// The part is done, by this attempt or an earlier one.
     Done,
-    /// Another worker has it.
+    /// Another worker has the part, until this time.
     Leased(Time),
-    /// It failed too often.
+    /// The part failed too often.
     Exhausted,
 }
 
-/// Where a copy's rows come from.
+/// The opened inputs of a copy.
 struct Opened {
-    /// Runs, each by its live copy.
+    /// The input runs, each with a reader of its live copy.
     runs: Vec<(RunId, CopyReader)>,
     /// Encoded inbox blocks.
     inbox: Vec<Vec<u8>>,
-    /// How the inbox is cut, so that what is decoded at a time is bounded and nothing is decoded once a slot.
+    /// The cut of the inbox into slots. The worker decodes one slot of it at a time, so that memory is bounded and a
+    /// block is not decoded anew for each slot of the copy.
     inbox_slots: SlotBits,
-    /// The cut that was decoded last: each block's rows of it.
+    /// The slot that was decoded last, with the rows of each block in it.
     decoded: Option<(u32, Vec<Rows>)>,
 }
 
-/// Does parts of one ledger, and keeps what all of them read. Lives as long as one invocation.
+/// Does parts of one ledger, and keeps the opened inputs for the next part. Lives as long as one invocation.
 pub(crate) struct Worker<'a> {
     app: &'a Rekindle,
     ledger: &'a LedgerId,
@@ -62,7 +63,8 @@ impl<'a> Worker<'a> {
     /// Claims a part of a staged copy and does it.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`]: the inputs do not verify. Anything else: try again; the failure is counted.
+    /// [`StoreError::Damaged`]: the inputs or the output do not verify. On any other error try again: each attempt is
+    /// counted.
     pub async fn work(
         &mut self,
         manifest: &Manifest,
@@ -76,7 +78,7 @@ impl<'a> Worker<'a> {
         match self.attempt(manifest, copy, slot, claim.attempt).await {
             Ok(done) => self.record(copy.id, slot, done).await,
             Err(error) => {
-                // Free for the next attempt at once. If this is not recorded, the lease lapses by itself.
+                // The part is free for the next attempt at once. If this write fails, the lease lapses by itself.
                 let _ = self.release(copy.id, slot, &claim).await;
                 Err(error)
             }
@@ -106,7 +108,7 @@ impl<'a> Worker<'a> {
         match catalog.put_part(copy, slot, &claim, found.version).await {
             Ok(_) => Ok(Ok(claim)),
             Err(StoreError::Conflict) => {
-                // Another's claim, or ours with the answer lost.
+                // Another worker claimed the part, or this claim was written and its answer was lost.
                 let stored = catalog.part(copy, slot).await?.value;
                 Ok(if stored == claim { Ok(claim) } else { Err(PartResult::Leased(stored.lease_until)) })
             }
@@ -114,7 +116,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Records an attempt as the one that counts, unless one is recorded already: the first wins, whatever its lease.
+    /// Records an attempt as the one that counts, unless another is recorded already: the first wins, even after its lease
+    /// has lapsed.
     async fn record(&self, copy: CopyId, slot: u32, done: PartDone) -> Result<PartResult, StoreError> {
         let catalog = &self.app.store.catalog;
         until_won!(async {
@@ -179,7 +182,7 @@ impl<'a> Worker<'a> {
         Ok(done)
     }
 
-    /// What the copy is made from. Read once; fixed when it was staged.
+    /// The copy's inputs, which were fixed when it was staged. They are opened once.
     async fn inputs(&mut self, manifest: &Manifest, copy: &Copy) -> Result<&mut Opened, StoreError> {
         if !self.inputs.contains_key(&copy.id) {
             let inputs = self.open_inputs(manifest, copy).await?;
@@ -209,7 +212,7 @@ impl<'a> Worker<'a> {
         Ok(Opened { runs: opened, inbox, inbox_slots, decoded: None })
     }
 
-    /// The inbox blocks the copy is made from: those written down when it was staged.
+    /// The inbox blocks of the copy's inputs, as recorded when the copy was staged.
     async fn taken(&self, copy: CopyId) -> Result<InboxInputs, StoreError> {
         let store = &self.app.store;
         if breaks::is(Break::ListsInputsAnew) {
@@ -221,7 +224,7 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// What a stream added up to, to be compared with what its run should.
+/// The sums of one stream, for the comparison with the sums of its run; and its facets in the merged dictionary.
 #[derive(Default)]
 pub struct Count {
     tallier: Tallier,
@@ -229,7 +232,7 @@ pub struct Count {
 }
 
 impl Opened {
-    /// The rows of each inbox block within `hashes`.
+    /// The rows of each inbox block within `hashes`. Decodes a slot of the inbox once for all slots of the copy within it.
     fn inbox_rows(&mut self, hashes: &RangeInclusive<u64>) -> Result<Vec<Rows>, StoreError> {
         let (first, last) =
             (self.inbox_slots.slot_of(*hashes.start()), self.inbox_slots.slot_of(*hashes.end()));

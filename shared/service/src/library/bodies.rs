@@ -74,20 +74,20 @@ pub struct CanvasInput {
     pub notify: Vec<String>,
 }
 
-/// What a person says of a source of either kind.
+/// The fields of a source of either kind, as a person sets them.
 #[derive(Clone, Debug, Default)]
 pub struct SourceInput {
-    /// What people call it; its id if left out.
+    /// The source's name for people; its id if left out.
     pub name: Option<String>,
-    /// What it is found by.
+    /// The tags, by which filters, lists and restores find the source.
     pub tags: Vec<String>,
-    /// A campaign's variants, a Canvas's variations.
+    /// A campaign's variants, or a Canvas's variations.
     pub variants: Vec<Variant>,
     /// A Canvas's steps.
     pub steps: Vec<Variant>,
-    /// Whom it is sent to.
+    /// The filter of the users that the source is sent to, not parsed yet.
     pub audience: Option<Value>,
-    /// Who is mailed about its data.
+    /// The addresses that are mailed about the source's data.
     pub notify: Vec<String>,
 }
 
@@ -116,7 +116,7 @@ impl From<CanvasInput> for SourceInput {
 }
 
 impl SourceInput {
-    /// 422 unless the fields of a source of that kind fit; of the audience, only its place is looked at elsewhere.
+    /// 422 unless the fields fit a source of this kind. The audience is checked elsewhere, where other sources can be read.
     pub(crate) fn check(&self, kind: SourceKind) -> Result<(), Problem> {
         self.name.as_deref().map_or(Ok(()), check_name)?;
         check_tags(&self.tags)?;

@@ -1,4 +1,4 @@
-//! What expires when, and what is kept although its time is over: retention as a list.
+//! The list of expirations: the sources whose data expires soon, and those whose data is kept although its time is over.
 
 use crate::{
     app::Rekindle,
@@ -20,10 +20,10 @@ use rekindle_store::{
 };
 use serde::{Deserialize, Serialize};
 
-/// How far ahead is looked unless asked otherwise.
+/// How far ahead the list looks by default, in milliseconds.
 const AHEAD_MILLIS: i64 = 30 * DAY_MILLIS;
 
-/// How many stopped sources are looked at together for what is kept.
+/// The most stopped sources that one step reads in search of kept data.
 const PAGE: usize = 100;
 
 /// A source whose time is over by then.
@@ -46,7 +46,7 @@ pub struct Expiration {
     pub users: Option<u64>,
 }
 
-/// Where a listing goes on.
+/// The place where the next page of a list begins.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 struct Cursor {
     until: Time,
@@ -56,24 +56,24 @@ struct Cursor {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Stage {
-    /// Among what expires.
+    /// Among the sources whose data expires.
     Expiring(Place),
-    /// Among the campaigns that are kept, after that one.
+    /// Among the campaigns whose data is kept, after this one.
     KeptCampaigns(Option<ListCursor>),
-    /// Among the Canvases.
+    /// Among the Canvases whose data is kept, after this one.
     KeptCanvases(Option<ListCursor>),
 }
 
 impl Rekindle {
-    /// A page of what expires by `until`, soonest first, and after all of that what is kept although its time is over by
-    /// then: `expires_at` is null, and `held_by` says why.
+    /// A page of the sources whose data expires by `until`, soonest first; and after all of those, of the sources whose
+    /// time is over by then but whose data is kept: their `expires_at` is null, and `held_by` or `pin` says why.
     ///
-    /// What expires comes from an index by expiry. What is kept stands in none: it is found by going through all sources
-    /// and reading the stopped ones with available data, so that it costs an index entry a source and an item a stopped
-    /// one, and a page may have fewer entries than the limit, or none, and still go on.
+    /// The first come from an index by expiry. No index lists the kept ones: the walk goes through the index entries of
+    /// all sources and reads the item of each stopped one with available data. So a page may have fewer entries than the
+    /// limit, or none, and still have a `next`.
     ///
     /// # Errors
-    /// 400 a cursor of another question, 503.
+    /// 400 a cursor of another `until`; 503.
     pub async fn expirations(
         &self,
         until: Option<Time>,
@@ -133,7 +133,7 @@ impl Rekindle {
         let ids: Vec<SourceId> = entries.into_iter().map(|entry| entry.source).collect();
         let found = self.store.catalog.sources(&ids).await?.into_iter();
         let due = found.filter_map(|(source, manifest)| self.expiration(source, &manifest, until));
-        // The index lags by a moment: what is shown is what is.
+        // The index lags by a moment. An entry that the source's item contradicts is left out.
         items.extend(due.filter(|e| e.expires_at.is_some()));
         Ok((!is_last).then_some(place))
     }
@@ -154,11 +154,12 @@ impl Rekindle {
         let (ids, next) = self.store.catalog.list_sources(kind, &query, after, limit.min(PAGE)).await?;
         let found = self.store.catalog.sources(&ids).await?.into_iter();
         let due = found.filter_map(|(source, manifest)| self.expiration(source, &manifest, until));
+        // An entry that expires by `until` was listed in the first stage already.
         items.extend(due.filter(|e| e.expires_at.is_none_or(|at| at > until)));
         Ok(next)
     }
 
-    /// The source as an entry, if it has available data whose time is over by `until`.
+    /// The entry of a source; `None` unless it has available data whose time is over by `until`.
     fn expiration(&self, source: Source, manifest: &Manifest, until: Time) -> Option<Expiration> {
         let due_at = source.due_at(&self.settings.retention).filter(|due| *due <= until)?;
         if !source.has_data || source.state != DataState::Available {

@@ -14,7 +14,7 @@ use rekindle_domain::{
 use rekindle_store::StoreError;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// More segments than this are not followed: no filter that was saved comes to so many.
+/// Following stops with an error beyond this many segments. No stored filter reaches it: saving checks a lower bound.
 const MAX_FOLLOWED: usize = 1_000;
 
 /// Segments by id.
@@ -24,7 +24,7 @@ pub(crate) fn filters_of(segments: &Segments) -> Filters {
     segments.iter().map(|(id, segment)| (id.clone(), segment.filter.clone())).collect()
 }
 
-/// What a source comes to while it is active.
+/// Everything that a source's audience names, itself or through segments; nothing while the source is not active.
 pub(super) fn closure(source: &Source, filters: &Filters) -> Closure {
     let audience = source.audience.as_ref().filter(|_| source.status == Status::Active);
     audience.map_or_else(Closure::default, |filter| Closure::of(filter, filters))
@@ -35,13 +35,13 @@ pub(super) fn segments_of(source: &Source) -> BTreeSet<String> {
 }
 
 impl Rekindle {
-    /// These segments and all that they come to; those that do not exist are left out.
+    /// These segments and all segments that they name, directly or through others. Segments that do not exist are left out.
     pub(super) async fn follow(&self, roots: BTreeSet<String>) -> Result<Segments, StoreError> {
         let mut found = Segments::new();
         let mut wanted = roots;
         while !wanted.is_empty() {
             if found.len() + wanted.len() > MAX_FOLLOWED {
-                let reason = format!("it comes to more than {MAX_FOLLOWED} segments");
+                let reason = format!("it expands to more than {MAX_FOLLOWED} segments");
                 return Err(StoreError::Refused { call: "following a filter's segments", reason });
             }
             let read = self.store.catalog.segments(&wanted).await?;
@@ -52,8 +52,9 @@ impl Rekindle {
         Ok(found)
     }
 
-    /// Refuses a filter that names what does not exist, or whose segments have no end within the bounds. `path` is where
-    /// it stands; `segment` is the one whose filter it is. Returns the segments it comes to.
+    /// Refuses a filter that names an unknown source or segment, or whose segments form a cycle or exceed the bounds.
+    /// `path` is the filter's place in the request. `segment` is the segment that the filter belongs to, if any; `own` is
+    /// the source whose audience it is, if any. Returns the segments that the filter expands to.
     pub(crate) async fn check_filter(
         &self,
         filter: &Filter,
@@ -63,7 +64,7 @@ impl Rekindle {
     ) -> Result<Segments, Problem> {
         let mut sources = filter.sources();
         if let Some(own) = own {
-            // A source that names itself may do so before it is registered.
+            // A source may name itself before it is registered.
             sources.remove(own);
         }
         let unknown: BTreeSet<SourceId> = self.unknown_sources(&sources).await?;
@@ -95,7 +96,8 @@ impl Rekindle {
         Ok(segments)
     }
 
-    /// Whether everything that stands above a segment still comes to an end within the bounds.
+    /// Refuses a change of a segment's filter that makes a cycle, or exceeds the bounds, in a segment that names it
+    /// directly or through others.
     pub(super) async fn check_above(&self, segment: &Segment, below: &Filters) -> Result<(), Stop> {
         let mut filters = below.clone();
         let mut seen: BTreeSet<String> = BTreeSet::from([segment.id.clone()]);
@@ -116,6 +118,7 @@ impl Rekindle {
             for above in read {
                 filters.entry(above.id.clone()).or_insert(above.filter);
                 let filter = &filters[&above.id];
+                // A segment above may also name segments that were not read so far.
                 let others: BTreeSet<String> =
                     filter.segments().into_iter().filter(|id| !filters.contains_key(id)).collect();
                 let others = self.follow(others).await?;
@@ -129,7 +132,7 @@ impl Rekindle {
     }
 }
 
-/// Refuses a filter to be stored that comes to more than a transaction takes; `own` is the source whose audience it is.
+/// Refuses a filter that expands to more items than one transaction takes. `own` is the source whose audience it is.
 pub(super) fn check_width(
     filter: &Filter,
     segments: &Segments,
@@ -140,7 +143,8 @@ pub(super) fn check_width(
     if width > MAX_CLOSURE { Err(too_wide(path, "this one", width)) } else { Ok(()) }
 }
 
-/// How many items a source or a segment writes beside itself when it becomes active.
+/// The number of items that a source or a segment writes besides its own when it becomes active. A source is not a target
+/// of itself: its own item is written anyway.
 pub(super) fn width(closure: &Closure, own: Option<&SourceId>) -> usize {
     closure.segments.len() + closure.targets.keys().filter(|target| own != Some(target)).count()
 }
@@ -162,13 +166,13 @@ fn tangled(tangle: &Tangle, path: &str) -> Problem {
 
 pub(super) fn too_wide(path: &str, whose: &str, width: usize) -> Problem {
     let detail = format!(
-        "an audience comes to at most {MAX_CLOSURE} sources and segments; {whose} would come to {width}"
+        "an audience expands to at most {MAX_CLOSURE} sources and segments; {whose} would expand to {width}"
     );
     Problem::unprocessable("audience_too_wide", detail).at(path)
 }
 
 impl Rekindle {
-    /// Those of these sources that nobody registered.
+    /// The sources among these that nobody registered.
     pub(crate) async fn unknown_sources(
         &self,
         named: &BTreeSet<SourceId>,

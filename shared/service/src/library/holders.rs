@@ -1,9 +1,10 @@
-//! Who holds whose data (L6): an active source holds what its audience names, itself or through segments. Each change of
-//! a source's status or audience, and each edit of a segment, moves the holders in the transaction that makes it.
+//! Holders (L6): an active source holds the data of every source that its audience names, itself or through segments. Each
+//! change of a source's status or audience, and each edit of a segment, moves the holders in the same transaction.
 //!
-//! A segment's item lists the active sources that come to it, and every transaction is conditional on each segment
-//! that it followed; a source that changes writes them, so that an edit which has read the source notices. So whoever
-//! edits one knows everybody it matters to, and of two that cross each other one loses and decides again.
+//! A segment's item lists the active sources that expand to it. Every transaction is conditional on each segment that it
+//! followed, and a change of a source also writes those segments, so that a concurrent edit of one of them fails. So an
+//! edit of a segment knows every active source that it affects, and of two changes that cross one loses and decides
+//! again.
 
 use super::filters::{Segments, closure, filters_of, segment_gone, segments_of, too_wide, width};
 use crate::{
@@ -21,15 +22,15 @@ use rekindle_domain::{
 use rekindle_store::catalog::Transaction;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What moves with a change, before it is written.
+/// The items that a change moves, before they are written.
 struct Moves {
-    /// As they were read.
+    /// The segments as they were read.
     read: Segments,
-    /// As they are to be.
+    /// The segments as they are to be written.
     segments: Segments,
-    /// Segments whose filters were relied on.
+    /// The segments whose filters the change relies on. They must not change meanwhile.
     relied_on: BTreeSet<String>,
-    /// Of each target, the holders that go and those that come.
+    /// For each target, the holders to remove and the holders to add.
     targets: BTreeMap<SourceId, (BTreeSet<Holder>, BTreeSet<Holder>)>,
 }
 
@@ -39,7 +40,7 @@ impl Moves {
         Self { read, segments, relied_on: BTreeSet::new(), targets: BTreeMap::new() }
     }
 
-    /// What an active source came to, and what it comes to now.
+    /// Notes the segments and targets that a source expanded to before the change (`old`) and expands to after it (`new`).
     fn active(&mut self, source: &SourceId, old: &Closure, new: &Closure) {
         for id in old.segments.union(&new.segments) {
             self.relied_on.insert(id.clone());
@@ -52,6 +53,7 @@ impl Moves {
             }
         }
         let holder = |via: &Vec<String>| Holder { source: source.clone(), via: via.clone() };
+        // A source does not hold its own data: its status decides about that.
         for target in old.targets.keys().chain(new.targets.keys()).filter(|t| *t != source) {
             let (before, after) = (old.targets.get(target).map(holder), new.targets.get(target).map(holder));
             if before != after {
@@ -62,7 +64,7 @@ impl Moves {
         }
     }
 
-    /// What names a segment itself, whatever the status.
+    /// Notes the segments that a source or a segment names directly. The status of a source does not matter here.
     fn direct(&mut self, user: &Referrer, old: &BTreeSet<String>, new: &BTreeSet<String>) {
         for id in old.symmetric_difference(new) {
             if let Some(segment) = self.segments.get_mut(id) {
@@ -77,9 +79,10 @@ impl Moves {
 }
 
 impl Rekindle {
-    /// Adds to the transaction what follows from a change of a source: it holds what it retargets from now on, and no
-    /// longer what it does not. Each target is written conditionally, so that no sweep can expire it in between. Returns
-    /// what lost its last holder and is due; refuses if something it needs is expired.
+    /// Adds the moves of holders that follow from a change of a source to its transaction: the source becomes a holder of
+    /// each target that it newly retargets, and is removed from the others. Each target is written conditionally, so that
+    /// no sweep can expire it in between. Returns the targets that lost their last holder and are due. Refuses a change
+    /// whose new targets include expired data.
     pub(crate) async fn move_holders(
         &self,
         transaction: &mut Transaction,
@@ -102,7 +105,7 @@ impl Rekindle {
         self.write_moves(transaction, moves, None).await
     }
 
-    /// The same for an edit of a segment: for every active source that comes to it.
+    /// Adds the moves of holders that follow from an edit of a segment, for every active source that expands to it.
     pub(super) async fn move_segment(
         &self,
         transaction: &mut Transaction,
@@ -136,13 +139,15 @@ impl Rekindle {
             moves.active(&user.id, &closure(user, &filters_before), &comes_to);
         }
         moves.direct(&Referrer::Segment(after.id.clone()), &old, &new);
-        // Whether or not somebody is active: of two edits that together would make a cycle, one reads what the other writes.
+        // Also where no source is active: of two edits that together would make a cycle, one relies on the segment that the
+        // other writes.
         moves.relied_on.extend(Closure::of(&after.filter, &filters_after).segments);
         moves.relied_on.remove(&after.id);
         self.write_moves(transaction, moves, Some(&after.id)).await
     }
 
-    /// Writes what moves; what was relied on must be as it was read. `except` is a segment that the caller writes.
+    /// Adds the moves to the transaction. Segments that the change relies on must still be as they were read. `except` is a
+    /// segment that the caller writes itself.
     async fn write_moves(
         &self,
         transaction: &mut Transaction,
@@ -153,8 +158,8 @@ impl Rekindle {
             if except == Some(id) {
                 continue;
             }
-            // A source that changes writes every segment it comes to, changed or not: whoever edits one of them has read the
-            // source, and must lose against this.
+            // A change of a source writes every segment that it expands to, even an equal one: an edit of that segment that
+            // has read the source meanwhile must fail.
             let is_relied_on = moves.relied_on.contains(id);
             if segment != &moves.read[id] || (is_relied_on && except.is_none()) {
                 if segment.used_by.len() > MAX_REFERRERS || segment.active.len() > MAX_REFERRERS {
@@ -173,6 +178,7 @@ impl Rekindle {
                 continue;
             };
             let was_held = !source.holders.is_empty();
+            // A holder that only changes its path through segments needs no available data.
             let is_new = come.iter().any(|c| !go.iter().any(|g| g.source == c.source));
             source.holders.retain(|holder| !go.contains(holder));
             source.holders.extend(come.iter().cloned());

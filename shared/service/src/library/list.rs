@@ -63,7 +63,7 @@ impl Rekindle {
     /// A page of sources.
     ///
     /// # Errors
-    /// 400 a cursor that is not ours, or a sort of what carries a tag; 422 a tag that cannot be one; 503.
+    /// 400 a cursor that is not ours, or a sort together with a tag; 422 a text that cannot be a tag; 503.
     pub async fn list(
         &self,
         kind: SourceKind,
@@ -85,13 +85,14 @@ impl Rekindle {
         let (ids, next) = catalog.list_sources(kind, &query, cursor, request.limit).await?;
         let sources = catalog.sources(&ids).await?;
         let mut items: Vec<SourceView> = sources.into_iter().map(|(s, m)| self.view(s, &m)).collect();
-        // The index lags by a moment, and knows nothing of `expiring`: what is shown is what is.
+        // The index lags by a moment, and does not know `expiring`. A source whose item does not fit is left out.
         items.retain(|view| request.shows(view));
         Ok(Listing { items, next: next.map(|c| encode_cursor(&c)) })
     }
 
-    /// A page of what carries a tag, by id: unlike other lists from what is stored, so that nothing tagged a moment ago
-    /// is missed. Of each page's sources those are shown that fit, so that one may be short or empty and yet have a next.
+    /// A page of the sources that carry a tag, by id. Unlike other lists it is read with strong consistency, so that a
+    /// source tagged a moment ago is not missed. Sources that do not fit are left out after they were read, so that a
+    /// page may be short or empty and still have a `next`.
     async fn list_tagged(
         &self,
         kind: SourceKind,
@@ -101,7 +102,7 @@ impl Rekindle {
     ) -> Result<Listing<SourceView>, Problem> {
         check_tag(tag)?;
         if request.sort.is_some() {
-            let detail = "what carries a tag is listed by id; leave sort out";
+            let detail = "sources that carry a tag are listed by id; leave sort out";
             return Err(Problem::bad_request("invalid_query", detail));
         }
         let after = cursor.as_ref().map(|c| &c.source);

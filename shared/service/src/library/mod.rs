@@ -1,4 +1,4 @@
-//! What people keep: campaigns and Canvases, segments, tags and pins, and which source holds whose data.
+//! The library: campaigns and Canvases, segments, tags and pins, and which source holds whose data.
 
 mod bodies;
 mod expirations;

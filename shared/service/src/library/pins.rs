@@ -1,4 +1,4 @@
-//! Pins: somebody wants data kept, whatever its age.
+//! Pins: a pin keeps a source's data from expiring, whatever its age.
 
 use super::view::{SourceView, unknown_source};
 use crate::{
@@ -50,10 +50,11 @@ impl PinInput {
 }
 
 impl Rekindle {
-    /// Keeps a source's data from expiring, over any pin that was there. An expiry under way fails its condition.
+    /// Keeps a source's data from expiring. Replaces an earlier pin. An expiry under way loses, since it is conditional
+    /// on the source's item.
     ///
     /// # Errors
-    /// 404; 409 if the data is not available; 422 what does not fit.
+    /// 404; 409 if the data is not available; 422 an invalid reason or time.
     pub async fn pin_source(
         &self,
         id: &SourceId,
@@ -78,8 +79,8 @@ impl Rekindle {
         self.get_source(id).await
     }
 
-    /// Takes a pin away; where none is, nothing changes. The data gets no fresh months: what is due by now goes at the
-    /// next sweep.
+    /// Removes a pin. Without a pin nothing changes. The retention does not begin anew: data that is due by now expires at
+    /// the next sweep.
     ///
     /// # Errors
     /// 404.

@@ -1,4 +1,5 @@
-//! Who refers to a source's data: what would lose an answer if it expired, whether or not it holds it.
+//! Referrers of a source's data: the sources and segments whose filters could not be answered if it expired, whether or
+//! not they hold it.
 
 use super::filters::{Segments, filters_of};
 use crate::app::Rekindle;
@@ -17,19 +18,19 @@ use std::{
     fmt,
 };
 
-/// How many sources or segments are looked at together.
+/// The number of sources or segments that are read together.
 const PAGE: usize = 500;
 
-/// Something whose filter asks a source's data.
+/// A source or a segment whose filter asks another source's data.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Reference {
-    /// A campaign, a Canvas or a segment.
+    /// The campaign, Canvas or segment whose filter it is.
     pub by: Referrer,
-    /// Draft, active or stopped; segments are neither.
+    /// The status of a campaign or Canvas; `None` for a segment.
     pub status: Option<&'static str>,
-    /// Through which segments, if not by itself.
+    /// The segments through which the filter names the source; empty if it names it directly.
     pub via: Vec<String>,
-    /// By which tag, if not by name. That holds nothing.
+    /// The tag by which the filter asks the source, if it does not name it. A tag holds no data.
     pub tag: Option<String>,
 }
 
@@ -46,12 +47,12 @@ impl fmt::Display for Reference {
     }
 }
 
-/// Each of some sources with what refers to it.
+/// The references to each of some sources.
 type References = BTreeMap<SourceId, BTreeSet<Reference>>;
 
 impl Rekindle {
-    /// Who refers to each of these sources, those that nobody refers to left out. Reads every source and segment there
-    /// is, some 100 bytes to a few kilobytes each: for mails, once a recipient and day, and not for requests.
+    /// The references to each of these sources; a source without any is left out. Reads every source and segment, some 100
+    /// bytes to a few kilobytes each: it serves mails, once a day for each recipient, and is too slow for requests.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -95,7 +96,7 @@ impl Rekindle {
     }
 }
 
-/// Sources that somebody asks about.
+/// A search for the references to some sources.
 struct Asked<'a> {
     of: &'a [Source],
     filters: Filters,
@@ -103,11 +104,12 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Takes down which of the sources a filter asks.
+    /// Notes the sources that a filter asks: by name, through segments, or by tag.
     fn look(&mut self, by: &Referrer, status: Option<&'static str>, filter: &Filter) {
         let closure = Closure::of(filter, &self.filters);
         let below = closure.segments.iter().filter_map(|id| self.filters.get(id));
         let tags: BTreeSet<String> = std::iter::once(filter).chain(below).flat_map(Filter::tags).collect();
+        // A source that asks its own data is no referrer: it keeps its data while it is active, as every source does.
         for source in self.of.iter().filter(|s| *by != Referrer::Source(s.id.clone())) {
             let referrer = Reference { by: by.clone(), status, via: Vec::new(), tag: None };
             let named =

@@ -81,10 +81,11 @@ fn unknown(id: &str) -> Problem {
 }
 
 impl Rekindle {
-    /// Makes a segment or replaces what was said of it; `true` if it is new. The holders of what it names move with it.
+    /// Makes a segment, or replaces its name and filter. Returns `true` if it is new. The holders of the data that it names
+    /// move in the same transaction.
     ///
     /// # Errors
-    /// 409 data that an active source then needs is expired; 422 what does not fit.
+    /// 409 data that an active source then needs is expired; 422 an invalid name or filter.
     pub async fn put_segment(
         &self,
         id: &str,
@@ -120,7 +121,7 @@ impl Rekindle {
         Ok((SegmentView { now_due, ..segment.into() }, is_new))
     }
 
-    /// A segment.
+    /// A segment by its id.
     ///
     /// # Errors
     /// 404.
@@ -155,7 +156,7 @@ impl Rekindle {
     /// Deletes a segment that nothing uses.
     ///
     /// # Errors
-    /// 404; 409 with what uses it.
+    /// 404; 409 with the sources and segments that use it.
     pub async fn delete_segment(&self, id: &str, by: &Caller) -> Result<(), Problem> {
         until_answered!(async {
             let Some(segment) = self.store.catalog.segment(id).await? else {

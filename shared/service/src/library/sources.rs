@@ -24,10 +24,11 @@ use rekindle_store::catalog::{Transaction, sources::TimelineEntry};
 use std::collections::BTreeSet;
 
 impl Rekindle {
-    /// Registers a source or replaces what was said of it; `true` if it is new. `if_match`: only if its version is that.
+    /// Registers a source, or replaces its fields. Returns `true` if it is new. With `if_match`, only if the source has
+    /// this version.
     ///
     /// # Errors
-    /// 409 expired data, 412 changed since, 422 what does not fit.
+    /// 409 the audience needs expired data; 412 the source has another version; 422 an invalid field.
     pub async fn edit_source(
         &self,
         id: &SourceId,
@@ -99,7 +100,7 @@ impl Rekindle {
     /// Starts a source.
     ///
     /// # Errors
-    /// 404; 409 if its own data, or data its audience needs, is expired: nothing changes then.
+    /// 404; 409 if its own data, or data that its audience needs, is expired: then nothing changes.
     pub async fn start_source(&self, id: &SourceId, by: &Caller) -> Result<SourceView, Problem> {
         self.change_status(id, by, "started", |source, now| {
             let started =
@@ -112,7 +113,7 @@ impl Rekindle {
     /// Stops a source, now or as of a time since its start. Stopping again changes nothing.
     ///
     /// # Errors
-    /// 404; 409 if it was never started, or was stopped at another time than that; 422 a time that it was not active at.
+    /// 404; 409 if it was never started, or was stopped at another time; 422 a time at which it was not active.
     pub async fn stop_source(
         &self,
         id: &SourceId,
@@ -121,7 +122,7 @@ impl Rekindle {
     ) -> Result<SourceView, Problem> {
         self.change_status(id, by, "stopped", |source, now| match (source.status, at) {
             (Status::Draft, _) => {
-                let detail = format!("{id} is a draft; only what was started can stop");
+                let detail = format!("{id} is a draft; only a source that was started can be stopped");
                 Err(Problem::conflict("not_started", detail))
             }
             (Status::Stopped, Some(at)) if source.stopped_at != Some(at) => {

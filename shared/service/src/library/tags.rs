@@ -18,7 +18,7 @@ pub struct TagView {
 }
 
 impl Rekindle {
-    /// A page of the tags that something carries, by tag.
+    /// A page of the tags that at least one source carries, by tag.
     ///
     /// # Errors
     /// 400 a cursor that is not ours.

@@ -83,13 +83,13 @@ pub struct DataView {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ShownState {
-    /// It can be asked.
+    /// Questions can read the data.
     Available,
-    /// It is on its way to the archive, and can still be asked.
+    /// An expiry is under way. Questions can still read the data.
     Expiring,
-    /// It is in the archive.
+    /// The data is in the archive.
     Expired,
-    /// It is on its way back from the archive.
+    /// A restore is under way.
     Restoring,
 }
 
@@ -116,9 +116,10 @@ impl From<DataState> for ShownState {
 }
 
 impl Rekindle {
-    /// A source as the API shows it.
+    /// Makes the view of a source and its manifest.
     pub(crate) fn view(&self, source: Source, manifest: &Manifest) -> SourceView {
-        // A rewrite that was overtaken by a holder, a start or a restore stays staged until the sweeper looks again.
+        // Both must hold: a rewrite that a new holder, a start or a restore overtook stays staged until the sweeper's next
+        // look.
         let is_expiring = source.decide(&self.settings.retention, self.now()) == Decision::Due
             && manifest.staged_rewrite().is_some_and(|c| c.tier == Tier::Cold);
         let tally = (!manifest.runs.is_empty()).then(|| manifest.tally());
@@ -157,7 +158,7 @@ impl Rekindle {
         }
     }
 
-    /// A source.
+    /// A source by its id.
     ///
     /// # Errors
     /// 404 if nobody registered it.
@@ -168,7 +169,7 @@ impl Rekindle {
     }
 }
 
-/// 404.
+/// The 404 for a source that nobody registered.
 pub(crate) fn unknown_source(id: &SourceId) -> Problem {
     Problem::not_found("unknown_source", format!("{id} is not registered"))
 }

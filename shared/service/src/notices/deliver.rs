@@ -1,4 +1,5 @@
-//! Mails: one a notice, one recipient each. Claimed, sent, recorded; a lapsed claim is sent again.
+//! Sending mails: one for each notice, to one recipient. A notice is claimed, sent and recorded as sent. If its claim
+//! lapses first, the mail is sent again.
 
 use crate::{app::Rekindle, metrics::count, problem::Spell, report::SweepOutcome, retry::until_won};
 use rekindle_domain::{
@@ -7,14 +8,16 @@ use rekindle_domain::{
 };
 use rekindle_store::{StoreError, catalog::Versioned, queues::NoticeWork};
 
-/// How long a mail waits after its first failure, halved; it doubles with each: ten tries take some 17 hours.
+/// Half the time that a mail waits after its first failure, in milliseconds. The time doubles with each failure, so that
+/// ten tries take some 17 hours.
 const FIRST_PAUSE_MILLIS: i64 = 60_000;
 
 impl Rekindle {
-    /// Sends a notice unless it was sent, or is being sent by somebody else. `spell` says in the mail what its reader can do.
+    /// Sends a notice, unless it was sent already or another worker is sending it. `spell` says in the mail what its reader
+    /// can do.
     ///
     /// # Errors
-    /// [`StoreError`]: not sent, and to be tried again.
+    /// [`StoreError`]: the mail was not sent, and is tried again.
     pub async fn send_notice(&self, id: &str, spell: Spell) -> Result<(), StoreError> {
         let Some(Versioned { value: notice, version }) = self.store.catalog.notice(id).await? else {
             tracing::warn!(notice.id = id, "a message names a notice that does not exist");
@@ -59,7 +62,8 @@ impl Rekindle {
             // The notice is free already.
             Err(error) if has_lapsed => Err(error),
             Err(error) => {
-                // Not at once: trouble with mail lasts for hours. The sweeper queues it again when its time has come.
+                // Trouble with mail lasts for hours, so that the next try waits. The sweeper queues the mail again after
+                // the pause.
                 let pause = FIRST_PAUSE_MILLIS << claimed.attempts.min(9);
                 let later = Notice { lease_until: now.plus(pause), ..claimed };
                 self.store.catalog.put_notice(&later, version).await?;
@@ -68,7 +72,7 @@ impl Rekindle {
         }
     }
 
-    /// Queues a notice again that should have been sent by now.
+    /// Queues a notice again if it should have been sent by now.
     pub(crate) async fn resume_notice(&self, id: &str) -> Result<Option<SweepOutcome>, StoreError> {
         until_won!(async {
             let Some(Versioned { value: notice, version }) = self.store.catalog.notice(id).await? else {
@@ -77,7 +81,8 @@ impl Rekindle {
             if notice.wake_at().is_none_or(|at| at > self.now()) {
                 return Ok(None);
             }
-            // Not tried, or tried and lapsed: either way free, and looked at again if this message is lost too.
+            // The notice is free: it was never tried, or its claim lapsed. If this message is lost too, a later sweep
+            // queues the notice again.
             self.store.queues.send_notices(&[NoticeWork { notice: id.to_owned() }]).await?;
             let attempts = notice.attempts;
             if attempts == 0 {

@@ -17,7 +17,7 @@ use std::{
     fmt::Write,
 };
 
-/// How many sources a mail lists.
+/// The most sources that a mail about a restore lists.
 const LISTED: usize = 100;
 
 impl Rekindle {
@@ -86,7 +86,7 @@ fn restore_lines(request: &Request, items: &[Item], spell: Spell) -> Vec<String>
     let of_tag =
         request.tag.as_ref().map(|tag| format!(" of what carried the tag {tag}")).unwrap_or_default();
     let mut lines = vec![format!("Restore request {}{of_tag}, made {}:", request.id, request.created_at)];
-    // What failed comes first: it is what somebody must do something about.
+    // Failed items come first: somebody must act on them.
     let (failed, fine): (Vec<_>, Vec<_>) = items.iter().partition(|i| i.state == ItemState::Failed);
     lines.extend(failed.into_iter().chain(fine).take(LISTED).map(item_line));
     if items.len() > LISTED {
@@ -122,11 +122,12 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// How many of those who refer to a source a mail names.
+/// The most referrers of a source that a mail names.
 const NAMED_REFERRERS: usize = 10;
 
 impl Rekindle {
-    /// Subject and lines of a digest, as things are now: since a source was added it may have been kept after all.
+    /// The subject and the lines of a daily notice, from the sources' present state: a source may have been kept since it
+    /// was added to the notice.
     async fn expiring_lines(
         &self,
         listed: &[Expiring],
@@ -193,7 +194,7 @@ fn expiring_line(
     format!("- {name}: {what}{users}; referred to by {}", named.join(", "))
 }
 
-/// What became of a source that was to expire.
+/// The present state of a source that was to expire, in words.
 fn standing(entry: &Expiring, view: &SourceView) -> String {
     let data = &view.interaction_data;
     match data.expires_at {

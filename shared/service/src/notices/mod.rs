@@ -1,4 +1,4 @@
-//! Mails: recording them, their texts, and sending them.
+//! Mails: recording, composing and sending them.
 
 mod deliver;
 mod letters;

@@ -14,15 +14,15 @@ impl Rekindle {
         self.now().plus(self.settings.lease_millis.min(NOTICE_LEASE_MILLIS))
     }
 
-    /// Queues notices that were recorded. If the queue does not take them the sweeper queues them again.
+    /// Queues notices that were recorded. If the queue does not take them, the sweeper queues them later.
     pub(crate) async fn announce(&self, notices: &[Notice]) {
         let work: Vec<NoticeWork> = notices.iter().map(|n| NoticeWork { notice: n.id.clone() }).collect();
         if let Err(error) = self.store.queues.send_notices(&work).await {
-            tracing::warn!(error.message = %error, "notices were not queued; the sweeper will");
+            tracing::warn!(error.message = %error, "notices were not queued; the sweeper will queue them");
         }
     }
 
-    /// The stack's addresses and the source's, each once, however it is written.
+    /// The addresses of the deployment and of the source. Addresses that differ only in case are one recipient.
     pub(crate) fn recipients(&self, source: &Source) -> Vec<String> {
         let all = self.settings.notify.iter().chain(&source.notify);
         let mut each: BTreeMap<String, &String> = BTreeMap::new();

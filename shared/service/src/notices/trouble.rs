@@ -1,4 +1,4 @@
-//! Work that failed for good is ended, and people are told of it.
+//! Ending work that failed for good, and telling people about it.
 
 use crate::{app::Rekindle, failure::Failure, metrics::count, retry::until_won};
 use rekindle_domain::{
@@ -10,12 +10,12 @@ use rekindle_domain::{
 use rekindle_store::{StoreError, catalog::Transaction};
 
 impl Rekindle {
-    /// Ends the work on a copy, and writes a notice for each recipient, in one transaction; where something is damaged, the
-    /// ledger goes into quarantine with it. Nothing is deleted. `end` adds the changes of the source, if the ledger has one,
-    /// and returns the manifest without the work; `None` leaves everything as it is.
+    /// Ends the work on a copy, and writes a notice for each recipient, in one transaction. If something is damaged, the
+    /// transaction also puts the ledger into quarantine. Nothing is deleted. `end` adds the changes of the source, if the
+    /// ledger has one, and returns the manifest without the work; if it returns `None`, nothing changes.
     ///
-    /// Only while the copy is still staged: so exactly one of several workers does it, once, and late work does not end a
-    /// later attempt.
+    /// Nothing changes either unless the copy is still staged: so exactly one of several workers ends the work, once, and a
+    /// late worker does not end a later copy.
     ///
     /// # Errors
     /// [`StoreError`]: nothing has changed.

@@ -1,4 +1,4 @@
-//! Beginning, or once cancelled giving up, the items of a request.
+//! Beginning the items of a restore request, or cancelling them if the request was cancelled.
 
 use crate::{app::Rekindle, budget::Budget, retry::until_won};
 use rekindle_domain::{
@@ -14,11 +14,12 @@ use rekindle_store::{
 };
 use std::collections::BTreeSet;
 
-/// How many items of a request are looked at at once.
+/// The number of items of a request that are read together.
 const ITEMS_PER_PAGE: usize = 50;
 
 impl Rekindle {
-    /// Begins (or, once cancelled, gives up) the items of a request. Where the time ends first, the rest is queued.
+    /// Begins the items of a request, or cancels them if the request was cancelled. If the time is up first, a message
+    /// for the rest is queued.
     pub(super) async fn begin(
         &self,
         id: RequestId,
@@ -53,12 +54,13 @@ impl Rekindle {
         match first_error {
             Some(error) => Err(error),
             None if is_whole => self.all_begun(id, request.is_cancelled).await,
-            // The sweeper queues the request again, and a walk over all of it says that nothing was left out.
+            // This walk began in the middle. The sweeper queues the request again, and a walk from the first item on
+            // records that none was left out.
             None => Ok(()),
         }
     }
 
-    /// Every item was begun, or, if it was cancelled when the walk over them began, given up.
+    /// Records that every item was begun; or cancelled, if the request was cancelled when the walk over its items began.
     async fn all_begun(&self, id: RequestId, is_cancelled: bool) -> Result<(), StoreError> {
         until_won!(async {
             let Some(request) = self.store.catalog.request(id).await? else { return Ok(()) };
@@ -80,7 +82,7 @@ impl Rekindle {
             }
         });
         match begun {
-            // One that cannot be read must not hold up its neighbours.
+            // An item that cannot be read must not hold up the others.
             Err(error) if !error.is_transient() => {
                 tracing::error!(restore.id = %request.id, source.id = %source, error.message = %error, "a restore could not begin");
                 until_won!(async {
@@ -95,7 +97,7 @@ impl Rekindle {
         }
     }
 
-    /// Begins one item: its source's restore, or joining the one that runs, or ending at once.
+    /// Begins one item: starts a restore of its source, joins the restore that is under way, or ends the item at once.
     async fn start_item(&self, asked: &Request, id: &SourceId) -> Result<(), StoreError> {
         let request = asked.id;
         let Some(item) = self.store.catalog.item(request, id).await? else {
@@ -132,7 +134,7 @@ impl Rekindle {
         }
     }
 
-    /// The data is available: its clock begins anew, and the item ends.
+    /// Ends an item whose data is available, and begins the data's retention anew.
     async fn renew_clock(
         &self,
         request: RequestId,
@@ -149,7 +151,7 @@ impl Rekindle {
         self.end_item(transaction, request, item, ended).await
     }
 
-    /// The request waits for the restore that is under way.
+    /// Adds the request to those that wait for the restore under way.
     async fn join_restore(
         &self,
         request: RequestId,
@@ -164,7 +166,7 @@ impl Rekindle {
         self.store.catalog.commit(transaction).await
     }
 
-    /// The source's restore begins: a hot copy of each run is staged, and a message for each of their parts is queued.
+    /// Starts the restore of a source: stages a hot copy of each run that has none, and queues a message for each part.
     async fn start_restore(
         &self,
         request: RequestId,
@@ -193,7 +195,7 @@ impl Rekindle {
         self.store.queues.send_restores(&work).await
     }
 
-    /// A hot copy for each run that has none.
+    /// The manifest of a restoring source, with a staged hot copy for each run that has none.
     fn stage_restore(&self, manifest: &Manifest) -> Manifest {
         let missing: Vec<_> = manifest.runs_without(Tier::Hot).map(|r| (r.id, r.slots)).collect();
         let since = self.now();
@@ -224,7 +226,7 @@ impl Rekindle {
         transaction.put_item(request, &restoring, item.version)
     }
 
-    /// Detaches a cancelled request from one source. The restore stops when nobody is attached any more.
+    /// Detaches a cancelled request from one source. The restore stops when no request waits for it any more.
     async fn cancel_item(&self, request: RequestId, id: &SourceId) -> Result<(), StoreError> {
         let Some(item) = self.store.catalog.item(request, id).await? else {
             return Ok(());
@@ -248,7 +250,7 @@ impl Rekindle {
             }
             self.put_source(&mut transaction, &left)?;
         } else if item.value.state == ItemState::Restoring {
-            // It has just ended; the source tells this request how.
+            // The restore has just ended. Settling the source ends this item.
             return self.settle(id).await;
         }
         let ended = Item { state: ItemState::Cancelled, ..item.value.clone() };

@@ -1,4 +1,4 @@
-//! The end of a restore: its commit or its failure, and telling each request that waited for it.
+//! The end of a restore: its commit or failure, and the end of each item that waited for it.
 
 use crate::{app::Rekindle, failure::Failure, metrics::count, retry::until_won};
 use rekindle_domain::{
@@ -15,7 +15,8 @@ use rekindle_store::{
 use std::collections::BTreeSet;
 
 impl Rekindle {
-    /// Makes the data available if every part is done. A worker that finds its part done still tries.
+    /// Makes the data available if every part is done. Every worker calls this after its part, even if the part was done
+    /// already: an earlier worker may have died before this call.
     pub(super) async fn finish_restore(&self, id: &SourceId) -> Result<(), StoreError> {
         let ledger = LedgerId::Source(id.clone());
         let finished = until_won!(async {
@@ -43,7 +44,7 @@ impl Rekindle {
                 ..source
             };
             let expires_at = restored.expires_at(&self.settings.retention);
-            // Requests are numbered by when they came. There is none where all were given up.
+            // A request's id begins with its time, so that the first is the oldest. None waits if all were cancelled.
             let asked = restored.waiting.first().map(|request| request.0.timestamp_ms());
             let outcome = RestoreOutcome::Restored { expires_at };
             restored.settling.extend(settlements(std::mem::take(&mut restored.waiting), &outcome));
@@ -52,7 +53,7 @@ impl Rekindle {
             transaction.swap(&ledger, &manifest, next.available())?;
             self.put_source(&mut transaction, &restored)?;
             self.record(&mut transaction, id, "restored", "restorer", None)?;
-            // Late rows wait in the inbox, and while the data was expired the compactor took no notice of them.
+            // Late rows may wait in the inbox: the compactor ignores a ledger whose data is not available.
             self.add_mark(&mut transaction, &ledger, now);
             self.store.catalog.commit(transaction).await?;
             count!(RowsRestored = rows);
@@ -67,8 +68,8 @@ impl Rekindle {
         }
     }
 
-    /// Ends a restore that cannot succeed: the source is expired as before, nothing is deleted, and the requests are told
-    /// the reason.
+    /// Ends a restore that cannot succeed. The source is expired as before, nothing is deleted, and the items of the
+    /// requests that waited get the reason.
     pub(super) async fn fail_restore(
         &self,
         id: &SourceId,
@@ -90,8 +91,8 @@ impl Rekindle {
         self.settle(id).await
     }
 
-    /// Takes a restoring source back to expired, as before. Returns its manifest without the copies that were being made;
-    /// the caller puts both into the transaction.
+    /// Takes a restoring source back to expired. Returns its manifest without the copies that were being made. The caller
+    /// puts both into the transaction.
     pub(super) fn stop_restore(
         &self,
         transaction: &mut Transaction,
@@ -103,15 +104,15 @@ impl Rekindle {
         let now = self.now();
         let mut next = manifest.abandon(now, |c| c.inputs.is_none());
         next.state = DataState::Expired;
-        // Rows may have come late while it was restoring.
+        // Late rows may have arrived during the restore.
         source.late_since = Some(now);
         (source.state, source.retry_at, source.updated_at) = (DataState::Expired, None, now);
         self.record(transaction, &source.id, event, "restorer", detail)?;
         Ok(next)
     }
 
-    /// Tells each request how the restore of a source ended: its item, its countdown, and that it was told, in one
-    /// transaction each.
+    /// Ends the item of each request that waited for the restore of a source. One transaction for each request ends the
+    /// item, counts the request down, and removes the request from the source's list.
     pub(crate) async fn settle(&self, id: &SourceId) -> Result<(), StoreError> {
         loop {
             let is_settled = until_won!(async {
@@ -129,7 +130,7 @@ impl Rekindle {
                         self.end_item(transaction, request, item, ended).await?;
                     }
                     Ok(_) => self.store.catalog.commit(transaction).await?,
-                    // A record that cannot be read must not keep the other requests waiting.
+                    // An item that cannot be read must not keep the other requests waiting.
                     Err(error) if !error.is_transient() => {
                         tracing::error!(restore.id = %request, source.id = %id, error.message = %error, "a request could not be told how a restore ended");
                         self.store.catalog.commit(transaction).await?;
@@ -150,8 +151,8 @@ fn settlements(waiting: BTreeSet<RequestId>, outcome: &RestoreOutcome) -> impl I
 }
 
 impl Rekindle {
-    /// Ends an item and counts its request down, with whatever the transaction holds already; who reaches zero writes
-    /// the notices.
+    /// Ends an item and counts its request down, in a transaction to which the caller may have added more. The call that
+    /// ends the last item also writes the notices.
     pub(super) async fn end_item(
         &self,
         mut transaction: Transaction,

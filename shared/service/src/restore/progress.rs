@@ -1,4 +1,4 @@
-//! Restore requests as the API shows them: how far each is, and how long the rest takes.
+//! Restore requests as the API shows them, with their progress and an estimate of the time left.
 
 use crate::{
     app::Rekindle,
@@ -14,7 +14,7 @@ use rekindle_domain::{
 use rekindle_store::StoreError;
 use serde::Serialize;
 
-/// How many items are looked at at once.
+/// The number of items that are read at once.
 const CONCURRENT_ITEMS: usize = 16;
 
 /// The assumed speed of a restore until its first part is done, in users a second.
@@ -63,7 +63,7 @@ pub struct ItemView {
     pub error: Option<String>,
 }
 
-/// A request without its items.
+/// The view of a request without its items.
 fn summary(request: Request) -> RequestView {
     RequestView {
         id: request.id,
@@ -78,7 +78,7 @@ fn summary(request: Request) -> RequestView {
     }
 }
 
-/// How many seconds that many users take: at least one, if there are any.
+/// The seconds in which this many users are restored: at least one, if there are any.
 pub(super) const fn seconds_for(users: u64, users_per_second: u64) -> u64 {
     users.div_ceil(users_per_second)
 }
@@ -114,7 +114,7 @@ impl Rekindle {
         })
     }
 
-    /// How many users of a source are back already, in parts that are done.
+    /// The number of users in the parts of a source's restore that are done.
     async fn users_done(&self, source: &SourceId) -> Result<u64, StoreError> {
         let manifest = self.store.catalog.manifest(&LedgerId::Source(source.clone())).await?;
         let mut users = 0;
@@ -125,7 +125,7 @@ impl Rekindle {
         Ok(users)
     }
 
-    /// At the speed so far, how long the rest takes.
+    /// The seconds that the rest takes at the speed so far; `None` if the request has ended.
     fn eta(&self, request: &Request, items: &[ItemView]) -> Option<u64> {
         if request.remaining == 0 {
             return None;

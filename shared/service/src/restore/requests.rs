@@ -24,16 +24,16 @@ use rekindle_store::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// How long an idempotency key is remembered.
+/// How long an idempotency key is remembered, in milliseconds.
 const IDEMPOTENCY_MILLIS: i64 = DAY_MILLIS;
 
-/// The longest idempotency key.
+/// The longest idempotency key, in bytes.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
 
-/// How many sources the audit trail names of a request.
+/// The most sources of a request that the audit trail names.
 const LISTED_SOURCES: usize = 5;
 
-/// How long a cancellation works on before it leaves the rest to the queue.
+/// How long a cancellation works before it leaves the rest to the queue, in milliseconds.
 const CANCEL_MILLIS: i64 = 10_000;
 
 /// What somebody wants restored.
@@ -66,7 +66,7 @@ fn on(id: RequestId) -> String {
     format!("restore/{id}")
 }
 
-/// What a request is about, for the audit trail: the request itself lists all.
+/// A summary of a request's sources for the audit trail. The request itself lists all of them.
 fn what(input: &RestoreInput, sources: &BTreeSet<SourceId>) -> String {
     let listed: Vec<String> = sources.iter().take(LISTED_SOURCES).map(ToString::to_string).collect();
     let more = sources.len() - listed.len();
@@ -76,10 +76,11 @@ fn what(input: &RestoreInput, sources: &BTreeSet<SourceId>) -> String {
 }
 
 impl Rekindle {
-    /// Records a request to restore and queues it. With an idempotency key, the same request again answers the first.
+    /// Records a restore request and queues it. With the idempotency key of an equal earlier request, answers with that
+    /// one.
     ///
     /// # Errors
-    /// 409 the key was used for another request, 422 what does not fit, 503.
+    /// 400 and 422 an invalid request; 409 the idempotency key was used for another request; 503.
     pub async fn request_restore(
         &self,
         input: &RestoreInput,
@@ -111,7 +112,8 @@ impl Rekindle {
                             Err(Problem::conflict("idempotency_key_reused", detail).into())
                         }
                         other => {
-                            // Only a new request is checked: a tag may be on other sources by now, or on none.
+                            // Only a new request is checked: for a repeated one the tag may be on other sources by now,
+                            // or on none.
                             let sources = self.check_restore(input).await?;
                             let version = other.map_or(0, |v| v.version);
                             let under = Some((key, body.as_str(), version));
@@ -140,14 +142,14 @@ impl Rekindle {
         }
     }
 
-    /// What carries a tag at this moment. Expanded here rather than by the restorer: it is one strongly consistent query
-    /// of no more keys than a request may have items, and the items are then written before the request, as those that
-    /// are named are, so that there is no request which is half expanded.
+    /// The sources that carry a tag now. The tag is expanded here rather than by the restorer: this takes one strongly
+    /// consistent query, and the items are then written before the request, as those of named sources are, so that no
+    /// request is ever half expanded.
     async fn expand(&self, tag: &str) -> Result<BTreeSet<SourceId>, Problem> {
         check_tag(tag)?;
         let sources = self.store.catalog.tagged(tag).await?;
         match sources.len() {
-            0 => Err(Problem::unprocessable("unknown_tag", format!("nothing carries the tag `{tag}`"))),
+            0 => Err(Problem::unprocessable("unknown_tag", format!("no source carries the tag `{tag}`"))),
             1..=MAX_SOURCES => Ok(sources.into_iter().collect()),
             many => {
                 let detail = format!(
@@ -171,15 +173,15 @@ impl Rekindle {
             self.unknown_sources(&sources).await?.into_iter().map(Referrer::Source).collect();
         if !unknown.is_empty() {
             let names: Vec<String> = unknown.iter().map(ToString::to_string).collect();
-            let detail = format!("sources names what is not registered: {}", names.join(", "));
+            let detail = format!("sources names sources that are not registered: {}", names.join(", "));
             let problem = Problem::unprocessable("unknown_source", detail);
             return Err(problem.with(Fact::Unknown(unknown)).at("sources"));
         }
         Ok(sources)
     }
 
-    /// Items first, then the request: that is the commit point. A queue that does not take the message is no loss: the
-    /// sweeper queues what was not begun.
+    /// Records the items, and then the request, which is the commit point. If the queue does not take the message,
+    /// nothing is lost: the sweeper queues requests that were not begun.
     async fn record_request(
         &self,
         sources: &BTreeSet<SourceId>,
@@ -219,15 +221,15 @@ impl Rekindle {
         self.store.catalog.commit(transaction).await?;
         let work = [RestoreWork::Begin { request: id, after: None }];
         if let Err(error) = self.store.queues.send_restores(&work).await {
-            tracing::warn!(restore.id = %id, error.message = %error, "a restore was not queued; the sweeper will");
+            tracing::warn!(restore.id = %id, error.message = %error, "a restore was not queued; the sweeper will queue it");
         }
         Ok(id)
     }
 
-    /// Detaches a request from everything it still waits for.
+    /// Cancels a request: detaches it from every restore that it still waits for.
     ///
     /// # Errors
-    /// 404; 409 if it has ended already.
+    /// 404; 409 if the request has ended already.
     pub async fn cancel_request(&self, id: RequestId, by: &Caller) -> Result<RequestView, Problem> {
         let budget = Budget::until(self.now().plus(CANCEL_MILLIS));
         let outcome = until_won!(async {

@@ -1,4 +1,4 @@
-//! The messages of the restores queue, and the sweeper's look at a restore that they should have finished.
+//! The messages of the restores queue, and the sweeper's look at a restore that its messages did not finish in time.
 
 use crate::{
     app::Rekindle,
@@ -20,12 +20,12 @@ use rekindle_store::{StoreError, catalog::Transaction, queues::RestoreWork};
 use std::collections::BTreeMap;
 
 impl Rekindle {
-    /// Does what a message of the restores queue says.
+    /// Handles a message of the restores queue.
     ///
     /// # Errors
-    /// [`StoreError`]: not done, and to be delivered again.
+    /// [`StoreError`]: the work was not done, and the message is to be delivered again.
     pub async fn restore_work(&self, work: &RestoreWork, budget: &Budget) -> Result<(), StoreError> {
-        // Boxed, since the compiler bounds how deep futures lie in one another.
+        // Boxed, since the compiler bounds how deep futures are nested.
         match work {
             RestoreWork::Begin { request, after } => {
                 Box::pin(self.begin(*request, after.clone(), budget)).await
@@ -36,7 +36,7 @@ impl Rekindle {
         }
     }
 
-    /// Brings one slot back; who does the last one makes the data available.
+    /// Restores one slot. The worker of the last slot makes the data available.
     async fn restore_part(&self, id: &SourceId, copy: CopyId, slot: u32) -> Result<(), StoreError> {
         let ledger = LedgerId::Source(id.clone());
         let manifest = self.store.catalog.manifest(&ledger).await?;
@@ -44,7 +44,7 @@ impl Rekindle {
         if let Some(staged) = staged {
             match Worker::new(self, &ledger).work(&manifest, staged, slot).await {
                 Ok(PartResult::Done) => {}
-                // Whoever has it finishes it, or its lease lapses and the sweeper sends it again.
+                // Another worker has the part and finishes it; or its lease lapses, and the sweeper queues the part again.
                 Ok(PartResult::Leased(_)) => return Ok(()),
                 Ok(PartResult::Exhausted) => {
                     let reason = format!("slot {slot} failed too often");
@@ -56,8 +56,8 @@ impl Rekindle {
         self.finish_restore(id).await
     }
 
-    /// Drives a restore on: parts that nobody has are queued again, one that cannot succeed fails, one that is done is
-    /// finished. The look is counted before anything that may fail, so that the count bounds every failure (L9).
+    /// Resumes a restore: queues the parts that no worker has, fails a restore that cannot succeed, and finishes one whose
+    /// parts are done. The look is counted before anything that may fail, so that the count bounds every failure (L9).
     pub(crate) async fn resume_restore(&self, source: &Source) -> Result<Option<SweepOutcome>, StoreError> {
         let id = &source.id;
         if breaks::is(Break::NobodyRedrives) {
@@ -92,8 +92,8 @@ impl Rekindle {
         Ok(Some(SweepOutcome::PartsQueued(work.len())))
     }
 
-    /// Counts a look of the sweeper at a restore, and says when the next is due. Returns the count; `None`: the source is
-    /// not being restored.
+    /// Counts a look of the sweeper at a restore, and sets the time of the next. Returns the count; `None` if the source
+    /// is not being restored.
     async fn count_redrive(&self, id: &SourceId) -> Result<Option<u32>, StoreError> {
         until_won!(async {
             let source = self.store.catalog.source(id).await?;
@@ -107,7 +107,7 @@ impl Rekindle {
         })
     }
 
-    /// Queues a request again whose items were not all begun.
+    /// Queues a request again if not all its items were begun in time.
     pub(crate) async fn resume_request(&self, id: RequestId) -> Result<Option<SweepOutcome>, StoreError> {
         until_won!(async {
             let Some(request) = self.store.catalog.request(id).await? else {

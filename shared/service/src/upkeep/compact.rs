@@ -1,8 +1,8 @@
-//! Compaction: what has gathered in the inboxes of available ledgers, and in too many runs, is merged into fewer.
+//! Compaction merges the inboxes of available ledgers into runs, and many runs into fewer.
 //!
-//! The compactor looks at marked ledgers only ([`crate::marks`]), decides each step from what is stored, and swaps nothing
-//! but manifests. It makes hot copies only, and leaves a rewrite to the cold tier to the sweeper; one to the hot tier that
-//! somebody left half-done it finishes. Late rows of data that is not available are the sweeper's.
+//! The compactor looks at marked ledgers only ([`crate::ledger`]), decides each step from the stored state, and commits
+//! by a swap of the manifest. It makes hot copies only: it finishes a half-done rewrite to the hot tier, and leaves one
+//! to the cold tier to the sweeper. The sweeper also takes the late rows of data that is not available.
 
 use crate::{
     app::Rekindle,
@@ -27,32 +27,33 @@ use rekindle_store::{
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// An inbox that passes this is reported: `inbox_bytes` in the log is a metric.
+/// An inbox of more bytes than this is reported, as the metric `LargeInboxBytes`.
 const LARGE_INBOX: u64 = 32 << 20;
 
-/// How many marks one invocation looks at, about.
+/// About the most marks that one invocation reads.
 const MARKS: usize = 16_000;
 
-/// More marks of a ledger that does not get on than this become one.
+/// If a ledger with more marks than this is left for later, one mark replaces them.
 const FEW_MARKS: usize = 8;
 
-/// With that many copies listed no more are made until the oldest are collected, so that a restore finds room.
+/// With this many copies in the manifest, the compactor makes no more until housekeeping has removed some, so that a
+/// restore finds room.
 const FULL: usize = MAX_COPIES / 4 * 3;
 
-/// What an invocation of the compactor did.
+/// The report of an invocation of the compactor.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct CompactReport {
-    /// How many rewrites it committed.
+    /// The number of rewrites that were committed.
     pub rewrites: u32,
-    /// How many ledgers could not be brought further; they are looked at again.
+    /// The number of ledgers that failed. Later invocations look at them again.
     pub failed: u32,
     /// Whether the time was up before every marked ledger was looked at.
     pub is_partial: bool,
-    /// An entry for each ledger something was done about.
+    /// An entry for each ledger that changed or failed.
     pub items: Vec<Swept>,
 }
 
-/// How far a step got.
+/// The result of a step.
 enum Step {
     /// There is more to do at once.
     GoOn,
@@ -65,8 +66,7 @@ enum Step {
 }
 
 impl Rekindle {
-    /// Looks at every marked ledger until it is as it should be or the time is up. One failing ledger does not hurt the
-    /// others.
+    /// Compacts every marked ledger until no step is left or the time is up. A failing ledger does not hold up the others.
     ///
     /// # Errors
     /// [`StoreError`] if the marks cannot be read.
@@ -98,7 +98,7 @@ impl Rekindle {
         Ok(report)
     }
 
-    /// Acts, and then deletes exactly the marks that were read before.
+    /// Compacts one ledger, and then deletes exactly the marks that were read before.
     async fn compact_marked(
         &self,
         ledger: &LedgerId,
@@ -113,7 +113,7 @@ impl Rekindle {
         while !budget.is_spent(self.now()) {
             match self.compact_step(ledger, budget, &mut is_reported).await {
                 Ok(Step::Rewrote) => *rewrites += 1,
-                // On a conflict somebody else brought it further: decide again from what is there now.
+                // On a conflict another worker changed the ledger: decide again from the stored state.
                 Ok(Step::GoOn) | Err(StoreError::Conflict) => {}
                 Ok(Step::Done) => return self.store.catalog.delete_marks(marks).await,
                 Ok(Step::Later) => {
@@ -131,7 +131,8 @@ impl Rekindle {
         Ok(())
     }
 
-    /// One mark in place of many: a ledger that does not get on must not hide its neighbours.
+    /// Replaces many marks of a ledger by one, so that the marks of a ledger that is left for later do not crowd out
+    /// those of other ledgers.
     async fn keep_one(&self, ledger: &LedgerId, marks: &[Mark]) -> Result<(), StoreError> {
         if marks.len() <= FEW_MARKS {
             return Ok(());
@@ -142,7 +143,7 @@ impl Rekindle {
         self.store.catalog.delete_marks(&others).await
     }
 
-    /// Says aloud if an inbox is large: senders are faster than the compactor, or it fails.
+    /// Reports a large inbox: the senders are faster than the compactor, or the compactor fails.
     async fn report_inbox(&self, ledger: &LedgerId) -> Result<(), StoreError> {
         let listed = self.store.ledger.list_inbox(ledger, usize::MAX, LARGE_INBOX).await?;
         let inbox_bytes: u64 = listed.iter().map(|e| e.bytes).sum();
@@ -153,7 +154,7 @@ impl Rekindle {
         Ok(())
     }
 
-    /// Brings a ledger one step further, decided from what is stored.
+    /// Takes the next step of a ledger, decided from the stored state.
     async fn compact_step(
         &self,
         ledger: &LedgerId,
@@ -183,7 +184,8 @@ impl Rekindle {
         }
     }
 
-    /// What did not verify is tried again a day after; until then one mark that waits as long is enough.
+    /// Writes one mark whose time is a day after the quarantine began: data that did not verify is tried again then. The
+    /// other marks may go.
     async fn wait_a_day(&self, ledger: &LedgerId, quarantine: &Quarantine) -> Result<Step, StoreError> {
         let until = quarantine.since.plus(LEFT_ALONE_MILLIS);
         self.store.catalog.mark(&Mark { until, ledger: ledger.clone(), worker: Ulid::nil() }).await?;
@@ -205,19 +207,22 @@ impl Rekindle {
             *is_reported = true;
         }
         let (runs, takes_inbox) = if let Some(suspect) = &manifest.quarantine {
-            // What is suspect is read again, whole, and with it alone the ledger leaves quarantine.
+            // The suspect inputs are rewritten again, all of them and nothing else. If they verify now, the ledger leaves
+            // quarantine.
             (suspect.runs.clone(), suspect.inbox && manifest.clearing.is_none())
         } else {
             let inbox = InboxSize { blocks, bytes, rows: bite.rows() };
             match plan(&RunSize::of(manifest), inbox, &sizes.tiering) {
                 Some(merge) => (merge.runs, merge.inbox),
-                // Only if runs and inbox were of one moment: another compactor may have folded in between, and die.
+                // The ledger is done only if its runs and its inbox were read as of one moment: another compactor may have
+                // rewritten it between the two reads, and died before the rest.
                 None if self.store.catalog.manifest(ledger).await?.version != manifest.version => {
                     return Ok(Step::GoOn);
                 }
                 None => return Ok(Step::Done),
             }
         };
+        // A run in the archive stays a run of its own, so that its cold copy stays of use.
         let may_go_in = |r: &&Run| {
             let is_archived = manifest.live(r.id, Tier::Cold).is_some();
             runs.contains(&r.id) && (!is_archived || breaks::is(Break::MergesArchivedWithOthers))
@@ -252,7 +257,8 @@ impl Rekindle {
         }
     }
 
-    /// A compaction failed for good: everything stays as it is. In quarantine the ledger is left alone for a day.
+    /// Ends a compaction that failed for good. The data stays as it is. If something is damaged, the ledger is in
+    /// quarantine and left alone for a day.
     async fn give_up_compaction(
         &self,
         ledger: &LedgerId,
@@ -270,7 +276,7 @@ impl Rekindle {
     }
 }
 
-/// The marks of each ledger, longest marked first.
+/// The marks of each ledger. The ledger with the oldest mark comes first.
 fn by_ledger(marks: Vec<Mark>) -> Vec<(LedgerId, Vec<Mark>)> {
     let mut out: Vec<(LedgerId, Vec<Mark>)> = Vec::new();
     let mut places: HashMap<LedgerId, usize> = HashMap::new();

@@ -1,6 +1,6 @@
-//! Expiring: what is in the inbox and in hot runs becomes one cold run, and the hot copies go.
+//! Expiry moves the rows of a source's inbox and hot runs into one cold run, and then retires the hot copies.
 //!
-//! Each step is decided from what is stored, so that another invocation, or another sweeper, goes on where this one was.
+//! Each step is decided from the stored state, so that another invocation, or another sweeper, can go on at any point.
 
 use crate::{
     app::Rekindle,
@@ -20,23 +20,23 @@ use rekindle_domain::{
 };
 use rekindle_store::{StoreError, catalog::Transaction};
 
-/// How far a step got.
+/// The result of a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Progress {
     /// There is more to do at once.
     GoOn,
-    /// Nothing to do, or others have it in hand.
+    /// There is nothing to do now, or other workers have the parts that are left.
     Rest,
     /// The data is now expired.
     Expired,
 }
 
 impl Rekindle {
-    /// Brings a source that is due, or whose late rows are, one step further.
+    /// Takes the next step in archiving the rows of a source that is due, or late rows of an expired one.
     ///
     /// # Errors
-    /// [`StoreError`]: nothing is lost and the next sweep tries again. What does not verify is in quarantine before
-    /// this returns `Ok`.
+    /// [`StoreError`]: nothing is lost, and the next sweep tries again. Data that does not verify is no error here: it is
+    /// put into quarantine.
     pub async fn expire_step(&self, id: &SourceId, budget: &Budget) -> Result<Progress, StoreError> {
         let ledger = LedgerId::Source(id.clone());
         let Some(source) = self.store.catalog.source(id).await? else {
@@ -44,7 +44,8 @@ impl Rekindle {
         };
         let manifest = self.store.catalog.manifest(&ledger).await?;
         if manifest.state != source.state {
-            // A restore or an expiry came between the two reads, and what follows swaps the manifest alone.
+            // A restore or an expiry came between the two reads. The steps below may swap the manifest alone, so that they
+            // would not notice it.
             return Err(StoreError::Conflict);
         }
         if let Some(copy) = manifest.clearing.filter(|_| manifest.quarantine.is_none()) {
@@ -86,7 +87,7 @@ impl Rekindle {
         })
     }
 
-    /// Takes the next step where no rewrite is under way.
+    /// Takes the next step of a source without a rewrite under way.
     async fn next_step(&self, source: &Source, manifest: &Manifest) -> Result<Progress, StoreError> {
         let ledger = LedgerId::Source(source.id.clone());
         let sizes = &self.settings.sizes;
@@ -111,8 +112,8 @@ impl Rekindle {
         }
     }
 
-    /// An expired ledger has no late rows. Ingest marks the next ones; since it may be appending some this very moment,
-    /// believing that the mark stands, the sweeper looks once more a day after the mark is gone, and then no more.
+    /// Removes the mark of late rows from an expired source that has none. Ingest may be appending late rows at this
+    /// moment, relying on the mark. Therefore the sweeper looks once more, a day after the mark is removed.
     async fn rest_late(&self, source: &Source) -> Result<Progress, StoreError> {
         let retry_at = source.late_since.map(|_| self.now().plus(LEFT_ALONE_MILLIS));
         let mut transaction = Transaction::new();
@@ -121,8 +122,8 @@ impl Rekindle {
         Ok(Progress::Rest)
     }
 
-    /// Nothing to be done now: marked as having data, but none arrived (a ledger without rows never expires); or late
-    /// rows in quarantine.
+    /// Leaves a source alone for a day: it is marked as having data, but no row arrived (a ledger without rows never
+    /// expires); or its late rows are in quarantine.
     async fn rest_for_a_day(&self, source: &Source) -> Result<Progress, StoreError> {
         let mut transaction = Transaction::new();
         let retry_at = Some(self.now().plus(LEFT_ALONE_MILLIS));
@@ -131,7 +132,7 @@ impl Rekindle {
         Ok(Progress::Rest)
     }
 
-    /// Does what parts of the rewrite are free, and commits it once all are done.
+    /// Does the parts of a rewrite that no other worker has, and commits the rewrite once all are done.
     async fn drive_rewrite(
         &self,
         source: &Source,
@@ -170,7 +171,8 @@ impl Rekindle {
         Ok(Progress::GoOn)
     }
 
-    /// The commit point of expiry. Decides again, now: whoever started, held or restored the source since wins.
+    /// The commit point of expiry. It decides again whether the source is due. The transaction is conditional on the
+    /// source's item, so that a start, a new holder or a restore in between wins.
     async fn commit_expiry(
         &self,
         source: &Source,
@@ -217,7 +219,7 @@ impl Rekindle {
         }
     }
 
-    /// Archiving failed for good: everything stays as it is, and the sweeper tries again in a day.
+    /// Ends an archiving that failed for good. The data stays as it is, and the sweeper tries again in a day.
     async fn give_up_archiving(
         &self,
         id: &SourceId,

@@ -1,5 +1,5 @@
-//! Housekeeping of a ledger's storage: inbox blocks to clear, stalled and retired copies to doom, bytes of doomed copies
-//! to delete. Only what is doomed is deleted; in quarantine, only what was never verified.
+//! Housekeeping of a ledger's storage: clearing inbox blocks, dooming stalled and retired copies, and deleting the bytes of
+//! doomed copies. Only doomed copies are deleted; in quarantine, only those that were never live.
 
 use crate::{app::Rekindle, budget::Budget, retry::until_won};
 use rekindle_domain::{
@@ -11,10 +11,10 @@ use rekindle_store::{StoreError, ledger::SlotKey};
 use std::collections::BTreeSet;
 
 impl Rekindle {
-    /// Looks after one ledger; returns how many copies are gone.
+    /// Does the housekeeping of one ledger. Returns the number of copies that were deleted.
     ///
     /// # Errors
-    /// [`StoreError`]: the next sweep goes on.
+    /// [`StoreError`]: the next sweep goes on from there.
     pub(super) async fn housekeep(&self, ledger: &LedgerId, budget: &Budget) -> Result<u32, StoreError> {
         let manifest = self.store.catalog.manifest(ledger).await?;
         if let Some(copy) = manifest.clearing.filter(|_| manifest.quarantine.is_none()) {
@@ -42,12 +42,13 @@ impl Rekindle {
         Ok(gone)
     }
 
-    /// Dooms what is past the grace, and renews staged copies whose parts show progress.
+    /// Dooms copies whose grace is over, and renews the grace of staged copies whose parts show progress.
     async fn doom(&self, ledger: &LedgerId) -> Result<(), StoreError> {
         until_won!(async {
             let manifest = self.store.catalog.manifest(ledger).await?;
             let now = self.now();
             let mut alive: BTreeSet<CopyId> = BTreeSet::new();
+            // A restore's copies have no inputs. They are left to the restore, which has a bound of its own.
             let is_old =
                 |c: &&Copy| c.life == Life::Staged && c.inputs.is_some() && now >= c.since.plus(GRACE_MILLIS);
             for copy in manifest.copies.iter().filter(is_old) {
@@ -66,7 +67,8 @@ impl Rekindle {
         })
     }
 
-    /// Deletes all bytes and records of a doomed copy, slot by slot. `false`: the time was up; the rest comes next time.
+    /// Deletes all bytes and records of a doomed copy, slot by slot. `false`: the time was up, and a later call deletes the
+    /// rest.
     async fn delete_bytes(
         &self,
         ledger: &LedgerId,

@@ -1,8 +1,8 @@
-//! Sources that nothing happens to any more: registered on first sight, they would stay active for ever.
+//! Stopping idle sources. A source that was registered on first sight would otherwise stay active for ever.
 //!
-//! Ingest notes, coarsely, when it last saw interactions of an active source; each write of the source works out from
-//! that when it is idle, and the sweeper looks then. What was silent before the setting was turned on is looked at from
-//! its next write on.
+//! Ingest notes, coarsely, the time of the last interactions of an active source. Each write of the source computes from it
+//! the time at which the source counts as idle, and the sweeper looks at the source then. A source that was silent before
+//! the setting was turned on is looked at only after its next write.
 
 use crate::{
     app::Rekindle,
@@ -17,8 +17,9 @@ use rekindle_domain::{
 use rekindle_store::{StoreError, catalog::Transaction};
 
 impl Rekindle {
-    /// Stops a source that has been without interactions for long enough, as of now rather than of the last interaction:
-    /// its people learn of it by the mail that is written with it, and its data has the whole retention before it then.
+    /// Stops a source that has been without interactions for long enough. It is stopped as of now rather than as of its
+    /// last interaction: the recipients learn of the stop by the mail that is written with it, and the whole retention is
+    /// still ahead then. Returns whether the source was stopped.
     pub(super) async fn stop_if_idle(&self, id: &SourceId) -> Result<bool, StoreError> {
         let notices = until_won!(async {
             let now = self.now();
@@ -32,7 +33,7 @@ impl Rekindle {
                 Source { status: Status::Stopped, stopped_at: Some(now), updated_at: now, ..before.clone() };
             let mut transaction = Transaction::new();
             match self.move_holders(&mut transaction, &before, &after).await {
-                // Stopping asks nothing of others.
+                // A stop needs no data of other sources, so that no problem is expected here.
                 Err(Stop::Answer(problem)) => {
                     return Err(StoreError::Refused {
                         call: "stopping an idle source",
@@ -58,7 +59,7 @@ impl Rekindle {
         Ok(true)
     }
 
-    /// One notice for each address, as many as there is room for in the transaction.
+    /// A notice for each address, and no more than the transaction has room for.
     fn idle_notices(&self, source: &Source, idle_since: Time, room: usize) -> Vec<Notice> {
         let subject = Subject::Stopped {
             source: source.id.clone(),

@@ -1,4 +1,5 @@
-//! What happens without anybody asking: expiring, compacting, warning, stopping what is idle, and deleting what is doomed.
+//! Work that no caller asks for: expiring and compacting data, warning people, stopping idle sources, and deleting doomed
+//! copies.
 
 mod compact;
 mod expire;

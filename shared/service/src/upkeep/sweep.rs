@@ -1,4 +1,4 @@
-//! The sweeper: looks at whatever says it must be looked at, and brings it further. Several may run at once.
+//! The sweeper takes every item whose wake time has passed one step further. Several sweepers may run at once.
 
 use super::expire::Progress;
 use crate::{
@@ -20,38 +20,39 @@ use rekindle_store::{
 use serde::Serialize;
 use std::collections::HashSet;
 
-/// How many due things are asked for at once.
+/// The number of due items that are read at once.
 const PAGE: usize = 500;
 
-/// What a sweep did.
+/// The report of a sweep.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct SweepReport {
-    /// How many sources expired.
+    /// The number of sources whose data expired.
     pub expired: u32,
-    /// How many things could not be brought further; they are looked at again.
+    /// The number of items that failed. Later sweeps look at them again.
     pub failed: u32,
-    /// Whether the time was up before everything due was looked at.
+    /// Whether the time was up before every due item was looked at.
     pub is_partial: bool,
-    /// An entry for each thing something was done about.
+    /// An entry for each item that changed or failed.
     pub items: Vec<Swept>,
 }
 
 impl Rekindle {
-    /// Looks at everything due until it is done or the time is up. One failing thing does not hurt the others.
+    /// Looks at every due item until none is left or the time is up. A failing item does not hold up the others.
     ///
     /// # Errors
-    /// [`StoreError`] if what is due cannot be found out.
+    /// [`StoreError`] if the due items cannot be read.
     pub async fn sweep(&self, budget: &Budget) -> Result<SweepReport, StoreError> {
         let mut report = SweepReport::default();
         let mut seen: HashSet<Key> = HashSet::new();
         'all: loop {
             let due = self.store.catalog.due(self.now(), PAGE + seen.len()).await?;
+            // An item may stay due after its step. Each is taken once in a sweep.
             let mut new: Vec<Key> = due.into_iter().filter(|key| seen.insert(key.clone())).collect();
             if new.is_empty() {
                 break;
             }
-            // People wait for requests and mails; sources to expire may come in waves. Digests of warnings go last: what
-            // is found on the way is added to them.
+            // Requests and mails come first: people wait for them, and sources may expire in waves. Daily notices come
+            // last: warnings of this sweep are still added to them.
             new.sort_by_key(|key| match key.parse() {
                 Some(Named::Notice(id)) if is_daily_notice(&id) => 2,
                 Some(Named::Notice(_) | Named::Request(_)) => 0,
@@ -88,7 +89,7 @@ impl Rekindle {
             }
             Err(StoreError::Conflict) => {}
             Err(error) => {
-                tracing::error!(swept.key = key.pk, error.message = %error, "the sweep could not bring this further");
+                tracing::error!(swept.key = key.pk, error.message = %error, "a due item failed; a later sweep looks at it again");
                 report.failed += 1;
                 report
                     .items
@@ -107,7 +108,8 @@ impl Rekindle {
         let idle_at = source.idle_at(self.settings.auto_stop_after.as_ref());
         let source = Source { idle_at, ..source };
         if self.wake_at(&source).is_none_or(|at| at > self.now()) {
-            // Written under other settings, or changed since it was found: let the index say what holds now.
+            // The source's wake time was computed under other settings, or the source has changed since. This write stores
+            // the present wake time.
             let mut transaction = Transaction::new();
             self.put_source(&mut transaction, &source)?;
             return self.store.catalog.commit(transaction).await.map(|()| None);
@@ -123,9 +125,9 @@ impl Rekindle {
             .is_some_and(|at| at <= self.now());
         let is_due = source.decide(&self.settings.retention, self.now()) == Decision::Due;
         let is_warned = match if is_to_warn { self.warn(id).await } else { Ok(false) } {
-            // What is due expires, whether or not anybody could be told.
+            // A failed warning does not delay the expiry of due data.
             Err(error) if is_due => {
-                tracing::error!(source.id = %id, error.message = %error, "nobody could be told that the data expires");
+                tracing::error!(source.id = %id, error.message = %error, "the warning of an expiry failed");
                 false
             }
             other => other?,
@@ -135,7 +137,7 @@ impl Rekindle {
             match self.expire_step(id, budget).await {
                 Ok(Progress::Rest) => return Ok(outcome),
                 Ok(Progress::Expired) => outcome = Some(SweepOutcome::Expired),
-                // On a conflict somebody else brought it further: decide again from what is there now.
+                // On a conflict another worker changed the source: decide again from the stored state.
                 Ok(Progress::GoOn) | Err(StoreError::Conflict) => {
                     outcome.get_or_insert(SweepOutcome::Advanced);
                 }

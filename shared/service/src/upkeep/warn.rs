@@ -1,13 +1,14 @@
-//! Warnings: some time before data expires, those who care about it are told, once a source and expiry date, and at most
-//! in one mail a day each.
+//! Warnings: some time before a source's data expires, its recipients are mailed, once for each expiry date. A recipient
+//! gets at most one such mail a day, the daily notice.
 //!
-//! The sweeper, woken by [`Source::warn_at`], marks the source as warned of that date and adds it to the digest of each
-//! recipient, all in one transaction: a source stands in exactly one digest of each recipient, whatever crashes. The list
-//! is part of the notice, since a transaction could not take an item a recipient and source beside it; it is bounded, and
-//! further sources are counted. A digest is open until a notifier claims it; what comes later that day goes into the next
-//! day's. Only a mail that SES would not take for hours can arrive on the same day as the next one.
+//! The sweeper wakes at [`Source::warn_at`]. One transaction marks the source as warned of its expiry date and adds it to
+//! the daily notice of each recipient, so that a source is in exactly one notice of each recipient, even after a crash.
+//! The list of sources is part of the notice, since a transaction has no room for a separate item for each recipient and
+//! source. The list is bounded, and further sources are only counted. A notice is open until a notifier claims it; later
+//! sources of that day go into the next day's notice. A mail arrives on the same day as the next one only if SES did not
+//! take it for hours.
 //!
-//! What is due expires: a warning never delays that, and what became due without one (its last holder went) gets none.
+//! A warning never delays an expiry. A source that became due at once, because its last holder went, gets no warning.
 
 use crate::{app::Rekindle, retry::until_won};
 use rekindle_domain::{
@@ -18,7 +19,7 @@ use rekindle_domain::{
 use rekindle_store::{StoreError, catalog::Transaction};
 
 impl Rekindle {
-    /// Warns of the source's expiry date if that is to be done; whether it was.
+    /// Warns of a source's expiry, if it is time to. Returns whether the source was marked as warned.
     pub(super) async fn warn(&self, id: &SourceId) -> Result<bool, StoreError> {
         let settings = &self.settings;
         until_won!(async {
@@ -44,7 +45,7 @@ impl Rekindle {
         })
     }
 
-    /// Adds a source to the first digest of the recipient, from today's on, that nobody has begun to send.
+    /// Adds a source to the recipient's first daily notice, from today's on, that no notifier has claimed.
     async fn add_to_digest(
         &self,
         transaction: &mut Transaction,
@@ -59,7 +60,7 @@ impl Rekindle {
             };
             match found.value.with_expiring(entry.clone()) {
                 Some(next) => return transaction.put_notice(&next, found.version),
-                // Nobody sends a digest before its day, so that tomorrow's is open at the latest.
+                // No notice is sent before its day, so that tomorrow's is open at the latest.
                 None => day = next_day(day),
             }
         }
