@@ -1,4 +1,4 @@
-//! `/v1/restores`.
+//! `/v1/restores`: restore requests.
 
 use axum::{
     Router,
@@ -16,7 +16,7 @@ use rekindle_runtime::{
 };
 use rekindle_service::{Problem, Rekindle};
 
-/// The most requests a page has: each is shown with all its items.
+/// The most requests a page has.
 const MAX_REQUESTS: usize = 50;
 
 pub(crate) fn routes() -> Router<Rekindle> {
