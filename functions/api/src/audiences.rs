@@ -1,4 +1,4 @@
-//! `/v1/audiences`.
+//! `/v1/audiences`: questions about an audience.
 
 use axum::{Router, body::Body, extract::State, response::Response, routing::post};
 use http::StatusCode;

@@ -1,4 +1,4 @@
-//! `/v1/audit`.
+//! `/v1/audit`: the audit trail.
 
 use axum::{Router, extract::State, response::Response, routing::get};
 use http::{StatusCode, Uri};

@@ -1,4 +1,4 @@
-//! `/v1/expirations`.
+//! `/v1/expirations`: the data that expires.
 
 use axum::{Router, extract::State, response::Response, routing::get};
 use http::{StatusCode, Uri};

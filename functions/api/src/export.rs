@@ -32,13 +32,13 @@ async fn export(app: &Rekindle, kind: SourceKind, id: &str, uri: &Uri) -> Result
     let page = app.export_csv(&source, query.get("cursor")).await?;
     let mut response = page.text.into_response();
     let mut put = |name, value: String| {
-        // Of an id's characters and a cursor's: always a header's.
+        // Ids, cursors and these texts are visible ASCII, so this never fails.
         if let Ok(value) = HeaderValue::try_from(value) {
             response.headers_mut().insert(name, value);
         }
     };
     put(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned());
-    // No colon: file systems differ in what they make of it.
+    // File systems differ in how they treat a colon.
     let name = format!("{}-{}-interactions.csv", kind.as_str(), id.replace(':', "_"));
     put(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""));
     put(header::CACHE_CONTROL, "no-store".to_owned());

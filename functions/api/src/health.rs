@@ -1,4 +1,4 @@
-//! `/v1/health`.
+//! `/v1/health`: whether the deployment answers.
 
 use axum::{Router, extract::State, response::Response, routing::get};
 use http::{StatusCode, Uri};

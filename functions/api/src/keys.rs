@@ -1,4 +1,4 @@
-//! `/v1/keys`.
+//! `/v1/keys`: access keys.
 
 use axum::{
     Router,

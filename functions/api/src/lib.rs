@@ -1,5 +1,4 @@
-//! The api function: sources, tags, segments, audiences, restores, users, exports, expirations, keys, the audit trail and
-//! health; and what all that is, as OpenAPI.
+//! The api function: every route but that of ingest. Each module has the routes of one subject.
 
 mod audiences;
 mod audit;

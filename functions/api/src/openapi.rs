@@ -1,5 +1,5 @@
-//! `/openapi.json`: this API, described. The file is written from the types that the handlers read and write, by
-//! `rekindle-tests`; its test `openapi` fails where it is not what they say.
+//! `/openapi.json`: the OpenAPI document of this API. `rekindle-tests` writes the file from the types that the handlers read
+//! and write. Its test `openapi` fails when file and types differ.
 
 use axum::{
     Router,

@@ -1,4 +1,4 @@
-//! `/v1/restores`.
+//! `/v1/restores`: restore requests.
 
 use axum::{
     Router,

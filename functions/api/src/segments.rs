@@ -1,4 +1,4 @@
-//! `/v1/segments`.
+//! `/v1/segments`: named filters.
 
 use axum::{
     Router,

@@ -1,4 +1,4 @@
-//! `/v1/campaigns` and `/v1/canvases`: the same routes for either kind.
+//! `/v1/campaigns` and `/v1/canvases`: both kinds have the same routes.
 
 use axum::{
     Extension, Router,

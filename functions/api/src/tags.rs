@@ -1,4 +1,4 @@
-//! `/v1/tags`.
+//! `/v1/tags`: the tags of sources.
 
 use axum::{Router, extract::State, response::Response, routing::get};
 use http::{StatusCode, Uri};

@@ -1,4 +1,4 @@
-//! `/v1/users`.
+//! `/v1/users`: a user's profile.
 
 use axum::{Router, extract::State, response::Response, routing::get};
 use http::{StatusCode, Uri};

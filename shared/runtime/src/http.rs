@@ -1,4 +1,4 @@
-//! HTTP input, checked at the edge: bodies, queries, cursors; and answers for what is not there.
+//! HTTP input, checked at the edge: bodies, queries and headers; and the answers for unknown routes.
 
 use crate::problem::HttpProblem;
 use axum::{
@@ -12,17 +12,17 @@ use rekindle_service::{Problem, ProblemKind};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, convert::Infallible};
 
-/// The most bytes a body of anything but interactions may have.
+/// The most bytes of a body. Batches of interactions have a bound of their own.
 pub const MAX_BODY: usize = 1 << 20;
-/// The most entries a page may have.
+/// The most entries of a page.
 pub const MAX_PAGE: usize = 1_000;
-/// How many entries a page has unless asked otherwise.
+/// The most entries of a page if the query names no limit.
 pub const DEFAULT_PAGE: usize = 100;
 
 /// Reads a body of at most `most` bytes.
 ///
 /// # Errors
-/// 413, or 400 if it breaks off.
+/// 413 a larger body, 400 a body that breaks off.
 pub async fn read_body(body: Body, most: usize) -> Result<Bytes, Problem> {
     axum::body::to_bytes(body, most).await.map_err(|error| {
         let source: &dyn std::error::Error = &error;
@@ -37,18 +37,18 @@ pub async fn read_body(body: Body, most: usize) -> Result<Bytes, Problem> {
     })
 }
 
-/// Reads a JSON body. Unknown fields are refused with their path.
+/// Reads a JSON body. An unknown field is an error.
 ///
 /// # Errors
-/// 400 with the path, 413.
+/// 400 with the place in the body, 413 a body of more than [`MAX_BODY`] bytes.
 pub async fn json_body<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
     parse_json(&read_body(body, MAX_BODY).await?)
 }
 
-/// Reads JSON. Unknown fields are refused with their path.
+/// Reads JSON. An unknown field is an error.
 ///
 /// # Errors
-/// 400 with the path.
+/// 400 with the place in the JSON.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
@@ -71,7 +71,7 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     reader
         .end()
         .map_err(|e| Problem::bad_request("invalid_json", format!("the body goes on after the JSON: {e}")))?;
-    // An array of the fields' values would do for serde, but is no body of ours.
+    // Serde also accepts an array of the fields' values. The API does not.
     if bytes.trim_ascii_start().starts_with(b"[") {
         let problem = Problem::bad_request("invalid_field", "the body: must be a JSON object");
         return Err(problem.at("."));
@@ -79,7 +79,7 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// The parameter of a path; empty, which no id is, where it is not UTF-8.
+/// The parameter of a path. A parameter that is not UTF-8 is read as the empty text, which is not a valid id.
 pub struct PathId(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathId {
@@ -91,10 +91,10 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     }
 }
 
-/// Accepts a body that says nothing: none, or `{}`.
+/// Accepts an empty body, or `{}`.
 ///
 /// # Errors
-/// 400 if it says something.
+/// 400 any other body.
 pub async fn empty_body(body: Body) -> Result<(), Problem> {
     #[derive(Default, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -105,17 +105,17 @@ pub async fn empty_body(body: Body) -> Result<(), Problem> {
 /// Reads a JSON body that may be left out.
 ///
 /// # Errors
-/// 400 with the path, 413.
+/// As [`json_body`].
 pub async fn optional_json_body<T: DeserializeOwned + Default>(body: Body) -> Result<T, Problem> {
     let bytes = read_body(body, MAX_BODY).await?;
     if bytes.trim_ascii().is_empty() { Ok(T::default()) } else { parse_json(&bytes) }
 }
 
-/// The parameters of a query; each must be known and stand once.
+/// The parameters of a query. Each is known and stands once.
 pub struct Query(BTreeMap<String, String>);
 
 impl Query {
-    /// Reads the query of a URI.
+    /// Reads the query of a URI that takes the parameters in `known`.
     ///
     /// # Errors
     /// 400 a parameter that is unknown or stands twice.
@@ -162,10 +162,10 @@ impl Query {
         })
     }
 
-    /// The page size.
+    /// The parameter `limit`, or [`DEFAULT_PAGE`].
     ///
     /// # Errors
-    /// 400 out of range.
+    /// 400 a limit that is not 1 to [`MAX_PAGE`].
     pub fn limit(&self) -> Result<usize, Problem> {
         let Some(text) = self.get("limit") else {
             return Ok(DEFAULT_PAGE);
@@ -175,10 +175,10 @@ impl Query {
     }
 }
 
-/// A header's text.
+/// The text of a header, or `None` if the request does not have it.
 ///
 /// # Errors
-/// 400 if it is not visible ASCII: a header that says something is never taken for one that is not there.
+/// 400 a header that is not visible ASCII. It is not treated as absent, so that no condition of a caller is ignored.
 pub fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
     let text = headers.get(name).map(|value| value.to_str()).transpose();
     text.map_err(|_| {
@@ -186,23 +186,23 @@ pub fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a 
     })
 }
 
-/// An answer in JSON with a status.
+/// An answer in JSON with that status, which no cache keeps.
 pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], Json(value)).into_response()
 }
 
-/// 404: no such route.
+/// 404: no function has the route.
 pub fn unknown_route(method: &Method, uri: &Uri) -> HttpProblem {
     HttpProblem::new(StatusCode::NOT_FOUND, "unknown_route", format!("there is no {method} {}", uri.path()))
 }
 
-/// 405: a route, but not of that method.
+/// 405: the path does not take the method.
 pub fn method_not_allowed(method: &Method, uri: &Uri) -> HttpProblem {
     let detail = format!("{} does not take {method}", uri.path());
     HttpProblem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }
 
-/// Adds problems for what a router does not know.
+/// Makes a router answer unknown routes and methods with problems.
 pub fn with_fallbacks(router: Router) -> Router {
     router
         .fallback(async |method: Method, uri: Uri| unknown_route(&method, &uri))

@@ -20,10 +20,10 @@ use tracing_subscriber::{
 /// How long a cold start may wait for the catalog.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// Reads the configuration, logs as JSON, counts, builds the clients.
+/// Reads the configuration, starts the log and the metrics, and builds the clients.
 ///
 /// # Errors
-/// A configuration that is not complete, by name: the function refuses to start.
+/// A variable that is missing or malformed, by name. The function does not start.
 pub async fn cold_start() -> Result<Rekindle, Error> {
     #[allow(clippy::disallowed_methods, reason = "the environment is read here, once")]
     let lookup = |name: &str| std::env::var(name).ok();
@@ -34,7 +34,7 @@ pub async fn cold_start() -> Result<Rekindle, Error> {
     let metrics = Embedded {
         namespace: config.metrics_namespace,
         clock: Arc::new(SystemClock),
-        // There is nowhere to say that standard output is gone.
+        // If standard output fails, no other place is left to report that.
         write: |line: String| _ = writeln!(std::io::stdout(), "{line}"),
     };
     tracing_subscriber::registry().with(log.with_filter(level.and(NoMetrics))).with(metrics).init();
@@ -42,8 +42,8 @@ pub async fn cold_start() -> Result<Rekindle, Error> {
     Ok(Rekindle::new(store, Arc::new(SystemClock), Arc::new(RandomIds), config.settings))
 }
 
-/// For functions that somebody waits for: opens the connection to the catalog while Lambda still starts the function, and not
-/// while the first request waits. What that request needs it asks for itself.
+/// Opens the connection to the catalog while Lambda still starts the function, so that the first request does not wait for
+/// it. Functions that answer HTTP call this. A catalog that does not answer is logged, and the function starts all the same.
 pub async fn warm_up(app: &Rekindle) {
     match timeout(WARM_UP, app.warm_up()).await {
         Ok(Ok(())) => {}

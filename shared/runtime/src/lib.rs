@@ -1,4 +1,14 @@
-//! What the shells share: reading HTTP input, who may call what, the ports of the real world, and the cold start of a Lambda function.
+//! Code that the functions and the local runner share.
+//!
+//! | module | purpose |
+//! |---|---|
+//! | [`http`] | reads and checks HTTP input |
+//! | [`problem`] | turns a problem into an HTTP answer, and spells routes in texts |
+//! | [`scopes`] | asks each request for a key with the scope of its route |
+//! | [`foreign`] | keeps foreign web pages away from the local runner |
+//! | `events` | reads batches of messages, and the time that an invocation has |
+//! | [`ports`] | the machine's clock and random numbers |
+//! | `lambda`, `metrics` | the cold start of a Lambda function, and its metrics |
 
 #[cfg(feature = "lambda")]
 mod aws;

@@ -1,4 +1,4 @@
-//! Metrics as lines of CloudWatch's embedded metric format, which the log service takes figures from:
+//! Metrics as log lines in CloudWatch's embedded metric format. CloudWatch takes the figures from these lines:
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
 
 use rekindle_domain::time::Clock;
@@ -14,17 +14,17 @@ use tracing_subscriber::{
     layer::{Context, Filter},
 };
 
-/// Writes each event that counts as a line, and nothing else.
+/// A layer that writes each metric event as a line, and no other event.
 pub struct Embedded<W> {
-    /// The namespace of the metrics.
+    /// The CloudWatch namespace of the metrics.
     pub namespace: String,
-    /// When they are counted.
+    /// Gives the time of each line.
     pub clock: Arc<dyn Clock>,
     /// Takes the lines.
     pub write: W,
 }
 
-/// Lets events pass that do not count.
+/// A filter that lets every event pass but those of metrics.
 pub struct NoMetrics;
 
 impl<S> Filter<S> for NoMetrics {
@@ -53,7 +53,7 @@ where
     }
 }
 
-/// The unit that a metric's name ends with.
+/// The unit of a metric: the end of its name, or `Count`.
 fn unit(name: &str) -> &'static str {
     ["Seconds", "Bytes"].into_iter().find(|unit| name.ends_with(unit)).unwrap_or("Count")
 }
@@ -74,7 +74,7 @@ impl Visit for Figures {
         self.0.insert(field.name().to_owned(), value.into());
     }
 
-    /// Figures only.
+    /// Texts are left out: a metric event has figures only.
     fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
 }
 

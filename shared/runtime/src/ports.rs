@@ -1,4 +1,4 @@
-//! The real clock and real chance. Only shells use them.
+//! The machine's clock and random numbers. Only the functions and the local runner use them.
 
 use rand::{Rng, rand_core::UnwrapErr, rngs::SysRng};
 use rekindle_domain::{
@@ -17,7 +17,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Ids with 80 random bits behind the time, and secrets.
+/// Random ids and secrets. An id is the time followed by 80 random bits.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RandomIds;
 
@@ -26,7 +26,7 @@ impl Ids for RandomIds {
         Ulid::from_parts(u64::try_from(now.0).unwrap_or(0), rand::random())
     }
 
-    /// From the operating system's generator each time: nothing that a process keeps could give a secret away.
+    /// Asks the operating system's generator each time, so that no state in the process could reveal a secret.
     fn new_secret(&self) -> [u8; 32] {
         let mut secret = [0; 32];
         UnwrapErr(SysRng).fill_bytes(&mut secret);
