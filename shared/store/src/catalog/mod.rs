@@ -46,7 +46,7 @@ mod transaction;
 
 /// The former name of [`marks`].
 pub use marks as dirty;
-pub use query::Versioned;
+pub use query::{Page, Versioned};
 pub use transaction::Transaction;
 
 use crate::dynamo::{Attributes, s};
