@@ -1,6 +1,7 @@
 //! Pages of lists, and the opaque cursors that lead from one to the next.
 
 use crate::problem::Problem;
+use rekindle_store::catalog::Page;
 use serde::{Deserialize, Serialize};
 
 /// A page of a list.
@@ -11,6 +12,13 @@ pub struct Listing<T> {
     pub items: Vec<T>,
     /// Where the next page begins.
     pub next: Option<String>,
+}
+
+impl<T> Listing<T> {
+    /// A page with the place where the next one begins as an opaque cursor.
+    pub(crate) fn of(page: Page<T, impl Serialize>) -> Self {
+        Self { items: page.items, next: page.next.as_ref().map(encode_cursor) }
+    }
 }
 
 /// The answer to a cursor that [`encode_cursor`] did not write.

@@ -24,6 +24,7 @@ pub fn operations(api: &mut Api) {
     audiences(api);
     users(api);
     expirations(api);
+    estimate(api);
     restores(api);
     let health = api.output::<Health>();
     api.add(
@@ -174,50 +175,8 @@ fn expirations(api: &mut Api) {
     );
 }
 
-fn restores(api: &mut Api) {
-    let id = named("The request's id.", api.input::<RequestId>(), "01KBYD3Q8W4Y2N6M5T7R9V0XZA");
-    let on = |method: &'static str, rest: &str, name: &str, summary: &str| {
-        let scope = if method == "GET" { "read" } else { "manage" };
-        Operation::new(method, &format!("/v1/restores{rest}"), name, "Restores", scope, summary)
-    };
-    let (input, view) = (api.input::<RestoreInput>(), api.output::<RequestView>());
-    let key = header(
-        "Idempotency-Key",
-        "With it, the same request again within 24 hours answers the first.",
-        json!({ "type": "string", "pattern": "^[!-~]+$", "minLength": 1, "maxLength": 255, "example": "monday-1" }),
-    );
-    let link =
-        |operation: &str| json!({ "operationId": operation, "parameters": { "id": "$response.body#/id" } });
-    let made = json!({
-        "description": "The request is queued.",
-        "content": { "application/json": { "schema": view } },
-        "links": { "show": link("get_restore"), "cancel": link("cancel_restore") },
-    });
-    api.add(
-        on("POST", "", "create_restore", "Asks for expired data to be restored")
-            .says("Name `sources`, or a `tag`: what carries it now, 1,000 at most. What was available has its time begin anew where it was named, and is left alone where it was found by tag.")
-            .with([key])
-            .takes(input.clone(), &json!({ "sources": ["campaign/spring-sale"], "notify": ["me@example.com"] }))
-            .responds(202, made)
-            .refuses(400, &[&BODY[..], &["invalid_header"]].concat())
-            .refuses(409, &["idempotency_key_reused"])
-            .refuses(413, &["body_too_large"])
-            .refuses(
-                422,
-                &[
-                    "sources_or_tag",
-                    "invalid_source",
-                    "invalid_sources",
-                    "unknown_source",
-                    "invalid_tag",
-                    "unknown_tag",
-                    "tag_too_wide",
-                    "invalid_notify",
-                    "invalid_idempotency_key",
-                ],
-            ),
-    );
-    let (page, estimate) = (api.output::<Listing<RequestView>>(), api.output::<Estimate>());
+fn estimate(api: &mut Api) {
+    let (input, estimate) = (api.input::<RestoreInput>(), api.output::<Estimate>());
     api.add(
         Operation::new(
             "POST",
@@ -246,6 +205,52 @@ fn restores(api: &mut Api) {
             ],
         ),
     );
+}
+
+fn restores(api: &mut Api) {
+    let id = named("The request's id.", api.input::<RequestId>(), "01KBYD3Q8W4Y2N6M5T7R9V0XZA");
+    let on = |method: &'static str, rest: &str, name: &str, summary: &str| {
+        let scope = if method == "GET" { "read" } else { "manage" };
+        Operation::new(method, &format!("/v1/restores{rest}"), name, "Restores", scope, summary)
+    };
+    let (input, view) = (api.input::<RestoreInput>(), api.output::<RequestView>());
+    let key = header(
+        "Idempotency-Key",
+        "With it, the same request again within 24 hours answers the first.",
+        json!({ "type": "string", "pattern": "^[!-~]+$", "minLength": 1, "maxLength": 255, "example": "monday-1" }),
+    );
+    let link =
+        |operation: &str| json!({ "operationId": operation, "parameters": { "id": "$response.body#/id" } });
+    let made = json!({
+        "description": "The request is queued.",
+        "content": { "application/json": { "schema": view } },
+        "links": { "show": link("get_restore"), "cancel": link("cancel_restore") },
+    });
+    api.add(
+        on("POST", "", "create_restore", "Asks for expired data to be restored")
+            .says("Name `sources`, or a `tag`: what carries it now, 1,000 at most. What was available has its time begin anew where it was named, and is left alone where it was found by tag.")
+            .with([key])
+            .takes(input, &json!({ "sources": ["campaign/spring-sale"], "notify": ["me@example.com"] }))
+            .responds(202, made)
+            .refuses(400, &[&BODY[..], &["invalid_header"]].concat())
+            .refuses(409, &["idempotency_key_reused"])
+            .refuses(413, &["body_too_large"])
+            .refuses(
+                422,
+                &[
+                    "sources_or_tag",
+                    "invalid_source",
+                    "invalid_sources",
+                    "unknown_source",
+                    "invalid_tag",
+                    "unknown_tag",
+                    "tag_too_wide",
+                    "invalid_notify",
+                    "invalid_idempotency_key",
+                ],
+            ),
+    );
+    let page = api.output::<Listing<RequestView>>();
     api.add(
         on("GET", "", "list_restores", "Lists requests, newest first")
             .says("Without their items, and at most 50 a page.")

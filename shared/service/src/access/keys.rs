@@ -8,7 +8,7 @@ use crate::{
     app::Rekindle,
     checks::check_name,
     journal::Caller,
-    page::{Listing, decode_cursor, encode_cursor},
+    page::{Listing, decode_cursor},
     problem::Problem,
     retry::{until_answered, until_won},
 };
@@ -158,10 +158,9 @@ impl Rekindle {
     /// 400 a cursor that is not ours.
     pub async fn list_keys(&self, cursor: Option<&str>, limit: usize) -> Result<Listing<KeyView>, Problem> {
         let after: Option<KeyId> = cursor.map(decode_cursor).transpose()?;
-        let (keys, more) = self.store.catalog.access_keys(after, limit).await?;
-        let next = keys.last().filter(|_| more).map(|last| encode_cursor(&last.id));
+        let page = self.store.catalog.access_keys(after, limit).await?;
         let now = self.now();
-        Ok(Listing { items: keys.into_iter().map(|key| KeyView::of(key, now)).collect(), next })
+        Ok(Listing::of(page.map(|key| KeyView::of(key, now))))
     }
 
     /// Gives a key another secret, which is in this answer and nowhere else.
@@ -239,7 +238,7 @@ impl Rekindle {
     }
 
     async fn living_keys(&self) -> Result<Vec<AccessKey>, StoreError> {
-        let (mut keys, _) = self.store.catalog.access_keys(None, usize::MAX).await?;
+        let mut keys = self.store.catalog.access_keys(None, usize::MAX).await?.items;
         keys.retain(AccessKey::is_living);
         Ok(keys)
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     app::Rekindle,
-    page::{Listing, decode_cursor, encode_cursor},
+    page::{Listing, decode_cursor},
     problem::Problem,
 };
 use rekindle_domain::{
@@ -14,6 +14,7 @@ use rekindle_domain::{
 use rekindle_store::{
     StoreError,
     catalog::{
+        Page,
         listing::{Order, Place},
         sources::{ListCursor, SourceQuery},
     },
@@ -112,11 +113,13 @@ impl Rekindle {
                     next.map(|next| Stage::KeptCanvases(Some(next)))
                 }
             };
-            let Some(next) = next else { return Ok(Listing { items, next: None }) };
-            if items.len() >= limit || self.now() >= stop_at {
-                return Ok(Listing { items, next: Some(encode_cursor(&Cursor { until, stage: next })) });
+            match next {
+                Some(next) if items.len() < limit && self.now() < stop_at => stage = next,
+                _ => {
+                    let next = next.map(|stage| Cursor { until, stage });
+                    return Ok(Listing::of(Page { items, next }));
+                }
             }
-            stage = next;
         }
     }
 
@@ -151,12 +154,12 @@ impl Rekindle {
             state: Some(DataState::Available.as_str().to_owned()),
             ..SourceQuery::default()
         };
-        let (ids, next) = self.store.catalog.list_sources(kind, &query, after, limit.min(PAGE)).await?;
-        let found = self.store.catalog.sources(&ids).await?.into_iter();
+        let page = self.store.catalog.list_sources(kind, &query, after, limit.min(PAGE)).await?;
+        let found = self.store.catalog.sources(&page.items).await?.into_iter();
         let due = found.filter_map(|(source, manifest)| self.expiration(source, &manifest, until));
         // An entry that expires by `until` was listed in the first stage already.
         items.extend(due.filter(|e| e.expires_at.is_none_or(|at| at > until)));
-        Ok(next)
+        Ok(page.next)
     }
 
     /// The entry of a source; `None` unless it has available data whose time is over by `until`.

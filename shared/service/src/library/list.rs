@@ -4,14 +4,17 @@ use super::view::{ShownState, SourceView};
 use crate::{
     app::Rekindle,
     checks::check_tag,
-    page::{Listing, decode_cursor, encode_cursor},
+    page::{Listing, decode_cursor},
     problem::Problem,
 };
 use rekindle_domain::{
-    id::SourceKind,
+    id::{SourceId, SourceKind},
     source::{Source, Status},
 };
-use rekindle_store::catalog::sources::{ListCursor, SourceQuery};
+use rekindle_store::catalog::{
+    Page,
+    sources::{ListCursor, SourceQuery},
+};
 
 /// The order of a list of sources.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,12 +85,12 @@ impl Rekindle {
             by_expiry: request.sort == Some(Sort::ExpiresAt),
         };
         let catalog = &self.store.catalog;
-        let (ids, next) = catalog.list_sources(kind, &query, cursor, request.limit).await?;
+        let Page { items: ids, next } = catalog.list_sources(kind, &query, cursor, request.limit).await?;
         let sources = catalog.sources(&ids).await?;
         let mut items: Vec<SourceView> = sources.into_iter().map(|(s, m)| self.view(s, &m)).collect();
         // The index lags by a moment, and does not know `expiring`. A source whose item does not fit is left out.
         items.retain(|view| request.shows(view));
-        Ok(Listing { items, next: next.map(|c| encode_cursor(&c)) })
+        Ok(Listing::of(Page { items, next }))
     }
 
     /// A page of the sources that carry a tag, by id. Unlike other lists it is read with strong consistency, so that a
@@ -110,8 +113,8 @@ impl Rekindle {
         ids.retain(|id| id.kind() == kind && after.is_none_or(|after| id > after));
         let more = ids.len() > request.limit;
         ids.truncate(request.limit);
-        let next = ids.last().filter(|_| more);
-        let next = next.map(|last| encode_cursor(&ListCursor { source: last.clone(), sort: 0 }));
+        let place = |last: &SourceId| ListCursor { source: last.clone(), sort: 0 };
+        let Page { items: ids, next } = Page::new(ids, more, place);
         let q = request.q.as_deref().unwrap_or_default().to_lowercase();
         let is_named =
             |s: &Source| s.name.to_lowercase().starts_with(&q) || s.id.id().to_lowercase().starts_with(&q);
@@ -119,6 +122,6 @@ impl Rekindle {
         let sources = sources.into_iter().filter(|(s, _)| s.tags.contains(tag) && is_named(s));
         let mut items: Vec<SourceView> = sources.map(|(s, m)| self.view(s, &m)).collect();
         items.retain(|view| request.shows(view));
-        Ok(Listing { items, next })
+        Ok(Listing::of(Page { items, next }))
     }
 }

@@ -85,11 +85,11 @@ impl Rekindle {
         let mut out = Segments::new();
         let mut after = None;
         loop {
-            let (ids, more) = self.store.catalog.list_segments(after, PAGE).await?;
-            let page = self.store.catalog.segments(ids.iter().map(|(id, _)| id)).await?;
-            after = ids.last().cloned();
-            out.extend(page.into_iter().map(|segment| (segment.id.clone(), segment)));
-            if !more || after.is_none() {
+            let page = self.store.catalog.list_segments(after, PAGE).await?;
+            let segments = self.store.catalog.segments(&page.items).await?;
+            out.extend(segments.into_iter().map(|segment| (segment.id.clone(), segment)));
+            after = page.next;
+            if after.is_none() {
                 return Ok(out);
             }
         }

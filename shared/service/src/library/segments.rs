@@ -5,7 +5,7 @@ use crate::{
     app::Rekindle,
     checks::check_name,
     journal::{Caller, changed},
-    page::{Listing, NOT_OURS, decode_cursor, encode_cursor},
+    page::{Listing, NOT_OURS, decode_cursor},
     problem::{Fact, Problem},
     retry::until_answered,
 };
@@ -15,7 +15,7 @@ use rekindle_domain::{
     segment::{Referrer, Segment},
     time::Time,
 };
-use rekindle_store::catalog::Transaction;
+use rekindle_store::catalog::{Page, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -143,14 +143,13 @@ impl Rekindle {
         if after.as_ref().is_some_and(|(id, _)| !is_valid_id(id)) {
             return Err(Problem::bad_request("invalid_cursor", NOT_OURS));
         }
-        let (ids, more) = self.store.catalog.list_segments(after, limit).await?;
+        let Page { items: ids, next } = self.store.catalog.list_segments(after, limit).await?;
         let mut found: BTreeMap<String, Segment> = BTreeMap::new();
-        for segment in self.store.catalog.segments(ids.iter().map(|(id, _)| id)).await? {
+        for segment in self.store.catalog.segments(&ids).await? {
             found.insert(segment.id.clone(), segment);
         }
-        let next = ids.last().filter(|_| more).map(encode_cursor);
-        let items: Vec<Segment> = ids.iter().filter_map(|(id, _)| found.remove(id)).collect();
-        Ok(Listing { items: items.into_iter().map(SegmentView::from).collect(), next })
+        let items: Vec<Segment> = ids.iter().filter_map(|id| found.remove(id)).collect();
+        Ok(Listing::of(Page { items, next }.map(SegmentView::from)))
     }
 
     /// Deletes a segment that nothing uses.

@@ -188,9 +188,9 @@ impl Rekindle {
             return Err(Problem::bad_request("invalid_cursor", NOT_OURS));
         }
         self.store.catalog.source(id).await?.ok_or_else(|| unknown_source(id))?;
-        let (entries, more) = self.store.catalog.timeline(id, after, limit).await?;
-        let next = entries.last().filter(|_| more).map(|(id, _)| id.clone());
-        Ok(Listing { items: entries.into_iter().map(|(_, e)| e).collect(), next })
+        let page = self.store.catalog.timeline(id, after, limit).await?;
+        // The cursor is the id itself.
+        Ok(Listing { items: page.items, next: page.next })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     app::Rekindle,
-    page::{Listing, decode_cursor, encode_cursor},
+    page::{Listing, decode_cursor},
     problem::Problem,
 };
 use serde::Serialize;
@@ -24,9 +24,7 @@ impl Rekindle {
     /// 400 a cursor that is not ours.
     pub async fn list_tags(&self, cursor: Option<&str>, limit: usize) -> Result<Listing<TagView>, Problem> {
         let after: Option<String> = cursor.map(decode_cursor).transpose()?;
-        let (tags, more) = self.store.catalog.tags(after.as_deref(), limit).await?;
-        let next = tags.last().filter(|_| more).map(|last| encode_cursor(&last.tag));
-        let items = tags.into_iter().map(|t| TagView { tag: t.tag, sources: t.sources }).collect();
-        Ok(Listing { items, next })
+        let page = self.store.catalog.tags(after.as_deref(), limit).await?;
+        Ok(Listing::of(page.map(|t| TagView { tag: t.tag, sources: t.sources })))
     }
 }

@@ -62,7 +62,7 @@ impl Rekindle {
     async fn restore_lines(&self, id: RequestId, spell: Spell) -> Result<(String, Vec<String>), StoreError> {
         let request = self.store.catalog.request(id).await?;
         let request = request.ok_or_else(|| StoreError::missing(format!("restore request {id}")))?;
-        let (items, _) = self.store.catalog.items(id, None, usize::MAX).await?;
+        let items = self.store.catalog.items(id, None, usize::MAX).await?.items;
         let items: Vec<Item> = items.into_iter().map(|i| i.value).collect();
         Ok((restore_subject(&request, &items), restore_lines(&request, &items, spell)))
     }

@@ -30,8 +30,8 @@ impl Rekindle {
         let Some(request) = self.store.catalog.request(id).await? else { return Ok(()) };
         let mut first_error = None;
         loop {
-            let (items, more) = self.store.catalog.items(id, after.as_ref(), ITEMS_PER_PAGE).await?;
-            for Versioned { value: item, .. } in &items {
+            let page = self.store.catalog.items(id, after.as_ref(), ITEMS_PER_PAGE).await?;
+            for Versioned { value: item, .. } in &page.items {
                 if budget.is_spent(self.now()) {
                     return self
                         .store
@@ -47,7 +47,7 @@ impl Rekindle {
                 }
                 after = Some(item.source.clone());
             }
-            if !more {
+            if page.next.is_none() {
                 break;
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::{
     app::Rekindle,
-    page::{Listing, decode_cursor, encode_cursor},
+    page::{Listing, decode_cursor},
     problem::Problem,
 };
 use futures::{StreamExt, TryStreamExt, stream};
@@ -11,7 +11,7 @@ use rekindle_domain::{
     restore::{Item, ItemState, Request, RequestState},
     time::Time,
 };
-use rekindle_store::StoreError;
+use rekindle_store::{StoreError, catalog::Page};
 use serde::Serialize;
 
 /// The number of items that are read at once.
@@ -92,7 +92,7 @@ impl Rekindle {
         let request = self.store.catalog.request(id).await?;
         let request = request
             .ok_or_else(|| Problem::not_found("unknown_restore", format!("no restore request {id}")))?;
-        let (items, _) = self.store.catalog.items(id, None, usize::MAX).await?;
+        let items = self.store.catalog.items(id, None, usize::MAX).await?.items;
         let views = stream::iter(items).map(|item| self.item_view(item.value)).buffered(CONCURRENT_ITEMS);
         let views: Vec<ItemView> = views.try_collect().await?;
         Ok(RequestView { eta_seconds: self.eta(&request, &views), items: Some(views), ..summary(request) })
@@ -152,14 +152,8 @@ impl Rekindle {
         limit: usize,
     ) -> Result<Listing<RequestView>, Problem> {
         let after: Option<(RequestId, Time)> = cursor.map(decode_cursor).transpose()?;
-        let (ids, more) = self.store.catalog.list_requests(after, limit).await?;
-        let next = ids.last().filter(|_| more).map(encode_cursor);
-        let mut items = Vec::with_capacity(ids.len());
-        for (id, _) in ids {
-            if let Some(request) = self.store.catalog.request(id).await? {
-                items.push(summary(request));
-            }
-        }
-        Ok(Listing { items, next })
+        let Page { items: ids, next } = self.store.catalog.list_requests(after, limit).await?;
+        let items = self.store.catalog.requests(&ids).await?;
+        Ok(Listing::of(Page { items, next }.map(summary)))
     }
 }

@@ -1,6 +1,6 @@
 //! Keys. All stand in one partition, since a change of one needs the number of all keys and of the admins' keys.
 
-use super::{Catalog, Index, Key, Transaction, Versioned, Window, Write};
+use super::{Catalog, Index, Key, Page, Transaction, Versioned, Window, Write};
 use crate::error::StoreError;
 use rekindle_domain::{
     id::KeyId,
@@ -36,15 +36,15 @@ impl Catalog {
         Ok(self.get(&key(id)).await?.map(|v: Versioned<AccessKey>| v.value))
     }
 
-    /// Up to `limit` keys after the key `after`, by id, and whether there are more.
+    /// Up to `limit` keys after the key `after`, by id.
     pub async fn access_keys(
         &self,
         after: Option<KeyId>,
         limit: usize,
-    ) -> Result<(Vec<AccessKey>, bool), StoreError> {
+    ) -> Result<Page<AccessKey, KeyId>, StoreError> {
         let after = after.map(|id| key(id).sk);
         let window = Window { after: after.as_deref(), limit, newest_first: false };
-        let (keys, more) = self.query(PARTITION, "k#", window).await?;
-        Ok((keys.into_iter().map(|(_, key)| key.value).collect(), more))
+        let (keys, more) = self.query::<AccessKey>(PARTITION, "k#", window).await?;
+        Ok(Page::new(keys, more, |(_, last)| last.value.id).map(|(_, key)| key.value))
     }
 }

@@ -44,7 +44,7 @@ pub mod sources;
 pub mod tags;
 mod transaction;
 
-pub use query::Versioned;
+pub use query::{Page, Versioned};
 pub use transaction::Transaction;
 
 use crate::dynamo::{Attributes, s};

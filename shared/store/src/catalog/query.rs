@@ -18,6 +18,28 @@ pub struct Versioned<T> {
     pub version: u64,
 }
 
+/// A page of a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Page<T, C> {
+    /// The entries, in the order of the list.
+    pub items: Vec<T>,
+    /// The place where the next page begins: after the last entry of this one. `None`: the list ends here.
+    pub next: Option<C>,
+}
+
+impl<T, C> Page<T, C> {
+    /// A page of these entries. `place` tells the place of the last one, and is asked only if the list goes on.
+    pub fn new(items: Vec<T>, has_more: bool, place: impl FnOnce(&T) -> C) -> Self {
+        let next = items.last().filter(|_| has_more).map(place);
+        Self { items, next }
+    }
+
+    /// The same page with each entry put another way.
+    pub fn map<U>(self, f: impl FnMut(T) -> U) -> Page<U, C> {
+        Page { items: self.items.into_iter().map(f).collect(), next: self.next }
+    }
+}
+
 /// The documents of a partition that a query asks for.
 #[derive(Clone, Copy)]
 pub(super) struct Window<'a> {

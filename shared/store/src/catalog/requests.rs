@@ -1,6 +1,6 @@
 //! Restore requests, their items, and the idempotency keys of requests.
 
-use super::{Catalog, Index, Key, Transaction, Versioned, Window, Write, query::Order};
+use super::{Catalog, Index, Key, Page, Transaction, Versioned, Window, Write, query::Order};
 use crate::{
     dynamo::{put, write_all},
     error::StoreError,
@@ -105,17 +105,17 @@ impl Catalog {
         self.get(&item_key(request, source)).await
     }
 
-    /// Up to `limit` items of a request after the item of `after`, by source, and whether there are more.
+    /// Up to `limit` items of a request after the item of `after`, by source.
     pub async fn items(
         &self,
         request: RequestId,
         after: Option<&SourceId>,
         limit: usize,
-    ) -> Result<(Vec<Versioned<Item>>, bool), StoreError> {
+    ) -> Result<Page<Versioned<Item>, SourceId>, StoreError> {
         let after = after.map(|source| format!("i#{source}"));
         let window = Window { after: after.as_deref(), limit, newest_first: false };
-        let (items, more) = self.query(&partition(request), "i#", window).await?;
-        Ok((items.into_iter().map(|(_, item)| item).collect(), more))
+        let (items, more) = self.query::<Item>(&partition(request), "i#", window).await?;
+        Ok(Page::new(items, more, |(_, last)| last.value.source.clone()).map(|(_, item)| item))
     }
 
     /// The record of an idempotency key, if there is one. It may outlive its time by some days.
@@ -123,16 +123,16 @@ impl Catalog {
         self.get(&idempotency_key(key)).await
     }
 
-    /// The ids of up to `limit` requests with the times when they were made, newest first, and whether there are
-    /// more; `after` is the last entry of the page before. Comes from an index: a change shows after a moment.
+    /// The ids of up to `limit` requests, newest first. A place is the id of a request with the time when it was made.
+    /// Comes from an index: a change shows after a moment.
     pub async fn list_requests(
         &self,
         after: Option<(RequestId, Time)>,
         limit: usize,
-    ) -> Result<(Vec<(RequestId, Time)>, bool), StoreError> {
+    ) -> Result<Page<RequestId, (RequestId, Time)>, StoreError> {
         let after = after.map(|(id, at)| (request_key(id), at));
         let (places, more) = self.list(LIST, Order::Newest, after, limit).await?;
         let id = |(key, at): (Key, Time)| Some((key.pk.strip_prefix("restore#")?.parse().ok()?, at));
-        Ok((places.into_iter().filter_map(id).collect(), more))
+        Ok(Page::new(places.into_iter().filter_map(id).collect(), more, |last| *last).map(|(id, _)| id))
     }
 }

@@ -1,6 +1,6 @@
 //! Segments: saved filters.
 
-use super::{Catalog, Index, Key, Transaction, Versioned, Write, query::Order};
+use super::{Catalog, Index, Key, Page, Transaction, Versioned, Write, query::Order};
 use crate::error::StoreError;
 use rekindle_domain::{segment::Segment, time::Time};
 
@@ -43,17 +43,16 @@ impl Catalog {
         self.get_many(&keys).await
     }
 
-    /// The ids of up to `limit` segments with the times of their last changes, the last change first, and whether
-    /// there are more; `after` is the last entry of the page before. Comes from an index: a change shows after a
-    /// moment.
+    /// The ids of up to `limit` segments, the last change first. A place is the id of a segment with the time of its
+    /// last change. Comes from an index: a change shows after a moment.
     pub async fn list_segments(
         &self,
         after: Option<(String, Time)>,
         limit: usize,
-    ) -> Result<(Vec<(String, Time)>, bool), StoreError> {
+    ) -> Result<Page<String, (String, Time)>, StoreError> {
         let after = after.map(|(id, at)| (key(&id), at));
         let (places, more) = self.list(LIST, Order::Newest, after, limit).await?;
         let id = |(key, at): (Key, Time)| Some((key.pk.strip_prefix("segment#")?.to_owned(), at));
-        Ok((places.into_iter().filter_map(id).collect(), more))
+        Ok(Page::new(places.into_iter().filter_map(id).collect(), more, Clone::clone).map(|(id, _)| id))
     }
 }

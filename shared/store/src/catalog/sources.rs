@@ -1,7 +1,7 @@
 //! Sources, their manifests and their timelines.
 
 use super::{
-    Catalog, Index, Key, Transaction, Versioned, Window, Write,
+    Catalog, Index, Key, Page, Transaction, Versioned, Window, Write,
     query::{Entry, Order, document, entry},
 };
 use crate::{
@@ -184,15 +184,15 @@ impl Catalog {
         Ok(sources.iter().filter_map(take).collect())
     }
 
-    /// The ids of up to `limit` sources of a kind, and the place where the next page begins, if there may be one.
-    /// Comes from an index: a change shows after a moment.
+    /// The ids of up to `limit` sources of a kind. The page after a full one may be empty. Comes from an index: a
+    /// change shows after a moment.
     pub async fn list_sources(
         &self,
         kind: SourceKind,
         query: &SourceQuery,
         after: Option<ListCursor>,
         limit: usize,
-    ) -> Result<(Vec<SourceId>, Option<ListCursor>), StoreError> {
+    ) -> Result<Page<SourceId, ListCursor>, StoreError> {
         let order = if query.by_expiry { Order::Soonest } else { Order::Newest };
         let after = after.map(|cursor| cursor.entry());
         let mut request = self.list_query(kind.as_str(), order, after);
@@ -221,25 +221,24 @@ impl Catalog {
             for entry in items.iter().filter_map(|item| ListCursor::of(entry(item, order)?)) {
                 out.push(entry.source.clone());
                 if out.len() == limit {
-                    return Ok((out, Some(entry)));
+                    return Ok(Page { items: out, next: Some(entry) });
                 }
             }
         }
-        Ok((out, None))
+        Ok(Page { items: out, next: None })
     }
 
-    /// Up to `limit` entries of a source's timeline with their ids, newest first, and whether there are more; `after`
-    /// is the id of the last entry of the page before.
+    /// Up to `limit` entries of a source's timeline, newest first. A place is the id of an entry.
     pub async fn timeline(
         &self,
         source: &SourceId,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<(Vec<(String, TimelineEntry)>, bool), StoreError> {
+    ) -> Result<Page<TimelineEntry, String>, StoreError> {
         let after = after.map(|id| format!("t#{id}"));
         let window = Window { after: after.as_deref(), limit, newest_first: true };
         let (entries, more) = self.query::<TimelineEntry>(&source.to_string(), "t#", window).await?;
-        let entries = entries.into_iter().map(|(sk, e)| (sk.trim_start_matches("t#").to_owned(), e.value));
-        Ok((entries.collect(), more))
+        let id = |(sk, _): &(String, _)| sk.trim_start_matches("t#").to_owned();
+        Ok(Page::new(entries, more, id).map(|(_, entry)| entry.value))
     }
 }

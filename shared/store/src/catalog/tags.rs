@@ -3,7 +3,7 @@
 //! Each pair is an item, and all stand in one partition. Reads are strongly consistent, so that they find a source
 //! that was tagged a moment ago. Items are sorted by tag, so that tags can be listed. No tag contains `#`.
 
-use super::{Catalog, Key, Transaction};
+use super::{Catalog, Key, Page, Transaction};
 use crate::{
     dynamo::{Attributes, pages, query_partition, s, text},
     error::StoreError,
@@ -55,9 +55,9 @@ impl Catalog {
         Ok(out)
     }
 
-    /// Up to `limit` tags after the tag `after`, in alphabetical order, and whether there are more. Reads every pair
-    /// of these tags to count their sources.
-    pub async fn tags(&self, after: Option<&str>, limit: usize) -> Result<(Vec<Tagged>, bool), StoreError> {
+    /// Up to `limit` tags after the tag `after`, in alphabetical order. Reads every pair of these tags to count their
+    /// sources.
+    pub async fn tags(&self, after: Option<&str>, limit: usize) -> Result<Page<Tagged, String>, StoreError> {
         // `$` is the character after `#`, and stands before every character of a tag: all sources of the tag are
         // passed.
         let from = after.map(|tag| Key::new(PARTITION, format!("{tag}$")).attributes());
@@ -69,11 +69,11 @@ impl Catalog {
                 let is_full = out.len() == limit;
                 match out.last_mut().filter(|last| last.tag == tag) {
                     Some(last) => last.sources += 1,
-                    None if is_full => return Ok((out, true)),
+                    None if is_full => return Ok(Page::new(out, true, |last| last.tag.clone())),
                     None => out.push(Tagged { tag: tag.to_owned(), sources: 1 }),
                 }
             }
         }
-        Ok((out, false))
+        Ok(Page { items: out, next: None })
     }
 }
