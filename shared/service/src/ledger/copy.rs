@@ -133,7 +133,7 @@ impl Batch {
 
 /// The batches of one part.
 enum PartRows {
-    Hot(SlotReader),
+    Hot(Box<SlotReader>),
     Cold(PartReader, String),
 }
 
@@ -161,7 +161,7 @@ async fn open_part(
             let key = SlotKey { copy: copy.id, attempt, slot };
             let of_slot = copy.slots.hashes(slot);
             let wanted = *hashes.start().max(of_slot.start())..=*hashes.end().min(of_slot.end());
-            Ok(PartRows::Hot(store.ledger.read_slot(key, wanted, *of_slot.start())))
+            Ok(PartRows::Hot(Box::new(store.ledger.read_slot(key, wanted, *of_slot.start()))))
         }
         Tier::Cold => {
             let key = ArchiveKey { ledger: ledger.clone(), copy: copy.id, slot, attempt };
