@@ -175,6 +175,18 @@ fn expirations(api: &mut Api) {
     );
 }
 
+/// The codes of a restore request's body that does not fit.
+const RESTORE_BODY: [&str; 8] = [
+    "sources_or_tag",
+    "invalid_source",
+    "invalid_sources",
+    "unknown_source",
+    "invalid_tag",
+    "unknown_tag",
+    "tag_too_wide",
+    "invalid_notify",
+];
+
 fn estimate(api: &mut Api) {
     let (input, estimate) = (api.input::<RestoreInput>(), api.output::<Estimate>());
     api.add(
@@ -191,19 +203,7 @@ fn estimate(api: &mut Api) {
         .answers(200, "The estimate.", estimate)
         .refuses(400, &BODY)
         .refuses(413, &["body_too_large"])
-        .refuses(
-            422,
-            &[
-                "sources_or_tag",
-                "invalid_source",
-                "invalid_sources",
-                "unknown_source",
-                "invalid_tag",
-                "unknown_tag",
-                "tag_too_wide",
-                "invalid_notify",
-            ],
-        ),
+        .refuses(422, &RESTORE_BODY),
     );
 }
 
@@ -235,20 +235,7 @@ fn restores(api: &mut Api) {
             .refuses(400, &[&BODY[..], &["invalid_header"]].concat())
             .refuses(409, &["idempotency_key_reused"])
             .refuses(413, &["body_too_large"])
-            .refuses(
-                422,
-                &[
-                    "sources_or_tag",
-                    "invalid_source",
-                    "invalid_sources",
-                    "unknown_source",
-                    "invalid_tag",
-                    "unknown_tag",
-                    "tag_too_wide",
-                    "invalid_notify",
-                    "invalid_idempotency_key",
-                ],
-            ),
+            .refuses(422, &[&RESTORE_BODY[..], &["invalid_idempotency_key"]].concat()),
     );
     let page = api.output::<Listing<RequestView>>();
     api.add(
