@@ -33,7 +33,7 @@ impl Rekindle {
             let to = self.recipients(&source);
             for recipient in &to {
                 let entry = Expiring { source: id.clone(), expires_at };
-                self.add_to_digest(&mut transaction, recipient, entry).await?;
+                self.add_to_daily_notice(&mut transaction, recipient, entry).await?;
             }
             if !to.is_empty() {
                 let detail = format!("expires {expires_at}; {} addresses", to.len());
@@ -46,7 +46,7 @@ impl Rekindle {
     }
 
     /// Adds a source to the recipient's first daily notice, from today's on, that no notifier has claimed.
-    async fn add_to_digest(
+    async fn add_to_daily_notice(
         &self,
         transaction: &mut Transaction,
         to: &str,
