@@ -48,6 +48,31 @@ fn filters() -> Vec<Value> {
     ]
 }
 
+/// Whenever the time is up, a count goes on where it ended: it counts nobody twice and misses nobody, also where whole blocks
+/// were counted without a look at their users.
+#[tokio::test(start_paused = true)]
+async fn pages_of_a_count_add_up_whenever_the_time_is_up() {
+    let normal = local_settings(Period::parse("P3M").unwrap());
+    let slot = SlotSize { rows: 100, ..sizes(400).slot };
+    let mut most = 0;
+    for audience_millis in (0..60).step_by(3) {
+        let settings = Settings { sizes: Sizes { slot, ..sizes(400) }, audience_millis, ..normal.clone() };
+        let world = World::with(62, settings).await;
+        world.begin("a").await;
+        world.ingest_received("a", "u", 200).await;
+        world.stop_and_expire("a").await;
+        world.restore(&["campaign/a"]).await;
+        // A few users lie in the inbox, in front of blocks that no other stream has users in.
+        world.ingest_received("a", "late", 2).await;
+        world.clock.tick_by(1);
+        let (counted, answers) = count(&world, &got("a"), Value::Null).await;
+        world.clock.tick_by(0);
+        assert_eq!(counted, 202, "after {audience_millis} ms, in {answers} answers");
+        most = most.max(answers);
+    }
+    assert!(most > 5, "{most} answers");
+}
+
 /// Each filter's count equals its number of members, in one answer or in many: with a single run, with an inbox over all of
 /// its hashes, with several runs.
 #[tokio::test(start_paused = true)]

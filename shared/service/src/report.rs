@@ -25,6 +25,8 @@ pub enum SweepOutcome {
     Expired,
     /// A restore had ended already, or ended now.
     RestoreFinished,
+    /// No part of a restore was left to queue: it was finished if every part was done.
+    RestoreChecked,
     /// A restore failed.
     RestoreFailed,
     /// This many parts of a restore were queued again.
@@ -52,6 +54,7 @@ impl fmt::Display for SweepOutcome {
             Self::Advanced => f.write_str("advanced"),
             Self::Expired => f.write_str("expired"),
             Self::RestoreFinished => f.write_str("restore finished"),
+            Self::RestoreChecked => f.write_str("restore checked"),
             Self::RestoreFailed => f.write_str("restore failed"),
             Self::PartsQueued(parts) => write!(f, "{parts} parts queued again"),
             Self::RequestQueued => f.write_str("request queued again"),

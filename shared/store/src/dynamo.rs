@@ -138,9 +138,9 @@ async fn get_batch(
         if keys.is_empty() {
             return Ok(out);
         }
-        // One answer holds 16 MB at most. An answer with items and unread keys is therefore progress, and the next
-        // round begins at once; only an answer without items means that the table is throttled.
-        round = if keys.len() < before { 0 } else { round + 1 };
+        // One answer holds 16 MB at most, so that an answer with items and unread keys is progress: only rounds without any
+        // count. The next round waits a little all the same, since a throttled table answers like this, too.
+        round = if keys.len() < before { 1 } else { round + 1 };
     }
     Err(throttled("BatchGetItem"))
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     app::Rekindle,
-    ledger::{Batch, Filled, LedgerView, Merged, Taken},
+    ledger::{Batch, LedgerView, Merged, Taken},
     library::unknown_source,
     page::{decode_cursor, encode_cursor},
     problem::{Problem, expired_data},
@@ -79,9 +79,7 @@ impl Rekindle {
                 facets[i] = dictionary.map(&batch.facets);
                 Ok(Taken::Feed(batch))
             };
-            if merged.fill(take).await? == Filled::Ended {
-                return Ok(page.finish(false));
-            }
+            _ = merged.fill(take).await?;
             while let Some(group) = merged.next_group() {
                 let user = group.user();
                 if is_done(user.hash, user.id) {
@@ -95,6 +93,9 @@ impl Rekindle {
                 if !page.add(user.hash, user.id, &mut rows, dictionary.facets()) {
                     return Ok(page.finish(true));
                 }
+            }
+            if merged.has_ended() {
+                return Ok(page.finish(false));
             }
             if page.last.is_some() && self.now() >= until {
                 return Ok(page.finish(true));

@@ -3,7 +3,7 @@
 use super::prepare::{Prepared, QuestionCursor};
 use crate::{
     app::Rekindle,
-    ledger::{Batch, Filled, Merged, Taken},
+    ledger::{Batch, Merged, Taken},
     page::encode_cursor,
 };
 use rekindle_domain::{
@@ -56,10 +56,8 @@ impl Rekindle {
                 atoms[i] = program.facet_atoms(ledgers[i], &rows.facets);
                 Ok(Taken::Feed(rows))
             };
-            match merged.fill(take).await? {
-                Filled::Groups => {}
-                Filled::Ended => return Ok(None),
-                Filled::Stopped => return Ok(Some(self.go_on(&from, stopped_at, b""))),
+            if merged.fill(take).await?.is_break() {
+                return Ok(Some(self.go_on(&from, stopped_at, b"")));
             }
             while let Some(group) = merged.next_group() {
                 let user = group.user();
@@ -79,6 +77,9 @@ impl Rekindle {
                     }
                     None => last = Some((user.hash, user.id.to_vec())),
                 }
+            }
+            if merged.has_ended() {
+                return Ok(None);
             }
             if let Some((hash, id)) = &last
                 && self.now() >= until

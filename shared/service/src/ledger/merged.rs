@@ -6,13 +6,12 @@ use rekindle_domain::{
     rows::Rows,
 };
 use rekindle_store::StoreError;
+use std::ops::ControlFlow;
 
 /// Several streams in ledger order, merged into users. Memory holds a batch of each stream.
 pub(crate) struct Merged {
     streams: Vec<Stream>,
     merge: Merge,
-    is_filled: bool,
-    has_groups: bool,
 }
 
 /// The answer of `take` about a batch.
@@ -25,36 +24,22 @@ pub(crate) enum Taken {
     Stop,
 }
 
-/// The state of a merge after a fill.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Filled {
-    /// Groups may be ready: take them all, then fill again.
-    Groups,
-    /// Every stream has ended, and every group was taken.
-    Ended,
-    /// `take` ended the merge with [`Taken::Stop`].
-    Stopped,
-}
-
 impl Merged {
     /// A merge of these streams.
     pub(crate) fn new(streams: Vec<Stream>) -> Self {
         let merge = Merge::new(streams.len());
-        Self { streams, merge, is_filled: false, has_groups: false }
+        Self { streams, merge }
     }
 
-    /// Reads batches until the next groups are certain. Asks `take` about each batch, with the number of its stream.
+    /// Reads batches until the next groups are certain. Asks `take` about each batch, with the number of its stream. Breaks
+    /// if `take` ended the merge with [`Taken::Stop`].
     ///
     /// # Errors
     /// [`StoreError`]; [`StoreError::Damaged`] if a batch does not decode.
     pub(crate) async fn fill(
         &mut self,
         mut take: impl FnMut(usize, &Merge, Batch) -> Result<Taken, StoreError>,
-    ) -> Result<Filled, StoreError> {
-        if self.is_filled && !self.has_groups && self.merge.needs().is_none() {
-            return Ok(Filled::Ended);
-        }
-        (self.is_filled, self.has_groups) = (true, false);
+    ) -> Result<ControlFlow<()>, StoreError> {
         while let Some(i) = self.merge.needs() {
             let Some(batch) = self.streams[i].next_batch().await? else {
                 self.merge.finish(i);
@@ -63,16 +48,20 @@ impl Merged {
             match take(i, &self.merge, batch)? {
                 Taken::Feed(rows) => self.merge.feed(i, rows),
                 Taken::Done => {}
-                Taken::Stop => return Ok(Filled::Stopped),
+                Taken::Stop => return Ok(ControlFlow::Break(())),
             }
         }
-        Ok(Filled::Groups)
+        Ok(ControlFlow::Continue(()))
     }
 
-    /// The next user with the rows of each stream.
+    /// The next user with the rows of each stream. `None`: fill again, unless the merge [`Merged::has_ended`].
     pub(crate) fn next_group(&mut self) -> Option<Group<'_>> {
-        let group = self.merge.next_group();
-        self.has_groups |= group.is_some();
-        group
+        self.merge.next_group()
+    }
+
+    /// Whether every stream has ended. Asked once every group was taken, before anything else ends the answer: a cursor to
+    /// the last group would lead back behind batches that [`Taken::Done`] handled.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.merge.needs().is_none()
     }
 }

@@ -10,7 +10,7 @@ mod worker;
 
 pub(crate) use copy::Batch;
 pub(crate) use marks::MARGIN_MILLIS;
-pub(crate) use merged::{Filled, Merged, Taken};
+pub(crate) use merged::{Merged, Taken};
 pub(crate) use rewrite::{Bite, Driven, LEFT_ALONE_MILLIS};
 pub(crate) use view::LedgerView;
 pub(crate) use worker::{PartResult, Worker};

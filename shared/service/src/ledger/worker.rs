@@ -3,7 +3,7 @@
 
 use super::{
     copy::{Batch, CopyReader, read_back},
-    merged::{Filled, Merged, Taken},
+    merged::{Merged, Taken},
     sink::{ColdSink, HotSink, Sink},
     view::Stream,
 };
@@ -286,9 +286,7 @@ impl Opened {
                 counts[i].facets = dictionary.map(&batch.facets);
                 Ok(Taken::Feed(batch))
             };
-            if merged.fill(take).await? == Filled::Ended {
-                break;
-            }
+            _ = merged.fill(take).await?;
             tallier.use_facets(dictionary.facets());
             while let Some(group) = merged.next_group() {
                 rows.clear();
@@ -303,6 +301,9 @@ impl Opened {
                 sink.push(&user, &dictionary)?;
             }
             sink.flush().await?;
+            if merged.has_ended() {
+                break;
+            }
         }
         let tally: Tally = tallier.tally();
         let bytes = sink.finish(tally.rows == 0).await?;

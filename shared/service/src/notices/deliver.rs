@@ -54,10 +54,11 @@ impl Rekindle {
                 self.store.catalog.put_notice(&sent, version).await.map(drop)
             }
             Err(error) if claimed.attempts >= MAX_NOTICE_ATTEMPTS => {
-                tracing::error!(notice.id = id, error.message = %error, notice.attempts = claimed.attempts, "a mail was given up");
-                count!(MailsGivenUp = 1);
                 let failed = Notice { failed: Some(error.to_string()), ..claimed };
-                self.store.catalog.put_notice(&failed, version).await.map(drop)
+                self.store.catalog.put_notice(&failed, version).await?;
+                tracing::error!(notice.id = id, error.message = %error, notice.attempts = failed.attempts, "a mail was given up");
+                count!(MailsGivenUp = 1);
+                Ok(())
             }
             // The notice is free already.
             Err(error) if has_lapsed => Err(error),

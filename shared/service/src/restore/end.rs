@@ -133,6 +133,7 @@ impl Rekindle {
                     // An item that cannot be read must not keep the other requests waiting.
                     Err(error) if !error.is_transient() => {
                         tracing::error!(restore.id = %request, source.id = %id, error.message = %error, "a request could not be told how a restore ended");
+                        count!(Damage = 1);
                         self.store.catalog.commit(transaction).await?;
                     }
                     Err(other) => return Err(other),

@@ -86,7 +86,7 @@ impl Rekindle {
         }
         if work.is_empty() {
             self.finish_restore(id).await?;
-            return Ok(Some(SweepOutcome::PartsQueued(0)));
+            return Ok(Some(SweepOutcome::RestoreChecked));
         }
         self.store.queues.send_restores(&work).await?;
         Ok(Some(SweepOutcome::PartsQueued(work.len())))
