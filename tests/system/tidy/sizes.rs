@@ -10,34 +10,15 @@ const MOST_OF_FILE: usize = 500;
 /// The most lines of a function, from `fn` to its closing brace.
 const MOST_OF_FUNCTION: usize = 70;
 
-/// The files and functions that are longer. An entry that is no longer needed fails.
-const LONGER: &[&str] = &[
-    // One `match`: over all conditions, and over all steps.
-    "shared/domain/tests/laws/evaluation.rs naive",
-    "shared/domain/tests/laws/manifest.rs candidate",
-    // Tables.
-    "shared/domain/tests/laws/blocks.rs l5_content_out_of_bounds_is_malformed",
-    "shared/domain/tests/laws/blocks.rs l5_content_out_of_order_is_malformed",
-    "shared/domain/tests/laws/descriptions.rs every_condition_has_its_words",
-    "shared/domain/tests/laws/filters.rs errors_name_the_exact_place",
-    "shared/domain/tests/laws/ingest_limits.rs bad_interactions_are_refused_by_code",
-    // To be split.
-    "shared/domain/tests/laws/blocks.rs",
-    "shared/domain/tests/laws/evaluation.rs",
-    "shared/domain/tests/laws/manifest.rs",
-    "shared/domain/tests/laws/manifest_illegal.rs",
-];
-
-/// A file or function that is too long: its name for [`LONGER`], and how to mend it.
-fn too_long(path: &str, text: &str) -> Vec<(String, String)> {
+/// How to mend a file or function that is too long.
+fn too_long(path: &str, text: &str) -> Vec<String> {
     let lines = text.lines().count();
     let file = (lines > MOST_OF_FILE)
-        .then(|| (path.to_owned(), format!("{path}:{MOST_OF_FILE}: {lines} lines: split the file in two")));
+        .then(|| format!("{path}:{MOST_OF_FILE}: {lines} lines: split the file in two"));
     let tokens = Tokens::of(text);
     let functions = tokens.functions().into_iter().filter(|(.., lines)| *lines > MOST_OF_FUNCTION);
     let functions = functions.map(|(name, line, lines)| {
-        let problem = format!("{path}:{line}: `{name}` has {lines} lines: make a part of it a function");
-        (format!("{path} {name}"), problem)
+        format!("{path}:{line}: `{name}` has {lines} lines: make a part of it a function")
     });
     file.into_iter().chain(functions).collect()
 }
@@ -45,13 +26,7 @@ fn too_long(path: &str, text: &str) -> Vec<(String, String)> {
 #[test]
 fn files_and_functions_are_short() {
     let all = files(&["benches", "functions", "fuzz", "local", "shared", "tests"], ".rs");
-    let (known, wrong): (Vec<_>, Vec<_>) = all
-        .iter()
-        .flat_map(|(path, text)| too_long(path, text))
-        .partition(|(name, _)| LONGER.contains(&name.as_str()));
-    let stale = LONGER.iter().filter(|entry| !known.iter().any(|(name, _)| name == *entry));
-    let stale = stale.map(|entry| format!("{entry}: is short now: delete its entry in `LONGER`"));
-    none(&wrong.into_iter().map(|(_, problem)| problem).chain(stale).collect::<Vec<_>>());
+    none(&all.iter().flat_map(|(path, text)| too_long(path, text)).collect::<Vec<_>>());
 }
 
 #[test]
@@ -60,13 +35,9 @@ fn a_long_file_and_a_long_function_are_noticed() {
         let body = "    call();\n".repeat(lines - 2);
         too_long("x.rs", &format!("macro_rules! m {{ () => {{\nfn long(of: [u8; 2]) {{\n{body}}}\n}} }}\n"))
     };
-    assert_eq!(function(MOST_OF_FUNCTION), []);
-    let (name, problem) = function(MOST_OF_FUNCTION + 1).remove(0);
-    assert_eq!(
-        (&*name, &*problem),
-        ("x.rs long", "x.rs:2: `long` has 71 lines: make a part of it a function")
-    );
-    assert_eq!(too_long("x.rs", &"\n".repeat(MOST_OF_FILE)), []);
+    assert!(function(MOST_OF_FUNCTION).is_empty());
+    assert_eq!(function(MOST_OF_FUNCTION + 1), ["x.rs:2: `long` has 71 lines: make a part of it a function"]);
+    assert!(too_long("x.rs", &"\n".repeat(MOST_OF_FILE)).is_empty());
     assert_eq!(too_long("x.rs", &"\n".repeat(MOST_OF_FILE + 1)).len(), 1);
 }
 

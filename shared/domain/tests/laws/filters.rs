@@ -191,11 +191,13 @@ fn pointers(value: &Value, at: String) -> Vec<String> {
     out
 }
 
-#[test]
-fn errors_name_the_exact_place() {
+/// A wrong filter, the place of its error, and a part of the error's text.
+type Wrong = (Value, &'static str, &'static str);
+
+/// Errors of groups, and of what is no filter.
+fn wrong_groups() -> Vec<Wrong> {
     let ok = json!({"received": {"source": "campaign/a"}});
-    let long = "x".repeat(300);
-    let cases = [
+    vec![
         (json!(null), "filter", "exactly one key"),
         (json!("received"), "filter", "exactly one key"),
         (json!([ok]), "filter", "exactly one key"),
@@ -218,6 +220,14 @@ fn errors_name_the_exact_place() {
             "filter.all[1].any[2].not.any",
             "empty",
         ),
+    ]
+}
+
+/// Errors of `received`, most of which the others share.
+fn wrong_received() -> Vec<Wrong> {
+    let ok = json!({"received": {"source": "campaign/a"}});
+    let long = "x".repeat(300);
+    vec![
         (json!({"received": "campaign/a"}), "filter.received", "object"),
         (json!({"received": null}), "filter.received", "object"),
         (json!({"received": {}}), "filter.received.source", "missing"),
@@ -258,6 +268,12 @@ fn errors_name_the_exact_place() {
             "filter.received.channel",
             "email, push",
         ),
+    ]
+}
+
+/// Errors of opens, clicks and times.
+fn wrong_engagement() -> Vec<Wrong> {
+    vec![
         (
             json!({"opened": {"source": "campaign/a", "opens": "all"}}),
             "filter.opened.opens",
@@ -309,6 +325,13 @@ fn errors_name_the_exact_place() {
             "unknown field",
         ),
         (json!({"last_in_control": {}}), "filter.last_in_control", "needs a time"),
+    ]
+}
+
+/// Errors of the other conditions.
+fn wrong_others() -> Vec<Wrong> {
+    let long = "x".repeat(300);
+    vec![
         (json!({"hard_bounced": {"channel": "email"}}), "filter.hard_bounced.channel", "has none"),
         (json!({"marked_spam": true}), "filter.marked_spam", "object"),
         (json!({"entered": {"source": "campaign/a"}}), "filter.entered.source", "Canvas"),
@@ -342,8 +365,13 @@ fn errors_name_the_exact_place() {
             "unknown field",
         ),
         (json!({"not": {"never_received": {"channel": 1}}}), "filter.not.never_received.channel", "string"),
-    ];
-    for (value, path, detail) in cases {
+    ]
+}
+
+#[test]
+fn errors_name_the_exact_place() {
+    let cases = [wrong_groups(), wrong_received(), wrong_engagement(), wrong_others()];
+    for (value, path, detail) in cases.into_iter().flatten() {
         let e = Filter::parse(&value, "filter").expect_err(&value.to_string());
         assert_eq!(e.path, path, "{value}");
         assert!(e.detail.contains(detail), "{value}: {e}");

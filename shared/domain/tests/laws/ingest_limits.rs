@@ -33,12 +33,14 @@ fn without(field: &str) -> String {
     Value::Object(item).to_string()
 }
 
-/// Every bad item beside a good one, in an array and as NDJSON.
-#[test]
-fn bad_interactions_are_refused_by_code() {
+/// The code of an error, an interaction that has it, and a part of the error's text.
+type Bad = (&'static str, String, &'static str);
+
+/// Bad items, fields and user ids.
+fn bad_items() -> Vec<Bad> {
     let received = |more| item("received", more);
     let deep = "[".repeat(1_000) + &"]".repeat(1_000);
-    let table: Vec<(&str, String, &str)> = vec![
+    vec![
         // Not an object.
         ("invalid_item", "null".into(), "object"),
         ("invalid_item", "[]".into(), "object"),
@@ -67,6 +69,13 @@ fn bad_interactions_are_refused_by_code() {
         ("invalid_user_id", received(json!({"user_id": "a\u{0}b"})), "control"),
         ("invalid_user_id", received(json!({"user_id": "a\nb"})), "control"),
         ("invalid_user_id", received(json!({"user_id": "a\u{85}b"})), "control"),
+    ]
+}
+
+/// Bad campaigns and Canvases, with their variants, variations and steps.
+fn bad_sources() -> Vec<Bad> {
+    let received = |more| item("received", more);
+    vec![
         // Campaigns and variants.
         ("invalid_campaign_id", received(json!({"campaign_id": ""})), "1 to 128"),
         ("invalid_campaign_id", received(json!({"campaign_id": "a/b"})), "`a/b`"),
@@ -87,6 +96,13 @@ fn bad_interactions_are_refused_by_code() {
         ("field_not_allowed", received(json!({"step_id": "s1"})), "campaigns have no steps"),
         ("invalid_type", item("entered", json!({})), "canvas_id only"),
         ("field_not_allowed", canvas("entered", json!({"link_alias": "cta"})), "link_alias"),
+    ]
+}
+
+/// Bad types, and bad fields of a type.
+fn bad_types() -> Vec<Bad> {
+    let received = |more| item("received", more);
+    vec![
         // Types and what goes with them.
         ("invalid_type", item("Received", json!({})), "`Received`"),
         ("invalid_type", item("", json!({})), "one of"),
@@ -112,6 +128,14 @@ fn bad_interactions_are_refused_by_code() {
         ("field_not_allowed", item("clicked", json!({"machine": false})), "machine"),
         ("field_not_allowed", item("opened", json!({"conversion": 0})), "conversion"),
         ("field_not_allowed", received(json!({"bounce": "hard"})), "bounce"),
+    ]
+}
+
+/// Bad times, and bad JSON.
+fn bad_times_and_json() -> Vec<Bad> {
+    let received = |more| item("received", more);
+    let deep = "[".repeat(1_000) + &"]".repeat(1_000);
+    vec![
         // Times.
         ("invalid_time", received(json!({"time": ""})), "RFC 3339"),
         ("invalid_time", received(json!({"time": "2026-11-22"})), "RFC 3339"),
@@ -134,9 +158,15 @@ fn bad_interactions_are_refused_by_code() {
         ("invalid_json", deep.clone(), "recursion"),
         ("invalid_item", good_with_twice("channel"), "twice"),
         ("invalid_item", good_with_twice("user_id"), "twice"),
-    ];
+    ]
+}
+
+/// Every bad item beside a good one, in an array and as NDJSON.
+#[test]
+fn bad_interactions_are_refused_by_code() {
+    let table = [bad_items(), bad_sources(), bad_types(), bad_times_and_json()];
     let good = Value::Object(good()).to_string();
-    for (code, bad, detail) in table {
+    for (code, bad, detail) in table.into_iter().flatten() {
         let shown: String = bad.chars().take(120).collect();
         let array = collect(format!("[{good},{bad},{good}]").as_bytes());
         let mut lines = Collector::new(NOW);

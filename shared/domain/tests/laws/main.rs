@@ -14,7 +14,6 @@ mod ingest;
 mod ingest_limits;
 mod lifecycle;
 mod manifest;
-mod manifest_illegal;
 mod packing;
 mod rows;
 mod sizes;

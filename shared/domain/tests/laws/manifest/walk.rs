@@ -1,68 +1,15 @@
 //! Every legal swap passes, and whatever passes keeps the invariants: random walks over the manifest's transitions,
 //! beside a plain model of what is stored where.
 
+use super::{copy_id, further, rewrite, run_id, tally};
 use crate::support::cases;
 use proptest::{collection::vec, prelude::*, sample::Index};
 use rekindle_domain::{
-    Ulid,
     id::{CopyId, RunId},
     manifest::{Copy, DataState, GRACE_MILLIS, Illegal, Inputs, Life, MAX_COPIES, MAX_RUNS, Manifest, Tier},
-    slot::{ROWS_PER_SLOT, SlotBits, SlotSize},
-    tally::Tally,
     time::Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
-
-pub fn copy_id(n: u64) -> CopyId {
-    CopyId(Ulid(u128::from(n)))
-}
-
-pub fn run_id(n: u64) -> RunId {
-    RunId(Ulid(u128::from(n) << 64))
-}
-
-pub fn tally(rows: u64) -> Tally {
-    Tally { users: rows, rows, ..Tally::default() }
-}
-
-/// One slot.
-pub fn one_slot() -> SlotBits {
-    SlotSize::default().bits_for(1, 1)
-}
-
-/// Several slots.
-pub fn four_slots() -> SlotBits {
-    SlotSize::default().bits_for(ROWS_PER_SLOT * 4, 1)
-}
-
-/// A rewrite of `runs` and of that many inbox blocks into run `run`.
-pub fn rewrite(copy: u64, run: u64, tier: Tier, runs: &[RunId], inbox_blocks: u32, now: Time) -> Copy {
-    let inputs = Some(Inputs { runs: runs.to_vec(), inbox_blocks });
-    Copy {
-        id: copy_id(copy),
-        run: run_id(run),
-        tier,
-        slots: one_slot(),
-        life: Life::Staged,
-        since: now,
-        inputs,
-        bytes: 0,
-    }
-}
-
-/// A further copy of a run.
-pub fn further(copy: u64, run: RunId, tier: Tier, now: Time) -> Copy {
-    Copy {
-        id: copy_id(copy),
-        run,
-        tier,
-        slots: one_slot(),
-        life: Life::Staged,
-        since: now,
-        inputs: None,
-        bytes: 0,
-    }
-}
 
 /// A step of a walk. Indices pick among what there is; flags pick among ways to do it.
 #[derive(Clone, Debug)]
@@ -159,6 +106,11 @@ fn has(manifest: &Manifest, tier: Tier) -> bool {
     manifest.runs.iter().all(|r| lives(r.id))
 }
 
+/// Whether every run has a live copy in the tier that the state asks for.
+fn fits(m: &Manifest) -> bool {
+    has(m, if m.state == DataState::Available { Tier::Hot } else { Tier::Cold })
+}
+
 fn turned(manifest: &Manifest, to: DataState, now: Time) -> Manifest {
     match to {
         DataState::Available => manifest.available(),
@@ -181,8 +133,6 @@ impl Ledger {
     fn candidate(&mut self, step: &Step) -> Option<(Manifest, bool)> {
         let m = self.manifest.clone();
         let now = self.now;
-        let fits =
-            |m: &Manifest| has(m, if m.state == DataState::Available { Tier::Hot } else { Tier::Cold });
         match step {
             Step::Append => {
                 let row = self.next() as u32;
@@ -194,44 +144,13 @@ impl Ledger {
                 self.now = now.plus(*millis);
                 None
             }
-            Step::Rewrite { runs, inbox, tier } => {
-                let inputs: Vec<RunId> = (m.runs.iter().enumerate())
-                    .filter(|(i, _)| runs >> (i % 64) & 1 == 1)
-                    .map(|(_, r)| r.id)
-                    .collect();
-                let blocks = if *inbox { self.inbox.len() as u32 } else { 0 };
-                let copy = rewrite(self.next(), self.next(), *tier, &inputs, blocks, now);
-                if *inbox {
-                    self.taken.insert(copy.id, self.inbox.clone());
-                }
-                let takes_archived = inputs.iter().any(|r| m.live(*r, Tier::Cold).is_some());
-                let legal = m.staged_rewrite().is_none()
-                    && !(*tier == Tier::Hot && takes_archived)
-                    && (blocks == 0 || m.clearing.is_none())
-                    && m.copies.len() < MAX_COPIES;
-                Some((m.stage(copy), legal))
-            }
+            Step::Rewrite { runs, inbox, tier } => Some(self.staged_rewrite(*runs, *inbox, *tier)),
             Step::Materialize { run, tier } => {
                 let run = m.runs.get(run.index(m.runs.len().max(1)))?.id;
                 let copy = further(self.next(), run, *tier, now);
                 Some((m.stage(copy), m.copies.len() < MAX_COPIES))
             }
-            Step::Commit { copy, to } => {
-                let staged = self.staged();
-                let copy = staged.get(copy.index(staged.len().max(1)))?;
-                let next = match copy.inputs {
-                    Some(_) => m.commit_rewrite(copy.id, tally(1), 10, now),
-                    None => m.commit_copy(copy.id, 10, now),
-                };
-                let next = turned(&next.ok()?, *to, now);
-                // A hot copy cannot become live and retire in one swap.
-                let at_once = copy.tier == Tier::Hot && *to == DataState::Expired;
-                let is_of_a_run = m.run(copy.run).is_some() == copy.inputs.is_none();
-                let moves_runs = copy.inputs.is_some() && m.state == DataState::Restoring;
-                let legal =
-                    fits(&next) && is_of_a_run && !at_once && !moves_runs && next.runs.len() <= MAX_RUNS;
-                Some((next, legal))
-            }
+            Step::Commit { copy, to } => self.committed(copy, *to),
             Step::Turn(to) => {
                 let next = turned(&m, *to, now);
                 let legal = fits(&next);
@@ -246,30 +165,76 @@ impl Ledger {
                 let is_kept = m.quarantine.is_some() && copy.life == Life::Doomed && copy.bytes > 0;
                 Some((m.forget(copy.id), !is_kept))
             }
-            Step::Clear => {
-                let id = m.clearing?;
-                if m.quarantine.is_some() {
-                    return Some((m.cleared(id), false));
-                }
-                // The blocks go first, exactly those; then the manifest says so.
-                let gone = self.taken.get(&id).cloned().unwrap_or_default();
-                self.inbox.retain(|row| !gone.contains(row));
-                Some((m.cleared(id), true))
-            }
-            Step::Quarantine { copy, abandon } => {
-                let staged = self.staged();
-                let copy = staged.get(copy.index(staged.len().max(1)))?;
-                let inputs = copy.inputs.clone().unwrap_or(Inputs { runs: vec![copy.run], inbox_blocks: 0 });
-                self.suspects.extend(inputs.runs.iter().filter(|r| m.run(**r).is_some()));
-                self.inbox_is_suspect |= inputs.inbox_blocks > 0;
-                let next = m.quarantined("a slot did not verify", copy, now);
-                Some((next.abandon(now, |c| *abandon && c.id == copy.id), true))
-            }
+            Step::Clear => self.cleared(),
+            Step::Quarantine { copy, abandon } => self.quarantined(copy, *abandon),
             Step::Wild { copy, what } => {
                 let copy = m.copies.get(copy.index(m.copies.len().max(1)))?.clone();
                 Some((self.wild(copy, *what)?, false))
             }
         }
+    }
+
+    /// A rewrite staged, of the runs whose bits are set and, if wanted, of all inbox blocks.
+    fn staged_rewrite(&mut self, runs: u64, inbox: bool, tier: Tier) -> (Manifest, bool) {
+        let (m, now) = (self.manifest.clone(), self.now);
+        let inputs: Vec<RunId> = (m.runs.iter().enumerate())
+            .filter(|(i, _)| runs >> (i % 64) & 1 == 1)
+            .map(|(_, r)| r.id)
+            .collect();
+        let blocks = if inbox { self.inbox.len() as u32 } else { 0 };
+        let copy = rewrite(self.next(), self.next(), tier, &inputs, blocks, now);
+        if inbox {
+            self.taken.insert(copy.id, self.inbox.clone());
+        }
+        let takes_archived = inputs.iter().any(|r| m.live(*r, Tier::Cold).is_some());
+        let legal = m.staged_rewrite().is_none()
+            && !(tier == Tier::Hot && takes_archived)
+            && (blocks == 0 || m.clearing.is_none())
+            && m.copies.len() < MAX_COPIES;
+        (m.stage(copy), legal)
+    }
+
+    /// A staged copy committed, in the swap that turns the data to a state.
+    fn committed(&self, copy: &Index, to: DataState) -> Option<(Manifest, bool)> {
+        let (m, now) = (&self.manifest, self.now);
+        let staged = self.staged();
+        let copy = staged.get(copy.index(staged.len().max(1)))?;
+        let next = match copy.inputs {
+            Some(_) => m.commit_rewrite(copy.id, tally(1), 10, now),
+            None => m.commit_copy(copy.id, 10, now),
+        };
+        let next = turned(&next.ok()?, to, now);
+        // A hot copy cannot become live and retire in one swap.
+        let at_once = copy.tier == Tier::Hot && to == DataState::Expired;
+        let is_of_a_run = m.run(copy.run).is_some() == copy.inputs.is_none();
+        let moves_runs = copy.inputs.is_some() && m.state == DataState::Restoring;
+        let legal = fits(&next) && is_of_a_run && !at_once && !moves_runs && next.runs.len() <= MAX_RUNS;
+        Some((next, legal))
+    }
+
+    /// The inbox blocks of the committed rewrite deleted.
+    fn cleared(&mut self) -> Option<(Manifest, bool)> {
+        let m = self.manifest.clone();
+        let id = m.clearing?;
+        if m.quarantine.is_some() {
+            return Some((m.cleared(id), false));
+        }
+        // The blocks go first, exactly those; then the manifest says so.
+        let gone = self.taken.get(&id).cloned().unwrap_or_default();
+        self.inbox.retain(|row| !gone.contains(row));
+        Some((m.cleared(id), true))
+    }
+
+    /// The inputs of a staged copy put in quarantine.
+    fn quarantined(&mut self, copy: &Index, abandon: bool) -> Option<(Manifest, bool)> {
+        let (m, now) = (self.manifest.clone(), self.now);
+        let staged = self.staged();
+        let copy = staged.get(copy.index(staged.len().max(1)))?;
+        let inputs = copy.inputs.clone().unwrap_or(Inputs { runs: vec![copy.run], inbox_blocks: 0 });
+        self.suspects.extend(inputs.runs.iter().filter(|r| m.run(**r).is_some()));
+        self.inbox_is_suspect |= inputs.inbox_blocks > 0;
+        let next = m.quarantined("a slot did not verify", copy, now);
+        Some((next.abandon(now, |c| abandon && c.id == copy.id), true))
     }
 
     /// Public functions called with the wrong copy, and fields set by hand.
@@ -328,11 +293,7 @@ impl Ledger {
         let in_runs = m.runs.iter().flat_map(|r| self.rows[&r.id].iter().copied());
         let found: BTreeSet<u32> = in_runs.chain(self.inbox.iter().copied()).collect();
         assert_eq!(found, self.appended, "l1: rows are lost");
-        assert!(
-            has(m, if m.state == DataState::Available { Tier::Hot } else { Tier::Cold }),
-            "l5: {:?}",
-            m.state
-        );
+        assert!(fits(m), "l5: {:?}", m.state);
         assert!(m.runs.len() <= MAX_RUNS && m.copies.len() <= MAX_COPIES);
         let ids: BTreeSet<CopyId> = m.copies.iter().map(|c| c.id).collect();
         assert_eq!(ids.len(), m.copies.len(), "l2: two copies of one id");
@@ -472,41 +433,4 @@ proptest! {
         prop_assert_eq!(ledger.manifest.wake_at(), None);
         prop_assert!(ledger.manifest.copies.iter().all(|c| c.life == Life::Live));
     }
-}
-
-/// A ledger goes all the way: compacted, expired, a late click, restored, expired again for nothing.
-#[test]
-fn l1_a_whole_life_is_legal() {
-    let now = Time(0);
-    let step = |old: &Manifest, new: Manifest| new.succeed(old).unwrap();
-    let m = Manifest::default();
-    let m = step(&m, m.stage(rewrite(1, 1, Tier::Hot, &[], 3, now)));
-    let m = step(&m, m.commit_rewrite(copy_id(1), tally(5), 100, now).unwrap());
-    assert_eq!((m.clearing, m.runs.len(), m.tally().rows), (Some(copy_id(1)), 1, 5));
-    let m = step(&m, m.cleared(copy_id(1)));
-    // Archived: one cold run takes the place of the hot one, in one swap.
-    let m = step(&m, m.stage(rewrite(2, 2, Tier::Cold, &[run_id(1)], 0, now)));
-    let m = step(&m, m.commit_rewrite(copy_id(2), tally(5), 90, now).unwrap().expired(now));
-    assert_eq!((m.state, m.copy(copy_id(1)).unwrap().life), (DataState::Expired, Life::Retired));
-    // A late click becomes a further cold run.
-    let m = step(&m, m.stage(rewrite(3, 3, Tier::Cold, &[], 1, now)));
-    let m = step(&m, m.commit_rewrite(copy_id(3), tally(1), 10, now).unwrap());
-    let m = step(&m, m.cleared(copy_id(3)));
-    assert_eq!((m.runs.len(), m.tally().rows), (2, 6));
-    // Restored: a further copy of each, then available at once.
-    let m = step(&m, m.restoring());
-    let m =
-        step(&m, m.stage(further(4, run_id(2), Tier::Hot, now)).stage(further(5, run_id(3), Tier::Hot, now)));
-    let m = step(&m, m.commit_copy(copy_id(4), 100, now).unwrap());
-    let m = step(&m, m.commit_copy(copy_id(5), 100, now).unwrap().available());
-    assert_eq!(m.runs_without(Tier::Hot).count() + m.runs_without(Tier::Cold).count(), 0);
-    // Nothing new came: expiring again writes nothing.
-    let before = m.copies.len();
-    let m = step(&m, m.expired(now));
-    assert_eq!(m.copies.len(), before);
-    assert_eq!(m.runs_without(Tier::Cold).count(), 0);
-    let later = now.plus(GRACE_MILLIS);
-    let m = step(&m, m.doom(later, |_| false));
-    let doomed: Vec<CopyId> = m.copies.iter().filter(|c| c.life == Life::Doomed).map(|c| c.id).collect();
-    assert_eq!(doomed, [copy_id(1), copy_id(4), copy_id(5)]);
 }
