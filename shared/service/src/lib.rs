@@ -41,6 +41,10 @@ pub mod restore;
 
 pub mod upkeep;
 
+/// Makes an `async fn` return its future in a box. A plain `async fn` is compiled by each crate that awaits it, together with
+/// all that it awaits; a boxed one is compiled once, in this crate. Every method that another crate calls is boxed.
+pub(crate) use async_recursion::async_recursion as boxed;
+
 pub use app::Rekindle;
 pub use budget::Budget;
 pub use journal::Caller;

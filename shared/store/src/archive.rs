@@ -4,6 +4,7 @@
 //!
 //! Every call may answer [`StoreError::Unavailable`] or [`StoreError::Refused`].
 
+use crate::boxed;
 use crate::error::{StoreError, failed};
 use aws_sdk_s3::{
     Client,
@@ -49,6 +50,7 @@ impl Archive {
     }
 
     /// Writes a part.
+    #[boxed]
     pub async fn put(&self, key: &ArchiveKey, bytes: Vec<u8>) -> Result<(), StoreError> {
         let put = self.client.put_object().bucket(&self.bucket).key(key.to_string());
         put.checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
@@ -64,6 +66,7 @@ impl Archive {
     ///
     /// # Errors
     /// Also [`StoreError::Damaged`], where the part is missing or its checksum does not match.
+    #[boxed]
     pub async fn get(&self, key: &ArchiveKey) -> Result<Bytes, StoreError> {
         let get = self.client.get_object().bucket(&self.bucket).key(key.to_string());
         let answer = get.checksum_mode(ChecksumMode::Enabled).send().await.map_err(|e| {
@@ -82,6 +85,7 @@ impl Archive {
     }
 
     /// Deletes every object of a copy; after an error some may be left.
+    #[boxed]
     pub async fn delete_copy(&self, ledger: &LedgerId, copy: CopyId) -> Result<(), StoreError> {
         loop {
             let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix(ledger, copy));

@@ -1,5 +1,6 @@
 //! DynamoDB: helpers over attribute values, the loops over batches, and the pages of a query.
 
+use crate::boxed;
 use crate::error::{StoreError, failed};
 use aws_sdk_dynamodb::{
     Client,
@@ -84,6 +85,7 @@ pub(crate) async fn write_all(
         .await
 }
 
+#[boxed]
 async fn write_batch(client: &Client, table: &str, mut batch: Vec<WriteRequest>) -> Result<(), StoreError> {
     let mut round = 0;
     while round < MAX_ROUNDS {
@@ -119,6 +121,7 @@ pub(crate) async fn get_all(
     Ok(out)
 }
 
+#[boxed]
 async fn get_batch(
     client: &Client,
     table: &str,
@@ -172,6 +175,7 @@ pub(crate) const fn pages(query: QueryFluentBuilder) -> Pages {
 
 impl Pages {
     /// The items of the next page; `None` after the last page. After an error the same page can be asked for again.
+    #[boxed]
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<Attributes>>, StoreError> {
         if self.is_done {
             return Ok(None);

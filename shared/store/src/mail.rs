@@ -2,6 +2,7 @@
 //!
 //! A call may answer [`StoreError::Unavailable`] or [`StoreError::Refused`].
 
+use crate::boxed;
 use crate::error::{StoreError, failed};
 use aws_sdk_ses::{
     Client,
@@ -34,6 +35,7 @@ impl Mail {
     }
 
     /// Sends one mail. After an error it may have been sent.
+    #[boxed]
     pub async fn send(&self, letter: &Letter) -> Result<(), StoreError> {
         let content = |data: &str| Content::builder().data(data).charset("UTF-8").build();
         let body = Body::builder()

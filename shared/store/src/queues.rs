@@ -3,6 +3,7 @@
 //! Every call may answer [`StoreError::Unavailable`] or [`StoreError::Refused`]; some of its messages may be queued
 //! then.
 
+use crate::boxed;
 use crate::error::{StoreError, failed};
 use aws_sdk_sqs::{Client, types::SendMessageBatchRequestEntry};
 use rekindle_domain::id::{CopyId, RequestId, SourceId};
@@ -54,11 +55,13 @@ impl Queues {
     }
 
     /// Sends work to the restorer.
+    #[boxed]
     pub async fn send_restores(&self, work: &[RestoreWork]) -> Result<(), StoreError> {
         self.send(&self.restores, work).await
     }
 
     /// Sends notices to the notifier.
+    #[boxed]
     pub async fn send_notices(&self, work: &[NoticeWork]) -> Result<(), StoreError> {
         self.send(&self.notices, work).await
     }

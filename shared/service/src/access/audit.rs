@@ -2,6 +2,7 @@
 
 use crate::{
     app::Rekindle,
+    boxed,
     page::{Listing, NOT_OURS},
     problem::Problem,
 };
@@ -31,6 +32,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 400 a cursor that is not ours.
+    #[boxed]
     pub async fn list_audit(
         &self,
         request: &AuditRequest,

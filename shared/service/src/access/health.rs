@@ -1,6 +1,6 @@
 //! Whether a deployment answers.
 
-use crate::{app::Rekindle, problem::Problem};
+use crate::{app::Rekindle, boxed, problem::Problem};
 use rekindle_domain::{
     Ulid,
     id::{KeyId, LedgerId},
@@ -23,6 +23,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 503 if the store does not answer.
+    #[boxed]
     pub async fn health(&self) -> Result<Health, Problem> {
         self.store.catalog.manifest(&LedgerId::Users).await?;
         Ok(Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
@@ -33,6 +34,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// If the catalog does not answer.
+    #[boxed]
     pub async fn warm_up(&self) -> Result<(), StoreError> {
         self.store.catalog.access_key(KeyId(Ulid::nil())).await?;
         Ok(())

@@ -6,6 +6,7 @@
 
 use crate::{
     app::Rekindle,
+    boxed,
     checks::check_name,
     journal::Caller,
     page::{Listing, decode_cursor},
@@ -105,6 +106,7 @@ impl Rekindle {
     /// # Errors
     /// The inner error: the token is refused. The outer error: the store does not answer, so that the token was not
     /// checked.
+    #[boxed]
     pub async fn verify(&self, token: &Token) -> Result<Result<AccessKey, Refusal>, StoreError> {
         // Before the read, since the key that is read may be out of date from here on.
         let now = self.now();
@@ -129,6 +131,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 409 too many keys; 422 an invalid name, or no scope.
+    #[boxed]
     pub async fn create_key(&self, input: &KeyInput, by: &Caller) -> Result<KeyView, Problem> {
         check_name(&input.name)?;
         if input.scopes.is_empty() {
@@ -156,6 +159,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 400 a cursor that is not ours.
+    #[boxed]
     pub async fn list_keys(&self, cursor: Option<&str>, limit: usize) -> Result<Listing<KeyView>, Problem> {
         let after: Option<KeyId> = cursor.map(decode_cursor).transpose()?;
         let page = self.store.catalog.access_keys(after, limit).await?;
@@ -167,6 +171,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 404; 409 the key was revoked; 422 an invalid grace.
+    #[boxed]
     pub async fn rotate_key(&self, id: KeyId, input: &RotateInput, by: &Caller) -> Result<KeyView, Problem> {
         let grace = input.grace.as_deref().map(|text| self.grace(text)).transpose()?;
         let token = Token::new(id, &*self.ids);
@@ -209,6 +214,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 404; 409 the key is the last with the scope admin.
+    #[boxed]
     pub async fn revoke_key(&self, id: KeyId, by: &Caller) -> Result<(), Problem> {
         let outcome = until_answered!(async {
             let Some(key) = self.store.catalog.access_key(id).await? else {
@@ -248,6 +254,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// If the store does not answer.
+    #[boxed]
     pub async fn install_key(&self, token: &Token, name: &str) -> Result<(), StoreError> {
         until_won!(async {
             let now = self.now();

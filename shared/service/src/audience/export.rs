@@ -2,6 +2,7 @@
 
 use crate::{
     app::Rekindle,
+    boxed,
     ledger::{Batch, LedgerView, Merged, Taken},
     library::unknown_source,
     page::{decode_cursor, encode_cursor},
@@ -52,6 +53,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 400 a cursor that is not ours; 404; 409 expired data; 503.
+    #[boxed]
     pub async fn export_csv(&self, id: &SourceId, cursor: Option<&str>) -> Result<CsvPage, Problem> {
         let after: Option<Cursor> = cursor.map(decode_cursor).transpose()?;
         self.store.catalog.source(id).await?.ok_or_else(|| unknown_source(id))?;

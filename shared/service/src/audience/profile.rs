@@ -2,6 +2,7 @@
 
 use crate::{
     app::Rekindle,
+    boxed,
     ledger::LedgerView,
     page::{decode_cursor, encode_cursor},
     problem::{DAMAGED, Problem},
@@ -146,6 +147,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 400 a cursor that is not ours; 422 an invalid user id; 503.
+    #[boxed]
     pub async fn user_profile(
         &self,
         user_id: &str,

@@ -4,7 +4,7 @@ use super::{
     prepare::{IfExpired, Prepared},
     walk::{Counting, Paging},
 };
-use crate::{app::Rekindle, problem::Problem, retry::read_again};
+use crate::{app::Rekindle, boxed, problem::Problem, retry::read_again};
 use rekindle_domain::{
     filter::{Tallied, Truth},
     id::SourceId,
@@ -114,6 +114,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 400 a malformed request; 409 expired data; 422 an invalid filter; 503.
+    #[boxed]
     pub async fn count(&self, request: &CountRequest) -> Result<Count, Problem> {
         read_again!(async {
             let (prepared, from) =
@@ -129,6 +130,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// As [`Rekindle::count`].
+    #[boxed]
     pub async fn members(&self, request: &MembersRequest) -> Result<Members, Problem> {
         let limit = request.limit.unwrap_or(DEFAULT_MEMBERS);
         if !(1..=MAX_MEMBERS).contains(&limit) {
@@ -147,6 +149,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// As [`Rekindle::count`].
+    #[boxed]
     pub async fn matches(&self, request: &MatchRequest) -> Result<Match, Problem> {
         let id = &request.user_id;
         check_user_id(id).map_err(|d| Problem::unprocessable("invalid_user_id", format!("user_id {d}")))?;

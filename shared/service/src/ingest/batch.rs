@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     app::Rekindle,
+    boxed,
     metrics::count,
     problem::{Fact, Problem, Remedy, Spell},
 };
@@ -40,6 +41,7 @@ impl Rekindle {
     /// # Errors
     /// 400 a malformed batch; 413 too large; 422 no acceptable interaction, with the rejections; 503 the store did not
     /// answer. Sending the same batch again is always safe.
+    #[boxed]
     pub async fn ingest(
         &self,
         body: &[u8],

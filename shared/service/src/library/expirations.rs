@@ -2,6 +2,7 @@
 
 use crate::{
     app::Rekindle,
+    boxed,
     page::{Listing, decode_cursor},
     problem::Problem,
 };
@@ -75,6 +76,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 400 a cursor of another `until`; 503.
+    #[boxed]
     pub async fn expirations(
         &self,
         until: Option<Time>,

@@ -3,6 +3,7 @@
 use super::view::{ShownState, SourceView};
 use crate::{
     app::Rekindle,
+    boxed,
     checks::check_tag,
     page::{Listing, decode_cursor},
     problem::Problem,
@@ -67,6 +68,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 400 a cursor that is not ours, or a sort together with a tag; 422 a text that cannot be a tag; 503.
+    #[boxed]
     pub async fn list(
         &self,
         kind: SourceKind,

@@ -3,6 +3,7 @@
 use super::view::{SourceView, unknown_source};
 use crate::{
     app::Rekindle,
+    boxed,
     journal::Caller,
     problem::{Problem, Remedy},
     retry::until_answered,
@@ -55,6 +56,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 404; 409 if the data is not available; 422 an invalid reason or time.
+    #[boxed]
     pub async fn pin_source(
         &self,
         id: &SourceId,
@@ -84,6 +86,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 404.
+    #[boxed]
     pub async fn unpin_source(&self, id: &SourceId, by: &Caller) -> Result<SourceView, Problem> {
         until_answered!(async {
             let Some(source) = self.store.catalog.source(id).await? else {

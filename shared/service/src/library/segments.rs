@@ -3,6 +3,7 @@
 use super::filters::check_width;
 use crate::{
     app::Rekindle,
+    boxed,
     checks::check_name,
     journal::{Caller, changed},
     page::{Listing, NOT_OURS, decode_cursor},
@@ -86,6 +87,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 409 data that an active source then needs is expired; 422 an invalid name or filter.
+    #[boxed]
     pub async fn put_segment(
         &self,
         id: &str,
@@ -125,6 +127,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 404.
+    #[boxed]
     pub async fn get_segment(&self, id: &str) -> Result<SegmentView, Problem> {
         let segment = self.store.catalog.segment(id).await?;
         segment.map(SegmentView::from).ok_or_else(|| unknown(id))
@@ -134,6 +137,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 400 a cursor that is not ours.
+    #[boxed]
     pub async fn list_segments(
         &self,
         cursor: Option<&str>,
@@ -156,6 +160,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 404; 409 with the sources and segments that use it.
+    #[boxed]
     pub async fn delete_segment(&self, id: &str, by: &Caller) -> Result<(), Problem> {
         until_answered!(async {
             let Some(segment) = self.store.catalog.segment(id).await? else {

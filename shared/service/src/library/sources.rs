@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     app::Rekindle,
+    boxed,
     journal::{Caller, changed},
     page::{Listing, NOT_OURS},
     problem::{Problem, ProblemKind, expired_data},
@@ -29,6 +30,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 409 the audience needs expired data; 412 the source has another version; 422 an invalid field.
+    #[boxed]
     pub async fn edit_source(
         &self,
         id: &SourceId,
@@ -101,6 +103,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 404; 409 if its own data, or data that its audience needs, is expired: then nothing changes.
+    #[boxed]
     pub async fn start_source(&self, id: &SourceId, by: &Caller) -> Result<SourceView, Problem> {
         self.change_status(id, by, "started", |source, now| {
             let started =
@@ -114,6 +117,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 404; 409 if it was never started, or was stopped at another time; 422 a time at which it was not active.
+    #[boxed]
     pub async fn stop_source(
         &self,
         id: &SourceId,
@@ -178,6 +182,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 404.
+    #[boxed]
     pub async fn timeline(
         &self,
         id: &SourceId,

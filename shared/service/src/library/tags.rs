@@ -2,6 +2,7 @@
 
 use crate::{
     app::Rekindle,
+    boxed,
     page::{Listing, decode_cursor},
     problem::Problem,
 };
@@ -22,6 +23,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 400 a cursor that is not ours.
+    #[boxed]
     pub async fn list_tags(&self, cursor: Option<&str>, limit: usize) -> Result<Listing<TagView>, Problem> {
         let after: Option<String> = cursor.map(decode_cursor).transpose()?;
         let page = self.store.catalog.tags(after.as_deref(), limit).await?;

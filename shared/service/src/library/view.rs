@@ -1,6 +1,6 @@
 //! A source as the API shows it.
 
-use crate::{app::Rekindle, problem::Problem};
+use crate::{app::Rekindle, boxed, problem::Problem};
 use rekindle_domain::{
     filter::Filter,
     id::{LedgerId, SourceId, SourceKind},
@@ -162,6 +162,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 404 if nobody registered it.
+    #[boxed]
     pub async fn get_source(&self, id: &SourceId) -> Result<SourceView, Problem> {
         let source = self.store.catalog.source(id).await?.ok_or_else(|| unknown_source(id))?;
         let manifest = self.store.catalog.manifest(&LedgerId::Source(id.clone())).await?;

@@ -1,7 +1,7 @@
 //! Sending mails: one for each notice, to one recipient. A notice is claimed, sent and recorded as sent. If its claim
 //! lapses first, the mail is sent again.
 
-use crate::{app::Rekindle, metrics::count, problem::Spell, report::SweepOutcome, retry::until_won};
+use crate::{app::Rekindle, boxed, metrics::count, problem::Spell, report::SweepOutcome, retry::until_won};
 use rekindle_domain::{
     breaks::{self, Break},
     notice::{MAX_NOTICE_ATTEMPTS, Notice},
@@ -18,6 +18,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// [`StoreError`]: the mail was not sent, and is tried again.
+    #[boxed]
     pub async fn send_notice(&self, id: &str, spell: Spell) -> Result<(), StoreError> {
         let Some(Versioned { value: notice, version }) = self.store.catalog.notice(id).await? else {
             tracing::warn!(notice.id = id, "a message names a notice that does not exist");

@@ -4,7 +4,7 @@ use super::{
     progress::{NOMINAL_USERS_PER_SECOND, seconds_for},
     requests::RestoreInput,
 };
-use crate::{app::Rekindle, problem::Problem};
+use crate::{app::Rekindle, boxed, problem::Problem};
 use rekindle_domain::{
     id::SourceId,
     manifest::{DataState, Manifest, Run, Tier},
@@ -68,6 +68,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 400 and 422 what does not fit, as a restore request is answered; 503.
+    #[boxed]
     pub async fn estimate_restore(&self, input: &RestoreInput) -> Result<Estimate, Problem> {
         let sources: Vec<SourceId> = self.check_restore(input).await?.into_iter().collect();
         let found = self.store.catalog.sources(&sources).await?;

@@ -2,6 +2,7 @@
 
 use crate::{
     app::Rekindle,
+    boxed,
     page::{Listing, decode_cursor},
     problem::Problem,
 };
@@ -88,6 +89,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 404.
+    #[boxed]
     pub async fn get_request(&self, id: RequestId) -> Result<RequestView, Problem> {
         let request = self.store.catalog.request(id).await?;
         let request = request
@@ -146,6 +148,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 400 a cursor that is not ours.
+    #[boxed]
     pub async fn list_requests(
         &self,
         cursor: Option<&str>,

@@ -3,6 +3,7 @@
 use super::progress::RequestView;
 use crate::{
     app::Rekindle,
+    boxed,
     budget::Budget,
     checks::{check_addresses, check_tag},
     journal::Caller,
@@ -81,6 +82,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 400 and 422 an invalid request; 409 the idempotency key was used for another request; 503.
+    #[boxed]
     pub async fn request_restore(
         &self,
         input: &RestoreInput,
@@ -230,6 +232,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// 404; 409 if the request has ended already.
+    #[boxed]
     pub async fn cancel_request(&self, id: RequestId, by: &Caller) -> Result<RequestView, Problem> {
         let budget = Budget::until(self.now().plus(CANCEL_MILLIS));
         let outcome = until_won!(async {

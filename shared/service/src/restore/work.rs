@@ -2,6 +2,7 @@
 
 use crate::{
     app::Rekindle,
+    boxed,
     budget::Budget,
     failure::Failure,
     ledger::{PartResult, Worker},
@@ -24,6 +25,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// [`StoreError`]: the work was not done, and the message is to be delivered again.
+    #[boxed]
     pub async fn restore_work(&self, work: &RestoreWork, budget: &Budget) -> Result<(), StoreError> {
         // Boxed, since the compiler bounds how deep futures are nested.
         match work {

@@ -6,6 +6,7 @@
 
 use crate::{
     app::Rekindle,
+    boxed,
     budget::Budget,
     failure::Failure,
     ledger::{Bite, Driven, LEFT_ALONE_MILLIS, MARGIN_MILLIS},
@@ -70,6 +71,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// [`StoreError`] if the marks cannot be read.
+    #[boxed]
     pub async fn compact(&self, budget: &Budget) -> Result<CompactReport, StoreError> {
         let marks = self.store.catalog.marks(self.now().plus(-MARGIN_MILLIS), MARKS).await?;
         let mut report = CompactReport::default();

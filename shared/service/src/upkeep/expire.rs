@@ -4,6 +4,7 @@
 
 use crate::{
     app::Rekindle,
+    boxed,
     budget::Budget,
     failure::Failure,
     ledger::{Bite, Driven, LEFT_ALONE_MILLIS},
@@ -37,6 +38,7 @@ impl Rekindle {
     /// # Errors
     /// [`StoreError`]: nothing is lost, and the next sweep tries again. Data that does not verify is no error here: it is
     /// put into quarantine.
+    #[boxed]
     pub async fn expire_step(&self, id: &SourceId, budget: &Budget) -> Result<Progress, StoreError> {
         let ledger = LedgerId::Source(id.clone());
         let Some(source) = self.store.catalog.source(id).await? else {

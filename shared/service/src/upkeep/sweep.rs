@@ -3,6 +3,7 @@
 use super::expire::Progress;
 use crate::{
     app::Rekindle,
+    boxed,
     budget::Budget,
     metrics::count,
     report::{SweepOutcome, Swept},
@@ -41,6 +42,7 @@ impl Rekindle {
     ///
     /// # Errors
     /// [`StoreError`] if the due items cannot be read.
+    #[boxed]
     pub async fn sweep(&self, budget: &Budget) -> Result<SweepReport, StoreError> {
         let mut report = SweepReport::default();
         let mut seen: HashSet<Key> = HashSet::new();

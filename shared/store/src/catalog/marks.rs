@@ -3,6 +3,7 @@
 
 use super::{Catalog, Key, Transaction, Write, shard_of};
 use crate::{
+    boxed,
     dynamo::{Attributes, delete, pages, query_partition, s, text, write_all},
     error::{StoreError, failed},
 };
@@ -60,6 +61,7 @@ impl Catalog {
     ///
     /// # Errors
     /// After any error the mark may exist or not.
+    #[boxed]
     pub async fn mark(&self, mark: &Mark) -> Result<(), StoreError> {
         let put = self.client.put_item().table_name(&self.table).set_item(Some(mark.key().attributes()));
         put.send().await.map_err(failed("PutItem"))?;

@@ -2,6 +2,7 @@
 
 use super::{Catalog, Key, WAKE_SHARDS};
 use crate::{
+    boxed,
     dynamo::{self, Attributes, n, number, pages, query_partition, s, text},
     error::{StoreError, failed},
 };
@@ -89,6 +90,7 @@ impl Catalog {
     }
 
     /// An item, if it exists.
+    #[boxed]
     pub(super) async fn get_item(&self, key: &Key) -> Result<Option<Attributes>, StoreError> {
         let request = self.client.get_item().table_name(&self.table).set_key(Some(key.attributes()));
         Ok(request.consistent_read(true).send().await.map_err(failed("GetItem"))?.item)

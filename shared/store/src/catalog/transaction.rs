@@ -2,6 +2,7 @@
 
 use super::{Catalog, Key};
 use crate::{
+    boxed,
     dynamo::{Attributes, n, s, unbuildable},
     error::{StoreError, failed},
 };
@@ -146,6 +147,7 @@ impl Catalog {
     /// # Errors
     /// [`StoreError::Conflict`] where any item has another version than was read: read again and decide again.
     /// [`StoreError::Unavailable`]: the transaction may have been written.
+    #[boxed]
     pub async fn commit(&self, mut transaction: Transaction) -> Result<(), StoreError> {
         match transaction.actions.pop() {
             None => return Ok(()),
@@ -197,6 +199,7 @@ impl Catalog {
         Ok(item.build())
     }
 
+    #[boxed]
     pub(super) async fn put(&self, write: Write) -> Result<(), StoreError> {
         let mut request = self
             .client
