@@ -20,6 +20,7 @@ use rekindle_local::{
     stack::{Stack, local_settings},
 };
 use rekindle_runtime::ports::RandomIds;
+use rekindle_service::Settings;
 use serde_json::{Value, json};
 use std::{
     error::Error,
@@ -87,7 +88,7 @@ impl Deployment {
         let meter = Arc::new(Meter::default());
         let client = metered(aws.http_client(), meter.clone(), home);
         let config = aws.sdk_config().into_builder().http_client(client).build();
-        let settings = local_settings(Period::parse("P3M")?);
+        let settings = Settings { notice_period: Period::zero(), ..local_settings(Period::parse("P3M")?) };
         let stack = Stack::over(&config, clock.clone(), Arc::new(RandomIds), settings).await?;
         let key = admin_key::new_token(&*clock, &RandomIds);
         stack.app.install_key(&key, admin_key::NAME).await?;

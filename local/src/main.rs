@@ -45,6 +45,9 @@ struct Arguments {
     /// How long before data expires a mail announces it (ISO 8601).
     #[arg(long, default_value = "P7D", value_parser = Period::parse, value_name = "PERIOD")]
     warn_before: Period,
+    /// How long data is kept after a mail announced its expiry, whatever made it due (ISO 8601).
+    #[arg(long, default_value = "P1D", value_parser = Period::parse, value_name = "PERIOD")]
+    notice_period: Period,
     /// Addresses that get these mails besides those that a campaign names, separated by commas.
     #[arg(long, value_delimiter = ',', value_name = "ADDRESSES")]
     notify: Vec<String>,
@@ -103,6 +106,7 @@ async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let settings = Settings {
         auto_stop_after: arguments.auto_stop_after,
         warn_before: arguments.warn_before,
+        notice_period: arguments.notice_period,
         notify: addresses(&arguments.notify.join(",")).map_err(|why| format!("--notify: {why}"))?,
         ..local_settings(arguments.retention)
     };

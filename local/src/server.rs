@@ -144,16 +144,32 @@ impl Local {
         Ok(serde_json::to_value(report).unwrap_or_default())
     }
 
-    /// Waits until no handler runs, then moves the clock ahead.
+    /// Waits until no handler runs, then moves the clock ahead. Time that passes by itself has sweeps in it, and no data
+    /// expires before people were warned of it. So a move by more than the notice period stops before it, for a sweep.
     ///
     /// # Errors
-    /// [`ClockError`]; the clock stands where it stood.
+    /// [`ClockError`]; the clock stands where it stood, or where it stopped for the sweep.
     pub async fn move_clock(&self, to: &ClockMove) -> Result<Time, ClockError> {
-        let _alone = self.gate.write().await;
-        match to {
-            ClockMove::Advance(period) => self.clock.advance(period)?,
-            ClockMove::Now(at) => self.clock.set(*at)?,
+        let wanted = match to {
+            ClockMove::Advance(period) => period.after(self.clock.now()).ok_or(ClockError::BeyondCalendar)?,
+            ClockMove::Now(at) => *at,
+        };
+        let now = self.clock.now();
+        if wanted < now {
+            return Err(ClockError::Backwards { now, wanted });
         }
+        let eve = self.stack.app.settings.notice_period.before(wanted.plus(-SWEEP_MILLIS));
+        if let Some(eve) = eve.filter(|eve| *eve > now) {
+            {
+                let _alone = self.gate.write().await;
+                self.clock.set(eve)?;
+            }
+            if let Err(error) = self.sweep().await {
+                tracing::error!(error = ?error, "the sweep before a move of the clock failed");
+            }
+        }
+        let _alone = self.gate.write().await;
+        self.clock.set(wanted.max(self.clock.now()))?;
         Ok(self.clock.now())
     }
 
@@ -179,6 +195,9 @@ pub fn functions(app: &Rekindle) -> Router {
     let routes = rekindle_ingest::routes(app.clone()).merge(rekindle_api::routes(app.clone()));
     guarded(routes, &function_routes(), bearer, app.clone())
 }
+
+/// More than a sweep takes, in milliseconds.
+const SWEEP_MILLIS: i64 = 3_600_000;
 
 /// A move of the clock.
 #[derive(Clone, Copy, Debug)]

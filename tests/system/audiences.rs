@@ -3,10 +3,9 @@
 use crate::fixture::{
     model::mix,
     ports::Dice,
-    world::{World, got},
+    world::{World, got, local_settings},
 };
 use rekindle_domain::{slot::SlotSize, time::Period};
-use rekindle_local::stack::local_settings;
 use rekindle_service::{Settings, Sizes};
 use rekindle_tests::sim::history::sizes;
 use serde_json::{Value, json};

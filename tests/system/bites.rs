@@ -42,7 +42,7 @@ async fn l9_many_short_sweeps_do_what_one_long_one_does() {
     let world = with_large_inbox(51).await;
     let mut sweeps = 0;
     while world.state("a").await != "expired" {
-        let budget = rekindle_service::Budget::until(world.clock.now_still().plus(12));
+        let budget = rekindle_service::Budget::until(world.clock.now_still().plus(8));
         world.clock.tick_by(1);
         world.app().sweep(&budget).await.unwrap();
         world.clock.tick_by(0);

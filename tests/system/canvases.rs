@@ -1,10 +1,9 @@
 //! Canvases live as campaigns do, but have variations and steps.
 
-use crate::fixture::world::{World, received};
+use crate::fixture::world::{World, local_settings, received};
 use axum::body::Body;
 use http::{Request, StatusCode, header};
 use rekindle_domain::time::Period;
-use rekindle_local::stack::local_settings;
 use rekindle_service::{Settings, UnknownSources};
 use serde_json::{Value, json};
 

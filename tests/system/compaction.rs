@@ -3,7 +3,7 @@
 use crate::fixture::{
     faults::Fault,
     peek::ledger_of,
-    world::{World, got, received, try_compact, try_sweep},
+    world::{World, got, local_settings, received, try_compact, try_sweep},
 };
 use rekindle_domain::{
     compact::Tiering,
@@ -12,7 +12,7 @@ use rekindle_domain::{
     slot::SlotSize,
     time::Period,
 };
-use rekindle_local::{poller::Consumer, stack::local_settings};
+use rekindle_local::poller::Consumer;
 use rekindle_service::{Settings, Sizes};
 use serde_json::{Value, json};
 

@@ -112,5 +112,5 @@ async fn a_source_without_rows_never_expires() {
     world.advance("P12M");
     assert_eq!(world.sweep().await.expired, 0);
     assert_eq!(world.count(&got("draft")).await, 4);
-    assert_eq!(world.campaign("draft").await["status"], "draft");
+    assert_eq!(world.campaign("draft").await["status"], "active", "what sends is not a draft");
 }

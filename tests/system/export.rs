@@ -3,11 +3,10 @@
 use crate::fixture::{
     model::mix,
     ports::Dice,
-    world::{Answer, World, received},
+    world::{Answer, World, local_settings, received},
 };
 use http::header;
 use rekindle_domain::time::{Period, Time};
-use rekindle_local::stack::local_settings;
 use rekindle_service::Settings;
 use rekindle_tests::sim::history::sizes;
 use serde_json::{Value, json};

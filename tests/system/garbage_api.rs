@@ -167,7 +167,7 @@ fn bad_acts() -> Vec<Bad> {
         (pin, json!({ "reason": "x", "until": "2026-12-31T23:59:59Z" }), 422, "invalid_until", None),
         (pin, json!({ "reason": "x", "until": "2027-01-01T00:00:00Z" }), 422, "invalid_until", None),
         (stop, json!({ "at": "tomorrow" }), 400, "invalid_field", Some("at")),
-        (stop, json!({ "at": "2026-12-31T23:59:59Z" }), 422, "invalid_at", None),
+        (stop, json!({ "at": "1999-12-31T23:59:59Z" }), 422, "invalid_at", None),
         (stop, json!({ "at": "2027-01-01T00:00:00.001Z" }), 422, "invalid_at", None),
         ("POST /v1/campaigns/a/stop", json!({ "force": true }), 400, "unknown_field", Some("force")),
         ("POST /v1/campaigns/a/start", json!(7), 400, "invalid_field", None),

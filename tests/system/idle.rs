@@ -2,10 +2,9 @@
 
 use crate::fixture::{
     faults::Fault,
-    world::{World, got, received, sweep_with},
+    world::{World, got, local_settings, named, received, sweep_with},
 };
 use rekindle_domain::{id::SourceId, time::Period};
-use rekindle_local::stack::local_settings;
 use rekindle_service::{Budget, Settings};
 use serde_json::{Value, json};
 
@@ -21,13 +20,13 @@ async fn stop_at(world: &World, at: Value) -> crate::fixture::world::Answer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_takes_a_past_time_since_the_start() {
+async fn stopping_takes_a_past_time() {
     let world = World::new(110).await;
     world.advance("P1D");
     world.begin("x").await;
     world.ingest_received("x", "u", 5).await;
     world.advance("P4M");
-    for (at, says) in [("2027-01-01T23:59:59Z", "2027-01-02T00:00:00.000Z"), ("2027-05-02T00:00:01Z", "now")]
+    for (at, says) in [("1999-12-31T23:59:59Z", "2000-01-01T00:00:00.000Z"), ("2027-05-02T00:00:01Z", "now")]
     {
         let refused = stop_at(&world, at.into()).await.problem(422, "invalid_at");
         assert!(refused["detail"].as_str().unwrap().contains(says), "{refused}");
@@ -35,8 +34,9 @@ async fn stopping_takes_a_past_time_since_the_start() {
     assert_eq!(world.campaign("x").await["status"], "active");
     let stopped = stop_at(&world, "2027-01-15T00:00:00Z".into()).await.ok();
     assert_eq!(stopped["stopped_at"], "2027-01-15T00:00:00.000Z");
-    // The three months count from the given time and are over already.
-    assert_eq!(stopped["interaction_data"]["expires_at"], "2027-04-15T00:00:00.000Z");
+    // The three months count from the given time and are over already: the data goes at the end of the notice, here at once.
+    assert_eq!(stopped["interaction_data"]["expires_at"], "2027-05-02T00:00:00.000Z");
+    assert_eq!(named(&stopped["now_due"]), ["campaign/x"]);
     let timeline = world.get("/v1/campaigns/x/timeline?limit=1").await.ok();
     assert_eq!(timeline["items"][0]["at"], "2027-05-02T00:00:00.000Z", "the time of the request");
     assert_eq!(timeline["items"][0]["detail"], "as of 2027-01-15T00:00:00.000Z");

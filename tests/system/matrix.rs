@@ -3,7 +3,7 @@
 
 use crate::fixture::{
     faults::{Fault, Process},
-    world::{World, try_compact, try_sweep},
+    world::{World, local_settings, try_compact, try_sweep},
 };
 use axum::body::Body;
 use http::Request;
@@ -11,7 +11,7 @@ use rekindle_domain::{
     slot::SlotSize,
     time::{Period, Time},
 };
-use rekindle_local::{poller::Consumer, stack::local_settings};
+use rekindle_local::poller::Consumer;
 use rekindle_service::{Settings, Sizes};
 use rekindle_tests::sim::{audit::Auditor, history::sizes, rest, truth::Truth};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Segments: references between them, the data that is held through them, and the effects of an edit.
 
-use crate::fixture::world::{Answer, World, got, received};
+use crate::fixture::world::{Answer, World, got, named, received};
 use http::Method;
 use rekindle_service::Budget;
 use serde_json::{Value, json};
@@ -160,7 +160,7 @@ async fn l6_an_active_source_holds_through_segments() {
 
     // An edit of the inner segment changes the held sources; the answer lists those that lost their last holder and are due.
     let edited = segment(&world, "inner", json!({ "never_received": {} })).await.ok();
-    assert_eq!(edited["now_due"], json!(["campaign/x"]));
+    assert_eq!(named(&edited["now_due"]), ["campaign/x"]);
     assert_eq!(held_by(&world, "x").await, json!([]));
     assert_eq!(world.sweep().await.expired, 1);
     // The segment cannot go back to the expired source: the edit is refused and changes nothing.
@@ -182,7 +182,7 @@ async fn l6_an_active_source_holds_through_segments() {
     assert_eq!(held_by(&world, "x").await, json!([{ "source": "campaign/vip", "via": [] }]));
     world.advance("P12M");
     let stopped = world.stop("vip").await;
-    assert_eq!(stopped["now_due"], json!(["campaign/x", "campaign/y"]));
+    assert_eq!(named(&stopped["now_due"]), ["campaign/x", "campaign/y"]);
     assert_eq!(world.get("/v1/segments/outer").await.ok()["active"], json!([]));
     assert_eq!(world.sweep().await.expired, 2);
     // Starting again needs the data that the segments expand to.

@@ -8,7 +8,7 @@ use rekindle_tests::sim::history::{Fault, LEANING, play};
 const SEEDS: u64 = 3_000;
 
 #[test]
-fn l1_to_l9_hold_in_random_histories() {
+fn l1_to_l10_hold_in_random_histories() {
     for seed in (1_000_000..1_000_100).chain(LEANING..LEANING + 100) {
         play(seed, None, false).unwrap_or_else(|violation| panic!("{violation}"));
     }
@@ -60,5 +60,6 @@ broken! {
     l6_noticed_are_segments_that_nobody_checked: Fault::Rule(Break::EditsSegmentsUnchecked);
     l2_noticed_is_an_archived_run_merged_with_others: Fault::Rule(Break::MergesArchivedWithOthers);
     l9_noticed_is_a_lost_dirty_mark: Fault::Rule(Break::LosesDirtyMarks);
+    l10_noticed_is_an_expiry_that_nobody_announced: Fault::Rule(Break::ExpiresUnannounced);
     l2_noticed_is_one_time_for_a_whole_invocation: Fault::OneNow;
 }

@@ -1,8 +1,7 @@
 //! A user's profile over all campaigns, compared with the posted interactions.
 
-use crate::fixture::world::{World, received};
+use crate::fixture::world::{World, local_settings, received};
 use rekindle_domain::time::Period;
-use rekindle_local::stack::local_settings;
 use rekindle_service::{Settings, Sizes};
 use rekindle_tests::sim::history::sizes;
 use serde_json::{Value, json};

@@ -2,10 +2,10 @@
 
 use crate::fixture::{
     faults::Fault,
-    world::{BEGIN, World, got, purge, try_sweep},
+    world::{BEGIN, World, got, local_settings, purge, try_sweep},
 };
 use rekindle_domain::time::{Period, Time};
-use rekindle_local::{embedded::Mail, poller::Consumer, stack::local_settings};
+use rekindle_local::{embedded::Mail, poller::Consumer};
 use rekindle_service::Settings;
 use serde_json::json;
 
@@ -147,26 +147,6 @@ async fn l8_who_has_a_mail_today_gets_the_next_one_tomorrow() {
     assert_eq!(mails.len(), 2);
     let listed = ["a", "b", "c", "d"].map(|c| lists(&mails[1], &format!("campaign/{c}")));
     assert_eq!(listed, [false, true, true, true], "{}", mails[1].text);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_due_expires_whether_or_not_somebody_was_warned() {
-    let world = world(4, "P3M").await;
-    stopped(&world, "a", &[]).await;
-    stopped(&world, "held", &[]).await;
-    world.put("/v1/campaigns/vip", json!({ "audience": got("held") })).await.ok();
-    world.start("vip").await.ok();
-    // No sweep runs for three months.
-    world.advance("P3M");
-    assert_eq!(world.sweep().await.expired, 1);
-    // The last holder stops when the retention is over, so there is no time left for a warning.
-    assert_eq!(world.stop("vip").await["now_due"], json!(["campaign/held"]));
-    assert_eq!(world.sweep().await.expired, 1);
-    world.settle().await;
-    assert_eq!(world.outbox().len(), 0);
-    for campaign in ["a", "held"] {
-        assert_eq!(warnings_in_timeline(&world, campaign).await, 0, "{campaign}");
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,11 +36,13 @@ pub enum Break {
     MergesArchivedWithOthers,
     /// The compactor deletes dirty marks before it acts on them.
     LosesDirtyMarks,
+    /// Data expires at its time, whether or not its people were warned (L10).
+    ExpiresUnannounced,
 }
 
 impl Break {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::VerifiesNothing,
         Self::IgnoresFailedSums,
         Self::ClearsBeforeTheCommit,
@@ -57,6 +59,7 @@ impl Break {
         Self::EditsSegmentsUnchecked,
         Self::MergesArchivedWithOthers,
         Self::LosesDirtyMarks,
+        Self::ExpiresUnannounced,
     ];
 }
 

@@ -5,6 +5,7 @@
 //! modules are about sources, their lifecycle and their restores, about filters, which ask a ledger, and about keys, which
 //! say what a caller may do.
 
+pub mod arrival;
 pub mod block;
 pub mod breaks;
 mod codec;

@@ -1,8 +1,8 @@
 //! Notices: one mail to one recipient, recorded before it is sent.
 //!
 //! A *daily notice* holds the warnings of one day to one recipient. Sources are added to it until a notifier claims it.
-//! Its id is made of the day and the recipient, so that there is one a day; a warning that comes when the notice of today
-//! is claimed goes into the one of tomorrow.
+//! Its id is made of the day and the recipient, so that there is one a day. A warning that comes when the notice of today
+//! is claimed goes into the one of tomorrow; if that would leave too little time, into a further one of today.
 
 use crate::{
     id::{RequestId, SourceId},
@@ -50,6 +50,13 @@ pub enum Subject {
         source: SourceId,
         /// The failure, for people.
         reason: String,
+    },
+    /// Messages of a source go out although a person stopped it.
+    Sending {
+        /// The source that is stopped.
+        source: SourceId,
+        /// The time of such a message.
+        message_at: Time,
     },
     /// A source was stopped because its interactions ceased.
     Stopped {
@@ -101,11 +108,11 @@ impl Notice {
         (self.sent_at.is_none() && self.failed.is_none()).then_some(self.lease_until)
     }
 
-    /// The daily notice of the day of `day`, with its first source. It goes out at the end of the sweep that makes it, or
-    /// when its day begins.
-    pub fn daily(day: Time, to: &str, source: Expiring, now: Time) -> Self {
+    /// The daily notice with this id, of the day of `day`, with its first source. It goes out at the end of the sweep that
+    /// makes it, or when its day begins.
+    pub fn daily(id: String, day: Time, to: &str, source: Expiring, now: Time) -> Self {
         let subject = Subject::Expiring { sources: vec![source], more: 0 };
-        Self::new(daily_notice_id(day, to), to.to_owned(), subject, now, now.max(day.day()))
+        Self::new(id, to.to_owned(), subject, now, now.max(day.day()))
     }
 
     /// This daily notice with one more source; `None` if a notifier may have sent it, or if it is another kind of notice.
@@ -126,12 +133,13 @@ impl Notice {
     }
 }
 
-/// The id of the daily notice to a recipient on the day of `day`. Addresses that
-/// differ in upper and lower case alone are one recipient.
-pub fn daily_notice_id(day: Time, to: &str) -> String {
+/// The id of the daily notice to a recipient on the day of `day`; `further` counts those of the same day before it.
+/// Addresses that differ in upper and lower case alone are one recipient.
+pub fn daily_notice_id(day: Time, to: &str, further: u32) -> String {
     let hash = XxHash3_128::oneshot(to.to_ascii_lowercase().as_bytes());
     let day = day.day().to_string();
-    format!("{DAILY}{}-{hash:032x}", day.split('T').next().unwrap_or(&day))
+    let id = format!("{DAILY}{}-{hash:032x}", day.split('T').next().unwrap_or(&day));
+    if further == 0 { id } else { format!("{id}-{further}") }
 }
 
 /// Whether `notice_id` is the id of a daily notice.

@@ -1,6 +1,7 @@
 //! Sources (campaigns and Canvases): their fields, their lifecycle, and when their data expires.
 
 use crate::{
+    breaks::{self, Break},
     filter::Filter,
     id::{RequestId, SourceId},
     manifest::DataState,
@@ -173,6 +174,18 @@ pub struct Source {
     /// The last pin on its data; it may have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pin>,
+    /// Whether the sweeper stopped it because its interactions ceased. Meaningless unless stopped.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stopped_as_idle: bool,
+    /// While stopped: the time of a message that went out after the stop, to within a day of the latest one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_after_stop: Option<Time>,
+    /// Whether its people are still to be told that messages go out although it is stopped.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tell_of_sending: bool,
+    /// Whether an interaction made it active, and the sweeper has yet to make it a holder of the data that it retargets.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub holds_later: bool,
     /// While active: when interactions were last seen to arrive, coarsely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_at: Option<Time>,
@@ -194,6 +207,16 @@ pub struct Source {
     /// The expiry date that people were warned of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warned_for: Option<Time>,
+    /// While nothing keeps the data: it does not expire before this time, the end of the notice that began when the last thing
+    /// that kept it went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_until: Option<Time>,
+}
+
+/// For serde, which takes functions over references.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's interface")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// Whether a source's data is kept, and why.
@@ -209,9 +232,9 @@ pub enum Decision {
     Held(Vec<Holder>),
     /// A pin keeps it.
     Pinned(Pin),
-    /// Its time comes then.
+    /// It expires then, or, if that is past, once its people were warned.
     Until(Time),
-    /// It is to expire now.
+    /// It is to expire now: its time is over, and its people were warned.
     Due,
 }
 
@@ -239,6 +262,10 @@ impl Source {
             late_since: None,
             holders: BTreeSet::new(),
             pin: None,
+            stopped_as_idle: false,
+            sent_after_stop: None,
+            tell_of_sending: false,
+            holds_later: false,
             last_seen_at: None,
             idle_at: None,
             waiting: BTreeSet::new(),
@@ -246,20 +273,16 @@ impl Source {
             redrives: 0,
             retry_at: None,
             warned_for: None,
+            keep_until: None,
         }
     }
 
-    /// A source that ingest saw before it was registered: active, with data.
-    pub fn seen(id: SourceId, now: Time) -> Self {
-        Self { status: Status::Active, started_at: Some(now), has_data: true, ..Self::draft(id, now) }
-    }
-
-    /// When the data's time is over: the later of stop and restore plus the retention. `None` unless stopped.
+    /// When the data's time is over: the latest of stop, restore and last message, plus the retention. `None` unless stopped.
     pub fn due_at(&self, retention: &Period) -> Option<Time> {
         if self.status != Status::Stopped {
             return None;
         }
-        self.stopped_at.max(self.restored_at).and_then(|from| retention.after(from))
+        self.stopped_at.max(self.restored_at).max(self.sent_after_stop).and_then(|from| retention.after(from))
     }
 
     /// The pin that keeps the data at `now`.
@@ -280,15 +303,23 @@ impl Source {
             Some(_) if !self.holders.is_empty() => Decision::Held(self.holders.iter().cloned().collect()),
             Some(due) => match self.pin_in_force(now) {
                 Some(pin) => Decision::Pinned(pin.clone()),
-                None if now < due => Decision::Until(due),
-                None => Decision::Due,
+                None => {
+                    let at = self.expires_at(retention).unwrap_or(due);
+                    let is_announced = self.warned_for == Some(at) || breaks::is(Break::ExpiresUnannounced);
+                    if now >= at && is_announced { Decision::Due } else { Decision::Until(at) }
+                }
             },
         }
     }
 
-    /// When the data will expire, for people. `None` while active, held, pinned without end, expired or without data;
-    /// never slides.
+    /// When the data will expire, for people. `None` while active, held, pinned without end, expired or without data. It
+    /// changes only with the source, and when the sweeper warns so late that the notice would be too short.
     pub fn expires_at(&self, retention: &Period) -> Option<Time> {
+        Some(self.time_is_over_at(retention)?.max(self.keep_until.unwrap_or(Time(i64::MIN))))
+    }
+
+    /// [`Source::expires_at`] by the calendar alone, without the notice that people get.
+    fn time_is_over_at(&self, retention: &Period) -> Option<Time> {
         let kept = !self.has_data || self.state != DataState::Available || !self.holders.is_empty();
         let due = if kept { None } else { self.due_at(retention) }?;
         match &self.pin {
@@ -296,6 +327,35 @@ impl Source {
             // A pin that has ended changes nothing: its end is before now, and so is the time that was due then.
             Some(pin) => pin.until.map(|until| due.max(until)),
         }
+    }
+
+    /// Whether the data's time is over at `now` and nothing keeps it: it expires at the end of the notice.
+    pub fn is_let_go(&self, retention: &Period, now: Time) -> bool {
+        self.pin_in_force(now).is_none() && self.time_is_over_at(retention).is_some_and(|at| at <= now)
+    }
+
+    /// This source as it is to be written: where nothing keeps its data any more, the notice begins, before whose end the data
+    /// does not expire whatever the calendar says; where something keeps it, no notice runs. `notice` is its length.
+    #[must_use]
+    pub fn with_notice(mut self, retention: &Period, notice: &Period, now: Time) -> Self {
+        let is_kept = self.pin_in_force(now).is_some() || self.time_is_over_at(retention).is_none();
+        self.keep_until = match self.keep_until {
+            _ if is_kept => None,
+            None => Some(end_of_notice(notice, now)),
+            begun => begun,
+        };
+        self
+    }
+
+    /// This source with its people warned at `now` of its expiry, which is at least the notice ahead. `None` where the data does
+    /// not expire.
+    pub fn warned(mut self, retention: &Period, notice: &Period, now: Time) -> Option<Self> {
+        let mut at = self.expires_at(retention)?;
+        if notice.after(now).is_none_or(|end| at < end) {
+            at = end_of_notice(notice, now);
+        }
+        (self.keep_until, self.warned_for) = (Some(at), Some(at));
+        Some(self)
     }
 
     /// When people are warned that the data will expire; `None` where it will not, or where they were warned of that
@@ -308,13 +368,15 @@ impl Source {
         Some(at.day().max(twice))
     }
 
-    /// When the sweeper must look at this source: to tell requests, to stop it, to warn, to expire, to archive late rows,
-    /// to resume a restore. `None`: nothing will ever be due unless the source changes.
+    /// When the sweeper must look at this source: to tell requests, to make it a holder, to tell of messages after a stop, to
+    /// stop it, to warn, to expire, to archive late rows, to resume a restore. `None`: nothing will ever be due unless the
+    /// source changes.
     pub fn wake_at(&self, retention: &Period, warn_before: &Period) -> Option<Time> {
-        if !self.settling.is_empty() {
+        if !self.settling.is_empty() || self.tell_of_sending {
             return Some(self.updated_at);
         }
         let due = match self.state {
+            DataState::Available if self.holds_later => self.updated_at,
             DataState::Available if self.status == Status::Active => self.idle_at?,
             DataState::Available => match self.warn_at(retention, warn_before) {
                 Some(at) => at,
@@ -330,13 +392,21 @@ impl Source {
     }
 }
 
+/// When a notice that begins at `now` ends: at least the period later, and rounded up by a 24th of it, so that the sweeper's
+/// look, minutes after the act that began the notice, does not move the date.
+fn end_of_notice(notice: &Period, now: Time) -> Time {
+    let Some(end) = notice.after(now) else { return Time(i64::MAX) };
+    let grain = ((end.0 - now.0) / 24).max(1);
+    end.plus((-end.0).rem_euclid(grain))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     fn source() -> Source {
-        Source::seen("campaign/a".parse().unwrap(), Time(0))
+        Source::seen("campaign/a".parse().unwrap(), Time(0), Time(0))
     }
 
     fn p3m() -> Period {
@@ -355,7 +425,10 @@ mod tests {
             s.decide(&p3m(), at("2027-02-27T23:59:59.999Z")),
             Decision::Until(at("2027-02-28T00:00:00Z"))
         );
-        assert_eq!(s.decide(&p3m(), at("2027-02-28T00:00:00Z")), Decision::Due);
+        let over = at("2027-02-28T00:00:00Z");
+        assert_eq!(s.decide(&p3m(), over), Decision::Until(over), "nobody was warned");
+        s.warned_for = Some(over);
+        assert_eq!(s.decide(&p3m(), over), Decision::Due);
         s.restored_at = Some(at("2027-03-01T00:00:00Z"));
         assert_eq!(s.expires_at(&p3m()), Some(at("2027-06-01T00:00:00Z")));
     }
@@ -379,6 +452,7 @@ mod tests {
             let mut s = source();
             s.status = Status::Stopped;
             s.stopped_at = Some(Time(stopped));
+            let mut s = s.with_notice(&p3m(), &Period::of_days(1), Time(stopped));
             s.warned_for = s.expires_at(&p3m());
             let now = Time(stopped + later);
             let due = s.decide(&p3m(), now) == Decision::Due;

@@ -90,6 +90,11 @@ impl<'de> Deserialize<'de> for Time {
 pub struct Period(Span);
 
 impl Period {
+    /// No time at all: for a notice that nobody needs. No text is read as it.
+    pub fn zero() -> Self {
+        Self(Span::new())
+    }
+
     /// Parses an ISO 8601 duration that is greater than zero.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ pub struct Config {
 impl Config {
     /// Reads `CATALOG_TABLE`, `LEDGER_TABLE`, `ARCHIVE_BUCKET`, `RESTORES_QUEUE_URL`, `NOTICES_QUEUE_URL`,
     /// `MAIL_SENDER` and `METRICS_NAMESPACE`, which are required. Optional are `RETENTION` (default `P3M`), `WARN_BEFORE`
-    /// (default `P7D`), `NOTIFY` (addresses between commas), `UNKNOWN_SOURCES` (`register`, the default, or `reject`) and
+    /// (default `P7D`), `NOTICE_PERIOD` (default `P1D`; `PT0S` for none), `NOTIFY` (addresses between commas), `UNKNOWN_SOURCES` (`register`, the default, or `reject`) and
     /// `AUTO_STOP_AFTER` (a period; if it is empty or left out, idle sources are not stopped).
     ///
     /// # Errors
@@ -58,10 +58,13 @@ impl Config {
         };
         let metrics_namespace = required("METRICS_NAMESPACE");
         let mut period = |name: &str, default: &str| {
-            let period = Period::parse(&lookup(name).unwrap_or_else(|| default.to_owned()));
+            let text = lookup(name).unwrap_or_else(|| default.to_owned());
+            let is_none = name == "NOTICE_PERIOD" && text == "PT0S";
+            let period = if is_none { Ok(Period::zero()) } else { Period::parse(&text) };
             period.map_err(|why| wrong.push(format!("{name}: {why}"))).ok()
         };
-        let (retention, warn_before) = (period("RETENTION", "P3M"), period("WARN_BEFORE", "P7D"));
+        let periods = [("RETENTION", "P3M"), ("WARN_BEFORE", "P7D"), ("NOTICE_PERIOD", "P1D")];
+        let periods = periods.map(|(name, default)| period(name, default));
         let notify = addresses(&lookup("NOTIFY").unwrap_or_default()).unwrap_or_else(|why| {
             wrong.push(format!("NOTIFY: {why}"));
             Vec::new()
@@ -77,12 +80,13 @@ impl Config {
         let auto_stop_after = lookup("AUTO_STOP_AFTER").filter(|v| !v.is_empty()).and_then(|text| {
             Period::parse(&text).map_err(|why| wrong.push(format!("AUTO_STOP_AFTER: {why}"))).ok()
         });
-        match (retention, warn_before) {
-            (Some(retention), Some(warn_before)) if wrong.is_empty() => Ok(Self {
+        match periods {
+            [Some(retention), Some(warn_before), Some(notice_period)] if wrong.is_empty() => Ok(Self {
                 names,
                 metrics_namespace,
                 settings: Settings {
                     warn_before,
+                    notice_period,
                     notify,
                     unknown_sources,
                     auto_stop_after,
@@ -120,7 +124,7 @@ mod tests {
         let read = |period: Option<&str>| {
             let lookup = |name: &str| match name {
                 "AUTO_STOP_AFTER" => period.map(str::to_owned),
-                "RETENTION" | "UNKNOWN_SOURCES" | "WARN_BEFORE" | "NOTIFY" => None,
+                "RETENTION" | "UNKNOWN_SOURCES" | "WARN_BEFORE" | "NOTICE_PERIOD" | "NOTIFY" => None,
                 required => Some(required.to_lowercase()),
             };
             Config::from_lookup(lookup).map(|c| c.settings.auto_stop_after.map(|p| p.to_string()))
@@ -147,7 +151,7 @@ mod tests {
             Config::from_lookup(|name| match name {
                 "NOTIFY" => Some(notify.to_owned()),
                 "WARN_BEFORE" => Some(warn_before.to_owned()),
-                "RETENTION" | "UNKNOWN_SOURCES" | "AUTO_STOP_AFTER" => None,
+                "RETENTION" | "UNKNOWN_SOURCES" | "AUTO_STOP_AFTER" | "NOTICE_PERIOD" => None,
                 _ => Some("x".to_owned()),
             })
         };

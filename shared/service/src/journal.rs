@@ -94,13 +94,18 @@ impl Rekindle {
         source.wake_at(&self.settings.retention, &self.settings.warn_before)
     }
 
+    /// The source as it is written now: with the notice that begins where nothing keeps its data any more.
+    pub(crate) fn noticed(&self, source: &Source) -> Source {
+        source.clone().with_notice(&self.settings.retention, &self.settings.notice_period, self.now())
+    }
+
     pub(crate) fn put_source(
         &self,
         transaction: &mut Transaction,
         source: &Source,
     ) -> Result<(), StoreError> {
-        let source =
-            Source { idle_at: source.idle_at(self.settings.auto_stop_after.as_ref()), ..source.clone() };
+        let source = self.noticed(source);
+        let source = Source { idle_at: source.idle_at(self.settings.auto_stop_after.as_ref()), ..source };
         transaction.put_source(&source, &self.settings.retention, &self.settings.warn_before)
     }
 }

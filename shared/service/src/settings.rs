@@ -58,6 +58,8 @@ pub struct Settings {
     pub retention: Period,
     /// How long before its expiry people are warned of it.
     pub warn_before: Period,
+    /// How long data is kept after its people were told that it expires, whatever made it due.
+    pub notice_period: Period,
     /// The addresses that are warned about every source's data, besides those that the source names.
     pub notify: Vec<String>,
     /// The treatment of sources that nobody registered.
@@ -73,12 +75,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The defaults with this retention: warnings go out a week ahead, and only to the addresses that a source names;
+    /// The defaults with this retention: warnings go out a week ahead and at least a day, and only to the addresses that a source names;
     /// unknown sources are registered; and the time limits fit API Gateway and Lambda.
     pub fn with_retention(retention: Period) -> Self {
         Self {
             retention,
             warn_before: Period::of_days(7),
+            notice_period: Period::of_days(1),
             notify: Vec::new(),
             unknown_sources: UnknownSources::Register,
             auto_stop_after: None,

@@ -24,6 +24,7 @@ PARAMETERS = {
     "MailIdentity": "create",
     "AlarmEmail": "ops@example.com",
     "WarnBefore": "PT1S",
+    "NoticePeriod": "PT1S",
 }
 GAPS = "what-ministack-checks"
 # Where MiniStack 1.5 differs from AWS, and therefore what this test does not show.

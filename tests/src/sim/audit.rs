@@ -227,7 +227,8 @@ impl Auditor {
 /// The closure of each active source's audience.
 fn closures(catalog: &Catalog) -> BTreeMap<SourceId, Closure> {
     let filters: Filters = catalog.segments.iter().map(|(id, s)| (id.clone(), s.filter.clone())).collect();
-    let active = catalog.sources.values().map(|s| &s.doc).filter(|s| s.status == Status::Active);
+    let active =
+        catalog.sources.values().map(|s| &s.doc).filter(|s| s.status == Status::Active && !s.holds_later);
     let closure = |s: &Source| Some((s.id.clone(), Closure::of(s.audience.as_ref()?, &filters)));
     active.filter_map(closure).collect()
 }
@@ -272,6 +273,7 @@ fn source(
     if source.state == DataState::Restoring && (stored.wake_at.is_none() || source.waiting.is_empty()) {
         return violated(format!("L9: {id} is restoring without a wake time or without a waiting request"));
     }
+    announced(snapshot, source, settings)?;
     // L6: the holders are exactly the active sources whose audience expands to this source.
     let holders = &source.holders;
     let needed: BTreeSet<Holder> = closures
@@ -333,6 +335,37 @@ fn requests(snapshot: &Snapshot) -> Result<(), Violation> {
         if notice.wake_at != notice.doc.wake_at().map(|at| at.0) {
             return violated(format!("L9: notice {} and its index differ in the wake time", notice.doc.id));
         }
+    }
+    Ok(())
+}
+
+/// L10: expired data expired at a date of which people were warned at least the notice before.
+fn announced(snapshot: &Snapshot, source: &Source, settings: &Settings) -> Result<(), Violation> {
+    let (DataState::Expired, Some(at)) = (source.state, source.archived_at) else { return Ok(()) };
+    let Some(date) = source.warned_for.filter(|date| *date <= at) else {
+        return violated(format!(
+            "L10: {} expired at {at}, but was warned of {:?}",
+            source.id, source.warned_for
+        ));
+    };
+    let detail = format!("expires {date};");
+    let in_time = |warned: Time| settings.notice_period.after(warned).is_some_and(|end| end <= at);
+    let timeline = snapshot.catalog.timelines.get(&source.id.to_string()).into_iter().flatten();
+    let mut warnings = timeline.filter(|e| e.event == "warned" && in_time(e.at));
+    let is_told = |to: &String| {
+        snapshot.catalog.notices.iter().map(|n| &n.doc).filter(|n| n.to == *to).any(|n| match &n.subject {
+            Subject::Expiring { sources, more } => {
+                *more > 0 || sources.iter().any(|e| e.source == source.id && e.expires_at == date)
+            }
+            _ => false,
+        })
+    };
+    let is_recorded = warnings.any(|e| e.detail.as_ref().is_some_and(|d| d.starts_with(&detail)));
+    if !settings.notify.is_empty() && !(is_recorded && settings.notify.iter().all(is_told)) {
+        return violated(format!(
+            "L10: {} expired at {at} without a mail that said {date} in time",
+            source.id
+        ));
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::{
     wire::Wire,
 };
 use crate::{
+    arrival::Arrival,
     id::{LedgerId, SourceId, SourceKind},
     rows::Rows,
     time::Time,
@@ -182,8 +183,8 @@ impl Collector {
     }
 
     /// The campaigns and Canvases that interactions were taken for.
-    pub fn sources(&self) -> impl Iterator<Item = &SourceId> {
-        self.piles.iter().filter(|(_, p)| !p.entries.is_empty()).map(|(s, _)| s)
+    pub fn sources(&self) -> impl Iterator<Item = (&SourceId, Arrival)> {
+        self.piles.iter().filter_map(|(source, pile)| Some((source, pile.arrival()?)))
     }
 
     /// Rejects the interactions that were taken for these sources, with that code and detail.

@@ -1,8 +1,10 @@
 //! The interactions of one request that go to one ledger, and the order of their users.
 
 use crate::{
-    facet::Facet,
+    arrival::Arrival,
+    facet::{Facet, Kind},
     rows::{Row, Rows, normalize, user_hash},
+    time::Time,
 };
 use std::collections::HashMap;
 
@@ -44,6 +46,15 @@ impl Pile {
         self.facets.push(Facet::decode(&mut crate::codec::Reader(encoded)).ok()?);
         self.numbers.insert(encoded.into(), n);
         Some(n)
+    }
+
+    /// When the interactions of the pile happened; `None` if it is empty.
+    pub(super) fn arrival(&self) -> Option<Arrival> {
+        let is_message: Vec<bool> =
+            self.facets.iter().map(|facet| matches!(facet.kind, Kind::Received | Kind::Entered)).collect();
+        let messages = self.entries.iter().filter(|e| is_message[e.facet as usize]);
+        let first_at = Time(self.entries.iter().map(|e| e.at).min()?);
+        Some(Arrival { first_at, last_message_at: messages.map(|e| Time(e.at)).max() })
     }
 
     /// The rows of the pile, in the order of inbox blocks.

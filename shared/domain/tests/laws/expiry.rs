@@ -63,7 +63,7 @@ impl Ledger {
     }
 
     fn source(&self) -> Source {
-        let source = Source::seen("campaign/a".parse().unwrap(), Time(0));
+        let source = Source::seen("campaign/a".parse().unwrap(), Time(0), Time(0));
         Source { state: self.manifest.state, ..source }
     }
 

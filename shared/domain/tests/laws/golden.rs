@@ -218,6 +218,11 @@ fn source() -> Source {
         redrives: 3,
         retry_at: Some(AT.plus(8)),
         warned_for: None,
+        keep_until: None,
+        stopped_as_idle: false,
+        sent_after_stop: None,
+        tell_of_sending: false,
+        holds_later: false,
     }
 }
 
@@ -329,7 +334,7 @@ fn expiring_notice() -> Notice {
         Expiring { source: "campaign/a".parse().unwrap(), expires_at: AT.plus(3) },
         Expiring { source: "canvas/w".parse().unwrap(), expires_at: AT.plus(4) },
     ];
-    let id = daily_notice_id(AT, "me@example.com");
+    let id = daily_notice_id(AT, "me@example.com", 0);
     Notice { id, sent_at: None, failed: None, subject: Subject::Expiring { sources, more: 5 }, ..notice() }
 }
 

@@ -11,7 +11,7 @@ use rekindle_domain::{
 const START: Time = Time(1_763_000_000_000);
 
 fn source() -> Source {
-    Source::seen("campaign/a".parse().unwrap(), START)
+    Source::seen("campaign/a".parse().unwrap(), START, START)
 }
 
 /// Hours, whose length does not depend on the calendar.

@@ -199,7 +199,7 @@ proptest! {
         }
         let good: Vec<&Sent> = items.iter().filter_map(|i| i.as_ref().ok()).collect();
         let named: BTreeSet<&SourceId> = good.iter().map(|s| &s.source).collect();
-        prop_assert_eq!(collector.sources().collect::<BTreeSet<_>>(), named);
+        prop_assert_eq!(collector.sources().map(|(source, _)| source).collect::<BTreeSet<_>>(), named);
         let collected = collector.finish();
         prop_assert_eq!(collected.accepted, good.len());
         prop_assert_eq!(stored(&collected.ledgers), expected(&good));
@@ -221,7 +221,7 @@ proptest! {
         collector.add_json(body.as_bytes()).unwrap();
         let source: SourceId = refused.parse().unwrap();
         collector.refuse_sources(&BTreeSet::from([source.clone()]), "unknown_source", |s| format!("{s} is not registered"));
-        prop_assert!(!collector.sources().any(|s| *s == source));
+        prop_assert!(!collector.sources().any(|(s, _)| *s == source));
         let collected = collector.finish();
         let kept: Vec<&Sent> = items.iter().filter(|s| s.source != source).collect();
         prop_assert_eq!(collected.accepted, kept.len());

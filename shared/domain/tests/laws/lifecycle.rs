@@ -70,6 +70,9 @@ proptest! {
     #[test]
     fn l6_l9_sources_are_kept_and_looked_at(source in source()) {
         let retention = Period::parse("P3M").unwrap();
+        // L10: nothing is due of which nobody was warned.
+        prop_assert_ne!(source.decide(&retention, NOW), Decision::Due);
+        let source = Source { warned_for: source.expires_at(&retention), ..source };
         let due_at = source.stopped_at.max(source.restored_at).and_then(|t| retention.after(t));
         let decision = source.decide(&retention, NOW);
         let may_go = source.state == DataState::Available && source.has_data && source.status == Status::Stopped;
@@ -186,10 +189,10 @@ proptest! {
     fn l8_daily_notices_take_sources_until_they_are_claimed(count in 1usize..250, tried: bool, sent: bool, gave_up: bool, later in 0i64..3) {
         let entry = |i: usize| Expiring { source: format!("campaign/c{i}").parse().unwrap(), expires_at: NOW };
         let day = NOW.plus(later * DAY_MILLIS);
-        let mut notice = Notice::daily(day, "Me@example.com", entry(0), NOW);
+        let mut notice = Notice::daily(daily_notice_id(day, "Me@example.com", 0), day, "Me@example.com", entry(0), NOW);
         prop_assert!(notice.wake_at().unwrap() == NOW.max(day.day()));
-        prop_assert_eq!(&notice.id, &daily_notice_id(day.day().plus(DAY_MILLIS - 1), "me@EXAMPLE.com"));
-        prop_assert!(is_daily_notice(&notice.id) && notice.id != daily_notice_id(next_day(day), "me@example.com"));
+        prop_assert_eq!(&notice.id, &daily_notice_id(day.day().plus(DAY_MILLIS - 1), "me@EXAMPLE.com", 0));
+        prop_assert!(is_daily_notice(&notice.id) && notice.id != daily_notice_id(next_day(day), "me@example.com", 0));
         for i in 1..count {
             notice = notice.with_expiring(entry(i)).unwrap();
         }

@@ -14,6 +14,7 @@ mod ingest;
 mod ingest_limits;
 mod lifecycle;
 mod manifest;
+mod notice;
 mod packing;
 mod rows;
 mod sizes;

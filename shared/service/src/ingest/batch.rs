@@ -12,6 +12,7 @@ use crate::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use rekindle_domain::{
+    arrival::Arrival,
     block::encode_inbox,
     id::{InboxId, LedgerId, SourceId},
     interaction::{BatchError, Collected, Collector, Rejection},
@@ -59,7 +60,8 @@ impl Rekindle {
             BatchError::Malformed { code, detail } => Problem::bad_request(code, detail),
             BatchError::TooMany(detail) => too_large(detail),
         })?;
-        let sources: Vec<SourceId> = collector.sources().cloned().collect();
+        let sources: Vec<(SourceId, Arrival)> =
+            collector.sources().map(|(source, arrival)| (source.clone(), arrival)).collect();
         let unknown = self.prepare_sources(&sources).await?;
         if !unknown.is_empty() {
             collector.refuse_sources(&unknown, "unknown_source", |source| {

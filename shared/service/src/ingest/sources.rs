@@ -1,8 +1,12 @@
 //! Making sure that each source of a batch is registered, and marked as having data, before rows of it are stored.
 
-use crate::{app::Rekindle, retry::until_won, settings::UnknownSources};
+use crate::{
+    app::Rekindle,
+    retry::until_won,
+    settings::{Settings, UnknownSources},
+};
 use futures::{StreamExt, TryStreamExt, stream};
-use rekindle_domain::{id::SourceId, manifest::DataState, source::Source};
+use rekindle_domain::{arrival::Arrival, id::SourceId, source::Source};
 use rekindle_store::{StoreError, catalog::Transaction};
 use std::collections::BTreeSet;
 
@@ -14,13 +18,13 @@ impl Rekindle {
     /// sources that are unknown and whose interactions are to be rejected.
     pub(super) async fn prepare_sources(
         &self,
-        sources: &[SourceId],
+        sources: &[(SourceId, Arrival)],
     ) -> Result<BTreeSet<SourceId>, StoreError> {
         let now = self.now();
-        let new: Vec<SourceId> = sources.iter().filter(|s| !self.known.is_known(s, now)).cloned().collect();
+        let new: Vec<_> = sources.iter().filter(|(s, _)| !self.known.is_known(s, now)).cloned().collect();
         let prepared: Vec<Option<SourceId>> = stream::iter(new)
-            .map(|source| async move {
-                let is_known = until_won!(self.prepare_source(&source))?;
+            .map(|(source, arrival)| async move {
+                let is_known = until_won!(self.prepare_source(&source, arrival))?;
                 Ok::<_, StoreError>((!is_known).then_some(source))
             })
             .buffer_unordered(CONCURRENT_SOURCES)
@@ -30,25 +34,29 @@ impl Rekindle {
     }
 
     /// Prepares one source. Returns `false` if it is unknown and to be rejected.
-    async fn prepare_source(&self, id: &SourceId) -> Result<bool, StoreError> {
+    async fn prepare_source(&self, id: &SourceId, arrival: Arrival) -> Result<bool, StoreError> {
         let now = self.now();
-        let changed = match self.store.catalog.source(id).await? {
-            None if self.settings.unknown_sources == UnknownSources::Reject => return Ok(false),
-            None => Some(Source::seen(id.clone(), now)),
+        let found = self.store.catalog.source(id).await?;
+        if found.is_none() && self.settings.unknown_sources == UnknownSources::Reject {
+            return Ok(false);
+        }
+        let changed = match &found {
+            None => Some(Source::seen(id.clone(), arrival.first_at, now)),
             Some(source) => {
-                let is_late = source.state != DataState::Available && source.late_since.is_none();
-                let late_since = if is_late { Some(now) } else { source.late_since };
-                let is_noted = source.is_to_be_noted(self.settings.auto_stop_after.as_ref(), now);
-                let last_seen_at = if is_noted { Some(now) } else { source.last_seen_at };
-                let seen = Source { has_data: true, late_since, last_seen_at, ..source.clone() };
-                (is_late || is_noted || !source.has_data).then_some(seen)
+                let Settings { retention, auto_stop_after, .. } = &self.settings;
+                source.after_arrival(arrival, retention, auto_stop_after.as_ref(), now)
             }
         };
         if let Some(source) = changed {
             let mut transaction = Transaction::new();
             self.put_source(&mut transaction, &source)?;
-            if source.version == 0 {
-                self.record(&mut transaction, id, "registered", "ingest", Some("on first sight".to_owned()))?;
+            let event = match found.map(|source| source.status) {
+                None => Some(("registered", "on first sight")),
+                Some(before) if before != source.status => Some(("started", "an interaction arrived")),
+                Some(_) => None,
+            };
+            if let Some((event, detail)) = event {
+                self.record(&mut transaction, id, event, "ingest", Some(detail.to_owned()))?;
             }
             self.store.catalog.commit(transaction).await?;
         }

@@ -24,9 +24,11 @@ pub(crate) fn filters_of(segments: &Segments) -> Filters {
     segments.iter().map(|(id, segment)| (id.clone(), segment.filter.clone())).collect()
 }
 
-/// Everything that a source's audience names, itself or through segments; nothing while the source is not active.
+/// Everything that a source's audience names, itself or through segments; nothing while the source is not active, or is yet
+/// to be made a holder.
 pub(super) fn closure(source: &Source, filters: &Filters) -> Closure {
-    let audience = source.audience.as_ref().filter(|_| source.status == Status::Active);
+    let holds = source.status == Status::Active && !source.holds_later;
+    let audience = source.audience.as_ref().filter(|_| holds);
     audience.map_or_else(Closure::default, |filter| Closure::of(filter, filters))
 }
 

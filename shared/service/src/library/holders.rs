@@ -6,7 +6,10 @@
 //! edit of a segment knows every active source that it affects, and of two changes that cross one loses and decides
 //! again.
 
-use super::filters::{Segments, closure, filters_of, segment_gone, segments_of, too_wide, width};
+use super::{
+    filters::{Segments, closure, filters_of, segment_gone, segments_of, too_wide, width},
+    view::NowDue,
+};
 use crate::{
     app::Rekindle,
     problem::{Problem, expired_data},
@@ -17,7 +20,7 @@ use rekindle_domain::{
     id::SourceId,
     manifest::DataState,
     segment::{Closure, MAX_CLOSURE, MAX_REFERRERS, Referrer, Segment},
-    source::{Decision, Holder, MAX_HOLDERS, Source},
+    source::{Holder, MAX_HOLDERS, Source},
 };
 use rekindle_store::catalog::Transaction;
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,7 +91,7 @@ impl Rekindle {
         transaction: &mut Transaction,
         before: &Source,
         after: &Source,
-    ) -> Result<Vec<SourceId>, Stop> {
+    ) -> Result<Vec<NowDue>, Stop> {
         let (old, new) = (segments_of(before), segments_of(after));
         let mut moves = Moves::new(self.follow(old.union(&new).cloned().collect()).await?);
         if let Some(gone) = new.iter().find(|id| !moves.read.contains_key(*id)) {
@@ -111,7 +114,7 @@ impl Rekindle {
         transaction: &mut Transaction,
         before: Option<&Segment>,
         after: &Segment,
-    ) -> Result<Vec<SourceId>, Stop> {
+    ) -> Result<Vec<NowDue>, Stop> {
         let old = before.map(|b| b.filter.segments()).unwrap_or_default();
         let new = after.filter.segments();
         let ids: Vec<SourceId> = after.active.iter().cloned().collect();
@@ -153,7 +156,7 @@ impl Rekindle {
         transaction: &mut Transaction,
         moves: Moves,
         except: Option<&str>,
-    ) -> Result<Vec<SourceId>, Stop> {
+    ) -> Result<Vec<NowDue>, Stop> {
         for (id, segment) in &moves.segments {
             if except == Some(id) {
                 continue;
@@ -190,8 +193,8 @@ impl Rekindle {
                 return Err(Problem::conflict("too_many_holders", detail).into());
             }
             let is_let_go = was_held && source.holders.is_empty();
-            if is_let_go && source.decide(&self.settings.retention, self.now()) == Decision::Due {
-                now_due.push(target.clone());
+            if is_let_go {
+                now_due.extend(self.now_due(&source));
             }
             self.put_source(transaction, &source)?;
         }

@@ -21,4 +21,4 @@ pub(crate) use referrers::Reference;
 pub use segments::{SegmentInput, SegmentView};
 pub use tags::TagView;
 pub(crate) use view::unknown_source;
-pub use view::{DataView, ShownState, SourceView};
+pub use view::{DataView, NowDue, ShownState, SourceView};

@@ -81,27 +81,28 @@ impl Rekindle {
         self.get_source(id).await
     }
 
-    /// Removes a pin. Without a pin nothing changes. The retention does not begin anew: data that is due by now expires at
-    /// the next sweep.
+    /// Removes a pin. Without a pin nothing changes. The retention does not begin anew: data whose time is over expires at
+    /// the end of the notice, and the answer says so.
     ///
     /// # Errors
     /// 404.
     #[boxed]
     pub async fn unpin_source(&self, id: &SourceId, by: &Caller) -> Result<SourceView, Problem> {
-        until_answered!(async {
+        let now_due = until_answered!(async {
             let Some(source) = self.store.catalog.source(id).await? else {
                 return Err(unknown_source(id).into());
             };
             if source.pin.is_none() {
-                return Ok(());
+                return Ok(None);
             }
-            self.put_pin(&source, None, by).await?;
-            Ok(())
+            let unpinned = self.put_pin(&source, None, by).await?;
+            Ok(self.now_due(&unpinned))
         })?;
-        self.get_source(id).await
+        let now_due = Some(now_due.into_iter().collect());
+        Ok(SourceView { now_due, ..self.get_source(id).await? })
     }
 
-    async fn put_pin(&self, source: &Source, pin: Option<Pin>, by: &Caller) -> Result<(), StoreError> {
+    async fn put_pin(&self, source: &Source, pin: Option<Pin>, by: &Caller) -> Result<Source, StoreError> {
         let (event, detail) = match &pin {
             None => ("unpinned", None),
             Some(Pin { until: None, reason, .. }) => ("pinned", Some(reason.clone())),
@@ -110,8 +111,10 @@ impl Rekindle {
             }
         };
         let mut transaction = Transaction::new();
-        self.put_source(&mut transaction, &Source { pin, updated_at: self.now(), ..source.clone() })?;
+        let source = Source { pin, updated_at: self.now(), ..source.clone() };
+        self.put_source(&mut transaction, &source)?;
         self.record_act(&mut transaction, &source.id, event, by, detail)?;
-        self.store.catalog.commit(transaction).await
+        self.store.catalog.commit(transaction).await?;
+        Ok(source)
     }
 }

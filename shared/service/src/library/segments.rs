@@ -1,6 +1,6 @@
 //! Segments: named filters.
 
-use super::filters::check_width;
+use super::{filters::check_width, view::NowDue};
 use crate::{
     app::Rekindle,
     boxed,
@@ -55,7 +55,7 @@ pub struct SegmentView {
     pub active: Vec<SourceId>,
     /// What lost its last holder and goes at the next sweep; only in answers to editing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub now_due: Option<Vec<SourceId>>,
+    pub now_due: Option<Vec<NowDue>>,
 }
 
 impl From<Segment> for SegmentView {

@@ -3,7 +3,7 @@
 use super::{
     bodies::SourceInput,
     filters::check_width,
-    view::{SourceView, unknown_source},
+    view::{NowDue, SourceView, unknown_source},
 };
 use crate::{
     app::Rekindle,
@@ -17,6 +17,7 @@ use rekindle_domain::{
     Ulid,
     filter::Filter,
     id::{SourceId, SourceKind},
+    interaction::EARLIEST,
     manifest::DataState,
     source::{Source, Status},
     time::Time,
@@ -51,7 +52,7 @@ impl Rekindle {
         audience: Option<&Filter>,
         if_match: Option<u64>,
         by: &Caller,
-    ) -> Result<(bool, Vec<SourceId>), Stop> {
+    ) -> Result<(bool, Vec<NowDue>), Stop> {
         let now = self.now();
         let found = self.store.catalog.source(id).await?;
         if if_match.is_some_and(|version| found.as_ref().map(|s| s.version) != Some(version)) {
@@ -67,6 +68,7 @@ impl Rekindle {
             steps: input.steps.clone(),
             audience: audience.cloned(),
             notify: input.notify.clone(),
+            holds_later: false,
             updated_at: now,
             ..before.clone()
         };
@@ -106,17 +108,17 @@ impl Rekindle {
     #[boxed]
     pub async fn start_source(&self, id: &SourceId, by: &Caller) -> Result<SourceView, Problem> {
         self.change_status(id, by, "started", |source, now| {
-            let started =
-                Source { status: Status::Active, started_at: Some(now), stopped_at: None, ..source.clone() };
-            Ok((source.status != Status::Active).then_some(started))
+            let is_new = source.status != Status::Active;
+            let started_at = source.started_at.filter(|_| !is_new).unwrap_or(now);
+            Ok((is_new || source.holds_later).then(|| source.started(started_at)))
         })
         .await
     }
 
-    /// Stops a source, now or as of a time since its start. Stopping again changes nothing.
+    /// Stops a source, now or as of an earlier time. Stopping again changes nothing.
     ///
     /// # Errors
-    /// 404; 409 if it was never started, or was stopped at another time; 422 a time at which it was not active.
+    /// 404; 409 if it is a draft without data, or was stopped at another time; 422 a time that is not past.
     #[boxed]
     pub async fn stop_source(
         &self,
@@ -125,7 +127,7 @@ impl Rekindle {
         by: &Caller,
     ) -> Result<SourceView, Problem> {
         self.change_status(id, by, "stopped", |source, now| match (source.status, at) {
-            (Status::Draft, _) => {
+            (Status::Draft, _) if !source.has_data => {
                 let detail = format!("{id} is a draft; only a source that was started can be stopped");
                 Err(Problem::conflict("not_started", detail))
             }
@@ -135,16 +137,11 @@ impl Rekindle {
                 Err(Problem::conflict("already_stopped", detail))
             }
             (Status::Stopped, _) => Ok(None),
-            (Status::Active, Some(at)) if at > now || source.started_at.is_some_and(|start| at < start) => {
-                let start = source.started_at.unwrap_or_default();
-                let detail =
-                    format!("at must not be before {start}, when {id} was started, nor after now, {now}");
+            (_, Some(at)) if at > now || at < EARLIEST => {
+                let detail = format!("at must be between {EARLIEST} and now, {now}");
                 Err(Problem::unprocessable("invalid_at", detail))
             }
-            (Status::Active, at) => {
-                let stopped_at = Some(at.unwrap_or(now));
-                Ok(Some(Source { status: Status::Stopped, stopped_at, ..source.clone() }))
-            }
+            (_, at) => Ok(Some(source.stopped(at.unwrap_or(now), false))),
         })
         .await
     }
@@ -168,7 +165,8 @@ impl Rekindle {
             let as_of = after.stopped_at.filter(|at| *at != now).map(|at| format!("as of {at}"));
             let after = Source { updated_at: now, ..after };
             let mut transaction = Transaction::new();
-            let now_due = self.move_holders(&mut transaction, &before, &after).await?;
+            let mut now_due = self.move_holders(&mut transaction, &before, &after).await?;
+            now_due.extend(self.now_due(&after));
             self.put_source(&mut transaction, &after)?;
             self.record_act(&mut transaction, id, event, by, as_of)?;
             self.store.catalog.commit(transaction).await?;

@@ -4,8 +4,8 @@ use crate::{app::Rekindle, boxed, problem::Problem};
 use rekindle_domain::{
     filter::Filter,
     id::{LedgerId, SourceId, SourceKind},
-    manifest::{DataState, Manifest, Tier},
-    source::{Decision, Holder, Pin, Source, Status, Variant},
+    manifest::{DataState, Manifest},
+    source::{Holder, Pin, Source, Status, Variant},
     time::Time,
 };
 use serde::Serialize;
@@ -44,12 +44,22 @@ pub struct SourceView {
     pub updated_at: Time,
     /// Where its data is, and until when.
     pub interaction_data: DataView,
-    /// What lost its last holder and goes at the next sweep; only in answers to stopping and editing.
+    /// The sources whose data nothing keeps any more through this act, although its time is over; only in answers to acts.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub now_due: Option<Vec<SourceId>>,
+    pub now_due: Option<Vec<NowDue>>,
     /// Counts writes: the ETag.
     #[serde(skip)]
     pub version: u64,
+}
+
+/// A source whose data an act made due.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct NowDue {
+    /// The source.
+    pub source: SourceId,
+    /// When its data expires: at the end of the notice, in which the act can be undone.
+    pub expires_at: Time,
 }
 
 /// Its data as the API shows it.
@@ -79,13 +89,13 @@ pub struct DataView {
     pub exact: bool,
 }
 
-/// The state of a source's data as the API shows it: the stored state, or `expiring` while an expiry is under way.
+/// The state of a source's data as the API shows it: the stored state, or `expiring` once the expiry date is past.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ShownState {
     /// Questions can read the data.
     Available,
-    /// An expiry is under way. Questions can still read the data.
+    /// Its expiry date is past: it is on its way to the archive. Questions can still read the data.
     Expiring,
     /// The data is in the archive.
     Expired,
@@ -118,14 +128,12 @@ impl From<DataState> for ShownState {
 impl Rekindle {
     /// Makes the view of a source and its manifest.
     pub(crate) fn view(&self, source: Source, manifest: &Manifest) -> SourceView {
-        // Both must hold: a rewrite that a new holder, a start or a restore overtook stays staged until the sweeper's next
-        // look.
-        let is_expiring = source.decide(&self.settings.retention, self.now()) == Decision::Due
-            && manifest.staged_rewrite().is_some_and(|c| c.tier == Tier::Cold);
+        let expires_at = source.expires_at(&self.settings.retention);
+        let is_expiring = expires_at.is_some_and(|at| at <= self.now());
         let tally = (!manifest.runs.is_empty()).then(|| manifest.tally());
         let data = DataView {
             state: if is_expiring { ShownState::Expiring } else { source.state.into() },
-            expires_at: source.expires_at(&self.settings.retention),
+            expires_at,
             held_by: source.holders.iter().cloned().collect(),
             pin: source.pin_in_force(self.now()).cloned(),
             archived_at: source.archived_at,
@@ -156,6 +164,14 @@ impl Rekindle {
             now_due: None,
             version: source.version,
         }
+    }
+
+    /// The entry of a source that was just written, if nothing keeps its data although the time is over.
+    pub(super) fn now_due(&self, source: &Source) -> Option<NowDue> {
+        let source = self.noticed(source);
+        let retention = &self.settings.retention;
+        let expires_at = source.expires_at(retention).filter(|_| source.is_let_go(retention, self.now()))?;
+        Some(NowDue { source: source.id, expires_at })
     }
 
     /// A source by its id.

@@ -10,6 +10,7 @@ use rekindle_domain::{
     notice::{Expiring, MAX_LISTED, Notice, Subject},
     restore::{Item, ItemState, Request},
     source::Status,
+    time::Time,
 };
 use rekindle_store::{StoreError, mail::Letter};
 use std::{
@@ -35,6 +36,7 @@ impl Rekindle {
                         .to_owned(),
                 ],
             ),
+            Subject::Sending { source, message_at } => self.sending_lines(source, *message_at, spell).await?,
             Subject::Stopped { source, idle_since, expires_at } => {
                 let until = expires_at.map_or_else(
                     || "It has no interaction data that could expire.".to_owned(),
@@ -57,6 +59,24 @@ impl Rekindle {
         });
         let html = format!("<!doctype html><html><body>{paragraphs}</body></html>");
         Ok(Letter { to: notice.to.clone(), subject, text, html })
+    }
+
+    async fn sending_lines(
+        &self,
+        id: &SourceId,
+        message_at: Time,
+        spell: Spell,
+    ) -> Result<(String, Vec<String>), StoreError> {
+        let source = self.store.catalog.source(id).await?;
+        let expires_at = source.as_ref().and_then(|source| source.expires_at(&self.settings.retention));
+        let stopped_at = source.and_then(|source| source.stopped_at);
+        let stop = stopped_at.map_or_else(String::new, |at| format!(" It was stopped as of {at}."));
+        let mut lines = vec![format!("A message of {id} went out at {message_at}.{stop}")];
+        if let Some(at) = expires_at {
+            lines.push(format!("Its interaction data expires {at}, and later if more messages follow."));
+        }
+        lines.push(format!("If it is to send, {}", spell(&Remedy::Start(id.clone()))));
+        Ok((format!("{id} is stopped, and still sends"), lines))
     }
 
     async fn restore_lines(&self, id: RequestId, spell: Spell) -> Result<(String, Vec<String>), StoreError> {

@@ -2,7 +2,7 @@
 
 use crate::app::Rekindle;
 use rekindle_domain::{
-    notice::{NOTICE_LEASE_MILLIS, Notice},
+    notice::{NOTICE_LEASE_MILLIS, Notice, Subject},
     source::Source,
     time::Time,
 };
@@ -20,6 +20,15 @@ impl Rekindle {
         if let Err(error) = self.store.queues.send_notices(&work).await {
             tracing::warn!(error.message = %error, "notices were not queued; the sweeper will queue them");
         }
+    }
+
+    /// A notice about a source for each of its recipients, and no more than the transaction has room for.
+    pub(crate) fn notices_of(&self, source: &Source, subject: &Subject, room: usize) -> Vec<Notice> {
+        let id = self.new_id();
+        let notice = |(i, to): (usize, String)| {
+            Notice::new(format!("{id}-{i}"), to, subject.clone(), self.now(), self.notice_lease())
+        };
+        self.recipients(source).into_iter().take(room).enumerate().map(notice).collect()
     }
 
     /// The addresses of the deployment and of the source. Addresses that differ only in case are one recipient.

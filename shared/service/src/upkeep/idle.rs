@@ -8,12 +8,7 @@ use crate::{
     app::Rekindle,
     retry::{Stop, until_won},
 };
-use rekindle_domain::{
-    id::SourceId,
-    notice::{Notice, Subject},
-    source::{Source, Status},
-    time::Time,
-};
+use rekindle_domain::{id::SourceId, notice::Subject, source::Source};
 use rekindle_store::{StoreError, catalog::Transaction};
 
 impl Rekindle {
@@ -29,8 +24,7 @@ impl Rekindle {
                 .filter(|at| *at <= now)
                 .and_then(|_| before.idle_since());
             let Some(idle_since) = idle else { return Ok(None) };
-            let after =
-                Source { status: Status::Stopped, stopped_at: Some(now), updated_at: now, ..before.clone() };
+            let after = Source { updated_at: now, ..before.stopped(now, true) };
             let mut transaction = Transaction::new();
             match self.move_holders(&mut transaction, &before, &after).await {
                 // A stop needs no data of other sources, so that no problem is expected here.
@@ -47,7 +41,9 @@ impl Rekindle {
             let detail = Some(format!("no interactions since {idle_since}"));
             self.record(&mut transaction, id, "stopped", "sweeper", detail)?;
             let room = Transaction::MAX - transaction.len();
-            let notices = self.idle_notices(&after, idle_since, room);
+            let expires_at = self.noticed(&after).expires_at(&self.settings.retention);
+            let subject = Subject::Stopped { source: id.clone(), idle_since, expires_at };
+            let notices = self.notices_of(&after, &subject, room);
             for notice in &notices {
                 transaction.add_notice(notice)?;
             }
@@ -57,19 +53,5 @@ impl Rekindle {
         let Some(notices) = notices else { return Ok(false) };
         self.announce(&notices).await;
         Ok(true)
-    }
-
-    /// A notice for each address, and no more than the transaction has room for.
-    fn idle_notices(&self, source: &Source, idle_since: Time, room: usize) -> Vec<Notice> {
-        let subject = Subject::Stopped {
-            source: source.id.clone(),
-            idle_since,
-            expires_at: source.expires_at(&self.settings.retention),
-        };
-        let id = self.new_id();
-        let notice = |(i, to): (usize, String)| {
-            Notice::new(format!("{id}-{i}"), to, subject.clone(), self.now(), self.notice_lease())
-        };
-        self.recipients(source).into_iter().take(room).enumerate().map(notice).collect()
     }
 }

@@ -5,6 +5,7 @@ mod compact;
 mod expire;
 mod housekeep;
 mod idle;
+mod sending;
 mod sweep;
 mod warn;
 

@@ -12,7 +12,7 @@ use rekindle_domain::{
     id::SourceId,
     manifest::DataState,
     notice::is_daily_notice,
-    source::{Decision, Source, Status},
+    source::{Source, Status},
 };
 use rekindle_store::{
     StoreError,
@@ -107,6 +107,10 @@ impl Rekindle {
         if !source.settling.is_empty() {
             self.settle(id).await?;
         }
+        let source = match self.follow_sending(&source).await? {
+            Some(changed) => changed,
+            None => source,
+        };
         let idle_at = source.idle_at(self.settings.auto_stop_after.as_ref());
         let source = Source { idle_at, ..source };
         if self.wake_at(&source).is_none_or(|at| at > self.now()) {
@@ -125,15 +129,7 @@ impl Rekindle {
         let is_to_warn = source
             .warn_at(&self.settings.retention, &self.settings.warn_before)
             .is_some_and(|at| at <= self.now());
-        let is_due = source.decide(&self.settings.retention, self.now()) == Decision::Due;
-        let is_warned = match if is_to_warn { self.warn(id).await } else { Ok(false) } {
-            // A failed warning does not delay the expiry of due data.
-            Err(error) if is_due => {
-                tracing::error!(source.id = %id, error.message = %error, "the warning of an expiry failed");
-                false
-            }
-            other => other?,
-        };
+        let is_warned = is_to_warn && self.warn(id).await?;
         let mut outcome = is_warned.then_some(SweepOutcome::Warned);
         loop {
             match self.expire_step(id, budget).await {

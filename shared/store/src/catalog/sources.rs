@@ -25,7 +25,8 @@ pub struct TimelineEntry {
     /// When.
     pub at: Time,
     /// The event: registered, started, stopped, pinned, unpinned, warned, expired, restore_started, restored,
-    /// restore_cancelled, restore_failed, clock_restarted, archiving_failed or compaction_failed.
+    /// restore_cancelled, restore_failed, clock_restarted, holding_failed, sent_after_stop, archiving_failed or
+    /// compaction_failed.
     pub event: String,
     /// By whom: a person's or a function's name.
     pub by: String,

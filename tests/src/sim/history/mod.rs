@@ -11,7 +11,7 @@ use super::{
 use crate::fixture::{
     model::Model,
     ports::Dice,
-    world::{Answer, World, router_of},
+    world::{Answer, World, local_settings, router_of},
 };
 use aws_sdk_sqs::types::Message;
 use axum::body::Body;
@@ -29,7 +29,7 @@ use rekindle_domain::{
 };
 use rekindle_local::{
     poller::{Consumer, context},
-    stack::{ARCHIVE, LEDGER, Stack, local_settings},
+    stack::{ARCHIVE, LEDGER, Stack},
 };
 use rekindle_service::{Rekindle, Settings, Sizes};
 use rekindle_store::Store;
@@ -238,8 +238,10 @@ pub fn play(seed: u64, fault: Option<Fault>, trace: bool) -> Result<Report, Viol
 
 impl History {
     async fn new(seed: u64, fault: Option<Fault>, trace: bool) -> Self {
-        let settings =
-            Settings { sizes: sizes(110), ..local_settings(Period::parse("P3M").expect("a period")) };
+        let settings = local_settings(Period::parse("P3M").expect("a period"));
+        let notice_period = if seed.is_multiple_of(2) { settings.notice_period } else { Period::of_days(1) };
+        let notify = vec!["stack@example.com".to_owned()];
+        let settings = Settings { sizes: sizes(110), notice_period, notify, ..settings };
         let world = World::keyless(seed, settings).await;
         let gate = Gate::default();
         let retries = world.aws.sdk_config().retry_config().expect("retries").clone();
