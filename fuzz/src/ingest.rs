@@ -238,7 +238,7 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
     };
     let at = match present("time") {
         None => NOW.0,
-        Some(Value::String(text)) => Time::parse(text)?.0,
+        Some(Value::String(text)) => text.parse::<Time>().ok()?.0,
         Some(n) => n.as_i64()?,
     };
     let printable =

@@ -57,7 +57,10 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         if !inner.is_data() {
             return Problem::bad_request("invalid_json", format!("the body is not JSON: {inner}"));
         }
+        // The path says where, in the body's own terms.
         let text = inner.to_string();
+        let position = format!(" at line {} column {}", inner.line(), inner.column());
+        let text = text.strip_suffix(&position).unwrap_or(&text);
         let code = if text.starts_with("unknown field") {
             "unknown_field"
         } else if text.starts_with("missing field") {

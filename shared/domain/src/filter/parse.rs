@@ -280,7 +280,7 @@ impl<'a> Fields<'a> {
     fn flag(&mut self, field: &'static str) -> Result<bool, FilterError> {
         self.known.push(field);
         match self.fields.get(field) {
-            None => Ok(true),
+            None | Some(Value::Null) => Ok(true),
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(_) => wrong(&self.at(field), "must be true or false"),
         }
@@ -312,12 +312,9 @@ impl<'a> Fields<'a> {
         match self.fields.get(field) {
             None | Some(Value::Null) => Ok(None),
             // No interaction is as old as the year 0, and RFC 3339, as which the stored filter is shown, cannot write it.
-            Some(value) => Time::deserialize(value).map(|at| Some(at.max(Time::YEAR_0))).or_else(|_| {
-                wrong(
-                    &self.at(field),
-                    "must be an RFC 3339 time such as 2026-11-22T10:00:00Z, or epoch milliseconds",
-                )
-            }),
+            Some(value) => Time::deserialize(value)
+                .map(|at| Some(at.max(Time::YEAR_0)))
+                .or_else(|why| wrong(&self.at(field), why.to_string())),
         }
     }
 

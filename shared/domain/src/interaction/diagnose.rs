@@ -2,6 +2,7 @@
 
 use super::Refusal;
 use crate::{id::clip, time::Time};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// The longest text that is diagnosed, in bytes: more than any interaction has, even with every character escaped.
@@ -21,6 +22,7 @@ pub(super) fn diagnose(text: &[u8]) -> Refusal {
     let Value::Object(fields) = &value else {
         return ("invalid_item".into(), "an interaction is a JSON object".to_owned());
     };
+    // Times have sentences of their own.
     const FIELDS: [(&str, &str); 13] = [
         ("user_id", "a string"),
         ("type", "a string"),
@@ -34,7 +36,7 @@ pub(super) fn diagnose(text: &[u8]) -> Refusal {
         ("bounce", "a string"),
         ("machine", "true or false"),
         ("conversion", "a whole number from 0 to 255"),
-        ("time", "an RFC 3339 time such as 2026-11-22T10:00:00Z, or epoch milliseconds"),
+        ("time", "a time"),
     ];
     if let Some(unknown) = fields.keys().find(|k| !FIELDS.iter().any(|(f, _)| f == k)) {
         let known = FIELDS.map(|(f, _)| f).join(", ");
@@ -51,7 +53,10 @@ pub(super) fn diagnose(text: &[u8]) -> Refusal {
             (_, None) => true,
             ("machine", Some(v)) => v.is_boolean() || v.is_null(),
             ("conversion", Some(v)) => v.is_null() || v.as_u64().is_some_and(|n| n < 256),
-            ("time", Some(v)) => v.is_null() || serde_json::from_value::<Time>(v.clone()).is_ok(),
+            ("time", Some(v)) => match Option::<Time>::deserialize(v) {
+                Ok(_) => true,
+                Err(why) => return ("invalid_time".into(), format!("time: {why}")),
+            },
             ("user_id" | "type", Some(v)) => v.is_string(),
             (_, Some(v)) => v.is_string() || v.is_null(),
         };

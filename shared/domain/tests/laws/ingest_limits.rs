@@ -138,18 +138,23 @@ fn bad_times_and_json() -> Vec<Bad> {
     vec![
         // Times.
         ("invalid_time", received(json!({"time": ""})), "RFC 3339"),
-        ("invalid_time", received(json!({"time": "2026-11-22"})), "RFC 3339"),
+        ("invalid_time", received(json!({"time": "2026-11-22"})), "write 2026-11-22T00:00:00Z"),
         ("invalid_time", received(json!({"time": "2026-02-30T00:00:00Z"})), "RFC 3339"),
-        ("invalid_time", received(json!({"time": "2026-11-22T10:00:00"})), "RFC 3339"),
+        ("invalid_time", received(json!({"time": "2026-11-22T10:00:00"})), "write 2026-11-22T10:00:00Z"),
         ("invalid_time", received(json!({"time": true})), "RFC 3339"),
-        ("invalid_time", received(json!({"time": 1.5e12})), "RFC 3339"),
+        ("invalid_time", received(json!({"time": 1.5e12})), "send 1500000000000, or RFC 3339"),
         ("invalid_time", received(json!({"time": u64::MAX})), "RFC 3339"),
         ("invalid_time", received(json!({"time": "1999-12-31T23:59:59.999Z"})), "24 h"),
         ("invalid_time", received(json!({"time": EARLIEST.0 - 1})), "24 h"),
         ("invalid_time", received(json!({"time": i64::MIN})), "RFC 3339"),
         ("invalid_time", received(json!({"time": i64::MAX})), "RFC 3339"),
-        // Seconds since 1970 in place of milliseconds: the most likely mistake, and caught as being of 1970.
-        ("invalid_time", received(json!({"time": NOW.0 / 1_000})), "24 h"),
+        // Seconds since 1970 in place of milliseconds: the most likely mistake.
+        (
+            "invalid_time",
+            received(json!({"time": NOW.0 / 1_000})),
+            "send milliseconds, 1763000000000, or RFC",
+        ),
+        ("invalid_time", received(json!({"time": (NOW.0 / 1_000).to_string()})), "looks like epoch seconds"),
         ("invalid_time", received(json!({"time": NOW.0 + MAX_AHEAD_MILLIS + 1})), "24 h"),
         // JSON that is none, or that nobody should send.
         ("invalid_json", r#"{"user_id":"u1","time":1e400}"#.into(), "number out of range"),

@@ -19,3 +19,4 @@ mod rows;
 mod sizes;
 mod support;
 mod tally;
+mod times;
