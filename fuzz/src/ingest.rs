@@ -6,7 +6,7 @@ use rekindle_domain::{
     block::{decode, encode_inbox},
     facet::{Channel, Facet, Kind},
     id::{LedgerId, SourceId, SourceKind},
-    interaction::{BatchError, Collected, Collector},
+    interaction::{BatchError, Collected, Collector, without_bom},
     rows::Rows,
     time::Time,
 };
@@ -35,7 +35,8 @@ pub fn check(data: &[u8]) {
     }
     let (lines, peak) = peak_of(|| collect(|c| c.add_ndjson(data)));
     assert!(peak <= most_memory(data.len()), "{} bytes of NDJSON took {peak}", data.len());
-    let items: Vec<&[u8]> = data.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty()).collect();
+    let items = without_bom(data).split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty());
+    let items: Vec<&[u8]> = items.flat_map(documents).collect();
     is_the_truth(&lines.expect("NDJSON has no outer form that could be invalid"), &items);
 }
 
@@ -45,8 +46,28 @@ fn collect(add: impl FnOnce(&mut Collector) -> Result<(), BatchError>) -> Result
     Ok(collector.finish())
 }
 
+/// The documents of a line of NDJSON; from a place on that is not JSON, the rest of the line is one.
+fn documents(line: &[u8]) -> Vec<&[u8]> {
+    let line = without_bom(line);
+    let mut stream = serde_json::Deserializer::from_slice(line).into_iter::<&RawValue>();
+    let mut out = Vec::new();
+    let mut end = 0;
+    while let Some(document) = stream.next() {
+        match document {
+            Ok(document) => out.push(document.get().as_bytes()),
+            Err(_) => {
+                out.push(&line[end..]);
+                break;
+            }
+        }
+        end = stream.byte_offset();
+    }
+    out
+}
+
 /// The items of a JSON body; `None` if the body is no batch.
 fn items(body: &[u8]) -> Option<Vec<&[u8]>> {
+    let body = without_bom(body);
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Envelope<'a> {
@@ -218,7 +239,10 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
     }
     let present = |field: &str| fields.get(field).filter(|v| !v.is_null());
     // The outer `None` means that the field is not a text; the inner one, that it is missing.
-    let text = |field: &str| present(field).map_or(Some(None), |v| v.as_str().map(Some));
+    // The empty text leaves an optional field out.
+    let text = |field: &str| {
+        present(field).map_or(Some(None), |v| v.as_str().map(|text| Some(text).filter(|text| !text.is_empty())))
+    };
     let [user, kind] = ["user_id", "type"].map(|f| text(f).flatten());
     let (user, kind) = (user?, kind?);
     let [channel, alias, bounce] = ["channel", "link_alias", "bounce"].map(text);
@@ -245,6 +269,7 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
         |text: &str, most: usize| (1..=most).contains(&text.len()) && text.chars().all(|c| !c.is_control());
     let is_id = |id: &str| {
         printable(id, 128)
+            && !matches!(id, "." | "..")
             && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-'))
     };
     let (kind, needs_channel) = kind_of(kind, bounce, source.kind())?;
@@ -254,6 +279,7 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
         Some(name) => Some(Channel::ALL.into_iter().find(|c| c.as_str() == name)?),
     };
     let fits = printable(user, 512)
+        && !user.trim().is_empty()
         && is_id(source.id())
         && variant.is_none_or(is_id)
         && step.is_none_or(is_id)

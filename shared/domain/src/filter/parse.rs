@@ -3,7 +3,7 @@
 use super::{About, Filter, MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_SOURCES, Narrow, Opens, Times};
 use crate::{
     facet::Channel,
-    id::{ID_RULE, SourceId, SourceKind, clip, is_valid_id},
+    id::{ID_RULE, SourceId, SourceKind, clip, is_spelled_like_id},
     interaction::{MAX_ALIAS, is_valid_alias},
     time::{Period, Time},
 };
@@ -98,7 +98,7 @@ impl Parser {
             "any" => Ok(Filter::Any(self.list(body, &path, depth)?)),
             "not" => Ok(Filter::Not(Box::new(self.filter(body, &path, depth + 1)?))),
             "segment" => match body.as_str() {
-                Some(id) if is_valid_id(id) => Ok(Filter::Segment(id.to_owned())),
+                Some(id) if is_spelled_like_id(id) => Ok(Filter::Segment(id.to_owned())),
                 Some(_) => wrong(&path, format!("a segment's id must be {ID_RULE}")),
                 None => wrong(&path, "must be a segment's id, a string"),
             },
@@ -152,7 +152,7 @@ fn leaf(key: &str, body: &Value, path: String) -> Result<Filter, FilterError> {
             if source.kind() != SourceKind::Canvas {
                 return wrong(&f.at("source"), "only a Canvas is entered; name one, such as canvas/welcome");
             }
-            Filter::Entered { source, variation: f.checked("variation", is_valid_id, ID_RULE)? }
+            Filter::Entered { source, variation: f.checked("variation", is_spelled_like_id, ID_RULE)? }
         }
         "in_control" => Filter::InControl { source: f.source()?, is: f.flag("is")? },
         "last_engaged" => Filter::LastEngaged { channel: f.channel()?, opens: f.opens()?, times: f.times()? },
@@ -216,7 +216,7 @@ impl<'a> Fields<'a> {
             return wrong(&self.at(second), format!("{way} and {second} exclude each other; give one"));
         }
         let about = match way {
-            "tag" => match self.checked("tag", is_valid_id, ID_RULE)? {
+            "tag" => match self.checked("tag", is_spelled_like_id, ID_RULE)? {
                 Some(tag) => About::Tag(tag),
                 None => return wrong(&self.at("tag"), "is missing"),
             },
@@ -245,7 +245,7 @@ impl<'a> Fields<'a> {
         ];
         let mut found = [None, None, None];
         for ((field, fits), found) in fields.into_iter().zip(&mut found) {
-            *found = self.checked(field, is_valid_id, ID_RULE)?;
+            *found = self.checked(field, is_spelled_like_id, ID_RULE)?;
             if let (Some(_), Err(why)) = (found, fits) {
                 return wrong(&self.at(field), why);
             }

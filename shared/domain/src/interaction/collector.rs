@@ -2,7 +2,7 @@
 
 use super::{
     BatchError, MAX_FACETS_PER_USER, MAX_ITEMS, MAX_SOURCES, Refusal, Rejection,
-    batch::{items_of, too_many},
+    batch::{items_of, too_many, without_bom},
     diagnose::diagnose,
     pile::{Entry, Pile, Users},
     refuse,
@@ -13,6 +13,7 @@ use crate::{
     rows::Rows,
     time::Time,
 };
+use serde_json::value::RawValue;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Collects the interactions of one request, by ledger.
@@ -61,38 +62,70 @@ impl Collector {
     /// # Errors
     /// [`BatchError`] if it is neither, or too large.
     pub fn add_json(&mut self, body: &[u8]) -> Result<(), BatchError> {
-        let items = items_of(body)?;
+        let items = items_of(without_bom(body))?;
         items
             .into_iter()
             .try_for_each(|item| self.add(item.get().as_bytes(), serde_json::from_str(item.get())))
     }
 
-    /// Takes newline-delimited JSON; blank lines do not count.
+    /// Takes newline-delimited JSON; blank lines do not count. A line may hold several documents, one after the other,
+    /// as delivery streams write them.
     ///
     /// # Errors
     /// [`BatchError`] if there is too much of it.
     pub fn add_ndjson(&mut self, body: &[u8]) -> Result<(), BatchError> {
+        let body = without_bom(body);
         match std::str::from_utf8(body) {
             // Checked as a whole, so that no field need be checked again.
             Ok(body) => {
                 let mut lines = body.split('\n').filter(|line| !line.trim_ascii().is_empty());
-                lines.try_for_each(|line| self.add(line.as_bytes(), serde_json::from_str(line)))
+                lines.try_for_each(|line| self.add_line(line.as_bytes(), serde_json::from_str(line)))
             }
             // Some line is not UTF-8: the others are taken all the same.
             Err(_) => {
                 let mut lines = body.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty());
-                lines.try_for_each(|line| self.add(line, serde_json::from_slice(line)))
+                lines.try_for_each(|line| self.add_line(line, serde_json::from_slice(line)))
             }
         }
     }
 
+    /// Takes a line: its text, and the result of reading it as one interaction, which it mostly is.
+    fn add_line(&mut self, line: &[u8], wire: serde_json::Result<Wire<'_>>) -> Result<(), BatchError> {
+        if wire.is_ok() {
+            return self.add(line, wire);
+        }
+        // The line may come from the beginning of another file.
+        let line = without_bom(line);
+        let mut documents = serde_json::Deserializer::from_slice(line).into_iter::<&RawValue>();
+        let mut end = 0;
+        while let Some(document) = documents.next() {
+            match document {
+                Ok(document) => {
+                    end = documents.byte_offset();
+                    self.add(document.get().as_bytes(), serde_json::from_str(document.get()))?;
+                }
+                Err(_) if end == 0 => return self.add(line, serde_json::from_slice(line)),
+                // Where the next document begins cannot be told: the rest of the line is one item.
+                Err(e) => {
+                    let index = self.next_index()?;
+                    let detail = format!("not JSON, from here to the end of the line: {e}");
+                    self.rejected.push(Rejection { index, code: "invalid_json".into(), detail });
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The place of the next item in the request.
+    fn next_index(&mut self) -> Result<usize, BatchError> {
+        self.items += 1;
+        if self.items > MAX_ITEMS { Err(too_many()) } else { Ok(self.items - 1) }
+    }
+
     /// Takes one interaction: its text, and the result of reading the text.
     fn add(&mut self, text: &[u8], wire: serde_json::Result<Wire<'_>>) -> Result<(), BatchError> {
-        let index = self.items;
-        self.items += 1;
-        if self.items > MAX_ITEMS {
-            return Err(too_many());
-        }
+        let index = self.next_index()?;
         let outcome = match wire {
             // Serde would also read an array of the fields' values, which is not an interaction.
             Ok(wire) if text.trim_ascii_start().starts_with(b"{") => {

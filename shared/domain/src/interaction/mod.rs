@@ -10,6 +10,7 @@ mod diagnose;
 mod pile;
 mod wire;
 
+pub use batch::without_bom;
 pub use collector::{Collected, Collector};
 
 use crate::time::{DAY_MILLIS, Time};
@@ -70,7 +71,8 @@ fn refuse<T>(code: &'static str, detail: impl Into<String>) -> Result<T, Refusal
 /// The rule and the length of `id`, to be put behind the field's name.
 pub fn check_user_id(id: &str) -> Result<(), String> {
     if (1..=MAX_USER_ID).contains(&id.len()) && !has_control(id) {
-        return Ok(());
+        let is_blank = id.trim_start().is_empty();
+        return if is_blank { Err("must not be of blanks alone".to_owned()) } else { Ok(()) };
     }
     Err(format!(
         "must be 1 to {MAX_USER_ID} bytes of UTF-8 without control characters; this one has {} bytes",

@@ -31,29 +31,34 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
+/// An optional text. Null and the empty text, which templates send where they have nothing, leave it out.
+fn given<'de: 'a, 'a, D: de::Deserializer<'de>>(d: D) -> Result<Option<Text<'a>>, D::Error> {
+    Ok(Option::<Text<'a>>::deserialize(d)?.filter(|text| !text.0.is_empty()))
+}
+
 /// One interaction as it stands in a request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wire<'a> {
     #[serde(borrow)]
     pub(super) user_id: Text<'a>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     campaign_id: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     canvas_id: Option<Text<'a>>,
     #[serde(borrow, rename = "type")]
     kind: Text<'a>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     channel: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     variant_id: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     variation_id: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     step_id: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     link_alias: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     bounce: Option<Text<'a>>,
     #[serde(default)]
     machine: Option<bool>,
@@ -63,7 +68,8 @@ pub(super) struct Wire<'a> {
     time: Option<Time>,
 }
 
-const TYPES: &str = "received, opened, clicked, converted, entered, control, bounced, complained";
+/// The types of interactions, for people.
+pub(super) const TYPES: &str = "received, opened, clicked, converted, entered, control, bounced, complained";
 
 fn check_id(field: &str, code: &'static str, id: &str) -> Result<(), Refusal> {
     if is_valid_id(id) {

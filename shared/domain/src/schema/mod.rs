@@ -56,12 +56,13 @@ text_schemas! {
     Id, "Id" = {
         "description": ID_RULE,
         "pattern": "^[A-Za-z0-9_.:-]+$",
+        "not": { "enum": [".", ".."] },
         "minLength": 1,
         "maxLength": MAX_ID,
         "examples": ["spring-sale"],
     };
     UserId, "UserId" = {
-        "description": "1 to 512 bytes of UTF-8 without control characters.",
+        "description": "1 to 512 bytes of UTF-8 without control characters, not of blanks alone.",
         "pattern": NO_CONTROL,
         "minLength": 1,
         "maxLength": MAX_USER_ID,

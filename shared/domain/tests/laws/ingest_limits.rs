@@ -60,6 +60,8 @@ fn bad_items() -> Vec<Bad> {
         ("unknown_field", format!(r#"{{"a":{deep},"user_id":"u"}}"#).replace(&deep, "[[]]"), "`a`"),
         // User ids.
         ("invalid_user_id", received(json!({"user_id": ""})), "1 to 512"),
+        ("invalid_user_id", received(json!({"user_id": " "})), "blanks alone"),
+        ("invalid_user_id", received(json!({"user_id": "\u{a0}\u{3000} "})), "blanks alone"),
         ("invalid_user_id", received(json!({"user_id": null})), "string"),
         ("invalid_user_id", received(json!({"user_id": 17})), "string"),
         ("invalid_user_id", received(json!({"user_id": ["u1"]})), "string"),
@@ -77,7 +79,11 @@ fn bad_sources() -> Vec<Bad> {
     let received = |more| item("received", more);
     vec![
         // Campaigns and variants.
-        ("invalid_campaign_id", received(json!({"campaign_id": ""})), "1 to 128"),
+        ("missing_field", received(json!({"campaign_id": ""})), "campaign_id or canvas_id"),
+        ("missing_field", received(json!({"campaign_id": "", "canvas_id": ""})), "campaign_id or canvas_id"),
+        ("invalid_campaign_id", received(json!({"campaign_id": "."})), "neither . nor .."),
+        ("invalid_campaign_id", received(json!({"campaign_id": ".."})), "neither . nor .."),
+        ("invalid_variant_id", received(json!({"variant_id": ".."})), "neither . nor .."),
         ("invalid_campaign_id", received(json!({"campaign_id": "a/b"})), "`a/b`"),
         ("invalid_campaign_id", received(json!({"campaign_id": "x".repeat(129)})), "1 to 128"),
         ("invalid_campaign_id", received(json!({"campaign_id": false})), "string"),
@@ -88,7 +94,7 @@ fn bad_sources() -> Vec<Bad> {
         ("two_sources", received(json!({"canvas_id": "c"})), "exclude each other"),
         ("invalid_canvas_id", canvas("received", json!({"canvas_id": "a b"})), "`a b`"),
         ("invalid_canvas_id", canvas("received", json!({"canvas_id": 5})), "string"),
-        ("invalid_variation_id", canvas("received", json!({"variation_id": ""})), "1 to 128"),
+        ("invalid_variation_id", canvas("received", json!({"variation_id": " "})), "1 to 128"),
         ("invalid_step_id", canvas("received", json!({"step_id": "s 1"})), "`s 1`"),
         ("invalid_step_id", canvas("received", json!({"step_id": {}})), "string"),
         ("field_not_allowed", canvas("received", json!({"variant_id": "A"})), "called variation_id"),
@@ -108,18 +114,18 @@ fn bad_types() -> Vec<Bad> {
         ("invalid_type", item("", json!({})), "one of"),
         ("invalid_type", item("entered", json!({})), "`entered`"),
         ("invalid_type", item(&"x".repeat(1_000_000), json!({})), "one of"),
-        ("invalid_type", received(json!({"type": 1})), "string"),
+        ("invalid_type", received(json!({"type": 1})), "type must be a string, one of received, opened"),
         ("invalid_channel", received(json!({"channel": "mail"})), "`mail`"),
-        ("invalid_channel", received(json!({"channel": {}})), "string"),
+        ("invalid_channel", received(json!({"channel": {}})), "channel must be a string, one of email, push"),
+        ("missing_channel", received(json!({"channel": ""})), "one of email, push"),
         ("missing_channel", without("channel"), "received"),
         ("missing_channel", item("opened", json!({"channel": null})), "opened"),
         ("missing_channel", item("clicked", json!({"channel": null})), "clicked"),
-        ("invalid_link_alias", item("clicked", json!({"link_alias": ""})), "256"),
         ("invalid_link_alias", item("clicked", json!({"link_alias": "x".repeat(257)})), "256"),
         ("invalid_link_alias", item("clicked", json!({"link_alias": "a\tb"})), "control"),
         ("invalid_link_alias", item("clicked", json!({"link_alias": 1})), "string"),
         ("invalid_bounce", item("bounced", json!({"bounce": "medium"})), "`medium`"),
-        ("invalid_bounce", item("bounced", json!({"bounce": 1})), "string"),
+        ("invalid_bounce", item("bounced", json!({"bounce": 1})), "bounce must be a string, hard or soft"),
         ("invalid_machine", item("opened", json!({"machine": "true"})), "true or false"),
         ("invalid_conversion", item("converted", json!({"conversion": 256})), "255"),
         ("invalid_conversion", item("converted", json!({"conversion": -1})), "255"),
@@ -161,8 +167,8 @@ fn bad_times_and_json() -> Vec<Bad> {
         ("invalid_json", r#"{"user_id":"\ud800"}"#.into(), "not JSON"),
         ("invalid_json", format!(r#"{{"user_id":{deep}}}"#), "recursion"),
         ("invalid_json", deep.clone(), "recursion"),
-        ("invalid_item", good_with_twice("channel"), "twice"),
-        ("invalid_item", good_with_twice("user_id"), "twice"),
+        ("invalid_item", good_with_twice("channel"), "twice: duplicate field `channel`"),
+        ("invalid_item", good_with_twice("user_id"), "twice: duplicate field `user_id`"),
     ]
 }
 
@@ -206,8 +212,8 @@ fn good_with_twice(field: &str) -> String {
 #[test]
 fn lines_that_are_no_json_hurt_no_other_line() {
     let good = Value::Object(good()).to_string();
-    let bad: [&[u8]; 6] =
-        [b"{", b"\xff\xfe", b"{\"user_id\":\"\xc3\x28\"}", b"{\"user_id\":\"a\0b\"}", b"\0", b"{} {}"];
+    let bad: [&[u8]; 5] =
+        [b"{", b"\xff\xfe", b"{\"user_id\":\"\xc3\x28\"}", b"{\"user_id\":\"a\0b\"}", b"\0"];
     for bad in bad {
         let mut collector = Collector::new(NOW);
         collector.add_ndjson(&[good.as_bytes(), b"\n", bad, b"\n", good.as_bytes()].concat()).unwrap();
@@ -215,6 +221,56 @@ fn lines_that_are_no_json_hurt_no_other_line() {
         let rejected: Vec<_> = collected.rejected.iter().map(|r| (r.index, r.code.as_ref())).collect();
         assert_eq!((collected.accepted, rejected), (2, vec![(1, "invalid_json")]), "{bad:?}");
     }
+}
+
+/// Delivery streams write documents without anything in between, and programs of some systems a mark before UTF-8.
+#[test]
+fn documents_one_after_the_other_are_taken_one_by_one() {
+    let user = |n: usize| {
+        Value::Object(Map::from_iter(
+            [good(), Map::from_iter([("user_id".into(), format!("u{n}").into())])].into_iter().flatten(),
+        ))
+        .to_string()
+    };
+    let lines = |body: &[u8]| {
+        let mut collector = Collector::new(NOW);
+        collector.add_ndjson(body).unwrap();
+        let collected = collector.finish();
+        let rejected: Vec<_> =
+            collected.rejected.iter().map(|r| (r.index, r.code.clone().into_owned())).collect();
+        (collected.accepted, rejected)
+    };
+    let three = [user(0), user(1), user(2)];
+    let bom = "\u{feff}";
+    for body in [
+        three.concat(),
+        three.join(" "),
+        three.join("\r"),
+        format!("{bom}{}", three.concat()),
+        format!("{bom}{}", three.join("\n")),
+        // Files with marks, put one behind the other.
+        format!("{bom}{}\n{bom}{}\n{bom}\n", three[..2].concat(), three[2]),
+    ] {
+        assert_eq!(lines(body.as_bytes()), (3, vec![]), "{body}");
+    }
+    // Each document is an item; where a place is no JSON, the rest of the line is one.
+    let bad =
+        [user(0), "{}".into(), user(1), "5".into(), " ".into(), user(2), "{\"user_id\":{}".into()].concat();
+    let expected = vec![(1, "missing_field".into()), (3, "invalid_item".into()), (5, "invalid_json".into())];
+    assert_eq!(lines(bad.as_bytes()), (3, expected));
+    let cut = [
+        &user(0).into_bytes()[..],
+        b"{\"user_id\":\"\xff\"}",
+        &user(1).into_bytes(),
+        b"\n",
+        &user(2).into_bytes(),
+    ];
+    assert_eq!(lines(&cut.concat()), (2, vec![(1, "invalid_json".into())]));
+    // A mark before JSON of the other layout, too.
+    assert_eq!(collect(format!("{bom}[{}]", three.join(",")).as_bytes()).accepted, 3);
+    // Documents of one line are bounded as lines are.
+    let error = Collector::new(NOW).add_ndjson("{}".repeat(MAX_ITEMS + 1).as_bytes());
+    assert!(matches!(error, Err(BatchError::TooMany(_))), "{error:?}");
 }
 
 fn batch_error(body: &[u8]) -> (&'static str, String) {
@@ -256,6 +312,8 @@ fn bodies_out_of_shape_are_refused_as_a_whole() {
         let (code, detail) = batch_error(body);
         assert_eq!(code, expected, "{shown}: {}", &detail[..detail.len().min(300)]);
         assert!(detail.len() < 1_000, "{shown}: a detail of {} bytes", detail.len());
+        // No more than the sender's own text is cut within a word.
+        assert!(!detail.contains('…') || shown.contains("xxx"), "{detail}");
     }
 }
 
