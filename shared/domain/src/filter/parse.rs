@@ -4,7 +4,7 @@ use super::{About, Filter, MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_SOURCES, Narrow,
 use crate::{
     facet::Channel,
     id::{ID_RULE, SourceId, SourceKind, clip, is_spelled_like_id},
-    interaction::{MAX_ALIAS, is_valid_alias},
+    interaction::stored_alias,
     time::{Period, Time},
 };
 use serde::Deserialize;
@@ -143,8 +143,12 @@ fn leaf(key: &str, body: &Value, path: String) -> Result<Filter, FilterError> {
         "clicked" => {
             let about = f.about(&["source", "tag", "any"])?;
             let narrow = f.narrow(&about)?;
-            let rule = format!("1 to {MAX_ALIAS} bytes without control characters");
-            Filter::Clicked { narrow, about, alias: f.checked("alias", is_valid_alias, &rule)? }
+            let alias = f.text("alias")?;
+            if alias == Some("") {
+                return wrong(&f.at("alias"), "is empty; leave it out for clicks on any link");
+            }
+            // As ingest stores it, so that the whole alias finds the clicks.
+            Filter::Clicked { narrow, about, alias: alias.map(|alias| stored_alias(alias).into_owned()) }
         }
         "converted" => Filter::Converted { source: f.source()? },
         "entered" => {

@@ -1,12 +1,12 @@
 //! The interactions of one request, sorted into a pile for each ledger.
 
 use super::{
-    BatchError, MAX_FACETS_PER_USER, MAX_ITEMS, MAX_SOURCES, Refusal, Rejection,
+    BatchError, MAX_ITEMS, MAX_SOURCES, Refusal, Rejection,
     batch::{items_of, too_many, without_bom},
     diagnose::diagnose,
     pile::{Entry, Pile, Users},
     refuse,
-    wire::Wire,
+    wire::{Checked, Wire},
 };
 use crate::{
     id::{LedgerId, SourceId, SourceKind},
@@ -14,7 +14,7 @@ use crate::{
     time::Time,
 };
 use serde_json::value::RawValue;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// Collects the interactions of one request, by ledger.
 pub struct Collector {
@@ -25,6 +25,8 @@ pub struct Collector {
     sources: [HashMap<Box<str>, usize>; 2],
     piles: Vec<(SourceId, Pile)>,
     rejected: Vec<Rejection>,
+    /// The places of the interactions whose alias was shortened.
+    shortened: Vec<u32>,
     items: usize,
     facet: Vec<u8>,
     /// The pile of the last interaction, which mostly is the pile of the next one, too.
@@ -37,6 +39,8 @@ pub struct Collected {
     pub ledgers: Vec<(LedgerId, Rows)>,
     /// How many interactions were taken.
     pub accepted: usize,
+    /// How many of these have a link alias that is stored in another form: see [`super::stored_alias`].
+    pub aliases_shortened: usize,
     /// The interactions that were not taken, in the order of the request.
     pub rejected: Vec<Rejection>,
 }
@@ -51,6 +55,7 @@ impl Collector {
             sources: Default::default(),
             piles: Vec::new(),
             rejected: Vec::new(),
+            shortened: Vec::new(),
             items: 0,
             facet: Vec::new(),
             last: None,
@@ -132,7 +137,13 @@ impl Collector {
                 let mut facet = std::mem::take(&mut self.facet);
                 let checked = wire.check(self.now, &mut facet);
                 let taken = match checked {
-                    Ok(at) => self.take(index, &wire, &facet, at)?,
+                    Ok(Checked { at, is_alias_shortened }) => {
+                        let taken = self.take(index, &wire, &facet, at)?;
+                        if is_alias_shortened && taken.is_ok() {
+                            self.shortened.push(index as u32);
+                        }
+                        taken
+                    }
                     Err(refusal) => Err(refusal),
                 };
                 self.facet = facet;
@@ -243,42 +254,11 @@ impl Collector {
         for pile in self.piles.iter_mut().map(|(_, p)| p).chain([&mut self.users]) {
             pile.entries.retain(|e| !gone(e.index));
         }
-    }
-
-    /// Rejects interactions that would give one user more than [`MAX_FACETS_PER_USER`] facets in a ledger: the rows of one
-    /// user are read together, so they must stay few.
-    fn bound_facets(&mut self) {
-        let mut gone = HashSet::new();
-        for pile in self.piles.iter().map(|(_, p)| p).chain([&self.users]) {
-            if pile.facets.len() <= MAX_FACETS_PER_USER {
-                continue;
-            }
-            let mut seen: HashMap<&[u8], HashSet<u32>> = HashMap::new();
-            for e in &pile.entries {
-                let facets =
-                    seen.entry(&self.ids[e.id_start as usize..][..usize::from(e.id_len)]).or_default();
-                if facets.len() < MAX_FACETS_PER_USER {
-                    facets.insert(e.facet);
-                } else if !facets.contains(&e.facet) {
-                    gone.insert(e.index);
-                }
-            }
-        }
-        let rejections = gone.iter().map(|index| Rejection {
-            index: *index as usize,
-            code: "too_many_facets".into(),
-            detail: format!(
-                "one user has more than {MAX_FACETS_PER_USER} different interactions (type, channel, variant, step, alias) \
-                 in this request; use fewer link aliases"
-            ),
-        });
-        self.rejected.extend(rejections);
-        self.drop_items(|index| gone.contains(&index));
+        self.shortened.retain(|index| !gone(*index));
     }
 
     /// Sorts and merges the interactions that were taken.
     pub fn finish(mut self) -> Collected {
-        self.bound_facets();
         self.rejected.sort_by_key(|r| r.index);
         let accepted = self.users.entries.len();
         let users = Users::of(&self.users.entries, &self.ids, self.items);
@@ -291,6 +271,6 @@ impl Collector {
                 ledgers.push((LedgerId::Source(source), pile.into_rows(&users)));
             }
         }
-        Collected { ledgers, accepted, rejected: self.rejected }
+        Collected { ledgers, accepted, aliases_shortened: self.shortened.len(), rejected: self.rejected }
     }
 }

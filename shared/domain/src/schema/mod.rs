@@ -69,10 +69,8 @@ text_schemas! {
         "examples": ["u1"],
     };
     LinkAlias, "LinkAlias" = {
-        "description": "1 to 256 bytes of UTF-8 without control characters.",
-        "pattern": NO_CONTROL,
+        "description": format!("Any text. More than {MAX_ALIAS} bytes of UTF-8, or control characters, are stored in a shorter form, and asked for by the whole alias."),
         "minLength": 1,
-        "maxLength": MAX_ALIAS,
         "examples": ["cta"],
     };
     ShownTime, "Time" = {

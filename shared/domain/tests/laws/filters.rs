@@ -226,7 +226,6 @@ fn wrong_groups() -> Vec<Wrong> {
 /// Errors of `received`, most of which the others share.
 fn wrong_received() -> Vec<Wrong> {
     let ok = json!({"received": {"source": "campaign/a"}});
-    let long = "x".repeat(300);
     vec![
         (json!({"received": "campaign/a"}), "filter.received", "object"),
         (json!({"received": null}), "filter.received", "object"),
@@ -244,7 +243,7 @@ fn wrong_received() -> Vec<Wrong> {
             "1 to 128",
         ),
         (
-            json!({"received": {"source": "campaign/a", "variant": long}}),
+            json!({"received": {"source": "campaign/a", "variant": "x".repeat(300)}}),
             "filter.received.variant",
             "1 to 128",
         ),
@@ -320,7 +319,7 @@ fn wrong_engagement() -> Vec<Wrong> {
             "later than after",
         ),
         (
-            json!({"last_engaged": {"source": "campaign/a", "after": 5}}),
+            json!({"last_engaged": {"source": "campaign/a", "after": "2026-11-22T10:00:00Z"}}),
             "filter.last_engaged.source",
             "unknown field",
         ),
@@ -330,7 +329,6 @@ fn wrong_engagement() -> Vec<Wrong> {
 
 /// Errors of the other conditions.
 fn wrong_others() -> Vec<Wrong> {
-    let long = "x".repeat(300);
     vec![
         (json!({"hard_bounced": {"channel": "email"}}), "filter.hard_bounced.channel", "has none"),
         (json!({"marked_spam": true}), "filter.marked_spam", "object"),
@@ -340,9 +338,7 @@ fn wrong_others() -> Vec<Wrong> {
             "filter.entered.variant",
             "unknown field",
         ),
-        (json!({"clicked": {"source": "campaign/a", "alias": ""}}), "filter.clicked.alias", "256 bytes"),
-        (json!({"clicked": {"source": "campaign/a", "alias": "a\u{0}"}}), "filter.clicked.alias", "control"),
-        (json!({"clicked": {"source": "campaign/a", "alias": long}}), "filter.clicked.alias", "256 bytes"),
+        (json!({"clicked": {"source": "campaign/a", "alias": ""}}), "filter.clicked.alias", "leave it out"),
         (
             json!({"converted": {"source": "campaign/a", "conversion": 1}}),
             "filter.converted.conversion",

@@ -118,8 +118,7 @@ impl Page {
         Self { bytes: wrapped(&text), text, last: None, lines: String::new() }
     }
 
-    /// Adds a user's lines; `false` if they do not fit. The lines of the first user always fit: ingest bounds the rows of
-    /// one user in a ledger.
+    /// Adds a user's lines; `false` if they do not fit. Those of the first user stand on the page whatever their size.
     fn add(&mut self, hash: u64, id: &[u8], rows: &mut [Row], facets: &[Facet]) -> bool {
         let facet = |row: &Row| &facets[row.facet as usize];
         // By facet, so that the order does not depend on how rows lie in blocks.
