@@ -95,12 +95,10 @@ fn is_the_truth(collected: &Collected, items: &[&[u8]]) {
         let refusal = refused.next_if(|r| r.index == index);
         match (refusal, reading) {
             (None, Reading::Fine(fine)) => fine.store(&mut expected),
-            (Some(refusal), Reading::Fine(_)) => {
-                panic!("{refusal:?}: {}", String::from_utf8_lossy(items[index]))
-            }
+            (Some(refusal), Reading::Fine(_)) => panic!("{refusal:?}: {}", String::from_utf8_lossy(items[index])),
             (Some(refusal), wrong) => {
                 assert!(refusal.detail.len() < 600, "{}", refusal.detail);
-                let says_twice = refusal.detail.contains("stands twice");
+                let says_twice = refusal.detail.contains("has a field twice");
                 assert!(!says_twice || matches!(wrong, Reading::Twice), "{refusal:?}");
             }
             (None, wrong) => panic!("accepted, though {wrong:?}: {}", String::from_utf8_lossy(items[index])),
@@ -243,8 +241,7 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
     // The outer `None` means that the field is not a text; the inner one, that it is missing.
     // The empty text leaves an optional field out.
     let text = |field: &str| {
-        present(field)
-            .map_or(Some(None), |v| v.as_str().map(|text| Some(text).filter(|text| !text.is_empty())))
+        present(field).map_or(Some(None), |v| v.as_str().map(|text| Some(text).filter(|text| !text.is_empty())))
     };
     let [user, kind] = ["user_id", "type"].map(|f| text(f).flatten());
     let (user, kind) = (user?, kind?);

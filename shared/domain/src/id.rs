@@ -1,5 +1,6 @@
 //! Names of things: sources, ledgers, runs, copies.
 
+use crate::words::id_refusal;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use ulid::Ulid;
@@ -90,7 +91,7 @@ impl FromStr for SourceId {
             }
         };
         if !is_spelled_like_id(id) {
-            return Err(format!("`{}`: an id is {ID_RULE}", clip(text)));
+            return Err(format!("the id of `{}`: {}", clip(text), id_refusal(id)));
         }
         Ok(Self { kind, id: id.into() })
     }

@@ -6,6 +6,7 @@ use crate::{
     id::{ID_RULE, SourceId, SourceKind, clip, is_spelled_like_id},
     interaction::stored_alias,
     time::{Period, Time},
+    words,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -220,8 +221,9 @@ impl<'a> Fields<'a> {
             return wrong(&self.at(second), format!("{way} and {second} exclude each other; give one"));
         }
         let about = match way {
-            "tag" => match self.checked("tag", is_spelled_like_id, ID_RULE)? {
-                Some(tag) => About::Tag(tag),
+            "tag" => match self.text("tag")?.map(words::cleaned) {
+                Some(tag) if words::are_valid(&tag) => About::Tag(tag),
+                Some(_) => return wrong(&self.at("tag"), format!("must be {}", words::WORDS_RULE)),
                 None => return wrong(&self.at("tag"), "is missing"),
             },
             "any" => match self.flag("any")? {

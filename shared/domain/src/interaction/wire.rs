@@ -3,8 +3,9 @@
 use super::{EARLIEST, MAX_AHEAD_MILLIS, Refusal, check_user_id, refuse, stored_alias};
 use crate::{
     facet::{Channel, Kind, encode_facet},
-    id::{ID_RULE, SourceKind, clip, is_valid_id},
+    id::{SourceKind, clip, is_valid_id},
     time::Time,
+    words::id_refusal,
 };
 use serde::{Deserialize, de};
 use std::{borrow::Cow, fmt};
@@ -75,8 +76,7 @@ fn check_id(field: &str, code: &'static str, id: &str) -> Result<(), Refusal> {
     if is_valid_id(id) {
         return Ok(());
     }
-    let detail = format!("{field} `{}` must be {ID_RULE}", clip(id));
-    refuse(code, detail)
+    refuse(code, format!("{field} {}", id_refusal(id)))
 }
 
 /// What a check finds out besides the facet.

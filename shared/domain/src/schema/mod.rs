@@ -11,6 +11,7 @@ use crate::{
     interaction::{MAX_ALIAS, MAX_USER_ID},
     segment::Referrer,
     time::{FEWEST_MILLIS, Time},
+    words::{MAX_WORDS, WORDS_RULE},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
@@ -37,6 +38,8 @@ macro_rules! text_schemas {
 
 /// An id that people choose.
 pub struct Id;
+/// A tag.
+pub struct Words;
 /// A user's id.
 pub struct UserId;
 /// A link's alias.
@@ -60,6 +63,13 @@ text_schemas! {
         "minLength": 1,
         "maxLength": MAX_ID,
         "examples": ["spring-sale"],
+    };
+    Words, "Tag" = {
+        "description": WORDS_RULE,
+        "pattern": NO_CONTROL,
+        "minLength": 1,
+        "maxLength": MAX_WORDS,
+        "examples": ["Black Friday 2026"],
     };
     UserId, "UserId" = {
         "description": "1 to 512 bytes of UTF-8 without control characters, not of blanks alone.",

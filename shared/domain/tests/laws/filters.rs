@@ -118,6 +118,17 @@ pub fn filter(depth: u32) -> BoxedStrategy<Filter> {
     .boxed()
 }
 
+/// A tag in a filter is human text, and is kept as it was written.
+#[test]
+fn filters_take_human_text_for_tags() {
+    for (sent, tag) in
+        [("Black Friday 2026", "Black Friday 2026"), (" E\u{301}te\u{301} ", "Été"), ("#新春", "#新春")]
+    {
+        let filter = Filter::parse(&json!({ "opened": { "tag": sent } }), "filter").unwrap();
+        assert_eq!(filter.to_json(), json!({ "opened": { "tag": tag } }));
+    }
+}
+
 proptest! {
     #![proptest_config(cases(256))]
 
@@ -290,7 +301,9 @@ fn wrong_engagement() -> Vec<Wrong> {
         (json!({"opened": {"any": true}}), "filter.opened.source", "missing"),
         (json!({"opened": {"source": "campaign/a", "tag": "promo"}}), "filter.opened.tag", "exclude"),
         (json!({"clicked": {"any": false}}), "filter.clicked.any", "true"),
-        (json!({"clicked": {"tag": "a b"}}), "filter.clicked.tag", "1 to 128"),
+        (json!({"clicked": {"tag": " "}}), "filter.clicked.tag", "1 to 128"),
+        (json!({"clicked": {"tag": "a\nb"}}), "filter.clicked.tag", "control"),
+        (json!({"clicked": {"tag": "é".repeat(129)}}), "filter.clicked.tag", "1 to 128"),
         (json!({"last_received": {"source": "campaign/a"}}), "filter.last_received", "needs a time"),
         (
             json!({"last_received": {"any": true, "less_than": "7 days"}}),
