@@ -286,7 +286,7 @@ impl<'a> Fields<'a> {
     fn flag(&mut self, field: &'static str) -> Result<bool, FilterError> {
         self.known.push(field);
         match self.fields.get(field) {
-            None | Some(Value::Null) => Ok(true),
+            None => Ok(true),
             Some(Value::Bool(flag)) => Ok(*flag),
             Some(_) => wrong(&self.at(field), "must be true or false"),
         }
