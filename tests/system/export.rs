@@ -198,7 +198,8 @@ async fn for_a_spreadsheet_no_field_is_a_formula() {
     assert_eq!(records("?for=program").await, plain);
     let mut users: Vec<&str> = plain.iter().map(|r| r[0].as_str()).collect();
     let mut posted = [&run[..], &shown[..]].concat();
-    (users.sort_unstable(), posted.sort_unstable());
+    users.sort_unstable();
+    posted.sort_unstable();
     assert_eq!(users, posted);
     let escaped =
         |field: &String| if run.contains(&field.as_str()) { format!("'{field}") } else { field.clone() };
