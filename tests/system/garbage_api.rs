@@ -47,7 +47,6 @@ async fn routes_and_queries_that_are_not_there_are_problems() {
         ("GET", "/v1/audiences/count".into(), 405, "method_not_allowed"),
         ("GET", "/v1/campaigns/nobody".into(), 404, "unknown_source"),
         ("GET", "/v1/campaigns/nobody/timeline".into(), 404, "unknown_source"),
-        ("GET", "/v1/campaigns/a%20b".into(), 400, "invalid_id"),
         ("GET", "/v1/campaigns/%2E%2E".into(), 400, "invalid_id"),
         ("GET", "/v1/campaigns/a%2Fb".into(), 400, "invalid_id"),
         ("GET", "/v1/campaigns/%C3%A9".into(), 400, "invalid_id"),
