@@ -166,6 +166,55 @@ async fn fields_survive_whatever_is_in_them() {
     assert_eq!(as_rows(&records[1..]), expected(&events));
 }
 
+/// What a spreadsheet would run gets an apostrophe, on every page; programs get what was posted.
+#[tokio::test(start_paused = true)]
+async fn for_a_spreadsheet_no_field_is_a_formula() {
+    let world = World::with(56, hurried()).await;
+    let run = ["=1+2", "+1", "-1", "@SUM(A1)", "=HYPERLINK(\"http://evil.example\",\"a,b\")"];
+    let shown = ["a=1", "'=1", "1-1", " =1"];
+    for user in run.into_iter().chain(shown) {
+        let click = json!({ "user_id": user, "campaign_id": "a", "type": "clicked", "channel": "email",
+            "variant_id": "-v", "link_alias": user });
+        world.ingest(&[click]).await;
+    }
+    world.begin("a").await;
+    world.stop_and_expire("a").await;
+    world.restore(&["campaign/a"]).await;
+    let records = async |query: &str| {
+        let (mut records, mut pages) = (Vec::new(), 0);
+        let mut path = Some(format!("/v1/campaigns/a/interactions.csv{query}"));
+        while let Some(at) = path {
+            let page = world.get(&at).await;
+            path = next_of(&page);
+            records.extend(parse(page.ok().as_str().unwrap()));
+            pages += 1;
+        }
+        assert!(pages > 1, "{pages} pages");
+        records.remove(0);
+        records
+    };
+    let plain = records("").await;
+    assert_eq!(records("?for=program").await, plain);
+    let mut users: Vec<&str> = plain.iter().map(|r| r[0].as_str()).collect();
+    let mut posted = [&run[..], &shown[..]].concat();
+    users.sort_unstable();
+    posted.sort_unstable();
+    assert_eq!(users, posted);
+    let escaped =
+        |field: &String| if run.contains(&field.as_str()) { format!("'{field}") } else { field.clone() };
+    let expected: Vec<Vec<String>> = plain
+        .iter()
+        .map(|r| {
+            assert_eq!(r[3], "-v");
+            let mut record = r.clone();
+            (record[0], record[3], record[5]) = (escaped(&r[0]), "'-v".to_owned(), escaped(&r[5]));
+            record
+        })
+        .collect();
+    assert_eq!(records("?for=spreadsheet").await, expected);
+    world.get("/v1/campaigns/a/interactions.csv?for=excel").await.problem(400, "invalid_query");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_page_is_at_most_five_megabytes() {
     let world = World::new(53).await;

@@ -40,5 +40,6 @@ mod story;
 mod tags;
 mod template;
 mod tidy;
+mod times;
 mod users;
 mod warnings;

@@ -40,15 +40,20 @@ async fn a_life_is_counted() {
     world.post("/v1/interactions", json!([received("a", "u0"), refused])).await.ok();
     world.post("/v1/interactions", json!([refused, refused])).await.problem(422, "nothing_accepted");
     assert_eq!((counted("InteractionsAccepted"), counted("InteractionsRejected")), (Some(51.0), Some(3.0)));
+    assert_eq!(counted("AliasesShortened"), None);
+    let alias = "x".repeat(257);
+    let click = json!({ "user_id": "u0", "campaign_id": "a", "type": "clicked", "channel": "email", "link_alias": alias });
+    world.post("/v1/interactions", json!([click])).await.ok();
+    assert_eq!(counted("AliasesShortened"), Some(1.0));
 
     world.stop_and_expire("a").await;
-    assert_eq!(counted("RowsSwept"), Some(50.0));
+    assert_eq!(counted("RowsSwept"), Some(51.0));
     assert!(counted("Sweeps") > Some(0.0));
 
     world.request_restore(&["campaign/a"], &[]).await;
     world.advance("PT90S");
     world.settle().await;
-    assert_eq!(counted("RowsRestored"), Some(50.0));
+    assert_eq!(counted("RowsRestored"), Some(51.0));
     assert!((90.0..100.0).contains(&counted("RestoreSeconds").unwrap()));
     assert_eq!(world.count(&got("a")).await, 50);
 

@@ -20,9 +20,5 @@ async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, HttpPro
 }
 
 fn time(text: &str) -> Result<Time, Problem> {
-    Time::parse_any(text).ok_or_else(|| {
-        let detail =
-            "until must be a time such as 2026-11-22T10:00:00Z (a + is written %2B), or epoch milliseconds";
-        Problem::bad_request("invalid_query", detail)
-    })
+    text.parse().map_err(|why| Problem::bad_request("invalid_query", format!("until: {why}")))
 }

@@ -7,12 +7,15 @@ use axum::{
     routing::get,
 };
 use http::{HeaderValue, Uri, header};
-use rekindle_domain::id::{ID_RULE, SourceId, SourceKind};
+use rekindle_domain::{
+    id::{SourceId, SourceKind},
+    words::id_refusal,
+};
 use rekindle_runtime::{
     http::{PathId, Query},
     problem::HttpProblem,
 };
-use rekindle_service::{Problem, Rekindle};
+use rekindle_service::{Problem, Rekindle, audience::CsvFor};
 
 pub(crate) fn routes() -> Router<Rekindle> {
     let of = |kind: SourceKind| {
@@ -26,10 +29,12 @@ pub(crate) fn routes() -> Router<Rekindle> {
 }
 
 async fn export(app: &Rekindle, kind: SourceKind, id: &str, uri: &Uri) -> Result<Response, HttpProblem> {
-    let query = Query::parse(uri, &["cursor"])?;
+    let query = Query::parse(uri, &["cursor", "for"])?;
+    let named = query.one_of("for", &[CsvFor::Program, CsvFor::Spreadsheet], CsvFor::as_str)?;
+    let reader = named.unwrap_or(CsvFor::Program);
     let source = SourceId::new(kind, id)
-        .ok_or_else(|| Problem::bad_request("invalid_id", format!("an id is {ID_RULE}")))?;
-    let page = app.export_csv(&source, query.get("cursor")).await?;
+        .ok_or_else(|| Problem::bad_request("invalid_id", format!("the id {}", id_refusal(id))))?;
+    let page = app.export_csv(&source, query.get("cursor"), reader).await?;
     let mut response = page.text.into_response();
     let mut put = |name, value: String| {
         // Ids, cursors and these texts are visible ASCII, so this never fails.
@@ -43,7 +48,8 @@ async fn export(app: &Rekindle, kind: SourceKind, id: &str, uri: &Uri) -> Result
     put(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""));
     put(header::CACHE_CONTROL, "no-store".to_owned());
     if let Some(next) = page.next {
-        put(header::LINK, format!("<{}?cursor={next}>; rel=\"next\"", uri.path()));
+        let same = named.map(|reader| format!("for={}&", reader.as_str())).unwrap_or_default();
+        put(header::LINK, format!("<{}?{same}cursor={next}>; rel=\"next\"", uri.path()));
     }
     Ok(response)
 }

@@ -8,7 +8,7 @@ use axum::{
     routing::get,
 };
 use http::{StatusCode, Uri};
-use rekindle_domain::id::{ID_RULE, is_valid_id};
+use rekindle_domain::{id::is_valid_id, words::id_refusal};
 use rekindle_runtime::{
     http::{PathId, Query, json, json_body},
     problem::HttpProblem,
@@ -26,8 +26,7 @@ fn segment(id: &str) -> Result<&str, Problem> {
     if is_valid_id(id) {
         return Ok(id);
     }
-    let detail = format!("a segment's id is {ID_RULE}");
-    Err(Problem::bad_request("invalid_id", detail))
+    Err(Problem::bad_request("invalid_id", format!("the id of a segment {}", id_refusal(id))))
 }
 
 async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, HttpProblem> {

@@ -9,8 +9,9 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts};
 use rekindle_domain::{
-    id::{ID_RULE, SourceId, SourceKind},
+    id::{SourceId, SourceKind},
     source::Status,
+    words::id_refusal,
 };
 use rekindle_runtime::{
     http::{PathId, Query, empty_body, header_text, json, json_body, optional_json_body},
@@ -50,7 +51,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
             .map_err(IntoResponse::into_response)?;
         let id = PathId::from_request_parts(parts, state).await.map_or_else(|never| match never {}, |p| p.0);
         SourceId::new(kind, &id).map(Self).ok_or_else(|| {
-            let detail = format!("the id of a {} is {ID_RULE}", kind.as_str());
+            let detail = format!("the id of a {} {}", kind.as_str(), id_refusal(&id));
             HttpProblem::from(Problem::bad_request("invalid_id", detail)).into_response()
         })
     }

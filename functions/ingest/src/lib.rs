@@ -30,11 +30,13 @@ async fn ingest(
     State(app): State<Rekindle>,
     request: Request<axum::body::Body>,
 ) -> Result<Response, HttpProblem> {
-    let encoding = match header_text(request.headers(), header::CONTENT_ENCODING.as_str())? {
-        None | Some("identity" | "") => Encoding::Identity,
-        Some("gzip") => Encoding::Gzip,
-        Some("zstd") => Encoding::Zstd,
-        Some(other) => {
+    let named = header_text(request.headers(), header::CONTENT_ENCODING.as_str())?.unwrap_or_default();
+    // By RFC 9110 names of encodings have no case, and `x-gzip` is gzip.
+    let encoding = match named.trim().to_ascii_lowercase().as_str() {
+        "identity" | "" => Encoding::Identity,
+        "gzip" | "x-gzip" => Encoding::Gzip,
+        "zstd" => Encoding::Zstd,
+        other => {
             let detail = format!("Content-Encoding `{other}` is not known; send gzip, zstd or none");
             return Err(HttpProblem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail));
         }

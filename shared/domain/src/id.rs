@@ -1,5 +1,6 @@
 //! Names of things: sources, ledgers, runs, copies.
 
+use crate::words::id_refusal;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use ulid::Ulid;
@@ -41,10 +42,17 @@ pub struct SourceId {
 /// The longest id that people choose (of a source, segment, variant, step or tag), in bytes.
 pub const MAX_ID: usize = 128;
 /// The rule of [`is_valid_id`] for people, to be put behind "is" or "must be".
-pub const ID_RULE: &str = "1 to 128 characters of A-Z a-z 0-9 _ . : -";
+pub const ID_RULE: &str = "1 to 128 characters of A-Z a-z 0-9 _ . : -, and neither . nor .. alone";
 
-/// Whether `id` keeps to [`ID_RULE`].
+/// Whether `id` keeps to [`ID_RULE`] and so can be the id of a new thing. Programs that read URLs lose the ids `.` and
+/// `..`.
 pub fn is_valid_id(id: &str) -> bool {
+    is_spelled_like_id(id) && !matches!(id, "." | "..")
+}
+
+/// Whether `id` has the characters and the length of an id: what is stored, and what names a stored thing, may be `.`
+/// or `..`, which were ids once.
+pub(crate) fn is_spelled_like_id(id: &str) -> bool {
     (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
 }
 
@@ -82,16 +90,28 @@ impl FromStr for SourceId {
                 return Err(format!("`{}` is not a source; write campaign/ID or canvas/ID", clip(text)));
             }
         };
-        Self::new(kind, id).ok_or_else(|| format!("`{}`: an id is {ID_RULE}", clip(text)))
+        if !is_spelled_like_id(id) {
+            return Err(format!("the id of `{}`: {}", clip(text), id_refusal(id)));
+        }
+        Ok(Self { kind, id: id.into() })
     }
 }
 
-/// At most 64 characters of `text`, for error messages.
+/// At most 64 characters of `text`, for error messages; of a text of several words, whole ones.
 pub fn clip(text: &str) -> String {
-    match text.char_indices().nth(64) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    clip_to(text, 64)
+}
+
+/// At most `most` characters of `text`, for error messages; of a text of several words, whole ones.
+pub fn clip_to(text: &str, most: usize) -> String {
+    let Some((end, next)) = text.char_indices().nth(most) else {
+        return text.to_owned();
+    };
+    let cut = &text[..end];
+    let words =
+        if next.is_whitespace() { Some(cut) } else { cut.rsplit_once(char::is_whitespace).map(|(w, _)| w) };
+    let words = words.map(str::trim_end).filter(|words| !words.is_empty());
+    format!("{}…", words.unwrap_or(cut))
 }
 
 /// The ledger of a source, or `users`, which keeps facts about every user and never expires.
@@ -190,8 +210,25 @@ mod tests {
             assert!(bad.parse::<SourceId>().is_err(), "{bad}");
         }
         assert!(ID_RULE.starts_with(&format!("1 to {MAX_ID} characters")));
+        // URLs lose these two; what was stored under them is still read.
+        for lost in [".", ".."] {
+            assert_eq!(SourceId::new(SourceKind::Campaign, lost), None);
+            assert_eq!(format!("campaign/{lost}").parse::<SourceId>().unwrap().id(), lost);
+        }
+        assert!(SourceId::new(SourceKind::Canvas, "...").is_some());
         for (length, is_valid) in [(0, false), (1, true), (MAX_ID, true), (MAX_ID + 1, false)] {
             assert_eq!(SourceId::new(SourceKind::Campaign, &"x".repeat(length)).is_some(), is_valid);
         }
+    }
+
+    #[test]
+    fn a_text_that_is_cut_ends_at_the_end_of_a_word() {
+        let cut = |text: &str| clip_to(text, 10);
+        assert_eq!(cut("ten of it!"), "ten of it!");
+        assert_eq!(cut("one two three"), "one two…");
+        assert_eq!(cut("one twothr ee"), "one twothr…");
+        assert_eq!(cut("abcdefghijklm"), "abcdefghij…");
+        assert_eq!(cut(" bcdefghijklm"), " bcdefghij…");
+        assert_eq!(clip(&"é".repeat(65)), format!("{}…", "é".repeat(64)));
     }
 }

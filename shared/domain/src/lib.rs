@@ -31,5 +31,6 @@ pub mod slot;
 pub mod source;
 pub mod tally;
 pub mod time;
+pub mod words;
 
 pub use ulid::Ulid;

@@ -53,9 +53,9 @@ pub struct Variant {
     /// What interactions name it by.
     #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Id"))]
     pub id: String,
-    /// What people call it.
+    /// What people call it; empty where nobody said.
     #[serde(default)]
-    #[cfg_attr(feature = "schema", schemars(length(max = 256)))]
+    #[cfg_attr(feature = "schema", schemars(length(max = crate::words::MAX_WORDS)))]
     pub name: String,
 }
 
@@ -133,7 +133,7 @@ pub struct Source {
     /// A Canvas's steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Variant>,
-    /// The tags that it is found by. Each is an id, too.
+    /// The tags that it is found by: human text, compared without case.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub tags: BTreeSet<String>,
     /// The condition on the users that it is sent to.

@@ -1,14 +1,15 @@
-//! Points in time, periods, and the ports for the clock and for chance.
+//! Points in time and how they are read, periods, and the ports for the clock and for chance.
 //!
 //! Nothing in the shared crates reads a clock or a random source by itself; shells pass these ports in.
 
+use crate::id::clip;
 use jiff::{
-    Span, Timestamp,
+    Span, Timestamp, civil,
     fmt::friendly::{Designator, Spacing, SpanPrinter},
     tz::TimeZone,
 };
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use serde::{Deserialize, Serialize, de};
+use std::{borrow::Cow, fmt, str::FromStr};
 use ulid::Ulid;
 
 /// A day of 24 hours, in milliseconds.
@@ -27,14 +28,6 @@ impl Time {
         text.parse::<Timestamp>().ok().map(|t| Self(t.as_millisecond()))
     }
 
-    /// Reads RFC 3339, or epoch milliseconds within the calendar. `None` if it is neither.
-    pub fn parse_any(text: &str) -> Option<Self> {
-        match text.parse() {
-            Ok(millis) => Timestamp::from_millisecond(millis).ok().map(|_| Self(millis)),
-            Err(_) => Self::parse(text),
-        }
-    }
-
     /// This time plus a number of milliseconds; saturates.
     pub const fn plus(self, millis: i64) -> Self {
         Self(self.0.saturating_add(millis))
@@ -43,6 +36,115 @@ impl Time {
     /// When its day began, in UTC.
     pub const fn day(self) -> Self {
         Self(self.0.saturating_sub(self.0.rem_euclid(DAY_MILLIS)))
+    }
+}
+
+/// A time as somebody sent it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Sent<'a> {
+    /// Text: RFC 3339, or digits, which are read as the number.
+    Text(&'a str),
+    /// A whole number: epoch milliseconds.
+    Whole(i128),
+    /// A number with a fraction or an exponent, which is no time.
+    Fraction(f64),
+}
+
+/// Whole numbers nearer to zero than this are not read as milliseconds: they would lie before March 1973 and after
+/// October 1966, so that they are seconds, sent by mistake.
+pub const FEWEST_MILLIS: i64 = 100_000_000_000;
+
+/// The forms of a time, to be put behind "write" or "is".
+const FORMS: &str = "an RFC 3339 time such as 2026-11-22T10:00:00Z, or epoch milliseconds";
+
+impl Time {
+    /// The one rule by which a time of a request is read, wherever it stands. RFC 3339 takes any offset, and digits of
+    /// a second beyond the milliseconds count for nothing. Numbers are whole epoch milliseconds within the calendar and
+    /// no smaller than [`FEWEST_MILLIS`].
+    ///
+    /// # Errors
+    /// A sentence for people: it shows the value and says how to write it.
+    pub fn read(sent: Sent<'_>) -> Result<Self, String> {
+        match sent {
+            Sent::Text(text) => Self::read_text(text),
+            Sent::Whole(number) => Self::read_number(number),
+            Sent::Fraction(number) => {
+                let millis = if number.abs() < FEWEST_MILLIS as f64 { number * 1_000.0 } else { number };
+                let way = match Self::read_number(millis.round() as i128) {
+                    Ok(at) => format!("{}, or RFC 3339", at.0),
+                    Err(_) => FORMS.to_owned(),
+                };
+                Err(format!("`{number:?}` is not written as a whole number of milliseconds; send {way}"))
+            }
+        }
+    }
+
+    fn read_text(text: &str) -> Result<Self, String> {
+        if let Some(at) = Self::parse(text) {
+            return Ok(at);
+        }
+        let shown = clip(text);
+        if text.bytes().next_back().is_some_and(|b| b.is_ascii_digit()) {
+            if let Ok(number) = text.parse() {
+                return Self::read_number(number);
+            }
+            // A text of a time has more than these characters.
+            if text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b))
+                && let Ok(number) = text.parse()
+            {
+                return Self::read(Sent::Fraction(number));
+            }
+        }
+        let text = nine_digits(text);
+        if let Some(at) = Self::parse(&text) {
+            return Ok(at);
+        }
+        match text.parse::<civil::DateTime>() {
+            Ok(at) if text.contains(['T', 't', ' ']) => Err(format!(
+                "`{shown}` is a time without an offset; write {at}Z if it is in UTC, or else its offset, as in {at}+01:00"
+            )),
+            Ok(at) => Err(format!(
+                "`{shown}` is a date without a time; write {at}Z for midnight at its beginning, in UTC"
+            )),
+            Err(_) => Err(format!("`{shown}` is not a time; write {FORMS}")),
+        }
+    }
+
+    fn read_number(number: i128) -> Result<Self, String> {
+        let found = i64::try_from(number).ok().and_then(|millis| Timestamp::from_millisecond(millis).ok());
+        let Some(at) = found.map(|at| Self(at.as_millisecond())) else {
+            return Err(format!(
+                "`{number}` as epoch milliseconds lies outside of the calendar; send milliseconds, not microseconds or nanoseconds, or RFC 3339"
+            ));
+        };
+        if at.0.abs() >= FEWEST_MILLIS {
+            return Ok(at);
+        }
+        let millis = at.0 * 1_000;
+        if millis.abs() >= FEWEST_MILLIS {
+            return Err(format!(
+                "`{number}` looks like epoch seconds; send milliseconds, {millis}, or RFC 3339"
+            ));
+        }
+        Err(format!(
+            "`{number}` is too small for epoch milliseconds; write such a time as RFC 3339, as in {at}"
+        ))
+    }
+}
+
+/// The text without the digits of a fraction of a second that go beyond the ninth.
+fn nine_digits(text: &str) -> Cow<'_, str> {
+    let Some((before, after)) = text.split_once('.') else {
+        return text.into();
+    };
+    let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+    if digits <= 9 { text.into() } else { format!("{before}.{}{}", &after[..9], &after[digits..]).into() }
+}
+
+impl FromStr for Time {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::read(Sent::Text(text))
     }
 }
 
@@ -61,24 +163,26 @@ impl Serialize for Time {
     }
 }
 
+/// By the rule of [`Time::read`], from text or a number.
 impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+    fn deserialize<D: de::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         struct V;
-        impl serde::de::Visitor<'_> for V {
+        impl de::Visitor<'_> for V {
             type Value = Time;
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an RFC 3339 time such as \"2026-11-22T10:00:00Z\", or epoch milliseconds")
+                f.write_str(FORMS)
             }
-            fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<Time, E> {
-                Time::parse(v).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(v), &self))
+            fn visit_str<E: de::Error>(self, v: &str) -> Result<Time, E> {
+                Time::read(Sent::Text(v)).map_err(E::custom)
             }
-            fn visit_i64<E: serde::de::Error>(self, v: i64) -> Result<Time, E> {
-                let is_in_calendar = Timestamp::from_millisecond(v).is_ok();
-                let wrong = || E::invalid_value(serde::de::Unexpected::Signed(v), &self);
-                is_in_calendar.then_some(Time(v)).ok_or_else(wrong)
+            fn visit_i64<E: de::Error>(self, v: i64) -> Result<Time, E> {
+                Time::read(Sent::Whole(v.into())).map_err(E::custom)
             }
-            fn visit_u64<E: serde::de::Error>(self, v: u64) -> Result<Time, E> {
-                self.visit_i64(i64::try_from(v).unwrap_or(i64::MAX))
+            fn visit_u64<E: de::Error>(self, v: u64) -> Result<Time, E> {
+                Time::read(Sent::Whole(v.into())).map_err(E::custom)
+            }
+            fn visit_f64<E: de::Error>(self, v: f64) -> Result<Time, E> {
+                Time::read(Sent::Fraction(v)).map_err(E::custom)
             }
         }
         d.deserialize_any(V)
@@ -200,7 +304,10 @@ mod tests {
         let t = at("2026-11-22T10:00:00Z");
         assert_eq!(t.to_string(), "2026-11-22T10:00:00.000Z");
         assert_eq!(Time::parse(&t.to_string()), Some(t));
-        assert_eq!(serde_json::from_str::<Time>("1000").unwrap(), Time(1000));
-        assert!(serde_json::from_str::<Time>("1e30").is_err());
+        let early = Time(-62_167_219_200_000 + 1);
+        assert_eq!(serde_json::from_value::<Time>(serde_json::to_value(early).unwrap()).unwrap(), early);
+        for old in [Time(0), Time(1_000), Time(-1)] {
+            assert_eq!(serde_json::from_value::<Time>(serde_json::to_value(old).unwrap()).unwrap(), old);
+        }
     }
 }

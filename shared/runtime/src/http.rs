@@ -8,9 +8,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts};
+use rekindle_domain::interaction::without_bom;
 use rekindle_service::{Problem, ProblemKind};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, convert::Infallible};
+use std::{borrow::Cow, collections::BTreeMap, convert::Infallible};
 
 /// The most bytes of a body. Batches of interactions have a bound of their own.
 pub const MAX_BODY: usize = 1 << 20;
@@ -50,6 +51,7 @@ pub async fn json_body<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
 /// # Errors
 /// 400 with the place in the JSON.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let bytes = without_bom(bytes);
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -57,7 +59,10 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         if !inner.is_data() {
             return Problem::bad_request("invalid_json", format!("the body is not JSON: {inner}"));
         }
+        // The path says where, in the body's own terms.
         let text = inner.to_string();
+        let position = format!(" at line {} column {}", inner.line(), inner.column());
+        let text = text.strip_suffix(&position).unwrap_or(&text);
         let code = if text.starts_with("unknown field") {
             "unknown_field"
         } else if text.starts_with("missing field") {
@@ -108,8 +113,12 @@ pub async fn empty_body(body: Body) -> Result<(), Problem> {
 /// As [`json_body`].
 pub async fn optional_json_body<T: DeserializeOwned + Default>(body: Body) -> Result<T, Problem> {
     let bytes = read_body(body, MAX_BODY).await?;
-    if bytes.trim_ascii().is_empty() { Ok(T::default()) } else { parse_json(&bytes) }
+    if without_bom(&bytes).trim_ascii().is_empty() { Ok(T::default()) } else { parse_json(&bytes) }
 }
+
+/// The parameters in which `+` is a blank, as in the queries of forms: those that take text that people type. In all
+/// others `+` is itself, so that an offset of a time or a mail address can be written as it is.
+const TYPED: [&str; 2] = ["q", "tag"];
 
 /// The parameters of a query. Each is known and stands once.
 pub struct Query(BTreeMap<String, String>);
@@ -121,10 +130,13 @@ impl Query {
     /// 400 a parameter that is unknown or stands twice.
     pub fn parse(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
         let invalid = |detail: String| Problem::bad_request("invalid_query", detail);
-        let query = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri);
-        let pairs = query.map_err(|e| invalid(e.body_text()))?.0;
+        let pairs = uri.query().unwrap_or_default().split('&').map(|pair| {
+            let is_typed = pair.split_once('=').is_some_and(|(name, _)| TYPED.contains(&name));
+            if is_typed { Cow::Borrowed(pair) } else { Cow::Owned(pair.replace('+', "%2B")) }
+        });
         let mut found = BTreeMap::new();
-        for (name, value) in pairs {
+        let parsed = pairs.flat_map(|pair| form_urlencoded::parse(pair.as_bytes()).into_owned().next());
+        for (name, value) in parsed {
             if !known.contains(&name.as_str()) {
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 return Err(invalid(format!("unknown parameter `{name}`; known: {known}")));

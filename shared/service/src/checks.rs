@@ -1,12 +1,7 @@
 //! Checks of fields that several requests have: names, tags and mail addresses.
 
 use crate::problem::Problem;
-use rekindle_domain::{
-    id::{ID_RULE, clip, is_valid_id},
-    restore::MAX_NOTIFY,
-    source::MAX_TAGS,
-};
-use std::collections::BTreeSet;
+use rekindle_domain::{id::clip, restore::MAX_NOTIFY, source::MAX_TAGS, words};
 
 /// The longest name, in bytes.
 pub(crate) const MAX_NAME: usize = 256;
@@ -20,14 +15,13 @@ pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
     Err(Problem::unprocessable("invalid_name", detail))
 }
 
-/// 422 unless every tag is spelled like an id, and the distinct tags are not too many. An id's spelling needs no escaping
-/// anywhere.
+/// 422 unless every tag, which is cleaned, keeps to the rule of words, and the distinct tags are not too many.
 pub(crate) fn check_tags(tags: &[String]) -> Result<(), Problem> {
-    if let Some((i, tag)) = tags.iter().enumerate().find(|(_, tag)| !is_valid_id(tag)) {
-        let detail = format!("tags[{i}]: `{}` must be {ID_RULE}", clip(tag));
+    if let Some((i, tag)) = tags.iter().enumerate().find(|(_, tag)| !words::are_valid(tag)) {
+        let detail = format!("tags[{i}]: `{}` must be {}", clip(tag), words::WORDS_RULE);
         return Err(Problem::unprocessable("invalid_tags", detail));
     }
-    let distinct = tags.iter().collect::<BTreeSet<_>>().len();
+    let distinct = words::distinct_tags(tags).len();
     if distinct > MAX_TAGS {
         let detail = format!("a source has at most {MAX_TAGS} tags; this one has {distinct}");
         return Err(Problem::unprocessable("invalid_tags", detail));
@@ -35,15 +29,16 @@ pub(crate) fn check_tags(tags: &[String]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Checks that a text may be a tag: that it is spelled like an id.
+/// The tag that a text names.
 ///
 /// # Errors
-/// 422 if it is not.
-pub(crate) fn check_tag(tag: &str) -> Result<(), Problem> {
-    if is_valid_id(tag) {
-        return Ok(());
+/// 422 if it cannot be one.
+pub(crate) fn check_tag(text: &str) -> Result<String, Problem> {
+    let tag = words::cleaned(text);
+    if words::are_valid(&tag) {
+        return Ok(tag);
     }
-    let detail = format!("a tag is {ID_RULE}; `{}` cannot be one", clip(tag));
+    let detail = format!("a tag is {}; `{}` cannot be one", words::WORDS_RULE, clip(text));
     Err(Problem::unprocessable("invalid_tag", detail))
 }
 

@@ -4,6 +4,7 @@
 //! | metric | counted for |
 //! |---|---|
 //! | `InteractionsAccepted`, `InteractionsRejected` | a request |
+//! | `AliasesShortened` | a request with link aliases that are too long or have control characters |
 //! | `RowsSwept` | a source that expired: rows that left DynamoDB |
 //! | `RowsRestored`, `RestoreSeconds` | a source that is available again; the seconds run from the first request that waited for it |
 //! | `Sweeps` | a sweep that ended well: none for a while is an alarm |

@@ -4,7 +4,10 @@ use super::{
     Api,
     operation::{BODY, FILTER, LIST, NO_BODY, Operation, cursor, header, limit, named, query, word},
 };
-use rekindle_domain::{id::SourceKind, schema::Id};
+use rekindle_domain::{
+    id::SourceKind,
+    schema::{Id, Words},
+};
 use rekindle_service::{
     Listing,
     library::{
@@ -177,8 +180,8 @@ impl Of {
             ),
             query(
                 "tag",
-                "Only what carries this tag, by id, as of this moment; not with `sort`.",
-                api.input::<Id>(),
+                "Only what carries this tag, in any case, by id, as of this moment; not with `sort`.",
+                api.input::<Words>(),
             ),
             query("q", "How the name or id begins, in any case.", json!({ "type": "string" })),
             word(
@@ -235,7 +238,14 @@ impl Of {
             .says(
                 "A line is a user and one kind of interaction, with the first and the last time it happened.",
             )
-            .with([cursor()])
+            .with([
+                word(
+                    "for",
+                    "`program` unless given. For a `spreadsheet`, a field that it would run gets an apostrophe before it.",
+                    &["program", "spreadsheet"],
+                ),
+                cursor(),
+            ])
             .responds(200, csv)
             .refuses(400, &[&LIST[..], &["invalid_id"]].concat())
             .refuses(404, &["unknown_source"])

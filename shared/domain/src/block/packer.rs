@@ -6,7 +6,11 @@ use crate::{
     rows::{Row, Rows},
 };
 
-/// Packs `rows` into inbox blocks of at most `limit` bytes, in order.
+/// The greatest size of a row in a block, with some room, in bytes: nearly all of it is its facet's three texts.
+const MAX_ROW_BYTES: usize = 1_200;
+
+/// Packs `rows` into inbox blocks of at most `limit` bytes, in order. The rows of a user that one block cannot hold stand
+/// in several. `limit` is in bytes and at least 4,096, or a block may be larger.
 pub fn encode_inbox(rows: &Rows, limit: usize) -> Vec<(Vec<u8>, u64)> {
     let mut out = Vec::new();
     let mut stack: Vec<_> = std::iter::once(0..rows.len()).collect();
@@ -16,15 +20,32 @@ pub fn encode_inbox(rows: &Rows, limit: usize) -> Vec<(Vec<u8>, u64)> {
         }
         let row_count = rows.row_start(range.end) - rows.row_start(range.start);
         let (block, bounded) = encode_bounded(rows, range.clone(), None);
-        if range.len() > 1 && (block.len() > limit || !bounded) {
+        if block.len() <= limit && bounded {
+            out.push((block, row_count as u64));
+        } else if range.len() > 1 {
             let middle = range.start + range.len() / 2;
             stack.push(middle..range.end);
             stack.push(range.start..middle);
         } else {
-            out.push((block, row_count as u64));
+            let pieces = pieces_of(rows, range, limit);
+            out.extend((0..pieces.len()).map(|i| {
+                let row_count = pieces.user(i).rows.len() as u64;
+                (encode(&pieces, i..i + 1, None), row_count)
+            }));
         }
     }
     out
+}
+
+/// The users `range`, each as often as its rows take blocks of `limit` bytes: each user of the answer is one block.
+fn pieces_of(rows: &Rows, range: std::ops::Range<usize>, limit: usize) -> Rows {
+    let mut pieces = Rows::with_facets(rows.facets.clone());
+    for user in range.map(|user| rows.user(user)) {
+        for rows in user.rows.chunks((limit / MAX_ROW_BYTES).max(1)) {
+            pieces.push(user.hash, user.id, rows);
+        }
+    }
+    pieces
 }
 
 /// Cuts the users of one slot, given in ledger order, into blocks of at most `limit` bytes that cover the slot.
@@ -156,15 +177,7 @@ impl Packer {
             return;
         }
         let after = (users < self.pending.len()).then(|| Position::at(self.pending.hash(users)));
-        // One user of `pieces` is one block.
-        let mut pieces = Rows::with_facets(self.pending.facets.clone());
-        for user in 0..users {
-            let user = self.pending.user(user);
-            // A row is at most some 1,100 bytes, so that a piece of this many always fits.
-            for rows in user.rows.chunks((self.limit / 1_200).max(1)) {
-                pieces.push(user.hash, user.id, rows);
-            }
-        }
+        let pieces = pieces_of(&self.pending, 0..users, self.limit);
         for i in 0..pieces.len() {
             let next = if i + 1 < pieces.len() {
                 Some(Position { ordinal: self.start.ordinal + 1, ..self.start })

@@ -3,9 +3,10 @@
 use super::{About, Filter, MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_SOURCES, Narrow, Opens, Times};
 use crate::{
     facet::Channel,
-    id::{ID_RULE, SourceId, SourceKind, clip, is_valid_id},
-    interaction::{MAX_ALIAS, is_valid_alias},
+    id::{ID_RULE, SourceId, SourceKind, clip, is_spelled_like_id},
+    interaction::stored_alias,
     time::{Period, Time},
+    words,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -98,7 +99,7 @@ impl Parser {
             "any" => Ok(Filter::Any(self.list(body, &path, depth)?)),
             "not" => Ok(Filter::Not(Box::new(self.filter(body, &path, depth + 1)?))),
             "segment" => match body.as_str() {
-                Some(id) if is_valid_id(id) => Ok(Filter::Segment(id.to_owned())),
+                Some(id) if is_spelled_like_id(id) => Ok(Filter::Segment(id.to_owned())),
                 Some(_) => wrong(&path, format!("a segment's id must be {ID_RULE}")),
                 None => wrong(&path, "must be a segment's id, a string"),
             },
@@ -143,8 +144,12 @@ fn leaf(key: &str, body: &Value, path: String) -> Result<Filter, FilterError> {
         "clicked" => {
             let about = f.about(&["source", "tag", "any"])?;
             let narrow = f.narrow(&about)?;
-            let rule = format!("1 to {MAX_ALIAS} bytes without control characters");
-            Filter::Clicked { narrow, about, alias: f.checked("alias", is_valid_alias, &rule)? }
+            let alias = f.text("alias")?;
+            if alias == Some("") {
+                return wrong(&f.at("alias"), "is empty; leave it out for clicks on any link");
+            }
+            // As ingest stores it, so that the whole alias finds the clicks.
+            Filter::Clicked { narrow, about, alias: alias.map(|alias| stored_alias(alias).into_owned()) }
         }
         "converted" => Filter::Converted { source: f.source()? },
         "entered" => {
@@ -152,7 +157,7 @@ fn leaf(key: &str, body: &Value, path: String) -> Result<Filter, FilterError> {
             if source.kind() != SourceKind::Canvas {
                 return wrong(&f.at("source"), "only a Canvas is entered; name one, such as canvas/welcome");
             }
-            Filter::Entered { source, variation: f.checked("variation", is_valid_id, ID_RULE)? }
+            Filter::Entered { source, variation: f.checked("variation", is_spelled_like_id, ID_RULE)? }
         }
         "in_control" => Filter::InControl { source: f.source()?, is: f.flag("is")? },
         "last_engaged" => Filter::LastEngaged { channel: f.channel()?, opens: f.opens()?, times: f.times()? },
@@ -216,8 +221,9 @@ impl<'a> Fields<'a> {
             return wrong(&self.at(second), format!("{way} and {second} exclude each other; give one"));
         }
         let about = match way {
-            "tag" => match self.checked("tag", is_valid_id, ID_RULE)? {
-                Some(tag) => About::Tag(tag),
+            "tag" => match self.text("tag")?.map(words::cleaned) {
+                Some(tag) if words::are_valid(&tag) => About::Tag(tag),
+                Some(_) => return wrong(&self.at("tag"), format!("must be {}", words::WORDS_RULE)),
                 None => return wrong(&self.at("tag"), "is missing"),
             },
             "any" => match self.flag("any")? {
@@ -245,7 +251,7 @@ impl<'a> Fields<'a> {
         ];
         let mut found = [None, None, None];
         for ((field, fits), found) in fields.into_iter().zip(&mut found) {
-            *found = self.checked(field, is_valid_id, ID_RULE)?;
+            *found = self.checked(field, is_spelled_like_id, ID_RULE)?;
             if let (Some(_), Err(why)) = (found, fits) {
                 return wrong(&self.at(field), why);
             }
@@ -312,12 +318,9 @@ impl<'a> Fields<'a> {
         match self.fields.get(field) {
             None | Some(Value::Null) => Ok(None),
             // No interaction is as old as the year 0, and RFC 3339, as which the stored filter is shown, cannot write it.
-            Some(value) => Time::deserialize(value).map(|at| Some(at.max(Time::YEAR_0))).or_else(|_| {
-                wrong(
-                    &self.at(field),
-                    "must be an RFC 3339 time such as 2026-11-22T10:00:00Z, or epoch milliseconds",
-                )
-            }),
+            Some(value) => Time::deserialize(value)
+                .map(|at| Some(at.max(Time::YEAR_0)))
+                .or_else(|why| wrong(&self.at(field), why.to_string())),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The JSON body of a request, taken apart into the texts of its interactions.
 
 use super::{BatchError, MAX_ITEMS};
-use crate::id::clip;
+use crate::id::clip_to;
 use serde::{Deserialize, de};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -55,7 +55,7 @@ pub(super) fn items_of(body: &[u8]) -> Result<Vec<&RawValue>, BatchError> {
         }
         let code = if e.is_data() { "invalid_batch" } else { "invalid_json" };
         // The error may repeat text of the sender, of any length.
-        let what = clip(&e.to_string());
+        let what = clip_to(&e.to_string(), 120);
         let detail =
             format!("{what}; send {{\"interactions\":[…]}}, an array, or NDJSON as application/x-ndjson");
         BatchError::Malformed { code, detail }
@@ -67,6 +67,11 @@ pub(super) fn items_of(body: &[u8]) -> Result<Vec<&RawValue>, BatchError> {
         serde_json::from_slice::<Envelope<'_>>(body).map(|envelope| envelope.interactions)
     };
     Ok(items.map_err(malformed)?.0)
+}
+
+/// The text without the mark that some programs put before UTF-8.
+pub fn without_bom(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
 }
 
 /// The error of a request with more than [`MAX_ITEMS`] interactions.

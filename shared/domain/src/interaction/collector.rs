@@ -1,12 +1,12 @@
 //! The interactions of one request, sorted into a pile for each ledger.
 
 use super::{
-    BatchError, MAX_FACETS_PER_USER, MAX_ITEMS, MAX_SOURCES, Refusal, Rejection,
-    batch::{items_of, too_many},
+    BatchError, MAX_ITEMS, MAX_SOURCES, Refusal, Rejection,
+    batch::{items_of, too_many, without_bom},
     diagnose::diagnose,
     pile::{Entry, Pile, Users},
     refuse,
-    wire::Wire,
+    wire::{Checked, Wire},
 };
 use crate::{
     arrival::Arrival,
@@ -14,7 +14,8 @@ use crate::{
     rows::Rows,
     time::Time,
 };
-use std::collections::{BTreeSet, HashMap, HashSet};
+use serde_json::value::RawValue;
+use std::collections::{BTreeSet, HashMap};
 
 /// Collects the interactions of one request, by ledger.
 pub struct Collector {
@@ -25,6 +26,8 @@ pub struct Collector {
     sources: [HashMap<Box<str>, usize>; 2],
     piles: Vec<(SourceId, Pile)>,
     rejected: Vec<Rejection>,
+    /// The places of the interactions whose alias was shortened.
+    shortened: Vec<u32>,
     items: usize,
     facet: Vec<u8>,
     /// The pile of the last interaction, which mostly is the pile of the next one, too.
@@ -37,6 +40,8 @@ pub struct Collected {
     pub ledgers: Vec<(LedgerId, Rows)>,
     /// How many interactions were taken.
     pub accepted: usize,
+    /// How many of these have a link alias that is stored in another form: see [`super::stored_alias`].
+    pub aliases_shortened: usize,
     /// The interactions that were not taken, in the order of the request.
     pub rejected: Vec<Rejection>,
 }
@@ -51,6 +56,7 @@ impl Collector {
             sources: Default::default(),
             piles: Vec::new(),
             rejected: Vec::new(),
+            shortened: Vec::new(),
             items: 0,
             facet: Vec::new(),
             last: None,
@@ -62,45 +68,83 @@ impl Collector {
     /// # Errors
     /// [`BatchError`] if it is neither, or too large.
     pub fn add_json(&mut self, body: &[u8]) -> Result<(), BatchError> {
-        let items = items_of(body)?;
+        let items = items_of(without_bom(body))?;
         items
             .into_iter()
             .try_for_each(|item| self.add(item.get().as_bytes(), serde_json::from_str(item.get())))
     }
 
-    /// Takes newline-delimited JSON; blank lines do not count.
+    /// Takes newline-delimited JSON; blank lines do not count. A line may hold several documents, one after the other,
+    /// as delivery streams write them.
     ///
     /// # Errors
     /// [`BatchError`] if there is too much of it.
     pub fn add_ndjson(&mut self, body: &[u8]) -> Result<(), BatchError> {
+        let body = without_bom(body);
         match std::str::from_utf8(body) {
             // Checked as a whole, so that no field need be checked again.
             Ok(body) => {
                 let mut lines = body.split('\n').filter(|line| !line.trim_ascii().is_empty());
-                lines.try_for_each(|line| self.add(line.as_bytes(), serde_json::from_str(line)))
+                lines.try_for_each(|line| self.add_line(line.as_bytes(), serde_json::from_str(line)))
             }
             // Some line is not UTF-8: the others are taken all the same.
             Err(_) => {
                 let mut lines = body.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty());
-                lines.try_for_each(|line| self.add(line, serde_json::from_slice(line)))
+                lines.try_for_each(|line| self.add_line(line, serde_json::from_slice(line)))
             }
         }
     }
 
+    /// Takes a line: its text, and the result of reading it as one interaction, which it mostly is.
+    fn add_line(&mut self, line: &[u8], wire: serde_json::Result<Wire<'_>>) -> Result<(), BatchError> {
+        if wire.is_ok() {
+            return self.add(line, wire);
+        }
+        // The line may come from the beginning of another file.
+        let line = without_bom(line);
+        let mut documents = serde_json::Deserializer::from_slice(line).into_iter::<&RawValue>();
+        let mut end = 0;
+        while let Some(document) = documents.next() {
+            match document {
+                Ok(document) => {
+                    end = documents.byte_offset();
+                    self.add(document.get().as_bytes(), serde_json::from_str(document.get()))?;
+                }
+                Err(_) if end == 0 => return self.add(line, serde_json::from_slice(line)),
+                // Where the next document begins cannot be told: the rest of the line is one item.
+                Err(e) => {
+                    let index = self.next_index()?;
+                    let detail = format!("not JSON, from here to the end of the line: {e}");
+                    self.rejected.push(Rejection { index, code: "invalid_json".into(), detail });
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The place of the next item in the request.
+    fn next_index(&mut self) -> Result<usize, BatchError> {
+        self.items += 1;
+        if self.items > MAX_ITEMS { Err(too_many()) } else { Ok(self.items - 1) }
+    }
+
     /// Takes one interaction: its text, and the result of reading the text.
     fn add(&mut self, text: &[u8], wire: serde_json::Result<Wire<'_>>) -> Result<(), BatchError> {
-        let index = self.items;
-        self.items += 1;
-        if self.items > MAX_ITEMS {
-            return Err(too_many());
-        }
+        let index = self.next_index()?;
         let outcome = match wire {
             // Serde would also read an array of the fields' values, which is not an interaction.
             Ok(wire) if text.trim_ascii_start().starts_with(b"{") => {
                 let mut facet = std::mem::take(&mut self.facet);
                 let checked = wire.check(self.now, &mut facet);
                 let taken = match checked {
-                    Ok(at) => self.take(index, &wire, &facet, at)?,
+                    Ok(Checked { at, is_alias_shortened }) => {
+                        let taken = self.take(index, &wire, &facet, at)?;
+                        if is_alias_shortened && taken.is_ok() {
+                            self.shortened.push(index as u32);
+                        }
+                        taken
+                    }
                     Err(refusal) => Err(refusal),
                 };
                 self.facet = facet;
@@ -211,42 +255,11 @@ impl Collector {
         for pile in self.piles.iter_mut().map(|(_, p)| p).chain([&mut self.users]) {
             pile.entries.retain(|e| !gone(e.index));
         }
-    }
-
-    /// Rejects interactions that would give one user more than [`MAX_FACETS_PER_USER`] facets in a ledger: the rows of one
-    /// user are read together, so they must stay few.
-    fn bound_facets(&mut self) {
-        let mut gone = HashSet::new();
-        for pile in self.piles.iter().map(|(_, p)| p).chain([&self.users]) {
-            if pile.facets.len() <= MAX_FACETS_PER_USER {
-                continue;
-            }
-            let mut seen: HashMap<&[u8], HashSet<u32>> = HashMap::new();
-            for e in &pile.entries {
-                let facets =
-                    seen.entry(&self.ids[e.id_start as usize..][..usize::from(e.id_len)]).or_default();
-                if facets.len() < MAX_FACETS_PER_USER {
-                    facets.insert(e.facet);
-                } else if !facets.contains(&e.facet) {
-                    gone.insert(e.index);
-                }
-            }
-        }
-        let rejections = gone.iter().map(|index| Rejection {
-            index: *index as usize,
-            code: "too_many_facets".into(),
-            detail: format!(
-                "one user has more than {MAX_FACETS_PER_USER} different interactions (type, channel, variant, step, alias) \
-                 in this request; use fewer link aliases"
-            ),
-        });
-        self.rejected.extend(rejections);
-        self.drop_items(|index| gone.contains(&index));
+        self.shortened.retain(|index| !gone(*index));
     }
 
     /// Sorts and merges the interactions that were taken.
     pub fn finish(mut self) -> Collected {
-        self.bound_facets();
         self.rejected.sort_by_key(|r| r.index);
         let accepted = self.users.entries.len();
         let users = Users::of(&self.users.entries, &self.ids, self.items);
@@ -259,6 +272,6 @@ impl Collector {
                 ledgers.push((LedgerId::Source(source), pile.into_rows(&users)));
             }
         }
-        Collected { ledgers, accepted, rejected: self.rejected }
+        Collected { ledgers, accepted, aliases_shortened: self.shortened.len(), rejected: self.rejected }
     }
 }

@@ -10,22 +10,24 @@ mod diagnose;
 mod pile;
 mod wire;
 
+pub use batch::without_bom;
 pub use collector::{Collected, Collector};
 
-use crate::time::{DAY_MILLIS, Time};
+use crate::{
+    rows::fingerprint,
+    time::{DAY_MILLIS, Time},
+};
 use serde::Serialize;
 use std::borrow::Cow;
 
 /// The longest user id, in bytes.
 pub const MAX_USER_ID: usize = 512;
-/// The longest link alias, in bytes.
+/// The longest stored link alias, in bytes.
 pub const MAX_ALIAS: usize = 256;
 /// The most interactions one request may have.
 pub const MAX_ITEMS: usize = 100_000;
 /// The most sources one request may name.
 pub const MAX_SOURCES: usize = 1_000;
-/// The most facets one user may have in one ledger in one request.
-pub const MAX_FACETS_PER_USER: usize = 256;
 /// The earliest time an interaction may have: 2000-01-01.
 pub const EARLIEST: Time = Time(946_684_800_000);
 /// How far ahead of the present an interaction's time may be.
@@ -70,7 +72,8 @@ fn refuse<T>(code: &'static str, detail: impl Into<String>) -> Result<T, Refusal
 /// The rule and the length of `id`, to be put behind the field's name.
 pub fn check_user_id(id: &str) -> Result<(), String> {
     if (1..=MAX_USER_ID).contains(&id.len()) && !has_control(id) {
-        return Ok(());
+        let is_blank = id.trim_start().is_empty();
+        return if is_blank { Err("must not be of blanks alone".to_owned()) } else { Ok(()) };
     }
     Err(format!(
         "must be 1 to {MAX_USER_ID} bytes of UTF-8 without control characters; this one has {} bytes",
@@ -78,9 +81,24 @@ pub fn check_user_id(id: &str) -> Result<(), String> {
     ))
 }
 
-/// Whether `alias` may be a link's alias.
-pub fn is_valid_alias(alias: &str) -> bool {
-    (1..=MAX_ALIAS).contains(&alias.len()) && !has_control(alias)
+/// A link's alias as it is stored and asked for. One of more than [`MAX_ALIAS`] bytes, or with control characters, costs
+/// no click: each control character becomes a blank, the text is cut at the end of a character, and `~` and the 16 hex
+/// digits of the [`fingerprint`] of the whole alias follow, [`MAX_ALIAS`] bytes at most in all. A stored alias is its own
+/// stored form.
+pub fn stored_alias(alias: &str) -> Cow<'_, str> {
+    if alias.len() <= MAX_ALIAS && !has_control(alias) {
+        return alias.into();
+    }
+    let mark = format!("~{:016x}", fingerprint(alias.as_bytes()));
+    let mut stored = String::with_capacity(MAX_ALIAS);
+    for c in alias.chars().map(|c| if c.is_control() { ' ' } else { c }) {
+        if stored.len() + c.len_utf8() + mark.len() > MAX_ALIAS {
+            break;
+        }
+        stored.push(c);
+    }
+    stored.push_str(&mark);
+    stored.into()
 }
 
 /// Whether there are control characters. Most texts are ASCII, where looking at bytes suffices.

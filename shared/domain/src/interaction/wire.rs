@@ -1,10 +1,11 @@
 //! One interaction as it stands in a request, and the checks that it has to pass.
 
-use super::{EARLIEST, MAX_AHEAD_MILLIS, MAX_ALIAS, Refusal, check_user_id, is_valid_alias, refuse};
+use super::{EARLIEST, MAX_AHEAD_MILLIS, Refusal, check_user_id, refuse, stored_alias};
 use crate::{
     facet::{Channel, Kind, encode_facet},
-    id::{ID_RULE, SourceKind, clip, is_valid_id},
+    id::{SourceKind, clip, is_valid_id},
     time::Time,
+    words::id_refusal,
 };
 use serde::{Deserialize, de};
 use std::{borrow::Cow, fmt};
@@ -31,29 +32,34 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
+/// An optional text. Null and the empty text, which templates send where they have nothing, leave it out.
+fn given<'de: 'a, 'a, D: de::Deserializer<'de>>(d: D) -> Result<Option<Text<'a>>, D::Error> {
+    Ok(Option::<Text<'a>>::deserialize(d)?.filter(|text| !text.0.is_empty()))
+}
+
 /// One interaction as it stands in a request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wire<'a> {
     #[serde(borrow)]
     pub(super) user_id: Text<'a>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     campaign_id: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     canvas_id: Option<Text<'a>>,
     #[serde(borrow, rename = "type")]
     kind: Text<'a>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     channel: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     variant_id: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     variation_id: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     step_id: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     link_alias: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "given")]
     bounce: Option<Text<'a>>,
     #[serde(default)]
     machine: Option<bool>,
@@ -63,19 +69,27 @@ pub(super) struct Wire<'a> {
     time: Option<Time>,
 }
 
-const TYPES: &str = "received, opened, clicked, converted, entered, control, bounced, complained";
+/// The types of interactions, for people.
+pub(super) const TYPES: &str = "received, opened, clicked, converted, entered, control, bounced, complained";
 
 fn check_id(field: &str, code: &'static str, id: &str) -> Result<(), Refusal> {
     if is_valid_id(id) {
         return Ok(());
     }
-    let detail = format!("{field} `{}` must be {ID_RULE}", clip(id));
-    refuse(code, detail)
+    refuse(code, format!("{field} {}", id_refusal(id)))
+}
+
+/// What a check finds out besides the facet.
+pub(super) struct Checked {
+    /// The interaction's time.
+    pub(super) at: Time,
+    /// Whether its alias is stored in another form than it was sent in.
+    pub(super) is_alias_shortened: bool,
 }
 
 impl Wire<'_> {
-    /// Checks the interaction, writes the canonical encoding of its facet to `facet`, and returns its time.
-    pub(super) fn check(&self, now: Time, facet: &mut Vec<u8>) -> Result<Time, Refusal> {
+    /// Checks the interaction, and writes the canonical encoding of its facet to `facet`.
+    pub(super) fn check(&self, now: Time, facet: &mut Vec<u8>) -> Result<Checked, Refusal> {
         check_user_id(&self.user_id.0).map_err(|d| ("invalid_user_id".into(), format!("user_id {d}")))?;
         let (source, id) = self.source()?;
         match source {
@@ -106,10 +120,6 @@ impl Wire<'_> {
                 check_id(field, code, &id.0)?;
             }
         }
-        if self.link_alias.as_ref().is_some_and(|a| !is_valid_alias(&a.0)) {
-            let detail = format!("link_alias must be 1 to {MAX_ALIAS} bytes without control characters");
-            return refuse("invalid_link_alias", detail);
-        }
         self.check_fields_fit(kind)?;
         self.check_source_fits(source, kind)?;
         let at = self.time.unwrap_or(now);
@@ -124,9 +134,10 @@ impl Wire<'_> {
         // Encoded without making a `Facet`: most interactions have a facet that others had before.
         let head = (kind, channel, self.machine.unwrap_or(false), self.conversion.unwrap_or(0));
         let variant = self.variant_id.as_ref().or(self.variation_id.as_ref());
-        let texts = [variant, self.step_id.as_ref(), self.link_alias.as_ref()];
-        encode_facet(head, texts.map(|text| text.map(|t| t.0.as_ref())), facet);
-        Ok(at)
+        let [variant, step] = [variant, self.step_id.as_ref()].map(|text| text.map(|t| t.0.as_ref()));
+        let alias = self.link_alias.as_ref().map(|alias| stored_alias(&alias.0));
+        encode_facet(head, [variant, step, alias.as_deref()], facet);
+        Ok(Checked { at, is_alias_shortened: matches!(alias, Some(Cow::Owned(_))) })
     }
 
     /// The campaign or the Canvas that it names, by id.

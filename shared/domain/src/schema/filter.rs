@@ -1,6 +1,6 @@
 //! Filters, as `filter::parse` reads them.
 
-use super::{CampaignSource, CanvasSource, GivenPeriod, GivenTime, Id, LinkAlias};
+use super::{CampaignSource, CanvasSource, GivenPeriod, GivenTime, Id, LinkAlias, Words};
 use crate::{
     facet::Channel,
     filter::{Filter, MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_SOURCES},
@@ -128,7 +128,7 @@ impl Leaves<'_> {
         let mut forms = vec![
             with(("source", campaign.clone()), of_campaign),
             with(("source", canvas.clone()), of_canvas),
-            with(("tag", self.of::<Id>()), Vec::new()),
+            with(("tag", self.of::<Words>()), Vec::new()),
         ];
         if any {
             forms.push(with(("any", json!({ "const": true })), Vec::new()));

@@ -51,6 +51,8 @@ fn form(
     own: Option<&str>,
 ) -> Value {
     let nullable = |schema: Schema| json!({ "anyOf": [schema, { "type": "null" }] });
+    // A text that may be left out may also be empty.
+    let optional = |schema: Schema| json!({ "anyOf": [schema, { "enum": [null, ""] }] });
     let mut fields = Map::new();
     let mut put = |name: &str, schema: Value| _ = fields.insert(name.to_owned(), schema);
     let id = generator.subschema_for::<Id>();
@@ -59,17 +61,17 @@ fn form(
     let source = format!("{}_id", kind.as_str());
     put(&source, id.clone().to_value());
     match kind {
-        SourceKind::Campaign => put("variant_id", nullable(id)),
+        SourceKind::Campaign => put("variant_id", optional(id)),
         SourceKind::Canvas => {
-            put("variation_id", nullable(id.clone()));
-            put("step_id", nullable(id));
+            put("variation_id", optional(id.clone()));
+            put("step_id", optional(id));
         }
     }
     put("time", nullable(generator.subschema_for::<GivenTime>()));
     let channel = generator.subschema_for::<Channel>();
-    put("channel", if needs_channel { channel.to_value() } else { nullable(channel) });
+    put("channel", if needs_channel { channel.to_value() } else { optional(channel) });
     match own {
-        Some("link_alias") => put("link_alias", nullable(generator.subschema_for::<LinkAlias>())),
+        Some("link_alias") => put("link_alias", optional(generator.subschema_for::<LinkAlias>())),
         Some("machine") => {
             let description = "Whether a machine opened it, such as a mail program that loads images ahead.";
             put(
@@ -82,7 +84,7 @@ fn form(
             let range = json!({ "type": ["integer", "null"], "minimum": 0, "maximum": 255, "default": 0, "description": description });
             put("conversion", range);
         }
-        Some("bounce") => put("bounce", json!({ "enum": ["hard", "soft", null], "default": "hard" })),
+        Some("bounce") => put("bounce", json!({ "enum": ["hard", "soft", null, ""], "default": "hard" })),
         _ => {}
     }
     let mut required = vec!["user_id", "type", &source];

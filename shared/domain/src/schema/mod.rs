@@ -10,7 +10,8 @@ use crate::{
     id::{ID_RULE, KeyId, MAX_ID, RequestId, SourceId},
     interaction::{MAX_ALIAS, MAX_USER_ID},
     segment::Referrer,
-    time::Time,
+    time::{FEWEST_MILLIS, Time},
+    words::{MAX_WORDS, WORDS_RULE},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
@@ -37,6 +38,8 @@ macro_rules! text_schemas {
 
 /// An id that people choose.
 pub struct Id;
+/// A tag.
+pub struct Words;
 /// A user's id.
 pub struct UserId;
 /// A link's alias.
@@ -56,22 +59,28 @@ text_schemas! {
     Id, "Id" = {
         "description": ID_RULE,
         "pattern": "^[A-Za-z0-9_.:-]+$",
+        "not": { "enum": [".", ".."] },
         "minLength": 1,
         "maxLength": MAX_ID,
         "examples": ["spring-sale"],
     };
+    Words, "Tag" = {
+        "description": WORDS_RULE,
+        "pattern": NO_CONTROL,
+        "minLength": 1,
+        "maxLength": MAX_WORDS,
+        "examples": ["Black Friday 2026"],
+    };
     UserId, "UserId" = {
-        "description": "1 to 512 bytes of UTF-8 without control characters.",
+        "description": "1 to 512 bytes of UTF-8 without control characters, not of blanks alone.",
         "pattern": NO_CONTROL,
         "minLength": 1,
         "maxLength": MAX_USER_ID,
         "examples": ["u1"],
     };
     LinkAlias, "LinkAlias" = {
-        "description": "1 to 256 bytes of UTF-8 without control characters.",
-        "pattern": NO_CONTROL,
+        "description": format!("Any text. More than {MAX_ALIAS} bytes of UTF-8, or control characters, are stored in a shorter form, and asked for by the whole alias."),
         "minLength": 1,
-        "maxLength": MAX_ALIAS,
         "examples": ["cta"],
     };
     ShownTime, "Time" = {
@@ -127,10 +136,12 @@ impl JsonSchema for GivenTime {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let [minimum, maximum] = CALENDAR;
         json_schema!({
-            "description": "RFC 3339 with any offset, or epoch milliseconds.",
+            "description": "RFC 3339 with any offset, or epoch milliseconds as a number or as text. Numbers that can only be seconds, those nearer to zero than 100,000,000,000, are refused.",
             "anyOf": [
                 { "type": "string", "format": "date-time" },
-                { "type": "integer", "minimum": minimum, "maximum": maximum },
+                { "type": "string", "pattern": "^-?[0-9]{12,15}$" },
+                { "type": "integer", "minimum": FEWEST_MILLIS, "maximum": maximum },
+                { "type": "integer", "minimum": minimum, "maximum": -FEWEST_MILLIS },
             ],
             "examples": ["2026-11-22T10:00:00Z", 1_795_341_600_000_i64],
         })
@@ -164,7 +175,10 @@ mod tests {
     #[test]
     fn the_calendar_is_what_times_are_read_from() {
         let [first, last] = CALENDAR;
-        for (millis, fits) in [(first - 1, false), (first, true), (last, true), (last + 1, false)] {
+        let least = FEWEST_MILLIS;
+        let outer = [(first - 1, false), (first, true), (last, true), (last + 1, false)];
+        let inner = [(-least, true), (1 - least, false), (least - 1, false), (least, true)];
+        for (millis, fits) in outer.into_iter().chain(inner) {
             assert_eq!(serde_json::from_value::<Time>(json!(millis)).is_ok(), fits, "{millis}");
         }
     }

@@ -1,6 +1,6 @@
 //! Interactions: what goes in comes out, and bad ones never hurt good ones.
 
-use crate::support::{Model, UserModel, assert_well_formed, cases, merged, model, sort_by_id};
+use crate::support::{Model, UserModel, assert_well_formed, cases, joined, merged, model, sort_by_id};
 use proptest::{collection::vec, prelude::*, sample::select};
 use rekindle_domain::{
     block::{decode, encode_inbox},
@@ -147,8 +147,7 @@ fn stored(ledgers: &[(LedgerId, Rows)]) -> BTreeMap<LedgerId, Model> {
     assert_eq!(ledgers.iter().position(|(l, _)| *l == LedgerId::Users), (!ledgers.is_empty()).then_some(0));
     let of = |rows: &Rows| {
         assert_well_formed(rows);
-        let read: Model =
-            encode_inbox(rows, 2_000).iter().flat_map(|(b, _)| model(&decode(b).unwrap().rows)).collect();
+        let read = joined(encode_inbox(rows, 2_000).iter().map(|(b, _)| model(&decode(b).unwrap().rows)));
         assert_eq!(read, model(rows));
         read
     };

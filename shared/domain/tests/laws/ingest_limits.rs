@@ -1,14 +1,20 @@
 //! Interactions that are refused, each with its code, and the limits of a request.
 
-use crate::ingest::{NOW, collect, good};
+use crate::{
+    ingest::{NOW, collect, good},
+    support::{joined, model},
+};
 use rekindle_domain::{
-    id::LedgerId,
+    block::{decode, encode_inbox},
+    filter::Filter,
     interaction::{
-        BatchError, Collector, EARLIEST, MAX_AHEAD_MILLIS, MAX_FACETS_PER_USER, MAX_ITEMS, MAX_SOURCES,
+        BatchError, Collector, EARLIEST, MAX_AHEAD_MILLIS, MAX_ALIAS, MAX_ITEMS, MAX_SOURCES, stored_alias,
     },
+    rows::user_hash,
     time::Time,
 };
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 /// An interaction of another type, with more fields.
 fn item(kind: &str, more: Value) -> String {
@@ -60,6 +66,8 @@ fn bad_items() -> Vec<Bad> {
         ("unknown_field", format!(r#"{{"a":{deep},"user_id":"u"}}"#).replace(&deep, "[[]]"), "`a`"),
         // User ids.
         ("invalid_user_id", received(json!({"user_id": ""})), "1 to 512"),
+        ("invalid_user_id", received(json!({"user_id": " "})), "blanks alone"),
+        ("invalid_user_id", received(json!({"user_id": "\u{a0}\u{3000} "})), "blanks alone"),
         ("invalid_user_id", received(json!({"user_id": null})), "string"),
         ("invalid_user_id", received(json!({"user_id": 17})), "string"),
         ("invalid_user_id", received(json!({"user_id": ["u1"]})), "string"),
@@ -77,7 +85,11 @@ fn bad_sources() -> Vec<Bad> {
     let received = |more| item("received", more);
     vec![
         // Campaigns and variants.
-        ("invalid_campaign_id", received(json!({"campaign_id": ""})), "1 to 128"),
+        ("missing_field", received(json!({"campaign_id": ""})), "campaign_id or canvas_id"),
+        ("missing_field", received(json!({"campaign_id": "", "canvas_id": ""})), "campaign_id or canvas_id"),
+        ("invalid_campaign_id", received(json!({"campaign_id": "."})), "neither . nor .."),
+        ("invalid_campaign_id", received(json!({"campaign_id": ".."})), "neither . nor .."),
+        ("invalid_variant_id", received(json!({"variant_id": ".."})), "neither . nor .."),
         ("invalid_campaign_id", received(json!({"campaign_id": "a/b"})), "`a/b`"),
         ("invalid_campaign_id", received(json!({"campaign_id": "x".repeat(129)})), "1 to 128"),
         ("invalid_campaign_id", received(json!({"campaign_id": false})), "string"),
@@ -88,7 +100,7 @@ fn bad_sources() -> Vec<Bad> {
         ("two_sources", received(json!({"canvas_id": "c"})), "exclude each other"),
         ("invalid_canvas_id", canvas("received", json!({"canvas_id": "a b"})), "`a b`"),
         ("invalid_canvas_id", canvas("received", json!({"canvas_id": 5})), "string"),
-        ("invalid_variation_id", canvas("received", json!({"variation_id": ""})), "1 to 128"),
+        ("invalid_variation_id", canvas("received", json!({"variation_id": " "})), "1 to 128"),
         ("invalid_step_id", canvas("received", json!({"step_id": "s 1"})), "`s 1`"),
         ("invalid_step_id", canvas("received", json!({"step_id": {}})), "string"),
         ("field_not_allowed", canvas("received", json!({"variant_id": "A"})), "called variation_id"),
@@ -108,18 +120,16 @@ fn bad_types() -> Vec<Bad> {
         ("invalid_type", item("", json!({})), "one of"),
         ("invalid_type", item("entered", json!({})), "`entered`"),
         ("invalid_type", item(&"x".repeat(1_000_000), json!({})), "one of"),
-        ("invalid_type", received(json!({"type": 1})), "string"),
+        ("invalid_type", received(json!({"type": 1})), "type must be a string, one of received, opened"),
         ("invalid_channel", received(json!({"channel": "mail"})), "`mail`"),
-        ("invalid_channel", received(json!({"channel": {}})), "string"),
+        ("invalid_channel", received(json!({"channel": {}})), "channel must be a string, one of email, push"),
+        ("missing_channel", received(json!({"channel": ""})), "one of email, push"),
         ("missing_channel", without("channel"), "received"),
         ("missing_channel", item("opened", json!({"channel": null})), "opened"),
         ("missing_channel", item("clicked", json!({"channel": null})), "clicked"),
-        ("invalid_link_alias", item("clicked", json!({"link_alias": ""})), "256"),
-        ("invalid_link_alias", item("clicked", json!({"link_alias": "x".repeat(257)})), "256"),
-        ("invalid_link_alias", item("clicked", json!({"link_alias": "a\tb"})), "control"),
         ("invalid_link_alias", item("clicked", json!({"link_alias": 1})), "string"),
         ("invalid_bounce", item("bounced", json!({"bounce": "medium"})), "`medium`"),
-        ("invalid_bounce", item("bounced", json!({"bounce": 1})), "string"),
+        ("invalid_bounce", item("bounced", json!({"bounce": 1})), "bounce must be a string, hard or soft"),
         ("invalid_machine", item("opened", json!({"machine": "true"})), "true or false"),
         ("invalid_conversion", item("converted", json!({"conversion": 256})), "255"),
         ("invalid_conversion", item("converted", json!({"conversion": -1})), "255"),
@@ -138,26 +148,31 @@ fn bad_times_and_json() -> Vec<Bad> {
     vec![
         // Times.
         ("invalid_time", received(json!({"time": ""})), "RFC 3339"),
-        ("invalid_time", received(json!({"time": "2026-11-22"})), "RFC 3339"),
+        ("invalid_time", received(json!({"time": "2026-11-22"})), "write 2026-11-22T00:00:00Z"),
         ("invalid_time", received(json!({"time": "2026-02-30T00:00:00Z"})), "RFC 3339"),
-        ("invalid_time", received(json!({"time": "2026-11-22T10:00:00"})), "RFC 3339"),
+        ("invalid_time", received(json!({"time": "2026-11-22T10:00:00"})), "write 2026-11-22T10:00:00Z"),
         ("invalid_time", received(json!({"time": true})), "RFC 3339"),
-        ("invalid_time", received(json!({"time": 1.5e12})), "RFC 3339"),
+        ("invalid_time", received(json!({"time": 1.5e12})), "send 1500000000000, or RFC 3339"),
         ("invalid_time", received(json!({"time": u64::MAX})), "RFC 3339"),
         ("invalid_time", received(json!({"time": "1999-12-31T23:59:59.999Z"})), "24 h"),
         ("invalid_time", received(json!({"time": EARLIEST.0 - 1})), "24 h"),
         ("invalid_time", received(json!({"time": i64::MIN})), "RFC 3339"),
         ("invalid_time", received(json!({"time": i64::MAX})), "RFC 3339"),
-        // Seconds since 1970 in place of milliseconds: the most likely mistake, and caught as being of 1970.
-        ("invalid_time", received(json!({"time": NOW.0 / 1_000})), "24 h"),
+        // Seconds since 1970 in place of milliseconds: the most likely mistake.
+        (
+            "invalid_time",
+            received(json!({"time": NOW.0 / 1_000})),
+            "send milliseconds, 1763000000000, or RFC",
+        ),
+        ("invalid_time", received(json!({"time": (NOW.0 / 1_000).to_string()})), "looks like epoch seconds"),
         ("invalid_time", received(json!({"time": NOW.0 + MAX_AHEAD_MILLIS + 1})), "24 h"),
         // JSON that is none, or that nobody should send.
         ("invalid_json", r#"{"user_id":"u1","time":1e400}"#.into(), "number out of range"),
         ("invalid_json", r#"{"user_id":"\ud800"}"#.into(), "not JSON"),
         ("invalid_json", format!(r#"{{"user_id":{deep}}}"#), "recursion"),
         ("invalid_json", deep.clone(), "recursion"),
-        ("invalid_item", good_with_twice("channel"), "twice"),
-        ("invalid_item", good_with_twice("user_id"), "twice"),
+        ("invalid_item", good_with_twice("channel"), "twice: duplicate field `channel`"),
+        ("invalid_item", good_with_twice("user_id"), "twice: duplicate field `user_id`"),
     ]
 }
 
@@ -201,8 +216,8 @@ fn good_with_twice(field: &str) -> String {
 #[test]
 fn lines_that_are_no_json_hurt_no_other_line() {
     let good = Value::Object(good()).to_string();
-    let bad: [&[u8]; 6] =
-        [b"{", b"\xff\xfe", b"{\"user_id\":\"\xc3\x28\"}", b"{\"user_id\":\"a\0b\"}", b"\0", b"{} {}"];
+    let bad: [&[u8]; 5] =
+        [b"{", b"\xff\xfe", b"{\"user_id\":\"\xc3\x28\"}", b"{\"user_id\":\"a\0b\"}", b"\0"];
     for bad in bad {
         let mut collector = Collector::new(NOW);
         collector.add_ndjson(&[good.as_bytes(), b"\n", bad, b"\n", good.as_bytes()].concat()).unwrap();
@@ -210,6 +225,56 @@ fn lines_that_are_no_json_hurt_no_other_line() {
         let rejected: Vec<_> = collected.rejected.iter().map(|r| (r.index, r.code.as_ref())).collect();
         assert_eq!((collected.accepted, rejected), (2, vec![(1, "invalid_json")]), "{bad:?}");
     }
+}
+
+/// Delivery streams write documents without anything in between, and programs of some systems a mark before UTF-8.
+#[test]
+fn documents_one_after_the_other_are_taken_one_by_one() {
+    let user = |n: usize| {
+        Value::Object(Map::from_iter(
+            [good(), Map::from_iter([("user_id".into(), format!("u{n}").into())])].into_iter().flatten(),
+        ))
+        .to_string()
+    };
+    let lines = |body: &[u8]| {
+        let mut collector = Collector::new(NOW);
+        collector.add_ndjson(body).unwrap();
+        let collected = collector.finish();
+        let rejected: Vec<_> =
+            collected.rejected.iter().map(|r| (r.index, r.code.clone().into_owned())).collect();
+        (collected.accepted, rejected)
+    };
+    let three = [user(0), user(1), user(2)];
+    let bom = "\u{feff}";
+    for body in [
+        three.concat(),
+        three.join(" "),
+        three.join("\r"),
+        format!("{bom}{}", three.concat()),
+        format!("{bom}{}", three.join("\n")),
+        // Files with marks, put one behind the other.
+        format!("{bom}{}\n{bom}{}\n{bom}\n", three[..2].concat(), three[2]),
+    ] {
+        assert_eq!(lines(body.as_bytes()), (3, vec![]), "{body}");
+    }
+    // Each document is an item; where a place is no JSON, the rest of the line is one.
+    let bad =
+        [user(0), "{}".into(), user(1), "5".into(), " ".into(), user(2), "{\"user_id\":{}".into()].concat();
+    let expected = vec![(1, "missing_field".into()), (3, "invalid_item".into()), (5, "invalid_json".into())];
+    assert_eq!(lines(bad.as_bytes()), (3, expected));
+    let cut = [
+        &user(0).into_bytes()[..],
+        b"{\"user_id\":\"\xff\"}",
+        &user(1).into_bytes(),
+        b"\n",
+        &user(2).into_bytes(),
+    ];
+    assert_eq!(lines(&cut.concat()), (2, vec![(1, "invalid_json".into())]));
+    // A mark before JSON of the other layout, too.
+    assert_eq!(collect(format!("{bom}[{}]", three.join(",")).as_bytes()).accepted, 3);
+    // Documents of one line are bounded as lines are.
+    let error = Collector::new(NOW).add_ndjson("{}".repeat(MAX_ITEMS + 1).as_bytes());
+    assert!(matches!(error, Err(BatchError::TooMany(_))), "{error:?}");
 }
 
 fn batch_error(body: &[u8]) -> (&'static str, String) {
@@ -251,6 +316,9 @@ fn bodies_out_of_shape_are_refused_as_a_whole() {
         let (code, detail) = batch_error(body);
         assert_eq!(code, expected, "{shown}: {}", &detail[..detail.len().min(300)]);
         assert!(detail.len() < 1_000, "{shown}: a detail of {} bytes", detail.len());
+        // No more than the sender's own text is cut within a word.
+        let (said, _) = detail.rsplit_once("; send").unwrap();
+        assert!(!said.contains('…') || shown.contains("xxx"), "{detail}");
     }
 }
 
@@ -325,7 +393,7 @@ fn a_request_names_at_most_1_000_sources() {
     assert!(matches!(error, Err(BatchError::TooMany(ref why)) if why.contains("1000")), "{error:?}");
 }
 
-/// Clicks of one user on many links, each twice, among those of another.
+/// Clicks of one user on many links, each twice.
 fn clicks(user: &str, campaign: &str, aliases: std::ops::Range<usize>) -> Vec<Value> {
     let click = |alias: String| {
         let mut item: Map<String, Value> = good();
@@ -338,38 +406,66 @@ fn clicks(user: &str, campaign: &str, aliases: std::ops::Range<usize>) -> Vec<Va
     aliases.flat_map(|i| [click(format!("link-{i}")), click(format!("link-{i}"))]).collect()
 }
 
+/// A request takes what two requests would take: ten thousand links of one user are all stored, in blocks that hold them.
 #[test]
-fn one_user_has_at_most_256_facets_in_a_ledger() {
-    let mut items = clicks("u1", "c1", 0..MAX_FACETS_PER_USER + 10);
-    items.extend(clicks("u2", "c1", 5..MAX_FACETS_PER_USER + 5));
-    items.extend(clicks("u1", "c1", 0..1));
+fn one_user_may_have_any_number_of_facets() {
+    let mut items = clicks("u1", "c1", 0..10_000);
+    items.extend(clicks("u2", "c2", 0..1));
     let collected = collect(Value::Array(items).to_string().as_bytes());
-    // The first 256 links of u1 stay, the last ten go; those of u2, fewer, all stay; so does what u1 did before.
-    assert_eq!(collected.accepted, 2 * (MAX_FACETS_PER_USER + MAX_FACETS_PER_USER + 1));
-    let indices: Vec<usize> = collected.rejected.iter().map(|r| r.index).collect();
-    assert_eq!(indices, (2 * MAX_FACETS_PER_USER..2 * MAX_FACETS_PER_USER + 20).collect::<Vec<_>>());
-    assert!(collected.rejected.iter().all(|r| r.code == "too_many_facets" && r.detail.contains("256")));
-    for (_, rows) in &collected.ledgers {
-        assert!(rows.iter().all(|u| u.rows.len() == MAX_FACETS_PER_USER));
+    assert_eq!((collected.accepted, collected.rejected.len()), (20_002, 0));
+    for (ledger, rows) in &collected.ledgers {
+        let blocks = encode_inbox(rows, 4_096);
+        assert!(blocks.iter().all(|(block, _)| block.len() <= 4_096));
+        let read = joined(blocks.iter().map(|(block, _)| model(&decode(block).unwrap().rows)));
+        assert_eq!(read, model(rows), "{ledger}");
     }
+    assert_eq!(collected.ledgers.iter().map(|(_, rows)| rows.row_count()).sum::<usize>(), 2 * 10_001);
 }
 
-/// The same bound holds for `users`, where campaigns come together; what it refuses is in neither ledger.
+fn alias_of(alias: &str) -> (String, usize) {
+    let collected = collect(format!("[{}]", item("clicked", json!({ "link_alias": alias }))).as_bytes());
+    assert_eq!(collected.rejected, vec![]);
+    let stored = collected.ledgers.iter().map(|(_, rows)| rows.facets[0].alias.clone().unwrap());
+    let stored: Vec<_> = stored.collect();
+    assert_eq!(stored[0], stored[1], "`users` and the campaign store one alias");
+    (stored[0].to_string(), collected.aliases_shortened)
+}
+
 #[test]
-fn one_user_has_at_most_256_facets_over_all_campaigns() {
-    let mut items = clicks("u1", "c1", 0..200);
-    items.extend(clicks("u1", "c2", 100..300));
-    items.extend(clicks("u2", "c2", 0..200));
-    let collected = collect(Value::Array(items).to_string().as_bytes());
-    let rows_of = |ledger: &str, user: &str| {
-        let rows = &collected.ledgers.iter().find(|(l, _)| l.to_string() == ledger).unwrap().1;
-        rows.iter().find(|u| u.id == user.as_bytes()).map(|u| u.rows.len())
-    };
-    assert_eq!(collected.ledgers[0].0, LedgerId::Users);
-    assert_eq!(rows_of("users", "u1"), Some(MAX_FACETS_PER_USER));
-    assert_eq!(rows_of("campaign/c1", "u1"), Some(200));
-    assert_eq!(rows_of("campaign/c2", "u1"), Some(156));
-    assert_eq!(rows_of("campaign/c2", "u2"), Some(200));
-    assert_eq!(collected.rejected.len(), 2 * 44);
-    assert_eq!(collected.accepted, 1_200 - 2 * 44);
+fn an_alias_that_is_too_long_costs_no_click_and_its_filter_finds_it() {
+    let (x, e) = ("x".repeat(257), "é".repeat(200));
+    for (alias, stored) in [
+        (&x[..256], x[..256].to_owned()),
+        // The golden values: stored aliases are compared for ever.
+        (&x, format!("{}~{}", &x[..239], hash(&x))),
+        (&e, format!("{}~{}", &e[..238], hash(&e))),
+        ("a\tb", format!("a b~{}", hash("a\tb"))),
+        ("\u{85}", format!(" ~{}", hash("\u{85}"))),
+    ] {
+        let is_shortened = alias != stored;
+        assert_eq!(alias_of(alias), (stored.clone(), usize::from(is_shortened)), "{alias:?}");
+        assert!(stored.len() <= MAX_ALIAS);
+        // A stored alias is its own stored form, so that an export can be posted again.
+        assert_eq!(alias_of(&stored), (stored.clone(), 0));
+        for asked in [alias, &stored] {
+            let filter = json!({ "clicked": { "any": true, "alias": asked } });
+            let Filter::Clicked { alias: Some(asked), .. } = Filter::parse(&filter, "filter").unwrap() else {
+                panic!("{filter}")
+            };
+            assert_eq!(asked, stored);
+        }
+    }
+    assert_eq!(stored_alias("a\tb"), "a b~e724b9ccbf86258c");
+    // Two aliases with one beginning stay two.
+    assert_ne!(alias_of(&format!("{x}1")).0, alias_of(&format!("{x}2")).0);
+    // Those of a refused source do not count.
+    let mut collector = Collector::new(NOW);
+    collector.add_json(format!("[{}]", item("clicked", json!({ "link_alias": x }))).as_bytes()).unwrap();
+    let source = collector.sources().next().unwrap().clone();
+    collector.refuse_sources(&BTreeSet::from([source]), "unknown_source", |_| String::new());
+    assert_eq!(collector.finish().aliases_shortened, 0);
+}
+
+fn hash(alias: &str) -> String {
+    format!("{:016x}", user_hash(alias.as_bytes()))
 }

@@ -20,3 +20,4 @@ mod rows;
 mod sizes;
 mod support;
 mod tally;
+mod times;

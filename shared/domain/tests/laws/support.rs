@@ -31,6 +31,21 @@ pub fn model(rows: &Rows) -> Model {
     rows.iter().map(|u| (u.id.to_vec(), user_model(rows, u.rows))).collect()
 }
 
+/// The users of inbox blocks, one after the other; a user whose rows stand in several stands there once.
+pub fn joined(blocks: impl IntoIterator<Item = Model>) -> Model {
+    let mut out = Model::new();
+    for (id, facets) in blocks.into_iter().flatten() {
+        match out.last_mut().filter(|(last, _)| *last == id) {
+            Some((_, known)) => {
+                assert!(facets.keys().all(|f| !known.contains_key(f)), "a row stands in two blocks");
+                known.extend(facets);
+            }
+            None => out.push((id, facets)),
+        }
+    }
+    out
+}
+
 /// Several models as one, in ledger order: the oracle of every merge.
 pub fn merged(models: impl IntoIterator<Item = Model>) -> Model {
     let mut all: BTreeMap<(u64, Vec<u8>), UserModel> = BTreeMap::new();

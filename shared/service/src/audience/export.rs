@@ -25,6 +25,25 @@ const MAX_PAGE_BYTES: usize = 5 << 20;
 
 const HEADER: &str = "user_id,kind,channel,variant,step,alias,first_at,last_at\r\n";
 
+/// The reader that a CSV is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CsvFor {
+    /// A program: each field is exactly what is stored.
+    Program,
+    /// A spreadsheet: a field that it would run as a formula begins with an apostrophe.
+    Spreadsheet,
+}
+
+impl CsvFor {
+    /// The name in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Program => "program",
+            Self::Spreadsheet => "spreadsheet",
+        }
+    }
+}
+
 /// A page of an export.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CsvPage {
@@ -54,20 +73,30 @@ impl Rekindle {
     /// # Errors
     /// 400 a cursor that is not ours; 404; 409 expired data; 503.
     #[boxed]
-    pub async fn export_csv(&self, id: &SourceId, cursor: Option<&str>) -> Result<CsvPage, Problem> {
+    pub async fn export_csv(
+        &self,
+        id: &SourceId,
+        cursor: Option<&str>,
+        reader: CsvFor,
+    ) -> Result<CsvPage, Problem> {
         let after: Option<Cursor> = cursor.map(decode_cursor).transpose()?;
         self.store.catalog.source(id).await?.ok_or_else(|| unknown_source(id))?;
         read_again!(async {
             let view = LedgerView::open(&self.store, &LedgerId::Source(id.clone()), None).await?;
             let view = view.ok_or_else(|| expired_data(BTreeSet::from([id.clone()])))?;
-            Ok(self.page_of(&view, after.as_ref()).await?)
+            Ok(self.page_of(&view, after.as_ref(), reader).await?)
         })
     }
 
     /// Makes a page. Memory holds the page, the inbox, and a block of each run.
-    async fn page_of(&self, view: &LedgerView, after: Option<&Cursor>) -> Result<CsvPage, StoreError> {
+    async fn page_of(
+        &self,
+        view: &LedgerView,
+        after: Option<&Cursor>,
+        reader: CsvFor,
+    ) -> Result<CsvPage, StoreError> {
         let until = self.now().plus(self.settings.audience_millis);
-        let mut page = Page::new(after.is_none());
+        let mut page = Page::new(after.is_none(), reader);
         let from = after.map_or(0, |cursor| cursor.hash);
         let is_done = |hash, id: &[u8]| after.is_some_and(|c| (hash, id) <= (c.hash, c.id.as_bytes()));
         let streams = view.streams(&(from..=u64::MAX));
@@ -108,6 +137,7 @@ impl Rekindle {
 
 /// A page under construction.
 struct Page {
+    reader: CsvFor,
     text: String,
     bytes: usize,
     last: Option<Cursor>,
@@ -115,13 +145,12 @@ struct Page {
 }
 
 impl Page {
-    fn new(is_first: bool) -> Self {
+    fn new(is_first: bool, reader: CsvFor) -> Self {
         let text = if is_first { HEADER.to_owned() } else { String::new() };
-        Self { bytes: wrapped(&text), text, last: None, lines: String::new() }
+        Self { reader, bytes: wrapped(&text), text, last: None, lines: String::new() }
     }
 
-    /// Adds a user's lines; `false` if they do not fit. The lines of the first user always fit: ingest bounds the rows of
-    /// one user in a ledger.
+    /// Adds a user's lines; `false` if they do not fit. Those of the first user stand on the page whatever their size.
     fn add(&mut self, hash: u64, id: &[u8], rows: &mut [Row], facets: &[Facet]) -> bool {
         let facet = |row: &Row| &facets[row.facet as usize];
         // By facet, so that the order does not depend on how rows lie in blocks.
@@ -129,7 +158,7 @@ impl Page {
         let id = String::from_utf8_lossy(id);
         self.lines.clear();
         for row in rows.iter() {
-            write_line(&mut self.lines, &id, facet(row), row);
+            write_line(&mut self.lines, self.reader, &id, facet(row), row);
         }
         let bytes = wrapped(&self.lines);
         if self.last.is_some() && self.bytes + bytes > MAX_PAGE_BYTES {
@@ -159,7 +188,7 @@ fn wrapped(text: &str) -> usize {
     text.len() + text.bytes().filter(|b| matches!(b, b'"' | b'\\' | b'\r' | b'\n')).count()
 }
 
-fn write_line(out: &mut String, id: &str, facet: &Facet, row: &Row) {
+fn write_line(out: &mut String, reader: CsvFor, id: &str, facet: &Facet, row: &Row) {
     let kind: Cow<'_, str> = match (facet.kind, facet.machine, facet.conversion) {
         (Kind::Opened, true, _) => "machine_opened".into(),
         (Kind::Converted, _, 1..) => format!("converted:{}", facet.conversion).into(),
@@ -168,20 +197,23 @@ fn write_line(out: &mut String, id: &str, facet: &Facet, row: &Row) {
     let channel = facet.channel.map_or("", |c| c.as_str());
     let texts = [&facet.variant, &facet.step, &facet.alias].map(|text| text.as_deref().unwrap_or(""));
     for field in [id, &kind, channel].into_iter().chain(texts) {
-        write_field(out, field);
+        write_field(out, reader, field);
         out.push(',');
     }
     let _ = write!(out, "{},{}\r\n", Time(row.first_at), Time(row.last_at));
 }
 
 /// Quotes a field where RFC 4180 demands it, and also a field with blanks at an end, which some readers drop.
-fn write_field(out: &mut String, field: &str) {
+fn write_field(out: &mut String, reader: CsvFor, field: &str) {
+    // Spreadsheets run a field that begins so, and show one behind an apostrophe as it is.
+    let is_run = reader == CsvFor::Spreadsheet && field.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let field: Cow<'_, str> = if is_run { format!("'{field}").into() } else { field.into() };
     let needs_quotes = field.contains(['"', ',', '\r', '\n']) || field.trim().len() < field.len();
     if needs_quotes {
         out.push('"');
         out.push_str(&field.replace('"', "\"\""));
         out.push('"');
     } else {
-        out.push_str(field);
+        out.push_str(&field);
     }
 }

@@ -6,7 +6,7 @@ mod profile;
 mod questions;
 mod walk;
 
-pub use export::CsvPage;
+pub use export::{CsvFor, CsvPage};
 pub use prepare::IfExpired;
 pub use profile::{Overall, Seen, SeenState, SourceFacts, UserProfile};
 pub use questions::{Count, CountRequest, Match, MatchRequest, Members, MembersRequest};

@@ -29,6 +29,8 @@ const LISTED_REJECTIONS: usize = 1_000;
 pub struct Accepted {
     /// How many are durable.
     pub accepted: usize,
+    /// How many of these have a link alias that is stored in a shorter form.
+    pub aliases_shortened: usize,
     /// How many were not taken.
     pub rejected_count: usize,
     /// The first thousand of them, and why.
@@ -68,7 +70,7 @@ impl Rekindle {
                 format!("{source} is not registered; {}", spell(&Remedy::Register(source.clone())))
             });
         }
-        let Collected { ledgers, accepted, rejected } = collector.finish();
+        let Collected { ledgers, accepted, aliases_shortened, rejected } = collector.finish();
         if accepted == 0 {
             let detail =
                 if rejected.is_empty() { "the batch is empty" } else { "no interaction was acceptable" };
@@ -82,8 +84,11 @@ impl Rekindle {
         self.append(ledgers).await?;
         let rejected_count = rejected.len();
         count!(InteractionsAccepted = accepted, InteractionsRejected = rejected_count);
+        if aliases_shortened > 0 {
+            count!(AliasesShortened = aliases_shortened);
+        }
         let listed = rejected.into_iter().take(LISTED_REJECTIONS).collect();
-        Ok(Accepted { accepted, rejected_count, rejected: listed })
+        Ok(Accepted { accepted, aliases_shortened, rejected_count, rejected: listed })
     }
 
     /// Appends rows to the `users` ledger first and to the sources' ledgers after it, so that `users` never lacks a user

@@ -1,13 +1,14 @@
 //! The bodies of requests about campaigns and Canvases, and the checks of their fields.
 
 use crate::{
-    checks::{MAX_NAME, check_addresses, check_name, check_tags},
+    checks::{check_addresses, check_name, check_tags},
     problem::Problem,
 };
 use rekindle_domain::{
-    id::{ID_RULE, SourceKind, is_valid_id},
+    id::{SourceKind, is_valid_id},
     source::Variant,
     time::Time,
+    words::{self, id_refusal},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -27,7 +28,7 @@ pub struct CampaignInput {
     pub name: Option<String>,
     /// What it is found by: at most 20.
     #[serde(default)]
-    #[cfg_attr(feature = "schema", schemars(with = "Vec<rekindle_domain::schema::Id>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<rekindle_domain::schema::Words>"))]
     pub tags: Vec<String>,
     /// Its variants, each with an id of its own.
     #[serde(default)]
@@ -54,7 +55,7 @@ pub struct CanvasInput {
     pub name: Option<String>,
     /// What it is found by: at most 20.
     #[serde(default)]
-    #[cfg_attr(feature = "schema", schemars(with = "Vec<rekindle_domain::schema::Id>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<rekindle_domain::schema::Words>"))]
     pub tags: Vec<String>,
     /// Its variations, each with an id of its own.
     #[serde(default)]
@@ -104,15 +105,32 @@ pub struct StopInput {
 impl From<CampaignInput> for SourceInput {
     fn from(said: CampaignInput) -> Self {
         let CampaignInput { name, tags, variants, audience, notify } = said;
-        Self { name, tags, variants, steps: Vec::new(), audience, notify }
+        Self { name, tags: tags_of(&tags), variants: named(variants), steps: Vec::new(), audience, notify }
     }
 }
 
 impl From<CanvasInput> for SourceInput {
     fn from(said: CanvasInput) -> Self {
         let CanvasInput { name, tags, variations, steps, audience, notify } = said;
-        Self { name, tags, variants: variations, steps, audience, notify }
+        Self {
+            name,
+            tags: tags_of(&tags),
+            variants: named(variations),
+            steps: named(steps),
+            audience,
+            notify,
+        }
     }
+}
+
+/// The tags as they are stored.
+fn tags_of(tags: &[String]) -> Vec<String> {
+    tags.iter().map(|tag| words::cleaned(tag)).collect()
+}
+
+/// The variants with their names as they are stored.
+fn named(variants: Vec<Variant>) -> Vec<Variant> {
+    variants.into_iter().map(|v| Variant { name: words::cleaned(&v.name), ..v }).collect()
 }
 
 impl SourceInput {
@@ -137,9 +155,11 @@ fn check_variants(field: &str, code: &'static str, variants: &[Variant]) -> Resu
     }
     let mut ids = BTreeSet::new();
     for (i, variant) in variants.iter().enumerate() {
-        if !is_valid_id(&variant.id) || variant.name.len() > MAX_NAME {
-            let detail =
-                format!("{field}[{i}] needs an id of {ID_RULE} and a name of at most {MAX_NAME} bytes");
+        if !is_valid_id(&variant.id) {
+            return Err(Problem::unprocessable(code, format!("{field}[{i}].id {}", id_refusal(&variant.id))));
+        }
+        if !variant.name.is_empty() && !words::are_valid(&variant.name) {
+            let detail = format!("{field}[{i}].name must be {}", words::WORDS_RULE);
             return Err(Problem::unprocessable(code, detail));
         }
         if !ids.insert(&variant.id) {

@@ -11,6 +11,7 @@ use crate::{
 use rekindle_domain::{
     id::{SourceId, SourceKind},
     source::{Source, Status},
+    words::tag_among,
 };
 use rekindle_store::catalog::{
     Page,
@@ -105,7 +106,7 @@ impl Rekindle {
         cursor: Option<ListCursor>,
         request: &ListRequest,
     ) -> Result<Listing<SourceView>, Problem> {
-        check_tag(tag)?;
+        let tag = &check_tag(tag)?;
         if request.sort.is_some() {
             let detail = "sources that carry a tag are listed by id; leave sort out";
             return Err(Problem::bad_request("invalid_query", detail));
@@ -121,7 +122,7 @@ impl Rekindle {
         let is_named =
             |s: &Source| s.name.to_lowercase().starts_with(&q) || s.id.id().to_lowercase().starts_with(&q);
         let sources = self.store.catalog.sources(&ids).await?;
-        let sources = sources.into_iter().filter(|(s, _)| s.tags.contains(tag) && is_named(s));
+        let sources = sources.into_iter().filter(|(s, _)| tag_among(&s.tags, tag).is_some() && is_named(s));
         let mut items: Vec<SourceView> = sources.map(|(s, m)| self.view(s, &m)).collect();
         items.retain(|view| request.shows(view));
         Ok(Listing::of(Page { items, next }))

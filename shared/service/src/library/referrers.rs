@@ -8,6 +8,7 @@ use rekindle_domain::{
     id::SourceId,
     segment::{Closure, Filters, Referrer},
     source::Source,
+    words::tag_among,
 };
 use rekindle_store::{
     StoreError,
@@ -114,7 +115,7 @@ impl Asked<'_> {
             let referrer = Reference { by: by.clone(), status, via: Vec::new(), tag: None };
             let named =
                 closure.targets.get(&source.id).map(|via| Reference { via: via.clone(), ..referrer.clone() });
-            let tagged = source.tags.intersection(&tags).next();
+            let tagged = source.tags.iter().find(|tag| tag_among(&tags, tag).is_some());
             let referrer = named.or_else(|| Some(Reference { tag: Some(tagged?.clone()), ..referrer }));
             if let Some(referrer) = referrer {
                 self.found.entry(source.id.clone()).or_default().insert(referrer);

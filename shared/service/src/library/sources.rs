@@ -21,8 +21,12 @@ use rekindle_domain::{
     manifest::DataState,
     source::{Source, Status},
     time::Time,
+    words,
 };
-use rekindle_store::catalog::{Transaction, sources::TimelineEntry};
+use rekindle_store::{
+    StoreError,
+    catalog::{Transaction, sources::TimelineEntry},
+};
 use std::collections::BTreeSet;
 
 impl Rekindle {
@@ -63,7 +67,7 @@ impl Rekindle {
         let before = found.unwrap_or_else(|| Source::draft(id.clone(), now));
         let after = Source {
             name: input.name.clone().unwrap_or_else(|| id.id().to_owned()),
-            tags: input.tags.iter().cloned().collect(),
+            tags: self.spelled(&before.tags, &input.tags).await?,
             variants: input.variants.clone(),
             steps: input.steps.clone(),
             audience: audience.cloned(),
@@ -87,6 +91,23 @@ impl Rekindle {
         }
         self.store.catalog.commit(transaction).await?;
         Ok((is_new, now_due))
+    }
+
+    /// The distinct ones of these tags, each spelled as the source that carried it first spells it.
+    async fn spelled(
+        &self,
+        before: &BTreeSet<String>,
+        tags: &[String],
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let mut out = BTreeSet::new();
+        for tag in words::distinct_tags(tags) {
+            let known = match words::tag_among(before, tag) {
+                Some(known) => Some(known.clone()),
+                None => self.store.catalog.spelling(tag).await?,
+            };
+            out.insert(known.unwrap_or_else(|| tag.clone()));
+        }
+        Ok(out)
     }
 
     /// 422 unless the fields fit; returns the audience's filter.

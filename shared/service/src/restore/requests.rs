@@ -16,6 +16,7 @@ use rekindle_domain::{
     rows::fingerprint,
     segment::Referrer,
     time::DAY_MILLIS,
+    words,
 };
 use rekindle_store::{
     StoreError,
@@ -55,7 +56,7 @@ pub struct RestoreInput {
     pub sources: Option<Vec<String>>,
     /// Or what carries this tag now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "Option<rekindle_domain::schema::Id>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<rekindle_domain::schema::Words>"))]
     pub tag: Option<String>,
     /// Who gets a mail at the end.
     #[serde(default)]
@@ -148,8 +149,7 @@ impl Rekindle {
     /// consistent query, and the items are then written before the request, as those of named sources are, so that no
     /// request is ever half expanded.
     async fn expand(&self, tag: &str) -> Result<BTreeSet<SourceId>, Problem> {
-        check_tag(tag)?;
-        let sources = self.store.catalog.tagged(tag).await?;
+        let sources = self.store.catalog.tagged(&check_tag(tag)?).await?;
         match sources.len() {
             0 => Err(Problem::unprocessable("unknown_tag", format!("no source carries the tag `{tag}`"))),
             1..=MAX_SOURCES => Ok(sources.into_iter().collect()),
@@ -202,7 +202,7 @@ impl Rekindle {
             created_at: now,
             completed_at: None,
             requested_by: by.key(),
-            tag: input.tag.clone(),
+            tag: input.tag.as_deref().map(words::cleaned),
             notify: notify.into_iter().collect(),
             items: count,
             remaining: count,

@@ -91,11 +91,11 @@ pub(super) enum Action {
         key: Key,
         version: u64,
     },
-    /// Makes or deletes an item without content, whatever was there before: only its presence matters. Every
-    /// transaction with this action also has the conditional write of the document that the presence follows from.
+    /// Makes an item with this content, or deletes it, whatever was there before. Every transaction with this action
+    /// also has the conditional write of the document that the item follows from.
     Presence {
         key: Key,
-        is_there: bool,
+        content: Option<Attributes>,
     },
 }
 
@@ -136,8 +136,8 @@ impl Transaction {
         self.actions.push(Action::Check { key, version });
     }
 
-    pub(super) fn set_presence(&mut self, key: Key, is_there: bool) {
-        self.actions.push(Action::Presence { key, is_there });
+    pub(super) fn set_presence(&mut self, key: Key, content: Option<Attributes>) {
+        self.actions.push(Action::Presence { key, content });
     }
 }
 
@@ -187,11 +187,13 @@ impl Catalog {
                     check.condition_expression("v = :v").expression_attribute_values(":v", n(version));
                 item.condition_check(check.build().map_err(unbuildable)?)
             }
-            Action::Presence { key, is_there: true } => {
-                let put = Put::builder().table_name(&self.table).set_item(Some(key.attributes()));
+            Action::Presence { key, content: Some(content) } => {
+                let mut attributes = key.attributes();
+                attributes.extend(content);
+                let put = Put::builder().table_name(&self.table).set_item(Some(attributes));
                 item.put(put.build().map_err(unbuildable)?)
             }
-            Action::Presence { key, is_there: false } => {
+            Action::Presence { key, content: None } => {
                 let delete = Delete::builder().table_name(&self.table).set_key(Some(key.attributes()));
                 item.delete(delete.build().map_err(unbuildable)?)
             }

@@ -1,6 +1,6 @@
 //! A batch is split into inbox blocks that can each be read.
 
-use crate::support::{Model, cases, model, rows_of, sort_by_id, users};
+use crate::support::{Model, cases, joined, model, rows_of, sort_by_id, users};
 use proptest::prelude::*;
 use rekindle_domain::{
     block::{decode, encode_inbox},
@@ -10,14 +10,12 @@ use rekindle_domain::{
 
 /// Decodes what `encode_inbox` made; asserts the limit and the counts.
 fn read_inbox(blocks: &[(Vec<u8>, u64)], limit: usize) -> Model {
-    let mut back = Model::new();
-    for (bytes, row_count) in blocks {
+    joined(blocks.iter().map(|(bytes, row_count)| {
         let rows = decode(bytes).unwrap().rows;
-        assert!(bytes.len() <= limit || rows.len() == 1, "{} bytes of {limit}", bytes.len());
+        assert!(bytes.len() <= limit || rows.row_count() == 1, "{} bytes of {limit}", bytes.len());
         assert_eq!(rows.row_count() as u64, *row_count);
-        back.extend(model(&rows));
-    }
-    back
+        model(&rows)
+    }))
 }
 
 proptest! {
@@ -49,6 +47,26 @@ fn l1_inbox_blocks_hold_no_more_facets_than_can_be_read() {
     }
     let expected = model(&rows);
     assert_eq!(read_inbox(&encode_inbox(&rows, limit), limit), expected);
+}
+
+/// One user of very many facets, whose texts do not compress: as many blocks as they take, none too large.
+#[test]
+fn l1_the_rows_of_one_user_stand_in_as_many_inbox_blocks_as_they_take() {
+    let limit = 256 * 1024;
+    let mut rows = Rows::default();
+    let noise = |i: u64, n: usize| -> Box<str> {
+        (0..n as u64).map(|j| format!("{:016x}", user_hash(format!("{i}/{j}").as_bytes()))).collect()
+    };
+    for i in 0..3_000u64 {
+        let (variant, step, alias) = (Some(noise(i, 8)), Some(noise(i, 8)), Some(noise(i, 16)));
+        rows.facets.push(Facet { variant, step, alias, ..Facet::of(Kind::Clicked) });
+    }
+    let records: Vec<Row> = (0..3_000).map(|facet| Row { facet, first_at: 1, last_at: 2 }).collect();
+    rows.push(user_hash(b"before"), b"before", &records[..1]);
+    rows.push(user_hash(b"greedy"), b"greedy", &records);
+    let blocks = encode_inbox(&rows, limit);
+    assert!(blocks.len() > 1);
+    assert_eq!(read_inbox(&blocks, limit), model(&rows));
 }
 
 /// The same for long user ids, both as a prefix with numbers and as they are.
