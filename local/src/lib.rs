@@ -6,6 +6,7 @@
 //! | [`stack`] | CloudFormation: tables, bucket, queues, and the application over them |
 //! | [`admin_key`] | the operator, who makes the first key |
 //! | [`clock`] | time, which can be moved ahead |
+//! | [`listen`] | API Gateway's sockets: connections, time limits, the end |
 //! | [`poller`] | Lambda's SQS event source |
 //! | [`server`] | API Gateway, EventBridge's schedule, and the `/_local` endpoints |
 //! | [`demo`] | a newcomer's first minute |
@@ -14,6 +15,7 @@ pub mod admin_key;
 pub mod clock;
 pub mod demo;
 pub mod embedded;
+pub mod listen;
 pub mod poller;
 pub mod server;
 pub mod stack;
