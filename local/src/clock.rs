@@ -1,9 +1,10 @@
 //! A clock that follows the machine's clock and can be moved ahead, so that months pass in a second.
 
+use crate::private;
 use rekindle_domain::time::{Clock, Period, Time};
 use rekindle_runtime::ports::SystemClock;
 use std::{
-    io,
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicI64, Ordering},
 };
@@ -90,8 +91,9 @@ impl LocalClock {
         let offset = self.offset.load(Ordering::SeqCst) + (wanted.0 - now.0);
         if let Some(file) = &self.file {
             let draft = file.with_extension("new");
-            std::fs::write(&draft, offset.to_string())?;
-            std::fs::File::open(&draft)?.sync_all()?;
+            let mut new = private::create(&draft)?;
+            new.write_all(offset.to_string().as_bytes())?;
+            new.sync_all()?;
             std::fs::rename(&draft, file)?;
         }
         self.offset.store(offset, Ordering::SeqCst);

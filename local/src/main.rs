@@ -37,6 +37,9 @@ struct Arguments {
     /// The admin key. Without this option the first start makes one and keeps it with the data.
     #[arg(long, value_name = "SECRET")]
     key: Option<Token>,
+    /// A file that holds the admin key. Other users of this machine can see the arguments of a program, but not this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    key_file: Option<PathBuf>,
     /// How long a campaign's data stays available after the campaign stopped (ISO 8601).
     #[arg(long, default_value = "P3M", value_parser = Period::parse, value_name = "PERIOD")]
     retention: Period,
@@ -114,7 +117,7 @@ async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         let refused = |error| {
             format!("cannot keep data in {} ({error}); choose another directory with --data", data.display())
         };
-        std::fs::create_dir_all(data).and_then(|()| LocalClock::open(data)).map_err(refused)?
+        LocalClock::open(data).map_err(refused)?
     });
     let now = now(&clock);
     let aws = if arguments.memory {
@@ -129,10 +132,11 @@ async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         ..local_settings(arguments.retention)
     };
     let stack = Stack::create(&aws, clock.clone(), Arc::new(RandomIds), settings).await?;
-    let key = match &arguments.key {
-        Some(token) => AdminKey::of(token.clone()),
-        None if arguments.memory => AdminKey::of(admin_key::new_token(&*clock, &RandomIds)),
-        None => AdminKey::kept(&arguments.data, &*clock, &RandomIds)?,
+    let key = match (&arguments.key, &arguments.key_file) {
+        (Some(token), _) => AdminKey::of(token.clone()),
+        (None, Some(file)) => AdminKey::read(file).map_err(|error| format!("--key-file {error}"))?,
+        (None, None) if arguments.memory => AdminKey::of(admin_key::new_token(&*clock, &RandomIds)),
+        (None, None) => AdminKey::kept(&arguments.data, &*clock, &RandomIds)?,
     };
     stack.app.install_key(&key.token, admin_key::NAME).await?;
     let local = Local::new(stack, aws, clock.clone());

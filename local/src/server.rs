@@ -165,7 +165,9 @@ impl Local {
 
     /// All routes: those of the functions, which take a key, and `/_local`, which takes none.
     pub fn router(&self) -> Router {
-        let functions = functions(&self.stack.app).layer(from_fn_with_state(self.clone(), one_invocation));
+        let functions = functions(&self.stack.app)
+            .layer(from_fn_with_state(self.clone(), one_invocation))
+            .layer(from_fn_with_state(self.clone(), health_of_the_disk));
         let local = Router::new()
             .route("/_local/clock", get(show_clock).post(move_clock))
             .route("/_local/sweep", axum::routing::post(sweep_now))
@@ -225,6 +227,16 @@ async fn read(body: Body) -> Result<Vec<u8>, axum::Error> {
         }
     }
     Ok(bytes)
+}
+
+/// `GET /v1/health` is of the disk, too: a store that only reads is not well.
+async fn health_of_the_disk(State(local): State<Local>, request: Request, next: Next) -> Response {
+    let is_health = request.uri().path() == "/v1/health";
+    let answer = next.run(request).await;
+    if is_health && answer.status() == StatusCode::OK && local.aws.is_full().await.unwrap_or(false) {
+        return HttpProblem::from(Problem::full()).into_response();
+    }
+    answer
 }
 
 /// Holds the clock still while a handler runs. The request's body has arrived by then.

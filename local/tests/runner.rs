@@ -4,6 +4,8 @@
 mod client;
 #[path = "runner/clients.rs"]
 mod clients;
+#[path = "runner/folder.rs"]
+mod folder;
 
 use client::Client;
 use std::{

@@ -17,7 +17,7 @@ pub mod mail;
 pub mod parquet;
 pub mod queues;
 
-pub use error::StoreError;
+pub use error::{STORAGE_FULL, StoreError};
 
 /// The names of the stack's resources.
 #[derive(Clone, Debug)]
