@@ -19,6 +19,13 @@ use std::{
 /// Longer than an end may take, even on a busy machine.
 const SECONDS: Duration = Duration::from_secs(20);
 
+/// The outcome of work that is done within [`SECONDS`].
+fn within<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(work()));
+    told.recv_timeout(SECONDS).ok()
+}
+
 /// The program, started with `arguments`.
 struct Program(Child);
 
@@ -62,10 +69,8 @@ impl Program {
 
     /// Waits for its end.
     fn ended(mut self) -> ExitStatus {
-        let (tell, told) = mpsc::channel();
         let id = self.0.id();
-        thread::spawn(move || tell.send(self.0.wait().unwrap()));
-        told.recv_timeout(SECONDS).unwrap_or_else(|_| {
+        within(move || self.0.wait().unwrap()).unwrap_or_else(|| {
             let _ = Command::new("kill").args(["-KILL", &id.to_string()]).status();
             panic!("it goes on");
         })

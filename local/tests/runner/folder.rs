@@ -1,8 +1,12 @@
 //! The data folder: who may read it, and what the runner says of one that it cannot use.
 
-use super::{Program, client::KEY};
+use super::{Program, client::KEY, within};
 use serde_json::json;
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 /// Every file and folder below `path`, with its access rights.
 fn rights(path: &Path) -> Vec<(String, u32)> {
@@ -76,6 +80,43 @@ fn an_archive_without_its_catalog_is_not_begun_anew() {
     let (_program, client) = Program::begin(&arguments);
     let (_, campaign) = client.get("/v1/campaigns/c").unwrap();
     assert_eq!(campaign["interaction_data"]["state"], "expired", "{campaign}");
+}
+
+/// The one file of the archive.
+fn part(path: &Path) -> PathBuf {
+    let below = rights(path).into_iter().map(|(path, _)| PathBuf::from(path));
+    let parts: Vec<PathBuf> = below.filter(|path| path.extension().is_some_and(|e| e == "parquet")).collect();
+    assert_eq!(parts.len(), 1, "{parts:?}");
+    parts[0].clone()
+}
+
+#[test]
+fn a_lost_or_shortened_file_of_the_archive_fails_the_restore_at_once() {
+    type Damage = fn(&Path);
+    let damages: [Damage; 3] = [
+        |file| fs::remove_file(file).unwrap(),
+        |file| fs::write(file, b"").unwrap(),
+        |file| fs::write(file, &fs::read(file).unwrap()[..100]).unwrap(),
+    ];
+    for (i, damage) in damages.into_iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        filled(folder.path());
+        damage(&part(folder.path()));
+        let (_program, client) = Program::begin(&["--key", KEY, "--data", folder.path().to_str().unwrap()]);
+        let (_, asked) = client.post("/v1/restores", &json!({ "sources": ["campaign/c"] })).unwrap();
+        let path = format!("/v1/restores/{}", asked["id"].as_str().unwrap());
+        let failed = within(move || {
+            loop {
+                let (_, request) = client.get(&path).unwrap();
+                if request["state"] == "failed" {
+                    return request;
+                }
+            }
+        });
+        let request = failed.unwrap_or_else(|| panic!("damage {i}: it does not fail"));
+        let error = request["items"][0]["error"].as_str().unwrap();
+        assert!(error.contains("archive part archive/campaign/c/"), "damage {i}: {error}");
+    }
 }
 
 #[test]
