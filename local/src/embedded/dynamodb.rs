@@ -108,15 +108,20 @@ fn has_rows(database: &Database, name: &str) -> Result<bool, DynoxideError> {
     let one = ScanRequest { table_name: name.to_owned(), limit: Some(1), ..Default::default() };
     match database.scan(one) {
         Ok(found) => Ok(found.count > 0),
-        Err(DynoxideError::ResourceNotFoundException(_)) => Ok(false),
+        Err(error) if is_absent(&error) => Ok(false),
         Err(error) if error.to_string().contains("no such table") => Ok(false),
         Err(error) => Err(error),
     }
 }
 
+/// Whether there is no such table: nobody made it, or nobody could, since it has no valid name.
+fn is_absent(error: &DynoxideError) -> bool {
+    matches!(error, DynoxideError::ResourceNotFoundException(_) | DynoxideError::ValidationException(_))
+}
+
 fn remove_table(database: &Database, name: &str) -> Result<(), DynoxideError> {
     match database.delete_table(DeleteTableRequest { table_name: name.to_owned() }) {
-        Err(DynoxideError::ResourceNotFoundException(_)) => Ok(()),
+        Err(error) if is_absent(&error) => Ok(()),
         other => other.map(drop),
     }
 }
