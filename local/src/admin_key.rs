@@ -1,14 +1,14 @@
 //! The runner's admin key: given, or made on first start and kept with the data.
 
+use crate::private;
 use rekindle_domain::{
     id::KeyId,
     key::Token,
     time::{Clock, Ids},
 };
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -38,23 +38,27 @@ impl AdminKey {
     /// If the file cannot be read or written, or holds no key.
     pub fn kept(dir: &Path, clock: &dyn Clock, ids: &dyn Ids) -> io::Result<Self> {
         let file = dir.join("admin-key");
-        match std::fs::read_to_string(&file) {
-            Ok(text) => {
-                let token = text.trim().parse().map_err(|why| {
-                    io::Error::other(format!("{}: {why}; delete it, and another is made", file.display()))
-                })?;
-                // The key is shown once only. From now on the examples read its file, by an absolute path, so that they work in
-                // any directory.
-                let in_shell = format!("$(cat '{}')", std::path::absolute(&file)?.display());
-                Ok(Self { token, in_shell, made: None })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let token = new_token(clock, ids);
-                keep(dir, &file, &token)?;
-                Ok(Self { made: Some(file), ..Self::of(token) })
-            }
-            Err(error) => Err(error),
+        if !file.try_exists()? {
+            let token = new_token(clock, ids);
+            keep(dir, &file, &token)?;
+            return Ok(Self { made: Some(file), ..Self::of(token) });
         }
+        Self::read(&file)
+            .map_err(|error| io::Error::other(format!("{error}; delete it, and another is made")))
+    }
+
+    /// Reads the key in a file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or holds no key; with the file's name.
+    pub fn read(file: &Path) -> io::Result<Self> {
+        let failed = |why: String| io::Error::other(format!("{}: {why}", file.display()));
+        let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+        let token = text.trim().parse().map_err(|why| failed(format!("{why}")))?;
+        // The key is shown once at most, when it is made. The examples read its file, by an absolute path, so that they work
+        // in any directory.
+        let in_shell = format!("$(cat '{}')", std::path::absolute(file)?.display());
+        Ok(Self { token, in_shell, made: None })
     }
 }
 
@@ -71,7 +75,7 @@ fn keep(dir: &Path, file: &Path, token: &Token) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let mut out = private::options().write(true).create_new(true).open(&draft)?;
     writeln!(out, "{token}")?;
     out.sync_all()?;
     std::fs::rename(&draft, file)?;

@@ -6,6 +6,7 @@ use crate::{
     admin_key,
     clock::LocalClock,
     embedded::EmbeddedAws,
+    listen,
     server::Local,
     stack::{Stack, local_settings},
 };
@@ -75,12 +76,7 @@ impl Demo {
         let router = local.router();
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
         println!("Rekindle runs in memory at http://{} while this lasts.\n", listener.local_addr()?);
-        let served = router.clone();
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, served).await {
-                tracing::warn!(error = %error, "the demo's port is closed; the demo goes on");
-            }
-        });
+        tokio::spawn(listen::serve(listener, router.clone(), local.limits, std::future::pending()));
         tokio::spawn(async move { local.run_in_background().await });
         Ok(Self { router, authorization: format!("Bearer {key}"), clock })
     }

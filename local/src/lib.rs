@@ -6,6 +6,8 @@
 //! | [`stack`] | CloudFormation: tables, bucket, queues, and the application over them |
 //! | [`admin_key`] | the operator, who makes the first key |
 //! | [`clock`] | time, which can be moved ahead |
+//! | [`listen`] | API Gateway's sockets: connections, time limits, the end |
+//! | `private` | access rights on files and folders |
 //! | [`poller`] | Lambda's SQS event source |
 //! | [`server`] | API Gateway, EventBridge's schedule, and the `/_local` endpoints |
 //! | [`demo`] | a newcomer's first minute |
@@ -14,6 +16,8 @@ pub mod admin_key;
 pub mod clock;
 pub mod demo;
 pub mod embedded;
+pub mod listen;
 pub mod poller;
+mod private;
 pub mod server;
 pub mod stack;

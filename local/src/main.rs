@@ -10,12 +10,13 @@ use rekindle_local::{
     clock::LocalClock,
     demo,
     embedded::{EmbeddedAws, Now},
-    server::{Local, stopped},
+    listen,
+    server::Local,
     stack::{Stack, local_settings},
 };
 use rekindle_runtime::ports::RandomIds;
 use rekindle_service::{Settings, config::addresses};
-use std::{error::Error, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{error::Error, io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use tracing_subscriber::EnvFilter;
 
 /// Campaign interaction data that expires, and comes back.
@@ -36,6 +37,9 @@ struct Arguments {
     /// The admin key. Without this option the first start makes one and keeps it with the data.
     #[arg(long, value_name = "SECRET")]
     key: Option<Token>,
+    /// A file that holds the admin key. Other users of this machine can see the arguments of a program, but not this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    key_file: Option<PathBuf>,
     /// How long a campaign's data stays available after the campaign stopped (ISO 8601).
     #[arg(long, default_value = "P3M", value_parser = Period::parse, value_name = "PERIOD")]
     retention: Period,
@@ -63,12 +67,33 @@ enum Command {
     },
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// How long the program's end waits for calls that are under way, such as a write to the disk.
+const LAST_CALLS: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("rekindle: the system gives no threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(run(arguments));
+    runtime.shutdown_timeout(LAST_CALLS);
+    code
+}
+
+async fn run(arguments: Arguments) -> ExitCode {
     #[allow(clippy::disallowed_methods, reason = "the log filter is the shell's")]
     let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn,s3s=off".to_owned());
-    tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr);
+    // Lines for a person at a terminal; elsewhere JSON, with the fields that the functions' log has.
+    if std::io::stderr().is_terminal() {
+        log.init();
+    } else {
+        log.json().flatten_event(true).with_span_list(false).init();
+    }
     let outcome = match arguments.command {
         Some(Command::Demo { users }) => demo::run(users).await,
         None => serve(&arguments).await,
@@ -95,7 +120,7 @@ async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         let refused = |error| {
             format!("cannot keep data in {} ({error}); choose another directory with --data", data.display())
         };
-        std::fs::create_dir_all(data).and_then(|()| LocalClock::open(data)).map_err(refused)?
+        LocalClock::open(data).map_err(refused)?
     });
     let now = now(&clock);
     let aws = if arguments.memory {
@@ -111,19 +136,19 @@ async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         ..local_settings(arguments.retention)
     };
     let stack = Stack::create(&aws, clock.clone(), Arc::new(RandomIds), settings).await?;
-    let key = match &arguments.key {
-        Some(token) => AdminKey::of(token.clone()),
-        None if arguments.memory => AdminKey::of(admin_key::new_token(&*clock, &RandomIds)),
-        None => AdminKey::kept(&arguments.data, &*clock, &RandomIds)?,
+    let key = match (&arguments.key, &arguments.key_file) {
+        (Some(token), _) => AdminKey::of(token.clone()),
+        (None, Some(file)) => AdminKey::read(file).map_err(|error| format!("--key-file {error}"))?,
+        (None, None) if arguments.memory => AdminKey::of(admin_key::new_token(&*clock, &RandomIds)),
+        (None, None) => AdminKey::kept(&arguments.data, &*clock, &RandomIds)?,
     };
     stack.app.install_key(&key.token, admin_key::NAME).await?;
     let local = Local::new(stack, aws, clock.clone());
     let kept =
         if arguments.memory { "in memory".to_owned() } else { format!("in {}", arguments.data.display()) };
     println!("{}", welcome(port, &kept, clock.now(), &key));
-    let server = axum::serve(listener, local.router()).with_graceful_shutdown(stopped());
     tokio::select! {
-        served = server => served?,
+        () = listen::serve(listener, local.router(), local.limits, listen::stopped()) => {}
         () = local.run_in_background() => {}
     }
     Ok(())

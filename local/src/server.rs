@@ -4,6 +4,7 @@
 use crate::{
     clock::{ClockError, LocalClock},
     embedded::EmbeddedAws,
+    listen::Limits,
     poller::{Consumer, context},
     stack::Stack,
 };
@@ -12,9 +13,10 @@ use axum::{
     body::Body,
     extract::{Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
-    response::Response,
+    response::{IntoResponse, Response},
     routing::get,
 };
+use futures::TryStreamExt;
 use http::StatusCode;
 use lambda_runtime::LambdaEvent;
 use rekindle_domain::time::{Clock, Period, Time};
@@ -24,10 +26,10 @@ use rekindle_runtime::{
     problem::HttpProblem,
     scopes::{Route, bearer, guarded},
 };
-use rekindle_service::{Problem, Rekindle, upkeep::CompactReport};
+use rekindle_service::{Problem, Rekindle, ingest::MAX_ENCODED, upkeep::CompactReport};
 use serde::Deserialize;
 use serde_json::{Value, json as object};
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::RwLock;
 
 /// How often the sweeper runs locally. In the cloud it runs every 5 minutes.
@@ -50,6 +52,8 @@ pub struct Local {
     pub aws: EmbeddedAws,
     /// The clock of the application and of the AWS.
     pub clock: Arc<LocalClock>,
+    /// How long clients may take.
+    pub limits: Limits,
     /// Every running handler holds it for reading; a move of the clock holds it for writing.
     gate: Arc<RwLock<()>>,
 }
@@ -57,7 +61,7 @@ pub struct Local {
 impl Local {
     /// The system over a stack. Nothing runs yet.
     pub fn new(stack: Stack, aws: EmbeddedAws, clock: Arc<LocalClock>) -> Self {
-        Self { stack, aws, clock, gate: Arc::default() }
+        Self { stack, aws, clock, limits: Limits::default(), gate: Arc::default() }
     }
 
     /// Handles the queues, sweeps and compacts on schedule, until the future is dropped.
@@ -75,7 +79,7 @@ impl Local {
     async fn poll(&self, consumer: Consumer) {
         loop {
             if let Err(error) = self.poll_once(consumer).await {
-                tracing::error!(?consumer, error = %error, "polling failed");
+                tracing::error!(queue.consumer = ?consumer, error.message = %error, "polling failed");
                 tokio::time::sleep(AFTER_FAILURE).await;
             }
         }
@@ -105,8 +109,10 @@ impl Local {
             // The sweep is a task, so that a panic ends this sweep and not the system.
             match tokio::spawn(async move { local.sweep().await }).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(problem)) => tracing::error!(error = problem.detail, "the scheduled sweep failed"),
-                Err(error) => tracing::error!(error = %error, "the scheduled sweep broke off"),
+                Ok(Err(problem)) => {
+                    tracing::error!(error.message = problem.detail, "the scheduled sweep failed")
+                }
+                Err(error) => tracing::error!(error.message = %error, "the scheduled sweep broke off"),
             }
         }
     }
@@ -119,8 +125,8 @@ impl Local {
             let local = self.clone();
             match tokio::spawn(async move { local.compact().await }).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => tracing::error!(error = %error, "the scheduled compaction failed"),
-                Err(error) => tracing::error!(error = %error, "the scheduled compaction broke off"),
+                Ok(Err(error)) => tracing::error!(error.message = %error, "the scheduled compaction failed"),
+                Err(error) => tracing::error!(error.message = %error, "the scheduled compaction broke off"),
             }
         }
     }
@@ -175,13 +181,18 @@ impl Local {
 
     /// All routes: those of the functions, which take a key, and `/_local`, which takes none.
     pub fn router(&self) -> Router {
-        let functions = functions(&self.stack.app).layer(from_fn_with_state(self.clone(), one_invocation));
+        let functions = functions(&self.stack.app)
+            .layer(from_fn_with_state(self.clone(), one_invocation))
+            .layer(from_fn_with_state(self.clone(), health_of_the_disk));
         let local = Router::new()
             .route("/_local/clock", get(show_clock).post(move_clock))
             .route("/_local/sweep", axum::routing::post(sweep_now))
             .route("/_local/outbox", get(outbox))
             .with_state(self.clone());
-        with_fallbacks(local).fallback_service(functions).layer(from_fn(refuse_foreigners))
+        with_fallbacks(local)
+            .fallback_service(functions)
+            .layer(from_fn_with_state(self.limits, whole_body))
+            .layer(from_fn(refuse_foreigners))
     }
 }
 
@@ -208,7 +219,46 @@ pub enum ClockMove {
     Now(Time),
 }
 
-/// Holds the clock still while a handler runs.
+/// Reads the body before anything else happens, as API Gateway does: no handler runs, and nobody waits for one, while a
+/// client is still sending. Of a body that is too long for every route, as much is passed on as shows that it is.
+async fn whole_body(State(limits): State<Limits>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match tokio::time::timeout(limits.body, read(body)).await {
+        Ok(Ok(bytes)) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
+        Ok(Err(_)) => {
+            HttpProblem::from(Problem::bad_request("incomplete_body", "the body broke off")).into_response()
+        }
+        Err(_) => {
+            let seconds = limits.body.as_secs();
+            let detail = format!("the body did not arrive within {seconds} seconds; nothing was done");
+            HttpProblem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail).into_response()
+        }
+    }
+}
+
+async fn read(body: Body) -> Result<Vec<u8>, axum::Error> {
+    let mut body = body.into_data_stream();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.try_next().await? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > MAX_ENCODED {
+            break;
+        }
+    }
+    Ok(bytes)
+}
+
+/// `GET /v1/health` is of the disk, too: a store that only reads is not well.
+async fn health_of_the_disk(State(local): State<Local>, request: Request, next: Next) -> Response {
+    let is_health = request.uri().path() == "/v1/health";
+    let answer = next.run(request).await;
+    if is_health && answer.status() == StatusCode::OK && local.aws.is_full().await.unwrap_or(false) {
+        return HttpProblem::from(Problem::full()).into_response();
+    }
+    answer
+}
+
+/// Holds the clock still while a handler runs. The request's body has arrived by then.
 async fn one_invocation(State(local): State<Local>, request: Request, next: Next) -> Response {
     let _running = local.gate.read().await;
     next.run(request).await
@@ -261,18 +311,4 @@ async fn outbox(State(local): State<Local>) -> Response {
         })
         .collect();
     json(StatusCode::OK, &object!({ "items": mails, "next": null }))
-}
-
-/// Waits for Ctrl-C or a termination signal.
-pub async fn stopped() {
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => _ = signal.recv().await,
-            Err(_) => pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
-    }
 }

@@ -69,7 +69,10 @@ impl Stack {
         ids: Arc<dyn Ids>,
         settings: Settings,
     ) -> Result<Self, StackError> {
-        Self::over(&aws.sdk_config(), clock, ids, settings).await
+        let config = aws.sdk_config();
+        let stack = Self::over(&config, clock, ids, settings).await?;
+        refuse_orphans(&config).await?;
+        Ok(stack)
     }
 
     /// As [`Self::create`], over any SDK configuration, such as one whose client is wrapped.
@@ -178,8 +181,7 @@ async fn create_table(
 }
 
 async fn create_bucket(config: &SdkConfig) -> Result<(), StackError> {
-    let config = aws_sdk_s3::config::Builder::from(config).force_path_style(true).build();
-    match aws_sdk_s3::Client::from_conf(config).create_bucket().bucket(ARCHIVE).send().await {
+    match archive(config).create_bucket().bucket(ARCHIVE).send().await {
         Err(error)
             if error
                 .as_service_error()
@@ -189,6 +191,28 @@ async fn create_bucket(config: &SdkConfig) -> Result<(), StackError> {
         }
         other => other.map(drop).map_err(failed(ARCHIVE)),
     }
+}
+
+/// Refuses an archive without its catalog: nothing in it could be found, and what arrives from now on would be taken for
+/// everything there ever was.
+async fn refuse_orphans(config: &SdkConfig) -> Result<(), StackError> {
+    let catalog = aws_sdk_dynamodb::Client::new(config).scan().table_name(CATALOG).limit(1).send().await;
+    if !catalog.map_err(failed(CATALOG))?.items().is_empty() {
+        return Ok(());
+    }
+    let archive = archive(config).list_objects_v2().bucket(ARCHIVE).max_keys(1).send().await;
+    if archive.map_err(failed(ARCHIVE))?.contents().is_empty() {
+        return Ok(());
+    }
+    let reason =
+        "it is empty, though the archive has objects. Put a copy of dynamodb.sqlite back, or choose another \
+                  directory with --data. The archive's Parquet files can be read without it"
+            .to_owned();
+    Err(StackError { what: CATALOG, reason })
+}
+
+fn archive(config: &SdkConfig) -> aws_sdk_s3::Client {
+    aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(true).build())
 }
 
 async fn create_queue(client: &aws_sdk_sqs::Client, name: &'static str) -> Result<Queue, StackError> {

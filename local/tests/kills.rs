@@ -11,7 +11,7 @@ mod life;
 #[path = "kills/model.rs"]
 mod model;
 
-use life::{Life, Tally};
+use life::{Life, Tally, mails_in};
 use model::{CAMPAIGNS, Dice, Model};
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -53,6 +53,7 @@ fn l1_l7_l8_l9_kills_at_any_moment_lose_nothing() {
         // One life in eight is killed while it starts, maybe before it listens.
         if dice.below(8) == 0 {
             Life::spawn(folder.path()).kill_after(delay / 4);
+            tally.at_kills.push(mails_in(folder.path()));
             tally.unborn += 1;
             continue;
         }
@@ -60,6 +61,7 @@ fn l1_l7_l8_l9_kills_at_any_moment_lose_nothing() {
         life.look_at_mails(&model, &mut tally);
         life.audit(&model, dice.below(CAMPAIGNS));
         tally.add(life.live_and_die(&model, delay, seed ^ n));
+        tally.at_kills.push(mails_in(folder.path()));
     }
     let life = Life::begin(folder.path());
     life.look_at_mails(&model, &mut tally);

@@ -251,3 +251,30 @@ async fn l4_a_block_that_is_missing_when_its_run_is_archived_stops_the_expiry() 
     world.restore(&["campaign/a"]).await;
     assert_eq!(world.count(&got("a")).await, 4_003);
 }
+
+/// The ledger of all users is damaged: the profile says so, and shows the sources all the same.
+#[tokio::test(start_paused = true)]
+async fn l5_a_damaged_ledger_of_all_users_hides_no_source_of_a_profile() {
+    let world = World::new(50).await;
+    world.ingest(&[received("a", "u1"), received("b", "u1")]).await;
+    let whole = world.get("/v1/users?user_id=u1&limit=1").await.ok();
+    assert_eq!((&whole["interaction_data"], &whole["known"]), (&json!("available"), &json!(true)), "{whole}");
+    for mut block in world.ledger_items_of("i#users").await {
+        for (name, value) in &mut block {
+            if name != "sk" && value.is_b() {
+                *value = aws_sdk_dynamodb::types::AttributeValue::B(vec![7; 40].into());
+            }
+        }
+        world.put_ledger_item(block).await;
+    }
+    let page = world.get("/v1/users?user_id=u1&limit=1").await.ok();
+    assert_eq!(page["interaction_data"], "damaged", "{page}");
+    assert!(page.get("known").is_none() && page.get("last_received").is_none(), "{page}");
+    assert_eq!(page["campaigns_received"], whole["campaigns_received"], "{page}");
+    let next = format!("/v1/users?user_id=u1&limit=1&cursor={}", page["next"].as_str().unwrap());
+    let page = world.get(&next).await.ok();
+    assert_eq!(
+        (page["campaigns_received"].as_array().unwrap().len(), page.get("interaction_data")),
+        (1, None)
+    );
+}

@@ -1,6 +1,9 @@
 //! Lists of sources: pages, filters, sort orders, timelines.
 
-use crate::fixture::world::World;
+use crate::fixture::{faults::Fault, world::World};
+use axum::body::Body;
+use http::Request;
+use rekindle_local::poller::Consumer;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -133,4 +136,38 @@ async fn timelines_say_what_happened_and_when() {
         (by("stopped"), by("expired"), by("restored")),
         ("key/00000000000000000000000ADM".into(), "sweeper".into(), "restorer".into())
     );
+}
+
+/// The progress of many sources is read together, not source by source.
+#[tokio::test(start_paused = true)]
+async fn a_restore_of_many_sources_is_shown_with_few_calls() {
+    let world = World::new(85).await;
+    let names: Vec<String> = (0..30).map(|i| format!("c{i}")).collect();
+    for name in &names {
+        world.begin(name).await;
+        world.ingest_received(name, "u", 3).await;
+        world.stop(name).await;
+    }
+    world.advance("P3M");
+    assert_eq!(world.sweep().await.expired, 30);
+    let sources: Vec<String> = names.iter().map(|name| format!("campaign/{name}")).collect();
+    let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+    let id = world.request_restore(&sources, &[]).await;
+    // The first message begins all items, and puts their parts into the queue.
+    let begin = world.stack.receive(Consumer::Restorer, 0).await.unwrap();
+    world.stack.deliver(Consumer::Restorer, begin).await.unwrap();
+    let part = world.stack.receive(Consumer::Restorer, 0).await.unwrap();
+    world.stack.deliver(Consumer::Restorer, part).await.unwrap();
+    let shown = world.request(&id).await;
+    let items = shown["items"].as_array().unwrap();
+    let of = |state: &str| items.iter().filter(|item| item["state"] == state).count();
+    assert!(of("restoring") >= 25, "{shown}");
+
+    let process = world.doomed(Fault::Breaks, 12);
+    let request = Request::get(format!("/v1/restores/{id}")).body(Body::empty()).unwrap();
+    let answer = tower::ServiceExt::oneshot(process.router.clone(), request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(!process.has_struck(), "it takes more than 12 calls");
+    world.settle().await;
+    assert_eq!(world.request(&id).await["state"], "completed");
 }

@@ -254,3 +254,26 @@ async fn a_store_that_does_not_answer_is_a_503() {
         assert_eq!(answer.headers()["content-type"], "application/problem+json");
     }
 }
+
+/// The local runner's disk is full: the answer says so, and no call is repeated meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_is_said_to_be_full() {
+    let world = World::new(19).await;
+    let begun = tokio::time::Instant::now();
+    let full = Fault::Answers("dynamodb", 507, r#"{"__type":"StorageFull","message":"the disk is full"}"#);
+    let full = world.doomed(full, 0);
+    for (method, path, body) in [
+        ("POST", "/v1/interactions", json!([crate::fixture::world::received("a", "u1")])),
+        ("PUT", "/v1/campaigns/a", json!({})),
+    ] {
+        let request = http::Request::builder().method(method).uri(path);
+        let request = request.body(axum::body::Body::from(body.to_string())).unwrap();
+        let answer = tower::ServiceExt::oneshot(full.router.clone(), request).await.unwrap();
+        assert_eq!(answer.status(), 503, "{method} {path}");
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        let problem: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem["code"], "storage_full", "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("the disk is full"), "{problem}");
+    }
+    assert_eq!(begun.elapsed(), std::time::Duration::ZERO);
+}

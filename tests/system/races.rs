@@ -6,7 +6,9 @@ use crate::fixture::{
 };
 use axum::body::Body;
 use http::Request;
+use rekindle_domain::key::{MAX_KEYS, Scope};
 use rekindle_local::poller::Consumer;
+use rekindle_service::{Caller, access::KeyInput};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -226,5 +228,28 @@ async fn l1_many_senders_register_a_source_at_once() {
     for campaign in ["new", "newer"] {
         assert_eq!(world.count(&got(campaign)).await, 6);
         assert_eq!(world.timeline(campaign).await, ["registered"]);
+    }
+}
+
+/// Of two keys that are made at once, in any order of the calls, only one is made if there is room for one.
+#[tokio::test(start_paused = true)]
+async fn the_bound_on_keys_holds_when_two_are_made_at_once() {
+    let world = World::new(216).await;
+    let input = KeyInput { name: "x".to_owned(), scopes: [Scope::Read].into() };
+    let caller = Caller::default();
+    // The world has a key already.
+    for _ in 2..MAX_KEYS {
+        world.app().create_key(&input, &caller).await.unwrap();
+    }
+    for seed in 0..24 {
+        let (a, b) = (slow(&world, seed), slow(&world, 99));
+        let outcomes =
+            tokio::join!(a.stack.app.create_key(&input, &caller), b.stack.app.create_key(&input, &caller));
+        let (made, problem) = match outcomes {
+            (Ok(made), Err(problem)) | (Err(problem), Ok(made)) => (made, problem),
+            both => panic!("seed {seed}: {both:?}"),
+        };
+        assert_eq!(problem.code, "too_many_keys");
+        world.app().revoke_key(made.id, &caller).await.unwrap();
     }
 }

@@ -1,11 +1,14 @@
 //! Cold start of the ingest function.
 
-use lambda_http::{Error, run};
-use rekindle_runtime::lambda::{cold_start, warm_up};
+use lambda_http::Error;
+use rekindle_runtime::{
+    gateway,
+    lambda::{cold_start, warm_up},
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let app = cold_start().await?;
     warm_up(&app).await;
-    run(rekindle_ingest::router(app)).await
+    gateway::serve(rekindle_ingest::router(app)).await
 }

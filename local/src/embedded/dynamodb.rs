@@ -11,7 +11,7 @@
 //! **Not imitated.** It never throttles, never leaves anything unprocessed and never reads stale, and time-to-live is
 //! recorded but nothing deletes. One mutex guards the database, so calls take turns.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str;
@@ -22,16 +22,21 @@ use bytes::Bytes;
 use dynoxide::actions::create_table::{CreateTableRequest, CreateTableResponse};
 use dynoxide::actions::delete_table::DeleteTableRequest;
 use dynoxide::actions::describe_table::DescribeTableRequest;
+use dynoxide::actions::scan::ScanRequest;
 use dynoxide::{Database, DynoxideError};
 use http::{Request, Response, StatusCode};
+use rekindle_store::STORAGE_FULL;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::journal::sync_parent;
 use super::worker::Worker;
 use super::{EmbeddedError, http as wire};
+use crate::private;
 
 const TARGET_PREFIX: &str = "DynamoDB_20120810.";
+/// A part of SQLite's text for its result code `SQLITE_FULL`, which `dynoxide` passes on as text.
+const SQLITE_FULL: &str = "disk is full";
 
 pub(super) struct DynamoDb {
     database: Database,
@@ -44,11 +49,16 @@ pub(super) struct DynamoDb {
 struct Making(Mutex<PathBuf>);
 
 impl Making {
-    /// Removes a table whose creation was cut off.
+    /// Removes a table whose creation was cut off. One that has rows is whole, since no row is written before the caller
+    /// was told that the table exists: then only the file is out of date.
     fn open(path: PathBuf, database: &Database) -> Result<Self, EmbeddedError> {
         match fs::read_to_string(&path) {
             Ok(name) => {
-                remove_table(database, &name).map_err(EmbeddedError::Database)?;
+                if has_rows(database, &name).map_err(EmbeddedError::Database)? {
+                    tracing::warn!(file.path = %path.display(), table.name = name, "the file says that a table is being made, but the table has rows; the table stays and the file goes");
+                } else {
+                    remove_table(database, &name).map_err(EmbeddedError::Database)?;
+                }
                 done(&path).map_err(EmbeddedError::io("remove", &path))?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -81,7 +91,7 @@ impl Making {
 
 fn begun(path: &Path, name: &str) -> io::Result<()> {
     let draft = path.with_extension("new");
-    let mut file = File::create(&draft)?;
+    let mut file = private::create(&draft)?;
     file.write_all(name.as_bytes())?;
     file.sync_all()?;
     fs::rename(&draft, path)?;
@@ -93,9 +103,25 @@ fn done(path: &Path) -> io::Result<()> {
     sync_parent(path)
 }
 
+/// Whether a table has a row. One whose parts were never made has none.
+fn has_rows(database: &Database, name: &str) -> Result<bool, DynoxideError> {
+    let one = ScanRequest { table_name: name.to_owned(), limit: Some(1), ..Default::default() };
+    match database.scan(one) {
+        Ok(found) => Ok(found.count > 0),
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) if error.to_string().contains("no such table") => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether there is no such table: nobody made it, or nobody could, since it has no valid name.
+fn is_absent(error: &DynoxideError) -> bool {
+    matches!(error, DynoxideError::ResourceNotFoundException(_) | DynoxideError::ValidationException(_))
+}
+
 fn remove_table(database: &Database, name: &str) -> Result<(), DynoxideError> {
     match database.delete_table(DeleteTableRequest { table_name: name.to_owned() }) {
-        Err(DynoxideError::ResourceNotFoundException(_)) => Ok(()),
+        Err(error) if is_absent(&error) => Ok(()),
         other => other.map(drop),
     }
 }
@@ -113,6 +139,9 @@ impl DynamoDb {
                 "SQLite needs a path in UTF-8",
             ))
         })?;
+        // SQLite would make the file readable for everybody. It gives its other files the rights that this one has.
+        let made = private::options().write(true).create(true).truncate(false).open(path);
+        made.map_err(EmbeddedError::io("create", path))?;
         let database = Database::new(name).map_err(EmbeddedError::Database)?;
         let making = Making::open(path.with_extension("creating"), &database)?;
         Ok(Self { database, worker: Worker::BlockingThread, making: Some(Arc::new(making)) })
@@ -138,12 +167,20 @@ fn respond(database: &Database, making: Option<&Making>, operation: &str, body: 
     match answer {
         Ok(Some(body)) => wire::json(StatusCode::OK, body),
         Ok(None) => wire::json(StatusCode::BAD_REQUEST, unknown(operation)),
+        Err(error) if error.to_string().contains(SQLITE_FULL) => {
+            wire::json(StatusCode::INSUFFICIENT_STORAGE, full())
+        }
         Err(error) => {
             let status =
                 StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             wire::json(status, error.to_json().into_bytes())
         }
     }
+}
+
+/// The error for a full disk. The SDK does not repeat a call with this status.
+fn full() -> Vec<u8> {
+    serde_json::json!({ "__type": STORAGE_FULL, "message": "the disk is full" }).to_string().into_bytes()
 }
 
 fn unknown(operation: &str) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! A file of JSON lines that grows by synced appends.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::EmbeddedError;
+use crate::private;
 
 /// A file of JSON lines. Once [`Journal::append`] has returned, its lines survive a crash of the process or the machine.
 /// A line that a crash tore is cut off when the file is opened again.
@@ -27,7 +28,7 @@ impl Journal {
     /// taken for torn.
     pub(super) fn open<T: DeserializeOwned>(path: &Path) -> Result<(Self, Vec<T>), EmbeddedError> {
         let existed = path.exists();
-        let mut file = OpenOptions::new()
+        let mut file = private::options()
             .read(true)
             .write(true)
             .create(true)
@@ -41,7 +42,7 @@ impl Journal {
         file.read_to_end(&mut bytes).map_err(EmbeddedError::io("read", path))?;
         let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
         if whole < bytes.len() {
-            tracing::warn!(path = %path.display(), bytes = bytes.len() - whole, "cutting a line that a crash tore");
+            tracing::warn!(file.path = %path.display(), file.cut_bytes = bytes.len() - whole, "cutting a line that a crash tore");
         }
         let mut lines = Vec::new();
         let split = bytes[..whole].split_inclusive(|b| *b == b'\n');
@@ -78,7 +79,7 @@ impl Journal {
     /// Replaces everything by `lines`: writes and syncs a new file next to the old one, then renames it over the old one.
     pub(super) fn rewrite<T: Serialize>(&mut self, lines: &[T]) -> io::Result<()> {
         let path = self.path.with_extension("new");
-        let mut new = Self { file: File::create(&path)?, path, len: 0 };
+        let mut new = Self { file: private::create(&path)?, path, len: 0 };
         new.append(lines)?;
         std::fs::rename(&new.path, &self.path)?;
         sync_parent(&self.path)?;

@@ -24,8 +24,8 @@ mod ses;
 mod sqs;
 mod worker;
 
-use std::fs::{self, File, TryLockError};
-use std::io;
+use std::fs::{File, TryLockError};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,6 +39,7 @@ use aws_types::SdkConfig;
 
 pub use ses::Mail;
 
+use crate::private;
 use dynamodb::DynamoDb;
 use s3::S3;
 use ses::Ses;
@@ -66,6 +67,8 @@ struct Account {
     s3: S3,
     sqs: Sqs,
     ses: Ses,
+    /// The data directory.
+    dir: Option<PathBuf>,
     /// The lock on the data directory. Declared last, so that it is released after everything that it guards.
     _lock: Option<Lock>,
 }
@@ -129,6 +132,7 @@ impl EmbeddedAws {
             s3: S3::in_memory(now.clone()),
             sqs: Sqs::new(),
             ses: Ses::in_memory(now),
+            dir: None,
             _lock: None,
         }))
     }
@@ -142,13 +146,14 @@ impl EmbeddedAws {
     /// [`EmbeddedError::InUse`] while another handle (of this process or another) holds the directory;
     /// [`EmbeddedError::Damaged`] or [`EmbeddedError::Database`] when the files cannot be read.
     pub fn open(dir: &Path, now: Now) -> Result<Self, EmbeddedError> {
-        fs::create_dir_all(dir).map_err(EmbeddedError::io("create", dir))?;
+        private::create_dir_all(dir).map_err(EmbeddedError::io("create", dir))?;
         let lock = lock(dir)?;
         Ok(Self::from(Account {
             dynamodb: DynamoDb::open(&dir.join("dynamodb.sqlite"))?,
             s3: S3::open(&dir.join("s3"), now.clone())?,
             sqs: Sqs::new(),
             ses: Ses::open(&dir.join("outbox.jsonl"), now)?,
+            dir: Some(dir.to_owned()),
             _lock: Some(lock),
         }))
     }
@@ -179,6 +184,21 @@ impl EmbeddedAws {
     #[must_use]
     pub fn outbox(&self) -> Vec<Mail> {
         self.account.ses.outbox()
+    }
+
+    /// Whether the disk takes no further megabyte. Writes one, and removes it.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::Stopped`] when the runtime shuts down.
+    pub async fn is_full(&self) -> Result<bool, EmbeddedError> {
+        let Some(dir) = self.account.dir.clone() else { return Ok(false) };
+        let write = move || {
+            let mut file = tempfile::tempfile_in(dir)?;
+            file.write_all(&[0; 1 << 20])?;
+            file.sync_all()
+        };
+        let written = worker::Worker::BlockingThread.run(write).await?;
+        Ok(written.is_err_and(|error| is_full(&error)))
     }
 
     /// Answers one signed AWS request. The client of [`Self::http_client`] does nothing else.
@@ -216,11 +236,16 @@ impl std::fmt::Debug for EmbeddedAws {
     }
 }
 
+/// Whether this is the error of a disk, or of its user's share of it, that is full.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// Locks the directory for this account alone. SQLite could share its file, but the object index and the outbox are read
 /// once and then kept in memory. The kernel holds the lock, so a killed process leaves none behind.
 fn lock(dir: &Path) -> Result<Lock, EmbeddedError> {
     let path = dir.join("lock");
-    let file = File::create(&path).map_err(EmbeddedError::io("create", &path))?;
+    let file = private::create(&path).map_err(EmbeddedError::io("create", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(EmbeddedError::InUse(dir.to_owned())),

@@ -11,6 +11,7 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use jiff::Timestamp;
+use rekindle_store::STORAGE_FULL;
 use rustack_ses_core::config::SesConfig;
 use rustack_ses_core::handler::RustackSesHandler;
 use rustack_ses_core::provider::RustackSes;
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::journal::Journal;
 use super::worker::Worker;
-use super::{EmbeddedError, Now, REGION, http as wire};
+use super::{EmbeddedError, Now, REGION, http as wire, is_full};
 
 /// The request id in every error. SES sends one; nobody looks this one up.
 const REQUEST_ID: &str = "embedded";
@@ -126,8 +127,9 @@ impl Ses {
         if let Some(mail) = mail
             && let Err(error) = self.keep(mail).await?
         {
-            tracing::error!(%error, "the outbox could not be written; the mail was not sent");
-            return Ok(Err(Refusal::failure(error.to_string())));
+            tracing::error!(error.message = %error, "the outbox could not be written; the mail was not sent");
+            let refusal = if is_full(&error) { Refusal::full() } else { Refusal::failure(error.to_string()) };
+            return Ok(Err(refusal));
         }
         Ok(Ok(response))
     }
@@ -187,6 +189,11 @@ impl Refusal {
 
     fn failure(message: String) -> Self {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "InternalFailure", message }
+    }
+
+    fn full() -> Self {
+        let message = "the disk is full".to_owned();
+        Self { status: StatusCode::INSUFFICIENT_STORAGE, code: STORAGE_FULL, message }
     }
 
     fn into_response(self) -> Response<SesResponseBody> {

@@ -221,3 +221,59 @@ async fn what_was_acknowledged_survives_kill_9() {
         sent = kept;
     }
 }
+
+/// The file that names a table under construction may be forged, or left behind by a disk that failed.
+#[tokio::test]
+async fn a_table_that_has_rows_is_never_emptied() {
+    let dir = tempfile::tempdir().unwrap();
+    let aws = create(dir.path()).await;
+    put_item(&aws, "kept", 100).await;
+    drop(aws);
+    let left = dir.path().join("dynamodb.creating");
+    std::fs::write(&left, TABLE).unwrap();
+    let aws = EmbeddedAws::open(dir.path(), crate::now()).unwrap();
+    assert!(has_item(&aws, "kept", 100).await);
+    assert!(!left.exists());
+}
+
+#[tokio::test]
+async fn a_table_without_rows_whose_making_was_cut_off_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(create(dir.path()).await);
+    for name in [TABLE, "no-such-table", ""] {
+        std::fs::write(dir.path().join("dynamodb.creating"), name).unwrap();
+        drop(EmbeddedAws::open(dir.path(), crate::now()).unwrap());
+    }
+    drop(create(dir.path()).await);
+}
+
+/// Answers as S3 would for an object that is damaged or gone: an error that asking again does not change.
+#[tokio::test]
+async fn a_damaged_file_or_index_is_an_error_and_allocates_nothing_absurd() {
+    let dir = tempfile::tempdir().unwrap();
+    let aws = create(dir.path()).await;
+    let client = aws_sdk_s3::Client::new(&aws.sdk_config());
+    let file = |key: &str| dir.path().join("s3/objects").join(s3::BUCKET).join(key);
+    for key in ["absurd", "cut", "empty", "longer", "gone"] {
+        s3::put(&client, key, b"0123456789").await;
+    }
+    drop((client, aws));
+    std::fs::write(file("cut"), b"0123").unwrap();
+    std::fs::write(file("empty"), b"").unwrap();
+    std::fs::write(file("longer"), b"01234567890").unwrap();
+    std::fs::remove_file(file("gone")).unwrap();
+    let index = dir.path().join("s3/index.jsonl");
+    let lines = std::fs::read_to_string(&index).unwrap();
+    std::fs::write(&index, lines.replacen("\"size\":10", &format!("\"size\":{}", u64::MAX), 1)).unwrap();
+    let aws = EmbeddedAws::open(dir.path(), crate::now()).unwrap();
+    let client = aws_sdk_s3::Client::new(&aws.sdk_config());
+    // The size in the index is not needed to read the object, whose checksum is right.
+    assert_eq!(s3::get(&client, "absurd").await.unwrap(), b"0123456789");
+    assert_eq!(s3::get(&client, "gone").await, None);
+    for key in ["cut", "empty", "longer"] {
+        let get = client.get_object().bucket(s3::BUCKET).key(key);
+        let answer = get.checksum_mode(aws_sdk_s3::types::ChecksumMode::Enabled).send().await.unwrap();
+        let error = format!("{:?}", answer.body.collect().await.unwrap_err());
+        assert!(error.contains("ChecksumMismatch"), "{key}: {error}");
+    }
+}

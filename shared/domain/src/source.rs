@@ -395,7 +395,7 @@ impl Source {
 /// When a notice that begins at `now` ends: at least the period later, and rounded up by a 24th of it, so that the sweeper's
 /// look, minutes after the act that began the notice, does not move the date.
 fn end_of_notice(notice: &Period, now: Time) -> Time {
-    let Some(end) = notice.after(now) else { return Time(i64::MAX) };
+    let Some(end) = notice.after(now) else { return Time::CALENDAR[1] };
     let grain = ((end.0 - now.0) / 24).max(1);
     end.plus((-end.0).rem_euclid(grain))
 }

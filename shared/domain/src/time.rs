@@ -23,14 +23,28 @@ impl Time {
     /// 0000-01-01: RFC 3339 has no way to write an earlier time.
     pub const YEAR_0: Self = Self(-62_167_219_200_000);
 
+    /// The calendar's first and last time. No sum leaves the calendar: a time beyond it could be written nowhere.
+    pub(crate) const CALENDAR: [Self; 2] = [Self(-377_705_023_201_000), Self(253_402_207_200_999)];
+
     /// Reads RFC 3339 (any offset). `None` if it is not that.
     pub fn parse(text: &str) -> Option<Self> {
         text.parse::<Timestamp>().ok().map(|t| Self(t.as_millisecond()))
     }
 
-    /// This time plus a number of milliseconds; saturates.
+    /// This time plus a number of milliseconds; at most the calendar's last time, and at least its first.
     pub const fn plus(self, millis: i64) -> Self {
-        Self(self.0.saturating_add(millis))
+        Self(self.0.saturating_add(millis)).within_calendar()
+    }
+
+    const fn within_calendar(self) -> Self {
+        let [first, last] = Self::CALENDAR;
+        if self.0 < first.0 {
+            first
+        } else if self.0 > last.0 {
+            last
+        } else {
+            self
+        }
     }
 
     /// When its day began, in UTC.
@@ -150,10 +164,8 @@ impl FromStr for Time {
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match Timestamp::from_millisecond(self.0) {
-            Ok(at) => write!(f, "{at:.3}"),
-            Err(_) => write!(f, "{}ms", self.0),
-        }
+        let at = Timestamp::from_millisecond(self.within_calendar().0).unwrap_or_default();
+        write!(f, "{at:.3}")
     }
 }
 
@@ -308,6 +320,28 @@ mod tests {
         assert_eq!(serde_json::from_value::<Time>(serde_json::to_value(early).unwrap()).unwrap(), early);
         for old in [Time(0), Time(1_000), Time(-1)] {
             assert_eq!(serde_json::from_value::<Time>(serde_json::to_value(old).unwrap()).unwrap(), old);
+        }
+    }
+
+    #[test]
+    fn every_time_that_is_written_can_be_read_and_no_sum_leaves_the_calendar() {
+        let [first, last] = Time::CALENDAR;
+        assert_eq!((first.0, last.0), (Timestamp::MIN.as_millisecond(), Timestamp::MAX.as_millisecond()));
+        for (time, is_read_as) in [
+            (first, first),
+            (Time(-1), Time(-1)),
+            (last, last),
+            (Time(first.0 - 1), first),
+            (Time(last.0 + 1), last),
+            (Time(i64::MIN), first),
+            (Time(i64::MAX), last),
+            (last.plus(1), last),
+            (last.plus(-1), Time(last.0 - 1)),
+            (Time(0).plus(i64::MAX), last),
+            (first.plus(-1), first),
+        ] {
+            let written = serde_json::to_string(&time).unwrap();
+            assert_eq!(serde_json::from_str::<Time>(&written).unwrap(), is_read_as, "{written}");
         }
     }
 }

@@ -6,7 +6,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header, uri::Authority};
 
 /// Refuses requests that a foreign web page could send: any with a foreign `Host` (DNS rebinding), and those of methods that
 /// change something with a foreign `Origin`.
@@ -20,22 +20,30 @@ pub async fn refuse_foreigners(request: Request, next: Next) -> Response {
 
 /// The header that gives a foreign request away, and its value.
 fn foreign<'a>(method: &Method, headers: &'a HeaderMap) -> Option<(&'static str, &'a str)> {
-    let text = |name: header::HeaderName| headers.get(name).map(|v| v.to_str().unwrap_or("unreadable"));
-    let host = text(header::HOST).unwrap_or_default();
+    let host = only(headers, header::HOST).unwrap_or_default();
     if !is_loopback(host) {
         return Some(("Host", host));
     }
-    let origin = text(header::ORIGIN).filter(|_| !method.is_safe())?;
+    let origin = only(headers, header::ORIGIN).filter(|_| !method.is_safe())?;
     (origin.strip_prefix("http://") != Some(host)).then_some(("Origin", origin))
 }
 
+/// The text of a header. Of a header that stands twice nobody can say which one a client meant.
+fn only(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    let mut all = headers.get_all(name).iter();
+    let first = all.next()?;
+    Some(if all.next().is_some() { "given twice" } else { first.to_str().unwrap_or("unreadable") })
+}
+
+/// Whether a host is a name of this machine's loopback interface, with or without a port, and nothing else.
 fn is_loopback(host: &str) -> bool {
-    let name = if host.starts_with('[') {
-        host.split_inclusive(']').next().unwrap_or_default()
-    } else {
-        host.split(':').next().unwrap_or_default()
+    let Ok(authority) = host.parse::<Authority>() else {
+        return false;
     };
-    matches!(name, "127.0.0.1" | "localhost" | "[::1]")
+    let port = authority.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let is_no_more = format!("{}{port}", authority.host()) == host;
+    is_no_more
+        && ["127.0.0.1", "localhost", "[::1]"].iter().any(|name| name.eq_ignore_ascii_case(authority.host()))
 }
 
 #[cfg(test)]
@@ -57,6 +65,20 @@ mod tests {
             (Method::GET, "evil.example:7878", None, Some("Host")),
             (Method::GET, "localhost.evil.example", None, Some("Host")),
             (Method::GET, "", None, Some("Host")),
+            (Method::GET, "LOCALHOST:7878", None, None),
+            (Method::GET, "localhost:7920@evil.example", None, Some("Host")),
+            (Method::GET, "evil.example@localhost:7878", None, Some("Host")),
+            (Method::GET, "[::1].evil.example", None, Some("Host")),
+            (Method::GET, "[::1]:7878.evil.example", None, Some("Host")),
+            (Method::GET, "localhost:evil.example", None, Some("Host")),
+            (Method::GET, "localhost:99999", None, Some("Host")),
+            (Method::GET, "localhost:", None, Some("Host")),
+            (Method::GET, "localhost/evil.example", None, Some("Host")),
+            (Method::GET, "localhost, evil.example", None, Some("Host")),
+            (Method::POST, "localhost:1", Some("http://localhost:1@evil.example"), Some("Origin")),
+            (Method::POST, "localhost:1", Some("http://localhost:1.evil.example"), Some("Origin")),
+            (Method::POST, "localhost:1", Some("http://localhost:1/"), Some("Origin")),
+            (Method::POST, "localhost:1", Some("http://localhost:1, http://evil.example"), Some("Origin")),
         ];
         for (method, host, origin, expected) in table {
             let mut headers = HeaderMap::new();
@@ -66,6 +88,19 @@ mod tests {
             }
             let found = foreign(&method, &headers).map(|(name, _)| name);
             assert_eq!(found, expected, "{method} {host} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_stands_twice_is_foreign() {
+        for (twice, name) in [(header::HOST, "Host"), (header::ORIGIN, "Origin")] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("localhost"));
+            headers.insert(header::ORIGIN, HeaderValue::from_static("http://localhost"));
+            assert_eq!(foreign(&Method::POST, &headers), None);
+            let again = headers[&twice].clone();
+            headers.append(twice, again);
+            assert_eq!(foreign(&Method::POST, &headers), Some((name, "given twice")));
         }
     }
 }

@@ -6,6 +6,7 @@
 //! | [`problem`] | turns a problem into an HTTP answer, and spells routes in texts |
 //! | [`scopes`] | asks each request for a key with the scope of its route |
 //! | [`foreign`] | keeps foreign web pages away from the local runner |
+//! | `gateway` | takes HTTP requests from API Gateway |
 //! | `events` | reads batches of messages, and the time that an invocation has |
 //! | [`ports`] | the machine's clock and random numbers |
 //! | `lambda`, `metrics` | the cold start of a Lambda function, and its metrics |
@@ -15,6 +16,8 @@ mod aws;
 #[cfg(feature = "events")]
 pub mod events;
 pub mod foreign;
+#[cfg(feature = "gateway")]
+pub mod gateway;
 pub mod http;
 #[cfg(feature = "lambda")]
 pub mod lambda;

@@ -42,6 +42,26 @@ pub(crate) fn check_tag(text: &str) -> Result<String, Problem> {
     Err(Problem::unprocessable("invalid_tag", detail))
 }
 
+/// Whether a text is shaped like `name@domain`: one `@`, a domain of two labels or more, and nothing that a mail header
+/// would read as something else.
+fn is_address(text: &str) -> bool {
+    let Some((name, domain)) = text.split_once('@') else {
+        return false;
+    };
+    let is_label = |label: &str| {
+        let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        (1..=63).contains(&label.len()) && inner && !label.starts_with('-') && !label.ends_with('-')
+    };
+    let is_atom = |atom: &str| {
+        !atom.is_empty() && atom.bytes().all(|b| b.is_ascii_graphic() && !b"<>[],;:\"()\\@".contains(&b))
+    };
+    text.len() <= 254
+        && name.len() <= 64
+        && name.split('.').all(is_atom)
+        && domain.contains('.')
+        && domain.split('.').all(is_label)
+}
+
 /// Checks the shape of mail addresses. Only a mail can show whether an address exists.
 ///
 /// # Errors
@@ -53,13 +73,6 @@ pub(crate) fn check_addresses(addresses: &[String]) -> Result<(), Problem> {
             format!("notify has at most {MAX_NOTIFY} addresses"),
         ));
     }
-    let is_address = |a: &str| {
-        let parts = a.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.'));
-        parts
-            && a.len() <= 254
-            && a.is_ascii()
-            && !a.bytes().any(|b| b <= b' ' || b"<>,;\"()\\\x7f".contains(&b))
-    };
     match addresses.iter().enumerate().find(|(_, a)| !is_address(a)) {
         Some((i, address)) => {
             let detail =
@@ -67,5 +80,48 @@ pub(crate) fn check_addresses(addresses: &[String]) -> Result<(), Problem> {
             Err(Problem::unprocessable("invalid_notify", detail))
         }
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_address;
+
+    #[test]
+    fn an_address_has_one_at_and_a_domain_of_labels() {
+        for good in ["a@b.c", "first.last+tag@mail.example.com", "o'neil@xn--bcher-kva.example", "a@1.2"] {
+            assert!(is_address(good), "{good}");
+        }
+        let long = format!("{}@b.c", "a".repeat(65));
+        for bad in [
+            "",
+            "a",
+            "@",
+            "a@",
+            "@b.c",
+            "a@b",
+            "a@@b.c",
+            "a@b@c.d",
+            "a@b..c",
+            "a@.b.c",
+            "a@b.c.",
+            "a@-b.c",
+            "a@b-.c",
+            "a b@c.d",
+            "a@b c.d",
+            "a,b@c.d",
+            "A <a@b.c>",
+            ".a@b.c",
+            "a.@b.c",
+            "a..b@c.d",
+            "é@b.c",
+            "a@é.c",
+            "a@b.c\n",
+            "a@[1.2.3.4]",
+            "a@b_c.d",
+            &long,
+        ] {
+            assert!(!is_address(bad), "{bad}");
+        }
     }
 }

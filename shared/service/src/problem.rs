@@ -118,6 +118,13 @@ impl Problem {
         Self::new(ProblemKind::Unprocessable, code, detail)
     }
 
+    /// The local runner's disk is full.
+    pub fn full() -> Self {
+        let detail = "the disk is full, so that nothing can be written; free some space. Then sending the same request again \
+                      is safe";
+        Self::new(ProblemKind::Unavailable, "storage_full", detail)
+    }
+
     /// Adds a fact.
     pub fn with(mut self, fact: Fact) -> Self {
         self.facts.push(fact);
@@ -141,6 +148,10 @@ impl From<StoreError> for Problem {
                     "store_unavailable",
                     "the store did not answer in time; sending the same request again is safe",
                 )
+            }
+            StoreError::Full { .. } => {
+                tracing::error!(error.message = %error, "a call to a store failed");
+                Self::full()
             }
             StoreError::Refused { .. } | StoreError::Illegal(_) => {
                 tracing::error!(error.message = %error, "a request to a store was not legal");

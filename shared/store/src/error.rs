@@ -27,6 +27,12 @@ pub enum StoreError {
         /// The service's answer.
         reason: String,
     },
+    /// The local runner's disk is full. Nothing was written: free some space, and try again.
+    #[error("{call}: the disk is full")]
+    Full {
+        /// The name of the call, such as `PutItem`.
+        call: &'static str,
+    },
     /// A service refuses this request for good: a bug, or something grew beyond its bounds.
     #[error("{call} was refused: {reason}")]
     Refused {
@@ -53,12 +59,15 @@ impl StoreError {
 
     /// Whether the same call may succeed later.
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Conflict)
+        matches!(self, Self::Unavailable { .. } | Self::Full { .. } | Self::Conflict)
     }
 }
 
+/// The error code with which the local runner's services say that their disk is full. AWS has none.
+pub const STORAGE_FULL: &str = "StorageFull";
+
 /// Turns an SDK error into [`StoreError::Conflict`] where a condition failed, [`StoreError::Refused`] where the
-/// request is not valid, and [`StoreError::Unavailable`] otherwise.
+/// request is not valid, [`StoreError::Full`] where a disk is full, and [`StoreError::Unavailable`] otherwise.
 pub(crate) fn failed<E, R>(call: &'static str) -> impl FnOnce(SdkError<E, R>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -70,6 +79,7 @@ where
             | "TransactionCanceledException"
             | "TransactionConflictException",
         ) if is_conflict(error.message()) => StoreError::Conflict,
+        Some(STORAGE_FULL) => StoreError::Full { call },
         Some("ValidationException") => {
             StoreError::Refused { call, reason: DisplayErrorContext(&error).to_string() }
         }

@@ -21,7 +21,7 @@ pub mod queues;
 /// all that it awaits; a boxed one is compiled once, in this crate. Every function that calls AWS is boxed.
 pub(crate) use async_recursion::async_recursion as boxed;
 
-pub use error::StoreError;
+pub use error::{STORAGE_FULL, StoreError};
 
 /// The names of the stack's resources.
 #[derive(Clone, Debug)]

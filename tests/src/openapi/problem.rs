@@ -84,7 +84,7 @@ const EVERYWHERE: [(&str, u16, &[&str]); 4] = [
     ("Unauthorized", 401, &["unauthorized"]),
     ("Forbidden", 403, &["wrong_scope"]),
     ("Failed", 500, &["internal_error", "stored_data_damaged"]),
-    ("Unavailable", 503, &["store_unavailable"]),
+    ("Unavailable", 503, &["store_unavailable", "storage_full"]),
 ];
 
 /// References to the responses that every operation may answer.

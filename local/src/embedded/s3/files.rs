@@ -1,6 +1,6 @@
 //! Paths, directories and reads for the object store.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
@@ -8,6 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use crate::embedded::journal::sync_parent;
+use crate::private;
 
 /// The longest path segment that is taken from a key, in bytes. File systems refuse more than 255.
 const MAX_SEGMENT: usize = 200;
@@ -31,7 +32,7 @@ pub(super) fn create_dirs(path: &Path) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         create_dirs(parent)?;
     }
-    match fs::create_dir(path) {
+    match private::create_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => sync_parent(path),
     }
@@ -45,6 +46,6 @@ pub(super) fn read_range(mut file: File, range: &Range<u64>) -> io::Result<Bytes
     if bytes.len() as u64 == len {
         Ok(bytes.into())
     } else {
-        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "an object's file is shorter than its index says"))
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "an object's file became shorter while it was read"))
     }
 }

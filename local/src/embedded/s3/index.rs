@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
-use std::path::Path;
+use std::path::{Component, Path};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -74,6 +74,14 @@ pub(super) struct Index {
 impl Index {
     pub(super) fn open(path: &Path) -> Result<Self, EmbeddedError> {
         let (mut journal, changes) = Journal::open(path)?;
+        for (i, change) in changes.iter().enumerate() {
+            if let Change::Put(about) = change
+                && !is_below(&about.file)
+            {
+                let source = serde::de::Error::custom(format!("{:?} is no path below objects/", about.file));
+                return Err(EmbeddedError::Damaged { path: path.to_owned(), line: i + 1, source });
+            }
+        }
         let lines = changes.len();
         let mut index = Self::default();
         for change in changes {
@@ -144,9 +152,24 @@ impl Index {
     }
 }
 
+/// Whether a file's path stays below the folder that it is joined to.
+fn is_below(file: &str) -> bool {
+    !file.is_empty() && Path::new(file).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_index_names_files_below_its_folder_only() {
+        for file in ["b/1", "b/.other/1", "b/a..b"] {
+            assert!(is_below(file), "{file}");
+        }
+        for file in ["", "/etc/passwd", "../1", "b/../../1", "b/.."] {
+            assert!(!is_below(file), "{file}");
+        }
+    }
 
     #[test]
     fn a_journal_of_what_is_long_gone_is_shortened() {

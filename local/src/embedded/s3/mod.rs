@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use s3s::auth::SimpleAuth;
 use s3s::config::{S3Config, StaticConfigProvider};
@@ -37,9 +37,10 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Result, s3_error};
 
 use super::worker::Worker;
-use super::{ACCESS_KEY, EmbeddedError, Now, SECRET_KEY, http as wire};
+use super::{ACCESS_KEY, EmbeddedError, Now, SECRET_KEY, http as wire, is_full};
 use checksum::base64;
 use objects::{ObjectError, Objects};
+use rekindle_store::STORAGE_FULL;
 use uploads::Uploads;
 
 pub(super) struct S3 {
@@ -127,8 +128,14 @@ impl From<ObjectError> for S3Error {
             ObjectError::NoSuchBucket => s3_error!(error, NoSuchBucket),
             ObjectError::NoSuchKey => s3_error!(error, NoSuchKey),
             ObjectError::Precondition => s3_error!(error, PreconditionFailed),
+            ObjectError::Io(why) if is_full(&why) => {
+                tracing::error!(error.message = %why, "the disk is full");
+                let mut error = S3Error::with_source(S3ErrorCode::Custom(STORAGE_FULL.into()), Box::new(why));
+                error.set_status_code(StatusCode::INSUFFICIENT_STORAGE);
+                error
+            }
             ObjectError::Io(_) => {
-                tracing::error!(%error, "the embedded S3 cannot use its files");
+                tracing::error!(error.message = %error, "the embedded S3 cannot use its files");
                 s3_error!(error, InternalError)
             }
         }

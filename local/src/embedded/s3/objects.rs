@@ -20,6 +20,7 @@ use super::files::{create_dirs, plain_path, read_range};
 use super::index::{About, Change, Index, Object};
 use crate::embedded::EmbeddedError;
 use crate::embedded::journal::sync_parent;
+use crate::private;
 
 /// Bytes that are not an object yet. Dropping this discards them.
 #[derive(Debug)]
@@ -65,7 +66,7 @@ impl Objects {
         if temporary.exists() {
             fs::remove_dir_all(&temporary).map_err(EmbeddedError::io("empty", &temporary))?;
         }
-        fs::create_dir_all(&temporary).map_err(EmbeddedError::io("create", &temporary))?;
+        private::create_dir_all(&temporary).map_err(EmbeddedError::io("create", &temporary))?;
         let index = Mutex::new(Index::open(&dir.join("index.jsonl"))?);
         Ok(Self { root: Some(dir.to_owned()), index })
     }
@@ -159,7 +160,7 @@ impl Objects {
         }
         // The object's line in the index must not be more durable than its file's name.
         if let Err(error) = sync_parent(&path) {
-            tracing::warn!(%error, path = %path.display(), "a directory could not be synced");
+            tracing::warn!(error.message = %error, file.path = %path.display(), "a directory could not be synced");
         }
         Ok(())
     }
@@ -179,17 +180,36 @@ impl Objects {
         let index = self.lock();
         let object = find(&index, bucket, key)?;
         let about = Arc::clone(&object.about);
-        let range = range(about.size)?;
-        let bytes = if self.root.is_none() {
+        if self.root.is_none() {
+            let range = range(about.size)?;
             let (start, end) = (range.start as usize, range.end as usize);
-            object.memory.slice(start..end)
-        } else {
-            // The file is opened under the lock. Once open it stays readable, even if a later put removes its name.
-            let file = File::open(self.path(&about.file)).map_err(ObjectError::Io)?;
-            drop(index);
-            read_range(file, &range).map_err(ObjectError::Io)?
-        };
+            let bytes = object.memory.slice(start..end);
+            return Ok((about, bytes, range));
+        }
+        // The file is opened under the lock. Once open it stays readable, even if a later put removes its name.
+        let file = self.open_file(&about)?;
+        drop(index);
+        // The size is the file's own: one that was cut short is read as it is, so that its checksum does not match, and a
+        // damaged index cannot ask for more memory than the disk holds.
+        let size = file.metadata().map_err(ObjectError::Io)?.len();
+        let range = range(size)?;
+        let bytes = read_range(file, &range).map_err(ObjectError::Io)?;
         Ok((about, bytes, range))
+    }
+
+    /// Opens the file of an object.
+    ///
+    /// # Errors
+    /// [`ObjectError::NoSuchKey`] if the file is gone: asking again brings nothing back.
+    fn open_file(&self, about: &About) -> Result<File, ObjectError> {
+        let path = self.path(&about.file);
+        File::open(&path).map_err(|error| {
+            if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+                return ObjectError::Io(error);
+            }
+            tracing::error!(file.path = %path.display(), "the file of an object is missing");
+            ObjectError::NoSuchKey
+        })
     }
 
     /// Removes the objects, all or none. Keys without an object are ignored.
@@ -233,7 +253,7 @@ impl Objects {
         }
         let path = self.path(&about.file);
         if let Err(error) = fs::remove_file(&path) {
-            tracing::warn!(%error, path = %path.display(), "the file of a deleted object stays behind");
+            tracing::warn!(error.message = %error, file.path = %path.display(), "the file of a deleted object stays behind");
         }
     }
 

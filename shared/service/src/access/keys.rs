@@ -138,21 +138,25 @@ impl Rekindle {
             let detail = "scopes must name one or more of ingest, read, manage, admin";
             return Err(Problem::unprocessable("invalid_scopes", detail));
         }
-        // Keys that other calls make at this moment are not counted: the bound only guards against accidents.
-        if self.living_keys().await?.len() >= MAX_KEYS {
-            let detail = format!("{MAX_KEYS} keys are in use already; revoke one first");
-            return Err(Problem::conflict("too_many_keys", detail));
-        }
-        let now = self.now();
         let token = Token::new(KeyId(self.new_id()), &*self.ids);
-        let key = AccessKey::new(&token, input.name.clone(), input.scopes.clone(), now, by.name());
-        let mut transaction = Transaction::new();
-        transaction.put_key(&key)?;
-        let scopes = input.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ");
-        let detail = Some(format!("{}: {scopes}", key.name));
-        self.audit(&mut transaction, by, "created", &on(key.id), detail)?;
-        self.store.catalog.commit(transaction).await?;
-        Ok(KeyView { key: Some(token.to_string()), ..KeyView::of(key, now) })
+        until_answered!(async {
+            // Read before the keys: a key that another call makes after they were read changes it, and this call loses.
+            let made = self.store.catalog.keys_made().await?;
+            if self.living_keys().await?.len() >= MAX_KEYS {
+                let detail = format!("{MAX_KEYS} keys are in use already; revoke one first");
+                return Err(Problem::conflict("too_many_keys", detail).into());
+            }
+            let now = self.now();
+            let key = AccessKey::new(&token, input.name.clone(), input.scopes.clone(), now, by.name());
+            let mut transaction = Transaction::new();
+            transaction.put_key(&key)?;
+            transaction.put_keys_made(&made)?;
+            let scopes = input.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ");
+            let detail = Some(format!("{}: {scopes}", key.name));
+            self.audit(&mut transaction, by, "created", &on(key.id), detail)?;
+            self.store.catalog.commit(transaction).await?;
+            Ok(KeyView { key: Some(token.to_string()), ..KeyView::of(key, now) })
+        })
     }
 
     /// A page of keys, revoked ones included, by id and so by age.

@@ -34,6 +34,11 @@ const CONCURRENT_LEDGERS: usize = 6;
 pub struct UserProfile {
     /// The user.
     pub user_id: String,
+    /// Whether what holds over all sources could be read; on the first page. `available`, or `damaged` where what is stored
+    /// did not verify: then the fields that hold over all sources are left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("enum" = ["available", "damaged"])))]
+    pub interaction_data: Option<SeenState>,
     /// What holds over all sources; on the first page.
     #[serde(flatten)]
     pub overall: Option<Overall>,
@@ -157,9 +162,14 @@ impl Rekindle {
         check_user_id(user_id)
             .map_err(|d| Problem::unprocessable("invalid_user_id", format!("user_id {d}")))?;
         let until = self.now().plus(self.settings.audience_millis);
-        let (mut place, overall) = match cursor {
-            Some(text) => (decode_cursor(text)?, None),
-            None => (Place::default(), Some(read_again!(async { Ok(self.overall(user_id).await?) })?)),
+        let (mut place, interaction_data, overall) = match cursor {
+            Some(text) => (decode_cursor(text)?, None, None),
+            None => match read_again!(async { Ok(self.overall(user_id).await?) }) {
+                Ok(overall) => (Place::default(), Some(SeenState::Available), Some(overall)),
+                // A damaged ledger of all users must not hide the sources.
+                Err(problem) if problem.code == DAMAGED => (Place::default(), Some(SeenState::Damaged), None),
+                Err(problem) => return Err(problem),
+            },
         };
         let entries = self.store.catalog.list_both(Order::Newest, &place, limit).await?;
         let (mut left, is_last) = (entries.len(), entries.len() < limit);
@@ -173,6 +183,7 @@ impl Rekindle {
         let mut looks = stream::iter(looks).buffered(CONCURRENT_LEDGERS);
         let mut page = UserProfile {
             user_id: user_id.to_owned(),
+            interaction_data,
             overall,
             campaigns_received: Vec::new(),
             canvases_received: Vec::new(),

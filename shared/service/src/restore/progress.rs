@@ -6,17 +6,14 @@ use crate::{
     page::{Listing, decode_cursor},
     problem::Problem,
 };
-use futures::{StreamExt, TryStreamExt, stream};
 use rekindle_domain::{
-    id::{LedgerId, RequestId, SourceId},
+    id::{CopyId, RequestId, SourceId},
     restore::{Item, ItemState, Request, RequestState},
     time::Time,
 };
 use rekindle_store::{StoreError, catalog::Page};
 use serde::Serialize;
-
-/// The number of items that are read at once.
-const CONCURRENT_ITEMS: usize = 16;
+use std::collections::HashMap;
 
 /// The assumed speed of a restore until its first part is done, in users a second.
 pub(super) const NOMINAL_USERS_PER_SECOND: u64 = 50_000;
@@ -79,6 +76,23 @@ fn summary(request: Request) -> RequestView {
     }
 }
 
+/// The view of an item, with the users that are done of each source that is being restored.
+fn item_view(item: Item, done: &HashMap<SourceId, u64>) -> ItemView {
+    let users_done = match item.state {
+        ItemState::Restored => item.users_total,
+        ItemState::Restoring => done.get(&item.source).copied().unwrap_or(0).min(item.users_total),
+        _ => 0,
+    };
+    ItemView {
+        source: item.source,
+        state: item.state,
+        users_done,
+        users_total: item.users_total,
+        expires_at: item.expires_at,
+        error: item.error,
+    }
+}
+
 /// The seconds in which this many users are restored: at least one, if there are any.
 pub(super) const fn seconds_for(users: u64, users_per_second: u64) -> u64 {
     users.div_ceil(users_per_second)
@@ -95,34 +109,29 @@ impl Rekindle {
         let request = request
             .ok_or_else(|| Problem::not_found("unknown_restore", format!("no restore request {id}")))?;
         let items = self.store.catalog.items(id, None, usize::MAX).await?.items;
-        let views = stream::iter(items).map(|item| self.item_view(item.value)).buffered(CONCURRENT_ITEMS);
-        let views: Vec<ItemView> = views.try_collect().await?;
+        let items: Vec<Item> = items.into_iter().map(|item| item.value).collect();
+        let done = self.users_done(&items).await?;
+        let views: Vec<ItemView> = items.into_iter().map(|item| item_view(item, &done)).collect();
         Ok(RequestView { eta_seconds: self.eta(&request, &views), items: Some(views), ..summary(request) })
     }
 
-    async fn item_view(&self, item: Item) -> Result<ItemView, StoreError> {
-        let users_done = match item.state {
-            ItemState::Restored => item.users_total,
-            ItemState::Restoring => self.users_done(&item.source).await?.min(item.users_total),
-            _ => 0,
-        };
-        Ok(ItemView {
-            source: item.source,
-            state: item.state,
-            users_done,
-            users_total: item.users_total,
-            expires_at: item.expires_at,
-            error: item.error,
-        })
-    }
-
-    /// The number of users in the parts of a source's restore that are done.
-    async fn users_done(&self, source: &SourceId) -> Result<u64, StoreError> {
-        let manifest = self.store.catalog.manifest(&LedgerId::Source(source.clone())).await?;
-        let mut users = 0;
-        for copy in manifest.staged_copies() {
-            let parts = self.store.catalog.parts(copy.id).await?;
-            users += parts.iter().filter_map(|(_, p)| p.done.as_ref()).map(|d| d.tally.users).sum::<u64>();
+    /// For each source that is being restored, the number of users in the parts that are done.
+    async fn users_done(&self, items: &[Item]) -> Result<HashMap<SourceId, u64>, StoreError> {
+        let restoring = items.iter().filter(|item| item.state == ItemState::Restoring);
+        let restoring: Vec<SourceId> = restoring.map(|item| item.source.clone()).collect();
+        let mut of: HashMap<CopyId, SourceId> = HashMap::new();
+        let mut copies = Vec::new();
+        for (source, manifest) in self.store.catalog.sources(&restoring).await? {
+            for copy in manifest.staged_copies() {
+                of.insert(copy.id, source.id.clone());
+                copies.push((copy.id, copy.slots.count()));
+            }
+        }
+        let mut users = HashMap::new();
+        for (copy, part) in self.store.catalog.parts_of(&copies).await? {
+            if let (Some(source), Some(done)) = (of.get(&copy), part.done) {
+                *users.entry(source.clone()).or_default() += done.tally.users;
+            }
         }
         Ok(users)
     }

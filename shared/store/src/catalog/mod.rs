@@ -18,7 +18,7 @@
 //! | [`segments`] | segment | `segment#ID` | `segment` |
 //! | [`tags`] | a source carries a tag; no document | `tags` | `TAG#SOURCE` |
 //! | [`marks`] | dirty mark, no document | `dirty#SHARD`, `0` to `7` | `UNTIL#LEDGER#WORKER` |
-//! | [`keys`] | key | `keys` | `k#ID` |
+//! | [`keys`] | key; how many were made | `keys` | `k#ID`; `made` |
 //! | [`audit`] | audit entry | `audit#YEAR-MONTH` | `a#ID` |
 //!
 //! Every call may answer [`StoreError::Unavailable`] or [`StoreError::Refused`]; every read of documents also

@@ -1,8 +1,8 @@
 //! Parts of copies, and the inputs of rewrites.
 
-use super::{Catalog, Index, Key, Transaction, Versioned, Window, Write};
+use super::{Catalog, Index, Key, Transaction, Versioned, Window, Write, query::document};
 use crate::{
-    dynamo::{Attributes, b, binary, delete, n, number, write_all},
+    dynamo::{Attributes, b, binary, delete, n, number, text, write_all},
     error::StoreError,
     ledger::InboxKey,
 };
@@ -11,6 +11,10 @@ use rekindle_domain::{
     id::{CopyId, InboxId},
     part::Part,
 };
+use std::collections::HashMap;
+
+/// The parts of a copy of so many slots are read by their keys; those of a larger one by a query, which costs less.
+const FEW_SLOTS: u32 = 64;
 
 fn partition(copy: CopyId) -> String {
     format!("copy#{copy}")
@@ -68,6 +72,26 @@ impl Catalog {
         let (parts, _) = self.query::<Part>(&partition(copy), "p#", Window::ALL).await?;
         let slot = |sk: &str| sk.trim_start_matches("p#").parse().ok();
         Ok(parts.into_iter().filter_map(|(sk, part)| Some((slot(&sk)?, part.value))).collect())
+    }
+
+    /// The parts of several copies that were ever claimed, in any order. Each copy comes with its number of slots: the parts
+    /// of small copies are read together.
+    pub async fn parts_of(&self, copies: &[(CopyId, u32)]) -> Result<Vec<(CopyId, Part)>, StoreError> {
+        let (small, large): (Vec<_>, Vec<_>) = copies.iter().partition(|(_, slots)| *slots <= FEW_SLOTS);
+        let keys = small.iter().flat_map(|(copy, slots)| (0..*slots).map(|slot| part_key(*copy, slot)));
+        let keys: Vec<Key> = keys.collect();
+        let copy_of: HashMap<String, CopyId> =
+            small.iter().map(|(copy, _)| (partition(*copy), *copy)).collect();
+        let mut out = Vec::new();
+        for item in self.get_items(&keys).await? {
+            if let Some(copy) = text(&item, "pk").and_then(|pk| copy_of.get(pk)) {
+                out.push((*copy, document(&item)?.value));
+            }
+        }
+        for (copy, _) in large {
+            out.extend(self.parts(copy).await?.into_iter().map(|(_, part)| (copy, part)));
+        }
+        Ok(out)
     }
 
     /// The inbox blocks that a rewrite takes.
