@@ -67,6 +67,18 @@ impl LocalClock {
         Ok(Self { offset: AtomicI64::new(offset), file: Some(file) })
     }
 
+    /// Whether the clock may move to a time.
+    ///
+    /// # Errors
+    /// [`ClockError`], where [`Self::set`] would refuse the time.
+    pub fn check(&self, wanted: Time) -> Result<(), ClockError> {
+        let now = self.now();
+        if wanted < now {
+            return Err(ClockError::Backwards { now, wanted });
+        }
+        if wanted > LAST { Err(ClockError::TooLate) } else { Ok(()) }
+    }
+
     /// Moves ahead by a calendar period.
     ///
     /// # Errors
@@ -81,14 +93,8 @@ impl LocalClock {
     /// # Errors
     /// [`ClockError`]; the clock stands where it stood.
     pub fn set(&self, wanted: Time) -> Result<(), ClockError> {
-        let now = self.now();
-        if wanted < now {
-            return Err(ClockError::Backwards { now, wanted });
-        }
-        if wanted > LAST {
-            return Err(ClockError::TooLate);
-        }
-        let offset = self.offset.load(Ordering::SeqCst) + (wanted.0 - now.0);
+        self.check(wanted)?;
+        let offset = self.offset.load(Ordering::SeqCst) + (wanted.0 - self.now().0);
         if let Some(file) = &self.file {
             let draft = file.with_extension("new");
             let mut new = private::create(&draft)?;

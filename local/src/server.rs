@@ -157,15 +157,12 @@ impl Local {
     /// [`ClockError`]; the clock stands where it stood, or where it stopped for the sweep.
     pub async fn move_clock(&self, to: &ClockMove) -> Result<Time, ClockError> {
         let wanted = match to {
-            ClockMove::Advance(period) => period.after(self.clock.now()).ok_or(ClockError::BeyondCalendar)?,
+            ClockMove::Advance(period) => period.after(self.clock.now()).ok_or(ClockError::TooLate)?,
             ClockMove::Now(at) => *at,
         };
-        let now = self.clock.now();
-        if wanted < now {
-            return Err(ClockError::Backwards { now, wanted });
-        }
+        self.clock.check(wanted)?;
         let eve = self.stack.app.settings.notice_period.before(wanted.plus(-SWEEP_MILLIS));
-        if let Some(eve) = eve.filter(|eve| *eve > now) {
+        if let Some(eve) = eve.filter(|eve| *eve > self.clock.now()) {
             {
                 let _alone = self.gate.write().await;
                 self.clock.set(eve)?;

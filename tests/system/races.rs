@@ -198,7 +198,7 @@ async fn l6_a_start_and_sweeps_at_once() {
         let seed = seed as usize * 10;
         let [person, sweeper] = [1, 2].map(|i| slow(&world, seed + i));
         let start = async {
-            for _ in 0..seed {
+            for _ in 0..seed * 8 {
                 tokio::task::yield_now().await;
             }
             post(&person, "/v1/campaigns/vip/start", Value::Null).await

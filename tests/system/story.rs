@@ -172,14 +172,15 @@ async fn l1_what_was_posted_is_found_again_through_expiry_and_restore() {
         "expired",
         "restore_started",
         "restored",
+        "warned",
         "expired",
         "restore_started",
         "restored",
     ];
     assert_eq!(world.timeline("spring").await, expected);
     let told = world.mails_to("owner@example.com");
-    assert_eq!(told.len(), 1, "one mail announces the expiry: {told:?}");
-    assert_eq!(world.outbox().len(), 3);
+    assert_eq!(told.len(), 2, "a mail announces each expiry: {told:?}");
+    assert_eq!(world.outbox().len(), 4);
 }
 
 /// Requests a restore, watches its progress, and checks its end.

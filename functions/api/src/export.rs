@@ -7,10 +7,7 @@ use axum::{
     routing::get,
 };
 use http::{HeaderValue, Uri, header};
-use rekindle_domain::{
-    id::{SourceId, SourceKind},
-    words::id_refusal,
-};
+use rekindle_domain::id::{SourceId, SourceKind, id_refusal};
 use rekindle_runtime::{
     http::{PathId, Query},
     problem::HttpProblem,

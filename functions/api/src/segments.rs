@@ -8,7 +8,7 @@ use axum::{
     routing::get,
 };
 use http::{StatusCode, Uri};
-use rekindle_domain::{id::is_valid_id, words::id_refusal};
+use rekindle_domain::id::{id_refusal, is_valid_id};
 use rekindle_runtime::{
     http::{PathId, Query, json, json_body},
     problem::HttpProblem,

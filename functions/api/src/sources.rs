@@ -9,9 +9,8 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts};
 use rekindle_domain::{
-    id::{SourceId, SourceKind},
+    id::{SourceId, SourceKind, id_refusal},
     source::Status,
-    words::id_refusal,
 };
 use rekindle_runtime::{
     http::{PathId, Query, empty_body, header_text, json, json_body, optional_json_body},

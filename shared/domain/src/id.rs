@@ -1,9 +1,9 @@
 //! Names of things: sources, ledgers, runs, copies.
 
-use crate::words::id_refusal;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use ulid::Ulid;
+use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
 /// The kind of a source.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -198,9 +198,48 @@ ulid_id! {
 }
 text_serde!(SourceId, LedgerId, RunId, CopyId, InboxId, RequestId, KeyId);
 
+/// Says that `id` cannot be an id, by which rule, and which id like it would do, if there is one.
+pub fn id_refusal(id: &str) -> String {
+    let would_do = suggested_id(id).map(|id| format!("; `{id}` would do")).unwrap_or_default();
+    format!("`{}` must be {ID_RULE}{would_do}", clip(id))
+}
+
+/// An id made of text: in small letters, without accents, and with a `-` in place of all that no id has.
+fn suggested_id(text: &str) -> Option<String> {
+    let mut id = String::new();
+    for c in text.nfd().filter(|c| !is_combining_mark(*c)).take(2 * MAX_ID) {
+        if c.is_ascii_alphanumeric() || "_.:".contains(c) {
+            id.push(c.to_ascii_lowercase());
+        } else if !id.ends_with('-') {
+            id.push('-');
+        }
+    }
+    let id = id.trim_matches('-');
+    (is_valid_id(id) && id.contains(|c: char| c.is_ascii_alphanumeric())).then(|| id.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_that_is_refused_names_one_that_would_do() {
+        for (text, id) in [
+            ("Black Friday 2026", Some("black-friday-2026")),
+            ("Été à la plage!", Some("ete-a-la-plage")),
+            ("campaign/Spring", Some("campaign-spring")),
+            ("  a  ", Some("a")),
+            ("新春 2027", Some("2027")),
+            ("新春", None),
+            ("..", None),
+            ("", None),
+        ] {
+            assert_eq!(suggested_id(text).as_deref(), id, "{text}");
+            assert!(id.is_none_or(is_valid_id));
+        }
+        assert_eq!(suggested_id(&"x".repeat(MAX_ID + 1)), None);
+        assert_eq!(id_refusal("A b"), format!("`A b` must be {ID_RULE}; `a-b` would do"));
+    }
 
     #[test]
     fn sources_round_trip_and_bad_ones_say_what_is_wrong() {

@@ -361,7 +361,8 @@ fn announced(snapshot: &Snapshot, source: &Source, settings: &Settings) -> Resul
         })
     };
     let is_recorded = warnings.any(|e| e.detail.as_ref().is_some_and(|d| d.starts_with(&detail)));
-    if !settings.notify.is_empty() && !(is_recorded && settings.notify.iter().all(is_told)) {
+    let is_announced = is_recorded && settings.notify.iter().all(is_told);
+    if !settings.notify.is_empty() && !is_announced {
         return violated(format!(
             "L10: {} expired at {at} without a mail that said {date} in time",
             source.id

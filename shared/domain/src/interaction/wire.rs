@@ -3,9 +3,8 @@
 use super::{EARLIEST, MAX_AHEAD_MILLIS, Refusal, check_user_id, refuse, stored_alias};
 use crate::{
     facet::{Channel, Kind, encode_facet},
-    id::{SourceKind, clip, is_valid_id},
+    id::{SourceKind, clip, id_refusal, is_valid_id},
     time::Time,
-    words::id_refusal,
 };
 use serde::{Deserialize, de};
 use std::{borrow::Cow, fmt};

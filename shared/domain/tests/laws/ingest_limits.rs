@@ -461,7 +461,7 @@ fn an_alias_that_is_too_long_costs_no_click_and_its_filter_finds_it() {
     // Those of a refused source do not count.
     let mut collector = Collector::new(NOW);
     collector.add_json(format!("[{}]", item("clicked", json!({ "link_alias": x }))).as_bytes()).unwrap();
-    let source = collector.sources().next().unwrap().clone();
+    let source = collector.sources().next().unwrap().0.clone();
     collector.refuse_sources(&BTreeSet::from([source]), "unknown_source", |_| String::new());
     assert_eq!(collector.finish().aliases_shortened, 0);
 }

@@ -5,10 +5,10 @@ use crate::{
     problem::Problem,
 };
 use rekindle_domain::{
-    id::{SourceKind, is_valid_id},
+    id::{SourceKind, id_refusal, is_valid_id},
     source::Variant,
     time::Time,
-    words::{self, id_refusal},
+    words,
 };
 use serde::Deserialize;
 use serde_json::Value;
