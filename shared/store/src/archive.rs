@@ -4,8 +4,10 @@
 //!
 //! Every call may answer [`StoreError::Unavailable`] or [`StoreError::Refused`].
 
-use crate::boxed;
-use crate::error::{StoreError, failed};
+use crate::{
+    boxed,
+    error::{StoreError, failed},
+};
 use aws_sdk_s3::{
     Client,
     primitives::ByteStream,

@@ -1,7 +1,9 @@
 //! DynamoDB: helpers over attribute values, the loops over batches, and the pages of a query.
 
-use crate::boxed;
-use crate::error::{StoreError, failed};
+use crate::{
+    boxed,
+    error::{StoreError, failed},
+};
 use aws_sdk_dynamodb::{
     Client,
     operation::query::builders::QueryFluentBuilder,

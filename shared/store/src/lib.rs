@@ -18,7 +18,7 @@ pub mod parquet;
 pub mod queues;
 
 /// Makes an `async fn` return its future in a box. A plain `async fn` is compiled by each crate that awaits it, together with
-/// all that it awaits; a boxed one is compiled once, in this crate. Every function that calls AWS is boxed.
+/// all that it awaits; a boxed one is compiled once, in this crate. The functions that call AWS are boxed.
 pub(crate) use async_recursion::async_recursion as boxed;
 
 pub use error::{STORAGE_FULL, StoreError};

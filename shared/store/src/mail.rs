@@ -2,8 +2,10 @@
 //!
 //! A call may answer [`StoreError::Unavailable`] or [`StoreError::Refused`].
 
-use crate::boxed;
-use crate::error::{StoreError, failed};
+use crate::{
+    boxed,
+    error::{StoreError, failed},
+};
 use aws_sdk_ses::{
     Client,
     types::{Body, Content, Destination, Message},

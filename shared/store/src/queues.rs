@@ -3,8 +3,10 @@
 //! Every call may answer [`StoreError::Unavailable`] or [`StoreError::Refused`]; some of its messages may be queued
 //! then.
 
-use crate::boxed;
-use crate::error::{StoreError, failed};
+use crate::{
+    boxed,
+    error::{StoreError, failed},
+};
 use aws_sdk_sqs::{Client, types::SendMessageBatchRequestEntry};
 use rekindle_domain::id::{CopyId, RequestId, SourceId};
 use serde::{Deserialize, Serialize};

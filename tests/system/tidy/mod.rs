@@ -2,6 +2,7 @@
 //! file, the line and how to mend it.
 
 mod arrows;
+mod boxes;
 mod reading;
 mod sizes;
 
