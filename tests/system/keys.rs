@@ -320,7 +320,7 @@ async fn a_lost_answer_changes_no_key_twice() {
         let app = &doomed.stack.app;
         let (id, by) = (id.parse().unwrap(), Caller::of(ADMIN_KEY[3..29].parse().unwrap()));
         let grace = RotateInput { grace: Some("PT1H".to_owned()) };
-        let rotated = app.rotate_key(id, &grace, &by).await.unwrap().key.unwrap();
+        let rotated = app.rotate_key(id, &grace, None, &by).await.unwrap().key.unwrap();
         let input = KeyInput { name: "another".to_owned(), scopes: BTreeSet::from([Scope::Read]) };
         let made = app.create_key(&input, &by).await.unwrap().key.unwrap();
         for key in [&old, &rotated, &made] {

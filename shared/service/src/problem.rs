@@ -64,6 +64,8 @@ pub enum Remedy {
     Register(SourceId),
     /// Start this source again.
     Start(SourceId),
+    /// Start or stop this source: an edit does not change its status.
+    StartOrStop(SourceId),
     /// Look at this restore request, which lists what the text leaves out.
     ShowRestore(RequestId),
     /// Look at the expirations, which list what the text leaves out.

@@ -2,17 +2,22 @@
 
 use super::{
     Api,
-    operation::{BODY, FILTER, LIST, NO_BODY, Operation, cursor, header, limit, named, query, word},
+    operation::{
+        BODY, EDIT, FILTER, LIST, NO_BODY, Operation, cursor, dry_run, if_match, limit, named, query, word,
+    },
 };
 use rekindle_domain::{id::SourceKind, schema::Id};
 use rekindle_service::{
     Listing,
     library::{
-        CampaignInput, CanvasInput, PinInput, SegmentInput, SegmentView, SourceView, StopInput, TagView,
+        BulkAnswer, BulkInput, BulkPinInput, BulkStopInput, CampaignInput, CanvasInput, PinInput,
+        SegmentInput, SegmentView, SourceView, StopInput, TagView,
     },
 };
 use rekindle_store::catalog::sources::TimelineEntry;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 pub fn operations(api: &mut Api) {
     for kind in [SourceKind::Campaign, SourceKind::Canvas] {
@@ -22,8 +27,55 @@ pub fn operations(api: &mut Api) {
         of.lists(api);
         of.export(api);
     }
+    bulk(api);
     tags(api);
     segments(api);
+}
+
+/// The same act on many sources.
+fn bulk(api: &mut Api) {
+    let items = api.output::<BulkAnswer<Problem>>();
+    let example = json!({ "sources": ["campaign/spring-sale", "canvas/welcome"] });
+    let (some, stop, pin) =
+        (api.input::<BulkInput>(), api.input::<BulkStopInput>(), api.input::<BulkPinInput>());
+    let pinned = json!({ "sources": ["campaign/spring-sale"], "reason": "for the yearly report" });
+    for (verb, summary, input, example) in [
+        ("start", "Starts many campaigns and Canvases", some.clone(), &example),
+        ("stop", "Stops many campaigns and Canvases", stop, &example),
+        ("pin", "Keeps the data of many campaigns and Canvases", pin, &pinned),
+        ("unpin", "Takes the pins of many campaigns and Canvases away", some, &example),
+    ] {
+        let path = format!("/v1/sources/{verb}");
+        let parameters = if verb == "stop" { vec![dry_run()] } else { Vec::new() };
+        let mistakes: &[&str] = if verb == "stop" { &["invalid_query"] } else { &[] };
+        api.add(
+            Operation::new("POST", &path, &format!("{verb}_sources"), "Campaigns", "manage", summary)
+                .says("One after the other. The answer has an item each, and none hurts another.")
+                .with(parameters)
+                .takes(input, example)
+                .answers(200, "What became of each.", items.clone())
+                .refuses(400, &[&BODY[..], mistakes].concat())
+                .refuses(413, &["body_too_large"])
+                .refuses(422, &["invalid_sources"]),
+        );
+    }
+}
+
+/// The schema of a problem in a body: the document's own.
+struct Problem;
+
+impl JsonSchema for Problem {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ProblemReference".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "$ref": "#/components/schemas/Problem" })
+    }
 }
 
 /// The operations of one kind of source.
@@ -36,6 +88,13 @@ struct Of {
     noun: &'static str,
     view: Value,
     id: Value,
+}
+
+fn etag() -> Value {
+    json!({
+        "description": "Its version, for If-Match. A dry run of what does not exist yet has none.",
+        "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" },
+    })
 }
 
 impl Of {
@@ -58,11 +117,7 @@ impl Of {
     }
 
     fn shows(&self, operation: Operation, status: u16, description: &str) -> Operation {
-        let etag = json!({
-            "description": "Its version, for If-Match.", "required": true,
-            "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" },
-        });
-        operation.answers(status, description, self.view.clone()).heads(status, "ETag", etag)
+        operation.answers(status, description, self.view.clone()).heads(status, "ETag", etag())
     }
 
     fn fields(&self, api: &mut Api) {
@@ -84,33 +139,43 @@ impl Of {
                 &["invalid_variations", "invalid_steps"],
             ),
         };
-        let if_match = header(
-            "If-Match",
-            "The ETag of an earlier answer: only if nothing has changed since.",
-            json!({ "type": "string", "pattern": "^\"?[0-9]{1,19}\"?$", "example": "\"1\"" }),
-        );
+        let invalid = [
+            &["invalid_source", "invalid_status", "invalid_name", "invalid_tags", "invalid_notify"],
+            variants,
+            &FILTER,
+            &["audience_too_wide", "too_many_targets", "too_many_changes"],
+        ]
+        .concat();
         let put = self
             .on("PUT", "/{id}", "put", "Registers a {noun}, or replaces all its fields")
-            .says("A new one is a draft. Giving an active one another audience needs the data that the audience names.")
-            .with([if_match])
+            .says("A new one is a draft unless `status` says active. Giving an active one another audience needs the data that the audience names.")
+            .with([if_match(), dry_run()])
             .takes(input, &example);
         let put = self.shows(put, 200, "Its fields are replaced.");
+        let put = self.shows(put, 201, "It is registered.");
         api.add(
-            self.shows(put, 201, "It is registered.")
-                .refuses(400, &[&BODY[..], &["invalid_id", "invalid_header", "invalid_if_match"]].concat())
+            put.refuses(400, &[&BODY[..], &EDIT].concat())
                 .refuses(409, &["expired_interaction_data", "too_many_holders", "too_many_users"])
                 .refuses(412, &["precondition_failed"])
                 .refuses(413, &["body_too_large"])
-                .refuses(
-                    422,
-                    &[
-                        &["invalid_name", "invalid_tags", "invalid_notify"],
-                        variants,
-                        &FILTER,
-                        &["audience_too_wide", "too_many_targets", "too_many_changes"],
-                    ]
-                    .concat(),
-                ),
+                .refuses(422, &invalid),
+        );
+        let patch = self
+            .on("PATCH", "/{id}", "patch", "Changes some fields of a {noun}")
+            .says(
+                "A JSON merge patch (RFC 7396) of what GET answers. The result is checked as PUT checks it.",
+            )
+            .with([if_match(), dry_run()])
+            .patches(&json!({ "name": "Spring sale", "tags": ["promo"] }));
+        api.add(
+            self.shows(patch, 200, "It is changed.")
+                .refuses(400, &[&BODY[..], &EDIT].concat())
+                .refuses(404, &["unknown_source"])
+                .refuses(409, &["expired_interaction_data", "too_many_holders", "too_many_users"])
+                .refuses(412, &["precondition_failed"])
+                .refuses(413, &["body_too_large"])
+                .refuses(415, &["unsupported_media_type"])
+                .refuses(422, &invalid),
         );
         let get = self.on("GET", "/{id}", "get", "Shows a {noun} and where its interaction data is");
         api.add(
@@ -135,10 +200,11 @@ impl Of {
         let stop = self
             .on("POST", "/{id}/stop", "stop", "Stops a {noun}")
             .says("Its data's time counts from then. Stopping what is stopped changes nothing.")
+            .with([dry_run()])
             .may_take(api.input::<StopInput>(), &json!({}));
         api.add(
             self.shows(stop, 200, "It is stopped.")
-                .refuses(400, &[&NO_BODY[..], &["invalid_id"]].concat())
+                .refuses(400, &[&NO_BODY[..], &["invalid_id", "invalid_query"]].concat())
                 .refuses(404, &["unknown_source"])
                 .refuses(409, &["not_started", "already_stopped", "too_many_users"])
                 .refuses(413, &["body_too_large"])
@@ -175,15 +241,15 @@ impl Of {
                 "Only with data in that state.",
                 &["available", "expiring", "expired", "restoring"],
             ),
+            query("tag", "Only what carries this tag, as of this moment.", api.input::<Id>()),
             query(
-                "tag",
-                "Only what carries this tag, by id, as of this moment; not with `sort`.",
-                api.input::<Id>(),
+                "q",
+                "At most 16 words, each of which stands in the name or the id, in any case.",
+                json!({ "type": "string" }),
             ),
-            query("q", "How the name or id begins, in any case.", json!({ "type": "string" })),
             word(
                 "sort",
-                "updated_at, newest first, unless given; expires_at, soonest first.",
+                "updated_at, newest first; expires_at, soonest first. Unless given updated_at or, with `tag`, by id.",
                 &["updated_at", "expires_at"],
             ),
             limit(),
@@ -192,11 +258,11 @@ impl Of {
         let page = api.output::<Listing<SourceView>>();
         api.add(
             self.on("GET", "", "list", "Lists them")
-                .says("Unless asked for by tag, a change shows after a moment.")
+                .says("Unless asked for by tag, a change shows after a moment. A source that changes meanwhile may stand on two pages.")
                 .with(parameters)
                 .answers(200, "A page.", page)
                 .refuses(400, &LIST)
-                .refuses(422, &["invalid_tag"]),
+                .refuses(422, &["invalid_tag", "tag_too_wide"]),
         );
         let page = api.output::<Listing<TimelineEntry>>();
         api.add(
@@ -267,35 +333,58 @@ fn segments(api: &mut Api) {
     let example = json!({
         "name": "Clicked in spring", "filter": { "clicked": { "source": "campaign/spring-sale" } },
     });
+    let invalid = [
+        &["invalid_segment", "invalid_name", "segment_cycle", "audience_too_wide", "too_many_targets"],
+        &FILTER[..],
+    ]
+    .concat();
     api.add(
         on("PUT", "/{id}", "put_segment", "Makes a segment, or replaces what was said of it")
-            .with([id.clone()])
+            .with([id.clone(), if_match(), dry_run()])
             .takes(input, &example)
             .answers(200, "It is replaced.", view.clone())
             .answers(201, "It is made.", view.clone())
-            .refuses(400, &[&BODY[..], &["invalid_id"]].concat())
+            .heads(200, "ETag", etag())
+            .heads(201, "ETag", etag())
+            .refuses(400, &[&BODY[..], &EDIT].concat())
             .refuses(409, &["expired_interaction_data", "too_many_holders", "too_many_users"])
+            .refuses(412, &["precondition_failed"])
             .refuses(413, &["body_too_large"])
-            .refuses(
-                422,
-                &[&["invalid_name", "segment_cycle", "audience_too_wide", "too_many_targets"], &FILTER[..]]
-                    .concat(),
-            ),
+            .refuses(422, &invalid),
+    );
+    api.add(
+        on("PATCH", "/{id}", "patch_segment", "Changes some fields of a segment")
+            .says(
+                "A JSON merge patch (RFC 7396) of what GET answers. The result is checked as PUT checks it.",
+            )
+            .with([id.clone(), if_match(), dry_run()])
+            .patches(&json!({ "name": "Clicked in spring" }))
+            .answers(200, "It is changed.", view.clone())
+            .heads(200, "ETag", etag())
+            .refuses(400, &[&BODY[..], &EDIT].concat())
+            .refuses(404, &["unknown_segment"])
+            .refuses(409, &["expired_interaction_data", "too_many_holders", "too_many_users"])
+            .refuses(412, &["precondition_failed"])
+            .refuses(413, &["body_too_large"])
+            .refuses(415, &["unsupported_media_type"])
+            .refuses(422, &invalid),
     );
     api.add(
         on("GET", "/{id}", "get_segment", "Shows a segment")
             .with([id.clone()])
             .answers(200, "The segment.", view)
+            .heads(200, "ETag", etag())
             .refuses(400, &["invalid_id"])
             .refuses(404, &["unknown_segment"]),
     );
     api.add(
         on("DELETE", "/{id}", "delete_segment", "Deletes a segment that nothing uses")
-            .with([id])
+            .with([id, if_match(), dry_run()])
             .responds(204, json!({ "description": "It is deleted." }))
-            .refuses(400, &["invalid_id"])
+            .refuses(400, &EDIT)
             .refuses(404, &["unknown_segment"])
-            .refuses(409, &["segment_in_use"]),
+            .refuses(409, &["segment_in_use"])
+            .refuses(412, &["precondition_failed"]),
     );
     let page = api.output::<Listing<SegmentView>>();
     api.add(

@@ -13,6 +13,7 @@ use rekindle_domain::{
     id::{LedgerId, SourceId},
     manifest::DataState,
     rows::fingerprint,
+    segment::Segment,
     time::Time,
 };
 use rekindle_store::StoreError;
@@ -50,7 +51,12 @@ const MAX_ARCHIVED: usize = 150;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct QuestionCursor {
     pub(super) now: Time,
+    /// The fingerprint of the filter.
     pub(super) question: u64,
+    /// The fingerprint of the segments that the filter names, directly or through others.
+    pub(super) segments: u64,
+    /// The fingerprint of the sources that carry the tags which the filter and its segments name.
+    pub(super) tags: u64,
     pub(super) hash: u64,
     pub(super) id: String,
 }
@@ -87,11 +93,12 @@ impl Rekindle {
     ) -> Result<(Prepared, QuestionCursor), Problem> {
         let parsed = Filter::parse(filter, "filter")?;
         let question = fingerprint(filter.to_string().as_bytes()) ^ if_expired as u64;
-        let from = self.start(cursor, question)?;
+        let cursor = cursor.map(|text| asked(text, question)).transpose()?;
         let segments = self.check_filter(&parsed, "filter", None, None).await?;
         let all: Vec<&Filter> =
             std::iter::once(&parsed).chain(segments.values().map(|s| &s.filter)).collect();
         let (sources, tags) = self.scope(&all).await?;
+        let from = self.start(cursor, question, &segments, &tags)?;
         let Opened { mut views, unavailable } = self.open_sources(sources, if_expired, only).await?;
         if if_expired == IfExpired::Refuse && !unavailable.is_empty() {
             return Err(expired_data(unavailable));
@@ -177,17 +184,54 @@ impl Rekindle {
         Ok(opened)
     }
 
-    fn start(&self, cursor: Option<&str>, question: u64) -> Result<QuestionCursor, Problem> {
-        match cursor {
-            Some(text) => {
-                let cursor: QuestionCursor = decode_cursor(text)?;
-                if cursor.question != question {
-                    let detail = "cursor belongs to another filter; send the same filter with it";
-                    return Err(Problem::bad_request("invalid_cursor", detail));
-                }
-                Ok(cursor)
-            }
-            None => Ok(QuestionCursor { now: self.now(), question, hash: 0, id: String::new() }),
-        }
+    /// The place where the answer goes on.
+    ///
+    /// # Errors
+    /// 400 if a segment or the sources of a tag changed since the first page: the pages would be of two audiences.
+    fn start(
+        &self,
+        cursor: Option<QuestionCursor>,
+        question: u64,
+        segments: &BTreeMap<String, Segment>,
+        tags: &BTreeMap<String, BTreeSet<SourceId>>,
+    ) -> Result<QuestionCursor, Problem> {
+        let filters: Vec<(&String, &Filter)> = segments.iter().map(|(id, s)| (id, &s.filter)).collect();
+        let (segments, tags) = (fingerprint_of(&filters), fingerprint_of(tags));
+        let Some(cursor) = cursor else {
+            return Ok(QuestionCursor {
+                now: self.now(),
+                question,
+                segments,
+                tags,
+                hash: 0,
+                id: String::new(),
+            });
+        };
+        let changed = if cursor.segments != segments {
+            "a segment that the filter names"
+        } else if cursor.tags != tags {
+            "the set of sources that carry a tag of the filter"
+        } else {
+            return Ok(cursor);
+        };
+        let detail = format!("{changed} changed since the first page; ask again without a cursor");
+        Err(Problem::bad_request("invalid_cursor", detail))
     }
+}
+
+fn fingerprint_of(value: &impl Serialize) -> u64 {
+    fingerprint(&serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// The cursor of a question.
+///
+/// # Errors
+/// 400 a cursor that is not ours, or is of another question.
+fn asked(cursor: &str, question: u64) -> Result<QuestionCursor, Problem> {
+    let cursor: QuestionCursor = decode_cursor(cursor)?;
+    if cursor.question != question {
+        let detail = "cursor belongs to another filter; send the same filter with it";
+        return Err(Problem::bad_request("invalid_cursor", detail));
+    }
+    Ok(cursor)
 }

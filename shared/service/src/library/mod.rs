@@ -1,10 +1,13 @@
 //! The library: campaigns and Canvases, segments, tags and pins, and which source holds whose data.
 
 mod bodies;
+mod bulk;
+mod edits;
 mod expirations;
 mod filters;
 mod holders;
 mod list;
+mod paging;
 mod pins;
 mod referrers;
 mod segments;
@@ -12,10 +15,14 @@ mod sources;
 mod tags;
 mod view;
 
-pub use bodies::{CampaignInput, CanvasInput, StopInput};
+pub use bodies::{CampaignInput, CanvasInput, SourceInput, StopInput};
+pub use bulk::{BulkAnswer, BulkInput, BulkItem, BulkPinInput, BulkStopInput, MAX_BULK, each_once};
+pub use edits::{Change, Edit, Said, Shown};
 pub use expirations::Expiration;
 pub(crate) use filters::filters_of;
 pub use list::{ListRequest, Sort};
+#[cfg(feature = "schema")]
+pub(crate) use pins::MAX_REASON;
 pub use pins::PinInput;
 pub(crate) use referrers::Reference;
 pub use segments::{SegmentInput, SegmentView};

@@ -17,7 +17,7 @@ use rekindle_store::{StoreError, catalog::Transaction};
 use serde::Deserialize;
 
 /// The longest reason, in bytes.
-const MAX_REASON: usize = 500;
+pub(crate) const MAX_REASON: usize = 500;
 
 /// A wish that data be kept.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,7 +28,7 @@ pub struct PinInput {
     #[serde(default)]
     pub until: Option<Time>,
     /// What for.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_REASON), regex(pattern = rekindle_domain::schema::NO_CONTROL)))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Reason"))]
     pub reason: String,
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     bodies::SourceInput,
+    edits::{Edit, Said},
     filters::check_width,
     view::{SourceView, unknown_source},
 };
@@ -9,14 +10,14 @@ use crate::{
     app::Rekindle,
     journal::{Caller, changed},
     page::{Listing, NOT_OURS},
-    problem::{Problem, ProblemKind, expired_data},
+    problem::{Problem, expired_data},
     retry::{Stop, until_answered},
 };
 use rekindle_domain::{
     Ulid,
     filter::Filter,
-    id::{SourceId, SourceKind},
-    manifest::DataState,
+    id::{LedgerId, SourceId, SourceKind},
+    manifest::{DataState, Manifest},
     source::{Source, Status},
     time::Time,
 };
@@ -24,49 +25,49 @@ use rekindle_store::catalog::{Transaction, sources::TimelineEntry};
 use std::collections::BTreeSet;
 
 impl Rekindle {
-    /// Registers a source, or replaces its fields. Returns `true` if it is new. With `if_match`, only if the source has
-    /// this version.
+    /// Registers a source, replaces its fields or changes some of them. Returns `true` if it is new.
     ///
     /// # Errors
-    /// 409 the audience needs expired data; 412 the source has another version; 422 an invalid field.
+    /// 404 a source that nobody registered is to change; 409 the audience needs expired data; 412 the source has another
+    /// version; 422 an invalid field.
     pub async fn edit_source(
         &self,
         id: &SourceId,
-        input: &SourceInput,
-        if_match: Option<u64>,
+        said: &Said<SourceInput, SourceView>,
+        how: Edit,
         by: &Caller,
     ) -> Result<(SourceView, bool), Problem> {
-        let audience = self.check_input(id, input).await?;
-        let (is_new, now_due) = until_answered!(self.try_put(id, input, audience.as_ref(), if_match, by))?;
-        let view = self.get_source(id).await?;
+        let (after, is_new, now_due) = until_answered!(self.try_edit(id, said, how, by))?;
+        let view = self.answer(after, how.is_dry_run).await?;
         Ok((SourceView { now_due: Some(now_due).filter(|_| !is_new), ..view }, is_new))
     }
 
-    async fn try_put(
+    async fn try_edit(
         &self,
         id: &SourceId,
-        input: &SourceInput,
-        audience: Option<&Filter>,
-        if_match: Option<u64>,
+        said: &Said<SourceInput, SourceView>,
+        how: Edit,
         by: &Caller,
-    ) -> Result<(bool, Vec<SourceId>), Stop> {
+    ) -> Result<(Source, bool, Vec<SourceId>), Stop> {
         let now = self.now();
         let found = self.store.catalog.source(id).await?;
-        if if_match.is_some_and(|version| found.as_ref().map(|s| s.version) != Some(version)) {
-            let detail = "the source has changed since; read it again and decide again";
-            return Err(Problem::new(ProblemKind::PreconditionFailed, "precondition_failed", detail).into());
-        }
+        how.check(&id.to_string(), found.as_ref().map(|s| s.version))?;
+        let shown = found.clone().map(|source| self.view(source, &Manifest::default()));
+        let input = said.whole(shown, || unknown_source(id))?;
+        let audience = self.check_input(id, found.as_ref(), &input).await?;
         let is_new = found.is_none();
         let before = found.unwrap_or_else(|| Source::draft(id.clone(), now));
+        let starts = is_new && input.status == Some(Status::Active);
+        let base = if starts { started(&before, now) } else { before.clone() };
         let after = Source {
-            name: input.name.clone().unwrap_or_else(|| id.id().to_owned()),
-            tags: input.tags.iter().cloned().collect(),
-            variants: input.variants.clone(),
-            steps: input.steps.clone(),
-            audience: audience.cloned(),
-            notify: input.notify.clone(),
+            name: input.name.unwrap_or_else(|| id.id().to_owned()),
+            tags: input.tags.into_iter().collect(),
+            variants: input.variants,
+            steps: input.steps,
+            audience,
+            notify: input.notify,
             updated_at: now,
-            ..before.clone()
+            ..base
         };
         let mut transaction = Transaction::new();
         let now_due = self.move_holders(&mut transaction, &before, &after).await?;
@@ -77,17 +78,36 @@ impl Rekindle {
         } else {
             self.audit(&mut transaction, by, "edited", &id.to_string(), edits(&before, &after))?;
         }
+        if starts {
+            self.record_act(&mut transaction, id, "started", by, None)?;
+        }
         if transaction.len() > Transaction::MAX {
             let detail = "the audience and the tags of an active source change too much at once; change the tags first, then the audience";
             return Err(Problem::unprocessable("too_many_changes", detail).into());
         }
-        self.store.catalog.commit(transaction).await?;
-        Ok((is_new, now_due))
+        if !how.is_dry_run {
+            self.store.catalog.commit(transaction).await?;
+        }
+        Ok((after, is_new, now_due))
+    }
+
+    /// The answer to an edit: the source as it is now or, after a dry run, as it would be.
+    async fn answer(&self, after: Source, is_dry_run: bool) -> Result<SourceView, Problem> {
+        if !is_dry_run {
+            return self.get_source(&after.id).await;
+        }
+        let manifest = self.store.catalog.manifest(&LedgerId::Source(after.id.clone())).await?;
+        Ok(self.view(after, &manifest))
     }
 
     /// 422 unless the fields fit; returns the audience's filter.
-    async fn check_input(&self, id: &SourceId, input: &SourceInput) -> Result<Option<Filter>, Problem> {
-        input.check(id.kind())?;
+    async fn check_input(
+        &self,
+        id: &SourceId,
+        found: Option<&Source>,
+        input: &SourceInput,
+    ) -> Result<Option<Filter>, Problem> {
+        input.check(id, found.map(|source| source.status))?;
         let Some(audience) = input.audience.as_ref().filter(|a| !a.is_null()) else {
             return Ok(None);
         };
@@ -102,15 +122,14 @@ impl Rekindle {
     /// # Errors
     /// 404; 409 if its own data, or data that its audience needs, is expired: then nothing changes.
     pub async fn start_source(&self, id: &SourceId, by: &Caller) -> Result<SourceView, Problem> {
-        self.change_status(id, by, "started", |source, now| {
-            let started =
-                Source { status: Status::Active, started_at: Some(now), stopped_at: None, ..source.clone() };
-            Ok((source.status != Status::Active).then_some(started))
+        self.change_status(id, by, "started", false, |source, now| {
+            Ok((source.status != Status::Active).then(|| started(source, now)))
         })
         .await
     }
 
-    /// Stops a source, now or as of a time since its start. Stopping again changes nothing.
+    /// Stops a source, now or as of a time since its start. Stopping again changes nothing. A dry run answers the same and
+    /// writes nothing.
     ///
     /// # Errors
     /// 404; 409 if it was never started, or was stopped at another time; 422 a time at which it was not active.
@@ -118,9 +137,10 @@ impl Rekindle {
         &self,
         id: &SourceId,
         at: Option<Time>,
+        is_dry_run: bool,
         by: &Caller,
     ) -> Result<SourceView, Problem> {
-        self.change_status(id, by, "stopped", |source, now| match (source.status, at) {
+        self.change_status(id, by, "stopped", is_dry_run, |source, now| match (source.status, at) {
             (Status::Draft, _) => {
                 let detail = format!("{id} is a draft; only a source that was started can be stopped");
                 Err(Problem::conflict("not_started", detail))
@@ -150,14 +170,15 @@ impl Rekindle {
         id: &SourceId,
         by: &Caller,
         event: &str,
+        is_dry_run: bool,
         change: impl Fn(&Source, Time) -> Result<Option<Source>, Problem>,
     ) -> Result<SourceView, Problem> {
-        let now_due = until_answered!(async {
+        let (after, now_due) = until_answered!(async {
             let now = self.now();
             let Some(before) = self.store.catalog.source(id).await? else {
                 return Err(unknown_source(id).into());
             };
-            let Some(after) = change(&before, now)? else { return Ok(Vec::new()) };
+            let Some(after) = change(&before, now)? else { return Ok((before, Vec::new())) };
             if after.status == Status::Active && before.state != DataState::Available {
                 return Err(expired_data(BTreeSet::from([id.clone()])).into());
             }
@@ -167,10 +188,12 @@ impl Rekindle {
             let now_due = self.move_holders(&mut transaction, &before, &after).await?;
             self.put_source(&mut transaction, &after)?;
             self.record_act(&mut transaction, id, event, by, as_of)?;
-            self.store.catalog.commit(transaction).await?;
-            Ok(now_due)
+            if !is_dry_run {
+                self.store.catalog.commit(transaction).await?;
+            }
+            Ok((after, now_due))
         })?;
-        let view = self.get_source(id).await?;
+        let view = self.answer(after, is_dry_run).await?;
         Ok(SourceView { now_due: (event == "stopped").then_some(now_due), ..view })
     }
 
@@ -192,6 +215,11 @@ impl Rekindle {
         // The cursor is the id itself.
         Ok(Listing { items: page.items, next: page.next })
     }
+}
+
+/// The source after a start.
+fn started(source: &Source, now: Time) -> Source {
+    Source { status: Status::Active, started_at: Some(now), stopped_at: None, ..source.clone() }
 }
 
 /// The fields that an edit changed, as the API names them.
