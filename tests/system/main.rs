@@ -7,6 +7,7 @@ mod archive;
 mod audiences;
 mod audit;
 mod bites;
+mod brims;
 mod bulk;
 mod canvases;
 mod compaction;

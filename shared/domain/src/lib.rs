@@ -6,6 +6,7 @@
 //! say what a caller may do.
 
 pub mod block;
+pub mod bounds;
 pub mod breaks;
 mod codec;
 pub mod compact;

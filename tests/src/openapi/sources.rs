@@ -1,4 +1,4 @@
-//! Campaigns, Canvases, tags and segments.
+//! Campaigns, Canvases and tags.
 
 use super::{
     Api,
@@ -10,8 +10,8 @@ use rekindle_domain::{id::SourceKind, schema::Id};
 use rekindle_service::{
     Listing,
     library::{
-        BulkAnswer, BulkInput, BulkPinInput, BulkStopInput, CampaignInput, CanvasInput, PinInput,
-        SegmentInput, SegmentView, SourceView, StopInput, TagView,
+        BulkAnswer, BulkInput, BulkPinInput, BulkStopInput, CampaignInput, CanvasInput, PinInput, SourceView,
+        StopInput, TagView,
     },
 };
 use rekindle_store::catalog::sources::TimelineEntry;
@@ -29,7 +29,6 @@ pub fn operations(api: &mut Api) {
     }
     bulk(api);
     tags(api);
-    segments(api);
 }
 
 /// The same act on many sources.
@@ -90,7 +89,8 @@ struct Of {
     id: Value,
 }
 
-fn etag() -> Value {
+/// The header `ETag` of an answer about one thing.
+pub fn etag() -> Value {
     json!({
         "description": "Its version, for If-Match. A dry run of what does not exist yet has none.",
         "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" },
@@ -143,7 +143,7 @@ impl Of {
             &["invalid_source", "invalid_status", "invalid_name", "invalid_tags", "invalid_notify"],
             variants,
             &FILTER,
-            &["audience_too_wide", "too_many_targets", "too_many_changes"],
+            &["audience_too_wide", "too_many_targets", "too_many_changes", "too_many_bytes"],
         ]
         .concat();
         let put = self
@@ -195,7 +195,10 @@ impl Of {
                 .refuses(404, &["unknown_source"])
                 .refuses(409, &["expired_interaction_data", "too_many_holders", "too_many_users"])
                 .refuses(413, &["body_too_large"])
-                .refuses(422, &["unknown_segment", "audience_too_wide", "too_many_targets"]),
+                .refuses(
+                    422,
+                    &["unknown_segment", "audience_too_wide", "too_many_targets", "too_many_changes"],
+                ),
         );
         let stop = self
             .on("POST", "/{id}/stop", "stop", "Stops a {noun}")
@@ -208,7 +211,16 @@ impl Of {
                 .refuses(404, &["unknown_source"])
                 .refuses(409, &["not_started", "already_stopped", "too_many_users"])
                 .refuses(413, &["body_too_large"])
-                .refuses(422, &["invalid_at", "unknown_segment", "audience_too_wide", "too_many_targets"]),
+                .refuses(
+                    422,
+                    &[
+                        "invalid_at",
+                        "unknown_segment",
+                        "audience_too_wide",
+                        "too_many_targets",
+                        "too_many_changes",
+                    ],
+                ),
         );
         let pin = self
             .on("POST", "/{id}/pin", "pin", "Keeps a {noun}'s data from expiring")
@@ -317,80 +329,6 @@ fn tags(api: &mut Api) {
         Operation::new("GET", "/v1/tags", "list_tags", "Campaigns", "read", summary)
             .with([limit(), cursor()])
             .answers(200, "A page, by tag.", page)
-            .refuses(400, &LIST),
-    );
-}
-
-fn segments(api: &mut Api) {
-    let id = named("The segment's id.", api.input::<Id>(), "fans");
-    let view = api.output::<SegmentView>();
-    let on = |method: &'static str, rest: &str, verb: &str, summary: &str| {
-        let scope = if method == "GET" { "read" } else { "manage" };
-        let path = format!("/v1/segments{rest}");
-        Operation::new(method, &path, verb, "Segments", scope, summary)
-    };
-    let input = api.input::<SegmentInput>();
-    let example = json!({
-        "name": "Clicked in spring", "filter": { "clicked": { "source": "campaign/spring-sale" } },
-    });
-    let invalid = [
-        &["invalid_segment", "invalid_name", "segment_cycle", "audience_too_wide", "too_many_targets"],
-        &FILTER[..],
-    ]
-    .concat();
-    api.add(
-        on("PUT", "/{id}", "put_segment", "Makes a segment, or replaces what was said of it")
-            .with([id.clone(), if_match(), dry_run()])
-            .takes(input, &example)
-            .answers(200, "It is replaced.", view.clone())
-            .answers(201, "It is made.", view.clone())
-            .heads(200, "ETag", etag())
-            .heads(201, "ETag", etag())
-            .refuses(400, &[&BODY[..], &EDIT].concat())
-            .refuses(409, &["expired_interaction_data", "too_many_holders", "too_many_users"])
-            .refuses(412, &["precondition_failed"])
-            .refuses(413, &["body_too_large"])
-            .refuses(422, &invalid),
-    );
-    api.add(
-        on("PATCH", "/{id}", "patch_segment", "Changes some fields of a segment")
-            .says(
-                "A JSON merge patch (RFC 7396) of what GET answers. The result is checked as PUT checks it.",
-            )
-            .with([id.clone(), if_match(), dry_run()])
-            .patches(&json!({ "name": "Clicked in spring" }))
-            .answers(200, "It is changed.", view.clone())
-            .heads(200, "ETag", etag())
-            .refuses(400, &[&BODY[..], &EDIT].concat())
-            .refuses(404, &["unknown_segment"])
-            .refuses(409, &["expired_interaction_data", "too_many_holders", "too_many_users"])
-            .refuses(412, &["precondition_failed"])
-            .refuses(413, &["body_too_large"])
-            .refuses(415, &["unsupported_media_type"])
-            .refuses(422, &invalid),
-    );
-    api.add(
-        on("GET", "/{id}", "get_segment", "Shows a segment")
-            .with([id.clone()])
-            .answers(200, "The segment.", view)
-            .heads(200, "ETag", etag())
-            .refuses(400, &["invalid_id"])
-            .refuses(404, &["unknown_segment"]),
-    );
-    api.add(
-        on("DELETE", "/{id}", "delete_segment", "Deletes a segment that nothing uses")
-            .with([id, if_match(), dry_run()])
-            .responds(204, json!({ "description": "It is deleted." }))
-            .refuses(400, &EDIT)
-            .refuses(404, &["unknown_segment"])
-            .refuses(409, &["segment_in_use"])
-            .refuses(412, &["precondition_failed"]),
-    );
-    let page = api.output::<Listing<SegmentView>>();
-    api.add(
-        on("GET", "", "list_segments", "Lists segments, last changed first")
-            .with([limit(), cursor()])
-            .answers(200, "A page.", page)
             .refuses(400, &LIST),
     );
 }

@@ -6,7 +6,10 @@
 //! edit of a segment knows every active source that it affects, and of two changes that cross one loses and decides
 //! again.
 
-use super::filters::{Segments, closure, filters_of, segment_gone, segments_of, too_wide, width};
+use super::{
+    filters::{Segments, closure, filters_of, segment_gone, segments_of, too_wide, width},
+    room::check_holders,
+};
 use crate::{
     app::Rekindle,
     problem::{Problem, expired_data},
@@ -17,7 +20,7 @@ use rekindle_domain::{
     id::SourceId,
     manifest::DataState,
     segment::{Closure, MAX_CLOSURE, MAX_REFERRERS, Referrer, Segment},
-    source::{Decision, Holder, MAX_HOLDERS, Source},
+    source::{Decision, Holder, Source},
 };
 use rekindle_store::catalog::Transaction;
 use std::collections::{BTreeMap, BTreeSet};
@@ -185,9 +188,8 @@ impl Rekindle {
             if is_new && source.state != DataState::Available {
                 expired.insert(target.clone());
             }
-            if source.holders.len() > MAX_HOLDERS {
-                let detail = format!("{target} is retargeted by {MAX_HOLDERS} active sources already");
-                return Err(Problem::conflict("too_many_holders", detail).into());
+            if !come.is_empty() {
+                check_holders(&source)?;
             }
             let is_let_go = was_held && source.holders.is_empty();
             if is_let_go && source.decide(&self.settings.retention, self.now()) == Decision::Due {

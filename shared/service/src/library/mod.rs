@@ -10,6 +10,7 @@ mod list;
 mod paging;
 mod pins;
 mod referrers;
+mod room;
 mod segments;
 mod sources;
 mod tags;

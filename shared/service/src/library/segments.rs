@@ -4,6 +4,7 @@ use super::{
     edits::{Edit, Said, Shown},
     filters::check_width,
     paging::Paging,
+    room::check_room,
 };
 use crate::{
     app::Rekindle,
@@ -151,6 +152,7 @@ impl Rekindle {
             }
         };
         self.audit(&mut transaction, by, event, &on(id), detail)?;
+        check_room(&transaction, true)?;
         if !how.is_dry_run {
             self.store.catalog.commit(transaction).await?;
         }
@@ -242,6 +244,7 @@ impl Rekindle {
             }
             transaction.delete_segment(&segment);
             self.audit(&mut transaction, by, "deleted", &on(id), None)?;
+            check_room(&transaction, false)?;
             if !how.is_dry_run {
                 self.store.catalog.commit(transaction).await?;
             }

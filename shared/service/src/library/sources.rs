@@ -4,6 +4,7 @@ use super::{
     bodies::SourceInput,
     edits::{Edit, Said},
     filters::check_width,
+    room::{check_fields, check_room},
     view::{SourceView, unknown_source},
 };
 use crate::{
@@ -69,6 +70,7 @@ impl Rekindle {
             updated_at: now,
             ..base
         };
+        check_fields(&after)?;
         let mut transaction = Transaction::new();
         let now_due = self.move_holders(&mut transaction, &before, &after).await?;
         transaction.move_tags(id, &before.tags, &after.tags);
@@ -85,6 +87,7 @@ impl Rekindle {
             let detail = "the audience and the tags of an active source change too much at once; change the tags first, then the audience";
             return Err(Problem::unprocessable("too_many_changes", detail).into());
         }
+        check_room(&transaction, after.status == Status::Active)?;
         if !how.is_dry_run {
             self.store.catalog.commit(transaction).await?;
         }
@@ -188,6 +191,7 @@ impl Rekindle {
             let now_due = self.move_holders(&mut transaction, &before, &after).await?;
             self.put_source(&mut transaction, &after)?;
             self.record_act(&mut transaction, id, event, by, as_of)?;
+            check_room(&transaction, after.status == Status::Active)?;
             if !is_dry_run {
                 self.store.catalog.commit(transaction).await?;
             }

@@ -22,6 +22,9 @@ pub(super) struct Index {
     pub(super) more: Vec<(&'static str, String)>,
 }
 
+/// The bytes of a shard of the `wake` index.
+const WAKE_BYTES: usize = 1;
+
 /// One conditional write of an item.
 pub(super) struct Write {
     key: Key,
@@ -74,6 +77,22 @@ impl Write {
         item
     }
 
+    /// The bytes of the item, by DynamoDB's count: of names and values. Numbers are counted with the most that they take.
+    fn bytes(&self) -> usize {
+        const NUMBER: usize = 21;
+        let value = |value: &AttributeValue| match value {
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::B(bytes) => bytes.as_ref().len(),
+            _ => NUMBER,
+        };
+        let content: usize = self.content.iter().map(|(name, of)| name.len() + value(of)).sum();
+        let more: usize = self.index.more.iter().map(|(name, text)| name.len() + text.len()).sum();
+        let index = self.index.list.map_or(0, |(list, _)| list.len());
+        // The names of all attributes that an item may have, and their numbers: `v`, three times and `ttl`.
+        let names = "pk,sk,v,wake,wake_at,list,updated_at,expires_at,ttl".len() + WAKE_BYTES + 5 * NUMBER;
+        self.key.bytes() + content + more + index + names
+    }
+
     const fn condition(&self) -> &'static str {
         if self.old_version == 0 { "attribute_not_exists(pk)" } else { "v = :v" }
     }
@@ -102,6 +121,7 @@ pub(super) enum Action {
 #[derive(Default)]
 pub struct Transaction {
     actions: Vec<Action>,
+    bytes: usize,
 }
 
 impl Transaction {
@@ -112,6 +132,14 @@ impl Transaction {
 
     /// The greatest number of actions in a transaction, by DynamoDB.
     pub const MAX: usize = 100;
+
+    /// The most bytes of the items in a transaction. DynamoDB takes 4 MB.
+    pub const MAX_BYTES: usize = 4_000_000;
+
+    /// The bytes of its items, by DynamoDB's count, and not less.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
 
     /// The number of its actions.
     pub fn len(&self) -> usize {
@@ -124,18 +152,22 @@ impl Transaction {
     }
 
     pub(super) fn push(&mut self, write: Write) {
+        self.bytes += write.bytes();
         self.actions.push(Action::Put(write));
     }
 
     pub(super) fn delete(&mut self, key: Key, version: u64) {
+        self.bytes += key.bytes();
         self.actions.push(Action::Delete { key, version });
     }
 
     pub(super) fn check(&mut self, key: Key, version: u64) {
+        self.bytes += key.bytes();
         self.actions.push(Action::Check { key, version });
     }
 
     pub(super) fn set_presence(&mut self, key: Key, is_there: bool) {
+        self.bytes += key.bytes();
         self.actions.push(Action::Presence { key, is_there });
     }
 }
