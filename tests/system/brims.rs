@@ -14,7 +14,7 @@ fn long(prefix: &str, i: usize) -> String {
 
 /// A filter of nearly 64 KiB.
 fn large() -> Value {
-    let alias = "a".repeat(95);
+    let alias = "a".repeat(90);
     let clicked: Vec<Value> =
         (0..498).map(|i| json!({ "clicked": { "any": true, "alias": format!("{alias}{i:03}") } })).collect();
     let filter = json!({ "any": clicked });
@@ -147,12 +147,15 @@ async fn a_restore_waits_for_room_among_the_copies() {
     assert_eq!(world.state("a").await, "expired");
     // Sent again while there is no room it waits on; a while later there is room, and nobody has to ask again.
     world.advance("PT20M");
-    world.settle().await;
+    world.sweep().await;
+    world.drain().await;
     assert_eq!(world.request(&waiting).await["items"][0]["state"], "queued");
     for _ in 0..4 {
         world.advance("PT40M");
-        world.settle().await;
+        world.sweep().await;
+        world.drain().await;
     }
+    world.settle().await;
     let request = world.request(&waiting).await;
     assert_eq!(request["items"][0]["state"], "restored", "{request}");
     assert_eq!(request["state"], "completed");

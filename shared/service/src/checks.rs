@@ -11,6 +11,9 @@ use std::collections::BTreeSet;
 /// The longest name, in bytes.
 pub(crate) const MAX_NAME: usize = 256;
 
+/// The longest reason of a pin, in bytes.
+pub(crate) const MAX_REASON: usize = 500;
+
 /// The longest idempotency key, in bytes.
 const MAX_IDEMPOTENCY_KEY: usize = 255;
 

@@ -1,6 +1,6 @@
 //! JSON Schemas of texts that the API takes, for the OpenAPI document.
 
-use crate::{checks::MAX_NAME, library::MAX_REASON};
+use crate::checks::{MAX_NAME, MAX_REASON};
 use rekindle_domain::schema::NO_CONTROL;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;

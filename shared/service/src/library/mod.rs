@@ -22,8 +22,6 @@ pub use edits::{Change, Edit, Said, Shown};
 pub use expirations::Expiration;
 pub(crate) use filters::filters_of;
 pub use list::{ListRequest, Sort};
-#[cfg(feature = "schema")]
-pub(crate) use pins::MAX_REASON;
 pub use pins::PinInput;
 pub(crate) use referrers::Reference;
 pub use segments::{SegmentInput, SegmentView};

@@ -3,6 +3,7 @@
 use super::view::{SourceView, unknown_source};
 use crate::{
     app::Rekindle,
+    checks::MAX_REASON,
     journal::Caller,
     problem::{Problem, Remedy},
     retry::until_answered,
@@ -15,9 +16,6 @@ use rekindle_domain::{
 };
 use rekindle_store::{StoreError, catalog::Transaction};
 use serde::Deserialize;
-
-/// The longest reason, in bytes.
-pub(crate) const MAX_REASON: usize = 500;
 
 /// A wish that data be kept.
 #[derive(Clone, Debug, Deserialize)]
