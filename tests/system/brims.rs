@@ -83,7 +83,7 @@ async fn the_fields_of_a_source_are_bounded_in_bytes() {
     // As JSON each of these has six bytes.
     let refused = world.put("/v1/canvases/full", fields(&"\u{1}".repeat(256))).await;
     let refused = refused.problem(422, "too_many_bytes");
-    assert!(refused["detail"].as_str().unwrap().contains("176"), "{refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("180224 bytes"), "{refused}");
     assert_eq!(world.get("/v1/canvases/full").await.ok(), before);
     world.put("/v1/canvases/other", fields(&"\u{1}".repeat(256))).await.problem(422, "too_many_bytes");
     world.get("/v1/canvases/other").await.problem(404, "unknown_source");
