@@ -202,6 +202,12 @@ fn kind_of(name: &str, bounce: Option<&str>, of: SourceKind) -> Option<(Kind, bo
         "entered" if of == SourceKind::Canvas => (Kind::Entered, false),
         "control" => (Kind::Control, false),
         "complained" => (Kind::Complained, false),
+        "not_spam" => (Kind::NotSpam, false),
+        "delivered" => (Kind::Delivered, true),
+        "dismissed" => (Kind::Dismissed, true),
+        "replied" => (Kind::Replied, true),
+        "unsubscribed" => (Kind::Unsubscribed, false),
+        "subscribed" => (Kind::Subscribed, false),
         "bounced" => match bounce {
             None | Some("hard") => (Kind::HardBounced, false),
             Some("soft") => (Kind::SoftBounced, false),
@@ -258,7 +264,7 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
         && variant.is_none_or(is_id)
         && step.is_none_or(is_id)
         && alias.is_none_or(|alias| printable(alias, 256) && kind == Kind::Clicked)
-        && (machine.is_none() || kind == Kind::Opened)
+        && (machine.is_none() || matches!(kind, Kind::Opened | Kind::Clicked))
         && (conversion.is_none() || kind == Kind::Converted)
         && (bounce.is_none() || matches!(kind, Kind::HardBounced | Kind::SoftBounced))
         && (YEAR_2000..=NOW.0 + DAY).contains(&at);

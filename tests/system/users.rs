@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 fn event(user: &str, campaign: &str, kind: &str, day: u32, more: Value) -> Value {
     let time = format!("2027-01-{day:02}T00:00:00.000Z");
     let mut event = json!({ "user_id": user, "campaign_id": campaign, "type": kind, "time": time });
-    if ["received", "opened", "clicked"].contains(&kind) {
+    if ["received", "opened", "clicked", "delivered"].contains(&kind) {
         event["channel"] = "email".into();
     }
     event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -64,6 +64,7 @@ async fn world() -> World {
             event("ann", "mail", "opened", 6, json!({})),
             event("ann", "mail", "opened", 9, json!({ "machine": true })),
             event("ann", "mail", "clicked", 7, json!({ "link_alias": "cta" })),
+            event("ann", "mail", "clicked", 6, json!({ "link_alias": "cta", "machine": true })),
             event("ann", "mail", "converted", 8, json!({ "conversion": 1 })),
             event("ann", "control", "control", 3, json!({})),
             event("ann", "control", "converted", 4, json!({})),
@@ -83,7 +84,7 @@ fn nothing(campaign: &str) -> Value {
     json!({
         "source": format!("campaign/{campaign}"), "name": campaign.to_uppercase(), "interaction_data": "available",
         "first_received": null, "last_received": null, "last_engaged": null, "last_opened": null,
-        "last_machine_opened": null, "last_clicked": null, "in_control": false, "converted": false,
+        "last_machine_opened": null, "last_clicked": null, "last_machine_clicked": null, "in_control": false, "converted": false,
         "last_converted": null,
     })
 }
@@ -101,6 +102,7 @@ async fn a_profile_says_what_was_received_and_done() {
         json!({
             "first_received": on(2), "last_received": on(5), "variant": "B", "last_engaged": on(9),
             "last_opened": on(6), "last_machine_opened": on(9), "last_clicked": on(7),
+            "last_machine_clicked": on(6),
         }),
     );
     let control = with(nothing("control"), json!({ "in_control": true, "last_converted": on(4) }));

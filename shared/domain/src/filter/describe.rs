@@ -170,6 +170,8 @@ const fn message(channel: Option<Channel>) -> &'static str {
         Some(Channel::InApp) => "in-app message",
         Some(Channel::ContentCard) => "content card",
         Some(Channel::Banner) => "banner",
+        Some(Channel::Line) => "LINE message",
+        Some(Channel::Rcs) => "RCS message",
     }
 }
 

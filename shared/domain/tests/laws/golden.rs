@@ -51,14 +51,33 @@ fn facets() -> UserModel {
     facets.into_iter().zip(0..).map(|(facet, i)| (facet, times(i))).collect()
 }
 
-/// Users of whom the first has every facet, and the others one each.
-fn users(id: impl Fn(u64) -> String) -> Model {
-    let all = facets();
+/// One of each sort of facet that came after the first version of the format.
+fn later_facets() -> UserModel {
+    let on = |channel: Channel, kind: Kind| Facet { channel: Some(channel), ..Facet::of(kind) };
+    let facets = [
+        Facet { machine: true, alias: Some("cta".into()), ..on(Channel::Line, Kind::Clicked) },
+        on(Channel::Rcs, Kind::Delivered),
+        on(Channel::Line, Kind::Dismissed),
+        on(Channel::Sms, Kind::Replied),
+        on(Channel::Email, Kind::Unsubscribed),
+        Facet::of(Kind::Subscribed),
+        Facet::of(Kind::NotSpam),
+    ];
+    let times = |i: i64| (1_796_000_000_000 + i * 7_919, 1_796_000_000_000 + i * 10_007);
+    facets.into_iter().zip(0..).map(|(facet, i)| (facet, times(i))).collect()
+}
+
+/// Users of whom the first has every one of these facets, and the others one each.
+fn users_with(all: &UserModel, id: impl Fn(u64) -> String) -> Model {
     let some = |i: u64| match i {
         0 => all.clone(),
         _ => all.clone().into_iter().skip(i as usize % all.len()).take(1).collect(),
     };
     (0..12).map(|i| (id(i).into_bytes(), some(i))).collect()
+}
+
+fn users(id: impl Fn(u64) -> String) -> Model {
+    users_with(&facets(), id)
 }
 
 fn mails() -> Model {
@@ -90,6 +109,7 @@ fn blocks() -> Vec<(&'static str, Model, Option<Cover>)> {
         ("inbox-block-v1.bin", mails(), None),
         ("inbox-block-v1-uuids.bin", uuids(), None),
         ("inbox-block-v1-numbered.bin", numbered(), None),
+        ("inbox-block-v1-later.bin", users_with(&later_facets(), |i| format!("user-{i}")), None),
         ("run-block-v1.bin", padded(), Some(cover())),
         ("run-block-v1-last.bin", mails(), Some(Cover { next: None, ..cover() })),
     ];

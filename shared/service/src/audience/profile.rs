@@ -52,7 +52,7 @@ pub struct Overall {
     pub known: bool,
     /// The last receipt on any channel.
     pub last_received: Option<Time>,
-    /// The last open, by a person or a machine, or click.
+    /// The last open or click, by a person or a machine.
     pub last_engaged: Option<Time>,
     /// The last hard bounce; `None`: there was none.
     pub hard_bounced: Option<Time>,
@@ -109,14 +109,16 @@ pub struct SourceFacts {
     pub first_received: Option<Time>,
     /// The last receipt.
     pub last_received: Option<Time>,
-    /// The last open, by a person or a machine, or click.
+    /// The last open or click, by a person or a machine.
     pub last_engaged: Option<Time>,
     /// The last open by a person.
     pub last_opened: Option<Time>,
     /// The last open by a machine.
     pub last_machine_opened: Option<Time>,
-    /// The last click.
+    /// The last click by a person.
     pub last_clicked: Option<Time>,
+    /// The last click by a machine.
+    pub last_machine_clicked: Option<Time>,
     /// Of a campaign: the variant of the last receipt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
@@ -278,18 +280,20 @@ pub(super) fn facts(kind: SourceKind, rows: &[(Facet, Row)]) -> Option<SourceFac
         let latest = of(wanted).max_by_key(|(_, row)| row.last_at);
         latest.and_then(|(facet, _)| facet.variant.as_deref().map(str::to_owned))
     };
-    let (opened, machine_opened) = (last(Kind::Opened, &|f| !f.machine), last(Kind::Opened, &|f| f.machine));
-    let (received, clicked) = (last(Kind::Received, &any), last(Kind::Clicked, &any));
+    let by = |kind: Kind| (last(kind, &|f| !f.machine), last(kind, &|f| f.machine));
+    let ((opened, machine_opened), (clicked, machine_clicked)) = (by(Kind::Opened), by(Kind::Clicked));
+    let received = last(Kind::Received, &any);
     let converted = last(Kind::Converted, &|f| f.conversion == 0);
     let in_control = of(Kind::Control).next().is_some();
     let steps = of(Kind::Received).filter_map(|(facet, _)| facet.step.as_deref().map(str::to_owned));
     (!rows.is_empty()).then(|| SourceFacts {
         first_received: of(Kind::Received).map(|(_, row)| Time(row.first_at)).min(),
         last_received: received,
-        last_engaged: opened.max(machine_opened).max(clicked),
+        last_engaged: opened.max(machine_opened).max(clicked).max(machine_clicked),
         last_opened: opened,
         last_machine_opened: machine_opened,
         last_clicked: clicked,
+        last_machine_clicked: machine_clicked,
         variant: variant(Kind::Received).filter(|_| !is_canvas),
         variation: variant(Kind::Received).or_else(|| variant(Kind::Entered)).filter(|_| is_canvas),
         steps_received: is_canvas.then(|| steps.collect()),
