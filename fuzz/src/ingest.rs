@@ -209,9 +209,9 @@ fn kind_of(name: &str, bounce: Option<&str>, of: SourceKind) -> Option<(Kind, bo
         "unsubscribed" => (Kind::Unsubscribed, false),
         "subscribed" => (Kind::Subscribed, false),
         "bounced" => match bounce {
-            None | Some("hard") => (Kind::HardBounced, false),
+            Some("hard") => (Kind::HardBounced, false),
             Some("soft") => (Kind::SoftBounced, false),
-            Some(_) => return None,
+            _ => return None,
         },
         _ => return None,
     })

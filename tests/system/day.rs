@@ -44,7 +44,7 @@ fn events() -> Vec<Value> {
     for user in [8, 9] {
         push(user, "summer", "opened", "05T09:30:00", json!({ "channel": "push" }));
     }
-    push(13, "summer", "bounced", "05T09:00:00", json!({ "channel": "email" }));
+    push(13, "summer", "bounced", "05T09:00:00", json!({ "channel": "email", "bounce": "hard" }));
     push(12, "summer", "bounced", "05T09:00:00", json!({ "channel": "email", "bounce": "soft" }));
     push(14, "summer", "complained", "05T09:00:00", json!({ "channel": "email" }));
     // Welcome, a Canvas in two variations: three users enter, one more is in control.

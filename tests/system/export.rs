@@ -69,7 +69,7 @@ fn expected(events: &[Value]) -> BTreeMap<Vec<String>, (i64, i64)> {
         let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
         let kind = match event["type"].as_str().unwrap() {
             kind @ ("opened" | "clicked") if event["machine"] == true => format!("machine_{kind}"),
-            "bounced" => format!("{}_bounced", event["bounce"].as_str().unwrap_or("hard")),
+            "bounced" => format!("{}_bounced", event["bounce"].as_str().unwrap()),
             "converted" if event["conversion"].as_u64() > Some(0) => {
                 format!("converted:{}", event["conversion"])
             }

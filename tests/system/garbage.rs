@@ -202,6 +202,7 @@ fn bad_shapes() -> Vec<(String, &'static str)> {
         (typed("converted", r#","conversion":-1"#), "invalid_conversion"),
         (typed("converted", r#","conversion":1.5"#), "invalid_conversion"),
         (typed("bounced", r#","bounce":"medium""#), "invalid_bounce"),
+        (typed("bounced", ""), "missing_bounce"),
         (typed("control", r#","user_id":"twice""#), "invalid_item"),
     ]
 }

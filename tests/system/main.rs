@@ -16,6 +16,7 @@ mod day;
 mod estimate;
 mod expirations;
 mod export;
+mod facts;
 mod garbage;
 mod garbage_api;
 mod holders;

@@ -69,7 +69,7 @@ async fn world() -> World {
             event("ann", "control", "control", 3, json!({})),
             event("ann", "control", "converted", 4, json!({})),
             event("ann", "old", "received", 1, json!({})),
-            event("ann", "old", "bounced", 10, json!({})),
+            event("ann", "old", "bounced", 10, json!({ "bounce": "hard" })),
             event("ann", "bought", "received", 3, json!({})),
             event("ann", "bought", "converted", 4, json!({})),
             event("bob", "bought", "received", 5, json!({})),
@@ -115,7 +115,7 @@ async fn a_profile_says_what_was_received_and_done() {
     let ann = [bought.clone(), old, control, mail];
     let overall = json!({
         "user_id": "ann", "known": true, "last_received": on(5), "last_engaged": on(9), "hard_bounced": on(10),
-        "marked_spam": null,
+        "marked_spam": null, "unsubscribed": [],
     });
     for limit in [1, 2, 3, 5, 6, 100] {
         let (first, campaigns) = profile(&world, "ann", limit).await;

@@ -1,6 +1,7 @@
 //! The facet of a row: the kind of an interaction, and what it was about.
 
 use crate::codec::{Reader, Truncated, put_varint};
+use serde::Serialize;
 
 /// The kind of an interaction: a thing that a user did with a message. The numbers are part of the stored format.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -98,7 +99,8 @@ impl Kind {
 }
 
 /// The channel of a message. The numbers are part of the stored format.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Channel {

@@ -159,7 +159,11 @@ impl Wire<'_> {
             "unsubscribed" => Kind::Unsubscribed,
             "subscribed" => Kind::Subscribed,
             "bounced" => match self.bounce.as_ref().map(|b| b.0.as_ref()) {
-                None | Some("hard") => Kind::HardBounced,
+                Some("hard") => Kind::HardBounced,
+                None => {
+                    let detail = "bounced needs bounce: hard where the address does not exist, else soft";
+                    return refuse("missing_bounce", detail);
+                }
                 Some("soft") => Kind::SoftBounced,
                 Some(other) => {
                     return refuse(

@@ -83,10 +83,11 @@ fn form(
                 let range = json!({ "type": ["integer", "null"], "minimum": 0, "maximum": 255, "default": 0, "description": description });
                 put("conversion", range);
             }
-            _ => put("bounce", json!({ "enum": ["hard", "soft", null], "default": "hard" })),
+            _ => put("bounce", json!({ "enum": ["hard", "soft"] })),
         }
     }
     let mut required = vec!["user_id", "type", &source];
     required.extend(needs_channel.then_some("channel"));
+    required.extend(own.contains(&"bounce").then_some("bounce"));
     json!({ "type": "object", "properties": fields, "required": required, "additionalProperties": false })
 }

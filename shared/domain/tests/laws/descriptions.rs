@@ -71,6 +71,36 @@ fn messages() -> Vec<Words> {
         ),
         (json!({"clicked": {"any": true}}), "clicked any message", "did not click any message"),
         (
+            json!({"clicked": {"any": true, "clicks": "human", "less_than": "P7D"}}),
+            "last clicked any message (human clicks only) at most 7 days ago",
+            "not (last clicked any message (human clicks only) at most 7 days ago)",
+        ),
+        (
+            json!({"delivered": {"any": true, "channel": "rcs"}}),
+            "was delivered any RCS message",
+            "was not delivered any RCS message",
+        ),
+        (
+            json!({"dismissed": {"source": "campaign/a"}}),
+            "dismissed campaign/a",
+            "did not dismiss campaign/a",
+        ),
+        (
+            json!({"replied": {"tag": "promo", "channel": "line"}}),
+            "replied to any LINE message of a source tagged promo",
+            "did not reply to any LINE message of a source tagged promo",
+        ),
+        (
+            json!({"bounced": {"source": "campaign/a"}}),
+            "has a bounce of campaign/a",
+            "has no bounce of campaign/a",
+        ),
+        (
+            json!({"bounced": {"any": true, "bounce": "soft", "after": t}}),
+            "last had a soft bounce of any message since 2026-11-22T10:00:00Z",
+            "not (last had a soft bounce of any message since 2026-11-22T10:00:00Z)",
+        ),
+        (
             json!({"clicked": {"source": "campaign/a", "alias": "buy \"now\" and here"}}),
             "clicked the link \"buy \\\"now\\\" and here\" in campaign/a",
             "did not click the link \"buy \\\"now\\\" and here\" in campaign/a",
@@ -91,6 +121,16 @@ fn other_conditions() -> Vec<Words> {
             json!({"converted": {"source": "canvas/c"}}),
             "converted on canvas/c",
             "did not convert on canvas/c",
+        ),
+        (
+            json!({"converted": {"source": "campaign/a", "ever": true, "conversion": 2}}),
+            "converted on campaign/a (conversion 2) at any time",
+            "did not convert on campaign/a (conversion 2) at any time",
+        ),
+        (
+            json!({"converted": {"any": true, "before": t}}),
+            "last converted on any source before 2026-11-22T10:00:00Z",
+            "not (last converted on any source before 2026-11-22T10:00:00Z)",
         ),
         (
             json!({"entered": {"source": "canvas/c", "variation": "A"}}),
@@ -122,6 +162,11 @@ fn other_conditions() -> Vec<Words> {
             "last engaged with any SMS (human open or click) before 2026-11-22T10:00:00Z",
             "not (last engaged with any SMS (human open or click) before 2026-11-22T10:00:00Z)",
         ),
+        (
+            json!({"last_engaged": {"source": "campaign/a", "opens": "human", "clicks": "machine", "before": t}}),
+            "last engaged with campaign/a (human open or machine click) before 2026-11-22T10:00:00Z",
+            "not (last engaged with campaign/a (human open or machine click) before 2026-11-22T10:00:00Z)",
+        ),
         (json!({"never_received": {}}), "never received any message", "not (never received any message)"),
         (
             json!({"never_received": {"channel": "content_card"}}),
@@ -129,6 +174,21 @@ fn other_conditions() -> Vec<Words> {
             "not (never received any content card)",
         ),
         (json!({"hard_bounced": {}}), "has a hard-bounced address", "has no hard-bounced address"),
+        (
+            json!({"hard_bounced": {"channel": "push"}}),
+            "has a hard-bounced address (channel push)",
+            "has no hard-bounced address (channel push)",
+        ),
+        (
+            json!({"unsubscribed": {}}),
+            "is unsubscribed from at least one channel",
+            "is not unsubscribed from any channel",
+        ),
+        (
+            json!({"unsubscribed": {"channel": "sms"}}),
+            "is unsubscribed (channel sms)",
+            "is not unsubscribed (channel sms)",
+        ),
         (json!({"marked_spam": {}}), "marked a message as spam", "did not mark any message as spam"),
         (
             json!({"last_in_control": {"after": t}}),

