@@ -105,7 +105,6 @@ fn questions() -> Vec<(Value, u64)> {
         (json!({ "clicked": { "tag": "promo", "channel": "email" } }), 2),
         (json!({ "last_received": { "tag": "promo", "less_than": "P6D" } }), 5),
         (json!({ "last_received": { "tag": "promo", "more_than": "P6D" } }), 7),
-        (json!({ "received": { "tag": "nobody-carries-it" } }), 0),
         (json!({ "last_received": { "any": true, "less_than": "P3DT14H" } }), 2),
         (
             json!({ "last_received": { "any": true, "channel": "email", "before": "2027-01-06T00:00:00Z" } }),

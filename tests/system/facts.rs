@@ -93,7 +93,8 @@ async fn subscriptions_are_by_channel_and_spam_can_be_taken_back() {
 
 #[tokio::test(start_paused = true)]
 async fn clicks_by_machines_count_apart_everywhere() {
-    let click = |machine: Option<bool>| json!({ "channel": "email", "link_alias": "cta", "machine": machine });
+    let click =
+        |machine: Option<bool>| json!({ "channel": "email", "link_alias": "cta", "machine": machine });
     let world = world(
         172,
         &[
@@ -114,7 +115,8 @@ async fn clicks_by_machines_count_apart_everywhere() {
         json!({ "last_engaged": body })
     };
     are(&world, engaged(json!({})), &["both", "person"]).await;
-    are(&world, engaged(json!({ "source": "campaign/a", "before": "2027-01-05T10:30:00Z" })), &["person"]).await;
+    are(&world, engaged(json!({ "source": "campaign/a", "before": "2027-01-05T10:30:00Z" })), &["person"])
+        .await;
     let profile = world.get("/v1/users?user_id=both").await.ok();
     let seen = &profile["campaigns_received"][0];
     assert_eq!(seen["last_clicked"], "2027-01-05T11:00:00.000Z");

@@ -27,6 +27,7 @@ mod late;
 mod listing;
 mod matrix;
 mod metrics;
+mod names;
 mod openapi;
 mod pins;
 mod poison;

@@ -214,6 +214,10 @@ mod tests {
                 of(None, vec![Fact::Path("audience.all[0]".to_owned()), Fact::Unknown(users())]),
                 json!({ "path": "audience.all[0]", "unknown": ["segment/s", "campaign/a"] }),
             ),
+            (
+                of(None, vec![Fact::UnknownNames(vec!["pormo".into()]), Fact::Nearest(vec!["promo".into()])]),
+                json!({ "unknown": ["pormo"], "nearest": ["promo"] }),
+            ),
             (of(None, vec![Fact::UsedBy(users())]), json!({ "used_by": ["segment/s", "campaign/a"] })),
             (
                 of(None, vec![Fact::Accepted(0), Fact::RejectedCount(1), Fact::Rejected(vec![rejection])]),

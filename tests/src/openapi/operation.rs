@@ -133,5 +133,14 @@ pub const NO_BODY: [&str; 4] = ["invalid_json", "unknown_field", "invalid_field"
 /// The problem codes of a list's query.
 pub const LIST: [&str; 2] = ["invalid_query", "invalid_cursor"];
 /// The problem codes of a filter.
-pub const FILTER: [&str; 5] =
-    ["invalid_filter", "unknown_source", "unknown_segment", "segments_too_deep", "filter_too_large"];
+pub const FILTER: [&str; 9] = [
+    "invalid_filter",
+    "unknown_source",
+    "unknown_segment",
+    "unknown_tag",
+    "unknown_variant",
+    "unknown_variation",
+    "unknown_step",
+    "segments_too_deep",
+    "filter_too_large",
+];

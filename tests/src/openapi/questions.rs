@@ -83,7 +83,7 @@ fn interactions(api: &mut Api) {
             "ingest",
             "Takes a batch of interactions in",
         )
-        .says("At most 4 MiB as sent, 32 MiB decompressed, 100,000 interactions and 1,000 sources. What is accepted is durable, whatever else was in the batch; sending it again is always safe. A bad interaction never hurts the others: it is listed as rejected. Any content type but that of NDJSON is taken for JSON.")
+        .says("At most 4 MiB as sent, 32 MiB decompressed, 100,000 interactions and 1,000 sources. What is accepted is durable, whatever else was in the batch; sending it again is safe where its interactions have a `time`. A bad interaction never hurts the others: it is listed as rejected. Any content type but that of NDJSON is taken for JSON.")
         .with([encoding])
         .takes_any(true, &content)
         .answers(200, "What was accepted is durable.", accepted)

@@ -90,6 +90,22 @@ pub enum About {
 }
 
 impl About {
+    /// Calls `each` with the source or the tag, and with the variant and the step; `path` is the place of the leaf.
+    fn names<'a>(&'a self, path: &str, narrow: Option<&'a Narrow>, each: &mut dyn FnMut(String, Name<'a>)) {
+        let source = match self {
+            Self::Source(source) => source,
+            Self::Tag(tag) => return each(format!("{path}.tag"), Name::Tag(tag)),
+            Self::Any => return,
+        };
+        each(format!("{path}.source"), Name::Source(source));
+        if let Some(variant) = narrow.and_then(|n| n.variant.as_deref()) {
+            each(format!("{path}.{}", variant_field(source.kind())), Name::Variant(source, variant));
+        }
+        if let Some(step) = narrow.and_then(|n| n.step.as_deref()) {
+            each(format!("{path}.step"), Name::Step(source, step));
+        }
+    }
+
     /// The source, if it is about one.
     pub const fn source(&self) -> Option<&SourceId> {
         match self {
@@ -179,17 +195,21 @@ pub enum Filter {
     LastInControl { times: Times },
 }
 
-/// A source, a tag or a segment that a filter names.
+/// A source, a tag or a segment that a filter names, or a variant or a step of the source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Name<'a> {
     Source(&'a SourceId),
     Tag(&'a str),
     Segment(&'a str),
+    /// A campaign's variant or a Canvas's variation.
+    Variant(&'a SourceId, &'a str),
+    /// A Canvas's step.
+    Step(&'a SourceId, &'a str),
 }
 
 impl Filter {
-    /// Calls `each` with every source, tag and segment that the filter names, and with its place as [`Filter::parse`] writes
+    /// Calls `each` with every source, tag, segment, variant and step that the filter names, and with its place as [`Filter::parse`] writes
     /// it; `path` is the place of the filter.
     pub fn names<'a>(&'a self, path: &str, each: &mut dyn FnMut(String, Name<'a>)) {
         let at = |key: &str| format!("{path}.{key}");
@@ -203,17 +223,18 @@ impl Filter {
             }
             Self::Not(filter) => filter.names(&at("not"), each),
             Self::Segment(segment) => each(at("segment"), Name::Segment(segment)),
-            Self::Entered { source: id, .. } => source("entered", id),
+            Self::Entered { source: id, variation } => {
+                source("entered", id);
+                if let Some(variation) = variation {
+                    each(at("entered.variation"), Name::Variant(id, variation));
+                }
+            }
             Self::InControl { source: id, .. } => source("in_control", id),
-            Self::Received { about, .. }
-            | Self::LastReceived { about, .. }
-            | Self::Did { about, .. }
-            | Self::Converted { about, .. }
-            | Self::LastEngaged { about, .. } => match about {
-                About::Source(id) => source(self.key(), id),
-                About::Tag(tag) => each(at(self.key()) + ".tag", Name::Tag(tag)),
-                About::Any => {}
-            },
+            Self::Converted { about, .. } => about.names(&at(self.key()), None, each),
+            Self::Received { about, narrow }
+            | Self::LastReceived { about, narrow, .. }
+            | Self::Did { about, narrow, .. }
+            | Self::LastEngaged { about, narrow, .. } => about.names(&at(self.key()), Some(narrow), each),
             Self::NeverReceived { .. }
             | Self::HardBounced { .. }
             | Self::MarkedSpam
@@ -232,7 +253,7 @@ impl Filter {
     pub fn sources(&self) -> BTreeSet<SourceId> {
         self.named(|name| match name {
             Name::Source(source) => Some(source.clone()),
-            Name::Tag(_) | Name::Segment(_) => None,
+            _ => None,
         })
     }
 
@@ -240,7 +261,7 @@ impl Filter {
     pub fn tags(&self) -> BTreeSet<String> {
         self.named(|name| match name {
             Name::Tag(tag) => Some(tag.to_owned()),
-            Name::Source(_) | Name::Segment(_) => None,
+            _ => None,
         })
     }
 
@@ -248,7 +269,7 @@ impl Filter {
     pub fn segments(&self) -> BTreeSet<String> {
         self.named(|name| match name {
             Name::Segment(segment) => Some(segment.to_owned()),
-            Name::Source(_) | Name::Tag(_) => None,
+            _ => None,
         })
     }
 
@@ -331,6 +352,14 @@ impl Filter {
     }
 }
 
+/// The field of a leaf that names a variant of such a source.
+const fn variant_field(kind: SourceKind) -> &'static str {
+    match kind {
+        SourceKind::Campaign => "variant",
+        SourceKind::Canvas => "variation",
+    }
+}
+
 /// The fields of a leaf.
 #[derive(Default)]
 struct Body(Map<String, Value>);
@@ -348,8 +377,8 @@ impl Body {
             About::Tag(tag) => self.put("tag", Some(tag.as_str())),
             About::Any => self.put("any", Some(true)),
         }
-        let is_canvas = about.source().is_some_and(|s| s.kind() == SourceKind::Canvas);
-        self.put(if is_canvas { "variation" } else { "variant" }, narrow.variant.as_deref());
+        let kind = about.source().map_or(SourceKind::Campaign, SourceId::kind);
+        self.put(variant_field(kind), narrow.variant.as_deref());
         self.put("step", narrow.step.as_deref());
         self.put("channel", narrow.channel.map(Channel::as_str));
     }

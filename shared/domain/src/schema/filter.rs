@@ -93,11 +93,14 @@ impl JsonSchema for Filter {
             let fields: Vec<Field> = own.chain(times.clone()).collect();
             forms.push(form(key, description, g.about(true, &fields)));
         }
-        let description = format!(
-            "A condition on a user: an object with exactly one key. It nests at most {MAX_DEPTH} deep and has at most {MAX_NODES} conditions, {MAX_SOURCES} named sources and {MAX_BYTES} bytes. Segments stand at most 8 deep in each other; written out, a filter has at most 5,000 conditions."
-        );
-        json_schema!({ "description": description, "oneOf": forms })
+        json_schema!({ "description": description(), "oneOf": forms })
     }
+}
+
+fn description() -> String {
+    format!(
+        "A condition on a user: an object with exactly one key. It nests at most {MAX_DEPTH} deep and has at most {MAX_NODES} conditions, {MAX_SOURCES} named sources and {MAX_BYTES} bytes. Segments stand at most 8 deep in each other; written out, a filter has at most 5,000 conditions."
+    )
 }
 
 type Field = (&'static str, Value);

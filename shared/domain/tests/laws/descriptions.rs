@@ -71,6 +71,18 @@ fn messages() -> Vec<Words> {
         ),
         (json!({"clicked": {"any": true}}), "clicked any message", "did not click any message"),
         (
+            json!({"clicked": {"source": "campaign/a", "alias": "buy \"now\" and here"}}),
+            "clicked the link \"buy \\\"now\\\" and here\" in campaign/a",
+            "did not click the link \"buy \\\"now\\\" and here\" in campaign/a",
+        ),
+    ]
+}
+
+/// Conditions on what else became of messages, and on what stands until it is taken back.
+fn deeds_and_standings() -> Vec<Words> {
+    let t = "2026-11-22T10:00:00Z";
+    vec![
+        (
             json!({"clicked": {"any": true, "clicks": "human", "less_than": "P7D"}}),
             "last clicked any message (human clicks only) at most 7 days ago",
             "not (last clicked any message (human clicks only) at most 7 days ago)",
@@ -101,9 +113,29 @@ fn messages() -> Vec<Words> {
             "not (last had a soft bounce of any message since 2026-11-22T10:00:00Z)",
         ),
         (
-            json!({"clicked": {"source": "campaign/a", "alias": "buy \"now\" and here"}}),
-            "clicked the link \"buy \\\"now\\\" and here\" in campaign/a",
-            "did not click the link \"buy \\\"now\\\" and here\" in campaign/a",
+            json!({"converted": {"source": "campaign/a", "ever": true, "conversion": 2}}),
+            "converted on campaign/a (conversion 2) at any time",
+            "did not convert on campaign/a (conversion 2) at any time",
+        ),
+        (
+            json!({"converted": {"any": true, "before": t}}),
+            "last converted on any source before 2026-11-22T10:00:00Z",
+            "not (last converted on any source before 2026-11-22T10:00:00Z)",
+        ),
+        (
+            json!({"hard_bounced": {"channel": "push"}}),
+            "has a hard-bounced address (channel push)",
+            "has no hard-bounced address (channel push)",
+        ),
+        (
+            json!({"unsubscribed": {}}),
+            "is unsubscribed from at least one channel",
+            "is not unsubscribed from any channel",
+        ),
+        (
+            json!({"unsubscribed": {"channel": "sms"}}),
+            "is unsubscribed (channel sms)",
+            "is not unsubscribed (channel sms)",
         ),
     ]
 }
@@ -121,16 +153,6 @@ fn other_conditions() -> Vec<Words> {
             json!({"converted": {"source": "canvas/c"}}),
             "converted on canvas/c",
             "did not convert on canvas/c",
-        ),
-        (
-            json!({"converted": {"source": "campaign/a", "ever": true, "conversion": 2}}),
-            "converted on campaign/a (conversion 2) at any time",
-            "did not convert on campaign/a (conversion 2) at any time",
-        ),
-        (
-            json!({"converted": {"any": true, "before": t}}),
-            "last converted on any source before 2026-11-22T10:00:00Z",
-            "not (last converted on any source before 2026-11-22T10:00:00Z)",
         ),
         (
             json!({"entered": {"source": "canvas/c", "variation": "A"}}),
@@ -174,21 +196,6 @@ fn other_conditions() -> Vec<Words> {
             "not (never received any content card)",
         ),
         (json!({"hard_bounced": {}}), "has a hard-bounced address", "has no hard-bounced address"),
-        (
-            json!({"hard_bounced": {"channel": "push"}}),
-            "has a hard-bounced address (channel push)",
-            "has no hard-bounced address (channel push)",
-        ),
-        (
-            json!({"unsubscribed": {}}),
-            "is unsubscribed from at least one channel",
-            "is not unsubscribed from any channel",
-        ),
-        (
-            json!({"unsubscribed": {"channel": "sms"}}),
-            "is unsubscribed (channel sms)",
-            "is not unsubscribed (channel sms)",
-        ),
         (json!({"marked_spam": {}}), "marked a message as spam", "did not mark any message as spam"),
         (
             json!({"last_in_control": {"after": t}}),
@@ -200,7 +207,7 @@ fn other_conditions() -> Vec<Words> {
 
 #[test]
 fn every_condition_has_its_words() {
-    for (filter, said, denied) in messages().into_iter().chain(other_conditions()) {
+    for (filter, said, denied) in [messages(), deeds_and_standings(), other_conditions()].concat() {
         assert_eq!(describe(&filter), said);
         assert_eq!(describe(&json!({ "not": filter })), denied);
         assert_eq!(describe(&json!({"all": [{"not": {"not": filter}}]})), said);

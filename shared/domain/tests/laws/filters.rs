@@ -174,6 +174,7 @@ proptest! {
                 Name::Source(source) => source.to_string(),
                 Name::Tag(tag) => tag.to_owned(),
                 Name::Segment(id) => id.to_owned(),
+                Name::Variant(_, name) | Name::Step(_, name) => name.to_owned(),
             };
             assert_eq!(written.pointer(&pointer).and_then(Value::as_str), Some(expected.as_str()), "{path}");
         });

@@ -3,7 +3,7 @@
 use crate::{
     app::Rekindle,
     ledger::LedgerView,
-    library::filters_of,
+    library::{UnknownNames, filters_of},
     page::decode_cursor,
     problem::{Problem, expired_data},
 };
@@ -55,6 +55,13 @@ pub(super) struct QuestionCursor {
     pub(super) id: String,
 }
 
+/// The parts of a request that a question is made of.
+pub(super) struct Asked<'a> {
+    pub(super) filter: &'a Value,
+    pub(super) if_expired: IfExpired,
+    pub(super) unknown_names: UnknownNames,
+}
+
 /// A question made ready: the program, a view of each of its ledgers, and the sources whose data is not available.
 pub(super) struct Prepared {
     pub(super) program: Program,
@@ -80,15 +87,17 @@ impl Rekindle {
     /// 400 a cursor of another question; 409 expired data; 422 an invalid filter; 503.
     pub(super) async fn prepare(
         &self,
-        filter: &Value,
-        if_expired: IfExpired,
+        asked: &Asked<'_>,
         cursor: Option<&str>,
         only: Option<u64>,
     ) -> Result<(Prepared, QuestionCursor), Problem> {
+        let Asked { filter, if_expired, unknown_names } = *asked;
         let parsed = Filter::parse(filter, "filter")?;
         let question = fingerprint(filter.to_string().as_bytes()) ^ if_expired as u64;
         let from = self.start(cursor, question)?;
-        let segments = self.check_filter(&parsed, "filter", None, None).await?;
+        // The first page's names were let in, and a tag may have lost its sources since.
+        let unknown_names = if cursor.is_some() { UnknownNames::Allow } else { unknown_names };
+        let segments = self.check_filter(&parsed, "filter", None, None, unknown_names).await?;
         let all: Vec<&Filter> =
             std::iter::once(&parsed).chain(segments.values().map(|s| &s.filter)).collect();
         let (sources, tags) = self.scope(&all).await?;
@@ -105,22 +114,22 @@ impl Rekindle {
             return Err(too_wide("filter_too_wide", detail));
         }
         let program = Program::compile(&parsed, &known);
-        let mut asked = Vec::with_capacity(program.ledgers().len());
+        let mut ready = Vec::with_capacity(program.ledgers().len());
         for ledger in program.ledgers() {
             let view = match views.remove(ledger) {
                 Some(view) => Some(view),
                 None => LedgerView::open(&self.store, ledger, only).await?,
             };
-            asked.push(view.ok_or_else(|| StoreError::missing(format!("the data of {ledger}")))?);
+            ready.push(view.ok_or_else(|| StoreError::missing(format!("the data of {ledger}")))?);
         }
-        let archived = asked.iter().map(LedgerView::archived).sum::<usize>();
+        let archived = ready.iter().map(LedgerView::archived).sum::<usize>();
         if archived > MAX_ARCHIVED && only.is_none() {
             let detail = format!(
                 "filter: its data lies in {archived} pieces of the archive, and {MAX_ARCHIVED} is the most to be read at once; restore some of it, or narrow the filter"
             );
             return Err(too_wide("archive_too_wide", detail));
         }
-        Ok((Prepared { program, views: asked, unavailable }, from))
+        Ok((Prepared { program, views: ready, unavailable }, from))
     }
 
     /// The sources that the filters ask, by name or by a tag that the sources carry now; and the sources of each tag.

@@ -1,5 +1,6 @@
 //! The bodies of requests about campaigns and Canvases, and the checks of their fields.
 
+use super::names::UnknownNames;
 use crate::{
     checks::{MAX_NAME, check_addresses, check_name, check_tags},
     problem::Problem,
@@ -41,6 +42,9 @@ pub struct CampaignInput {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::schema::MailAddress>", length(max = rekindle_domain::restore::MAX_NOTIFY)))]
     pub notify: Vec<String>,
+    /// What to do about tags that no source carries, and variants, variations and steps that their source does not declare.
+    #[serde(default)]
+    pub unknown_names: UnknownNames,
 }
 
 /// What a person says of a Canvas. Replaces what was said before.
@@ -72,6 +76,9 @@ pub struct CanvasInput {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::schema::MailAddress>", length(max = rekindle_domain::restore::MAX_NOTIFY)))]
     pub notify: Vec<String>,
+    /// What to do about tags that no source carries, and variants, variations and steps that their source does not declare.
+    #[serde(default)]
+    pub unknown_names: UnknownNames,
 }
 
 /// The fields of a source of either kind, as a person sets them.
@@ -89,6 +96,8 @@ pub struct SourceInput {
     pub audience: Option<Value>,
     /// The addresses that are mailed about the source's data.
     pub notify: Vec<String>,
+    /// What to do about names in the audience that match nothing.
+    pub unknown_names: UnknownNames,
 }
 
 /// How a source is to be stopped.
@@ -103,15 +112,15 @@ pub struct StopInput {
 
 impl From<CampaignInput> for SourceInput {
     fn from(said: CampaignInput) -> Self {
-        let CampaignInput { name, tags, variants, audience, notify } = said;
-        Self { name, tags, variants, steps: Vec::new(), audience, notify }
+        let CampaignInput { name, tags, variants, audience, notify, unknown_names } = said;
+        Self { name, tags, variants, steps: Vec::new(), audience, notify, unknown_names }
     }
 }
 
 impl From<CanvasInput> for SourceInput {
     fn from(said: CanvasInput) -> Self {
-        let CanvasInput { name, tags, variations, steps, audience, notify } = said;
-        Self { name, tags, variants: variations, steps, audience, notify }
+        let CanvasInput { name, tags, variations, steps, audience, notify, unknown_names } = said;
+        Self { name, tags, variants: variations, steps, audience, notify, unknown_names }
     }
 }
 

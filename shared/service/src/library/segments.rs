@@ -1,6 +1,6 @@
 //! Segments: named filters.
 
-use super::filters::check_width;
+use super::{filters::check_width, names::UnknownNames};
 use crate::{
     app::Rekindle,
     checks::check_name,
@@ -32,6 +32,9 @@ pub struct SegmentInput {
     /// Who is in it.
     #[cfg_attr(feature = "schema", schemars(with = "Filter"))]
     pub filter: Value,
+    /// What to do about tags that no source carries, and variants, variations and steps that their source does not declare.
+    #[serde(default)]
+    pub unknown_names: UnknownNames,
 }
 
 /// A segment as the API shows it.
@@ -95,7 +98,14 @@ impl Rekindle {
         let name = input.name.clone().unwrap_or_else(|| id.to_owned());
         check_name(&name)?;
         let filter = Filter::parse(&input.filter, "filter")?;
-        let segments = self.check_filter(&filter, "filter", Some(id), None).await?;
+        let stored = self.store.catalog.segment(id).await?;
+        let unknown_names = if stored.is_some_and(|stored| stored.filter == filter) {
+            // Its names were let in before, and a tag may have lost its sources since.
+            UnknownNames::Allow
+        } else {
+            input.unknown_names
+        };
+        let segments = self.check_filter(&filter, "filter", Some(id), None, unknown_names).await?;
         check_width(&filter, &segments, None, "filter")?;
         let (is_new, now_due, segment) = until_answered!(async {
             let now = self.now();

@@ -3,6 +3,7 @@
 use super::{
     bodies::SourceInput,
     filters::check_width,
+    names::UnknownNames,
     view::{SourceView, unknown_source},
 };
 use crate::{
@@ -92,7 +93,20 @@ impl Rekindle {
             return Ok(None);
         };
         let filter = Filter::parse(audience, "audience")?;
-        let segments = self.check_filter(&filter, "audience", None, Some(id)).await?;
+        let stored = self.store.catalog.source(id).await?;
+        let unknown_names = if stored.is_some_and(|stored| stored.audience.as_ref() == Some(&filter)) {
+            // Its names were let in before, and a tag may have lost its sources since.
+            UnknownNames::Allow
+        } else {
+            input.unknown_names
+        };
+        let own = Source {
+            tags: input.tags.iter().cloned().collect(),
+            variants: input.variants.clone(),
+            steps: input.steps.clone(),
+            ..Source::draft(id.clone(), self.now())
+        };
+        let segments = self.check_filter(&filter, "audience", None, Some(&own), unknown_names).await?;
         check_width(&filter, &segments, Some(id), "audience")?;
         Ok(Some(filter))
     }
