@@ -223,10 +223,16 @@ fn kind_of(name: &str, bounce: Option<&str>, of: SourceKind) -> Option<(Kind, bo
         "entered" if of == SourceKind::Canvas => (Kind::Entered, false),
         "control" => (Kind::Control, false),
         "complained" => (Kind::Complained, false),
+        "not_spam" => (Kind::NotSpam, false),
+        "delivered" => (Kind::Delivered, true),
+        "dismissed" => (Kind::Dismissed, true),
+        "replied" => (Kind::Replied, true),
+        "unsubscribed" => (Kind::Unsubscribed, false),
+        "subscribed" => (Kind::Subscribed, false),
         "bounced" => match bounce {
-            None | Some("hard") => (Kind::HardBounced, false),
+            Some("hard") => (Kind::HardBounced, false),
             Some("soft") => (Kind::SoftBounced, false),
-            Some(_) => return None,
+            _ => return None,
         },
         _ => return None,
     })
@@ -284,7 +290,7 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
         && variant.is_none_or(is_id)
         && step.is_none_or(is_id)
         && (alias.is_none() || kind == Kind::Clicked)
-        && (machine.is_none() || kind == Kind::Opened)
+        && (machine.is_none() || matches!(kind, Kind::Opened | Kind::Clicked))
         && (conversion.is_none() || kind == Kind::Converted)
         && (bounce.is_none() || matches!(kind, Kind::HardBounced | Kind::SoftBounced))
         && (YEAR_2000..=NOW.0 + DAY).contains(&at);

@@ -12,8 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const CHANNELS: [&str; 8] =
-    ["email", "push", "sms", "whatsapp", "webhook", "in_app", "content_card", "banner"];
+const CHANNELS: [&str; 10] =
+    ["email", "push", "sms", "whatsapp", "webhook", "in_app", "content_card", "banner", "line", "rcs"];
 const POSTED_AT: i64 = 1_790_000_000_000;
 
 /// All posted interactions, by campaign, in order.
@@ -82,6 +82,10 @@ fn every_kind(campaign: &str) -> Vec<Value> {
             for alias in [Some("cta"), Some("Größe / €"), Some("\""), None] {
                 add("clicked", json!({ "channel": channel, "link_alias": alias }));
             }
+            add("clicked", json!({ "channel": channel, "link_alias": "cta", "machine": true }));
+            for kind in ["delivered", "dismissed", "replied", "unsubscribed", "subscribed"] {
+                add(kind, json!({ "channel": channel }));
+            }
         }
         add("received", json!({ "channel": "email" }));
         for conversion in [0, 1, 255] {
@@ -92,6 +96,9 @@ fn every_kind(campaign: &str) -> Vec<Value> {
         add("bounced", json!({ "bounce": "hard" }));
         add("bounced", json!({ "bounce": "soft", "channel": "email" }));
         add("complained", json!({ "channel": "email" }));
+        for kind in ["not_spam", "unsubscribed", "subscribed"] {
+            add(kind, json!({}));
+        }
     }
     out
 }

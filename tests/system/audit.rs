@@ -133,7 +133,9 @@ async fn the_trail_is_paged_newest_first_through_the_months() {
         world.get(&format!("/v1/audit?cursor={bad}")).await.problem(400, "invalid_cursor");
     }
     world.get("/v1/audit?source=campaign/a").await.problem(400, "invalid_query");
-    assert_eq!(trail(&world, "&cursor=7ZZZZZZZZZZZZZZZZZZZZZZZZZ", 100).await, Vec::<Value>::new());
+    // A cursor of a time to come is before every entry.
+    let page = world.get("/v1/audit?cursor=7ZZZZZZZZZZZZZZZZZZZZZZZZZ").await.ok();
+    assert_eq!(page, world.get("/v1/audit").await.ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Expiry, late rows and restore, again and again: runs stay few, and exactly the unreferenced copies are deleted.
 
 use crate::fixture::{
-    model::{Model, filters, mix},
+    model::{Model, filters, filters_over_all, mix},
     ports::Dice,
     world::{World, got},
 };
@@ -9,7 +9,7 @@ use rekindle_domain::manifest::{Life, Tier};
 use serde_json::Value;
 
 async fn assert_same(world: &World, model: &Model) {
-    for filter in filters("a", "b") {
+    for filter in [filters("a", "b", model.middle()), filters_over_all(model.middle())].concat() {
         let (count, _) = model.count(&filter);
         assert_eq!(world.count(&filter).await, count, "{filter}");
     }

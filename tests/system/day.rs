@@ -44,7 +44,7 @@ fn events() -> Vec<Value> {
     for user in [8, 9] {
         push(user, "summer", "opened", "05T09:30:00", json!({ "channel": "push" }));
     }
-    push(13, "summer", "bounced", "05T09:00:00", json!({ "channel": "email" }));
+    push(13, "summer", "bounced", "05T09:00:00", json!({ "channel": "email", "bounce": "hard" }));
     push(12, "summer", "bounced", "05T09:00:00", json!({ "channel": "email", "bounce": "soft" }));
     push(14, "summer", "complained", "05T09:00:00", json!({ "channel": "email" }));
     // Welcome, a Canvas in two variations: three users enter, one more is in control.
@@ -105,7 +105,6 @@ fn questions() -> Vec<(Value, u64)> {
         (json!({ "clicked": { "tag": "promo", "channel": "email" } }), 2),
         (json!({ "last_received": { "tag": "promo", "less_than": "P6D" } }), 5),
         (json!({ "last_received": { "tag": "promo", "more_than": "P6D" } }), 7),
-        (json!({ "received": { "tag": "nobody-carries-it" } }), 0),
         (json!({ "last_received": { "any": true, "less_than": "P3DT14H" } }), 2),
         (
             json!({ "last_received": { "any": true, "channel": "email", "before": "2027-01-06T00:00:00Z" } }),

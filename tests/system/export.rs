@@ -67,8 +67,8 @@ fn expected(events: &[Value]) -> BTreeMap<Vec<String>, (i64, i64)> {
     for event in events {
         let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
         let kind = match event["type"].as_str().unwrap() {
-            "opened" if event["machine"] == true => "machine_opened".to_owned(),
-            "bounced" => format!("{}_bounced", event["bounce"].as_str().unwrap_or("hard")),
+            kind @ ("opened" | "clicked") if event["machine"] == true => format!("machine_{kind}"),
+            "bounced" => format!("{}_bounced", event["bounce"].as_str().unwrap()),
             "converted" if event["conversion"].as_u64() > Some(0) => {
                 format!("converted:{}", event["conversion"])
             }
@@ -158,6 +158,18 @@ async fn fields_survive_whatever_is_in_them() {
     events.push(
         json!({ "user_id": "c", "campaign_id": "a:1", "type": "opened", "channel": "email", "time": time }),
     );
+    events.push(json!({ "user_id": "c", "campaign_id": "a:1", "type": "clicked", "channel": "line", "machine": true, "time": time }));
+    events.push(
+        json!({ "user_id": "c", "campaign_id": "a:1", "type": "clicked", "channel": "line", "time": time }),
+    );
+    for kind in ["delivered", "dismissed", "replied"] {
+        events.push(
+            json!({ "user_id": "c", "campaign_id": "a:1", "type": kind, "channel": "rcs", "time": time }),
+        );
+    }
+    for kind in ["unsubscribed", "subscribed", "not_spam"] {
+        events.push(json!({ "user_id": "c", "campaign_id": "a:1", "type": kind, "time": time }));
+    }
     world.ingest(&events).await;
     let page = world.get("/v1/campaigns/a:1/interactions.csv").await;
     let name = page.headers[header::CONTENT_DISPOSITION].to_str().unwrap();

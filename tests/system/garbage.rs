@@ -202,6 +202,7 @@ fn bad_shapes() -> Vec<(String, &'static str)> {
         (typed("converted", r#","conversion":-1"#), "invalid_conversion"),
         (typed("converted", r#","conversion":1.5"#), "invalid_conversion"),
         (typed("bounced", r#","bounce":"medium""#), "invalid_bounce"),
+        (typed("bounced", ""), "missing_bounce"),
         (typed("control", r#","user_id":"twice""#), "invalid_item"),
     ]
 }
@@ -307,7 +308,7 @@ async fn a_plus_in_a_query_is_a_plus_where_programs_write_it() {
     assert_eq!(world.get("/v1/users?user_id=a%20b").await.ok()["user_id"], "a b");
     world.get("/v1/expirations?until=2027-11-22T10:00:00+01:00").await.ok();
     world.put("/v1/campaigns/a", json!({ "name": "Black + White" })).await.ok();
-    for (query, found) in [("Black+%2B", 1), ("Black%20%2b+W", 1), ("Black+White", 0)] {
+    for (query, found) in [("Black+%2B", 1), ("Black%20%2b+W", 1), ("White+Black", 1), ("Black%2BWhite", 0)] {
         let list = world.get(&format!("/v1/campaigns?q={query}")).await.ok();
         assert_eq!(list["items"].as_array().unwrap().len(), found, "{query}");
     }

@@ -1,7 +1,7 @@
 //! The acceptance test: interactions arrive, are queryable at once, expire, and come back the same.
 
 use crate::fixture::{
-    model::{Model, filters, mix},
+    model::{Model, filters, filters_over_all, mix},
     ports::Dice,
     world::World,
 };
@@ -69,7 +69,9 @@ async fn post_all(world: &World, model: &mut Model) {
 
 /// Every filter's count and members, and some matches, equal the model's.
 async fn assert_same(world: &World, model: &Model) {
-    for (i, filter) in filters("spring", "other").iter().enumerate() {
+    let middle = model.middle();
+    let all = [filters("spring", "other", middle), filters_over_all(middle)].concat();
+    for (i, filter) in all.iter().enumerate() {
         let expected = model.members(filter);
         assert!(!expected.is_empty(), "the filter {filter} matches nobody");
         assert_eq!(world.count(filter).await, expected.len() as u64, "{filter}");
@@ -90,7 +92,7 @@ async fn assert_same(world: &World, model: &Model) {
 /// While `spring` is expired, questions are refused and name it; with `exclude` they count the right users as unknown.
 async fn assert_expired(world: &World, model: &mut Model) {
     model.expired.insert("campaign/spring".to_owned());
-    for filter in filters("spring", "other") {
+    for filter in filters("spring", "other", model.middle()) {
         let refused = world.try_count(&filter, "refuse").await;
         let refused = refused.problem(409, "expired_interaction_data");
         assert_eq!(refused["expired"], json!(["campaign/spring"]));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 fn event(user: &str, campaign: &str, kind: &str, day: u32, more: Value) -> Value {
     let time = format!("2027-01-{day:02}T00:00:00.000Z");
     let mut event = json!({ "user_id": user, "campaign_id": campaign, "type": kind, "time": time });
-    if ["received", "opened", "clicked"].contains(&kind) {
+    if ["received", "opened", "clicked", "delivered"].contains(&kind) {
         event["channel"] = "email".into();
     }
     event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -63,11 +63,12 @@ async fn world() -> World {
             event("ann", "mail", "opened", 6, json!({})),
             event("ann", "mail", "opened", 9, json!({ "machine": true })),
             event("ann", "mail", "clicked", 7, json!({ "link_alias": "cta" })),
+            event("ann", "mail", "clicked", 6, json!({ "link_alias": "cta", "machine": true })),
             event("ann", "mail", "converted", 8, json!({ "conversion": 1 })),
             event("ann", "control", "control", 3, json!({})),
             event("ann", "control", "converted", 4, json!({})),
             event("ann", "old", "received", 1, json!({})),
-            event("ann", "old", "bounced", 10, json!({})),
+            event("ann", "old", "bounced", 10, json!({ "bounce": "hard" })),
             event("ann", "bought", "received", 3, json!({})),
             event("ann", "bought", "converted", 4, json!({})),
             event("bob", "bought", "received", 5, json!({})),
@@ -82,7 +83,7 @@ fn nothing(campaign: &str) -> Value {
     json!({
         "source": format!("campaign/{campaign}"), "name": campaign.to_uppercase(), "interaction_data": "available",
         "first_received": null, "last_received": null, "last_engaged": null, "last_opened": null,
-        "last_machine_opened": null, "last_clicked": null, "in_control": false, "converted": false,
+        "last_machine_opened": null, "last_clicked": null, "last_machine_clicked": null, "in_control": false, "converted": false,
         "last_converted": null,
     })
 }
@@ -100,6 +101,7 @@ async fn a_profile_says_what_was_received_and_done() {
         json!({
             "first_received": on(2), "last_received": on(5), "variant": "B", "last_engaged": on(9),
             "last_opened": on(6), "last_machine_opened": on(9), "last_clicked": on(7),
+            "last_machine_clicked": on(6),
         }),
     );
     let control = with(nothing("control"), json!({ "in_control": true, "last_converted": on(4) }));
@@ -112,7 +114,7 @@ async fn a_profile_says_what_was_received_and_done() {
     let ann = [bought.clone(), old, control, mail];
     let overall = json!({
         "user_id": "ann", "known": true, "last_received": on(5), "last_engaged": on(9), "hard_bounced": on(10),
-        "marked_spam": null,
+        "marked_spam": null, "unsubscribed": [],
     });
     for limit in [1, 2, 3, 5, 6, 100] {
         let (first, campaigns) = profile(&world, "ann", limit).await;

@@ -7,10 +7,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
-use http::{StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use rekindle_domain::id::KeyId;
 use rekindle_runtime::{
-    http::{PathId, Query, json, json_body, optional_json_body},
+    http::{PathId, Query, header_text, json, json_body, optional_json_body},
     problem::HttpProblem,
     scopes::By,
 };
@@ -40,10 +40,12 @@ async fn rotate(
     State(app): State<Rekindle>,
     PathId(id): PathId,
     By(by): By,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, HttpProblem> {
+    let name = header_text(&headers, "idempotency-key")?;
     let input = optional_json_body(body).await?;
-    Ok(json(StatusCode::OK, &app.rotate_key(key(&id)?, &input, &by).await?))
+    Ok(json(StatusCode::OK, &app.rotate_key(key(&id)?, &input, name, &by).await?))
 }
 
 async fn revoke(

@@ -2,6 +2,8 @@
 
 mod audiences;
 mod audit;
+mod bulk;
+mod edits;
 mod expirations;
 mod export;
 mod health;
@@ -24,6 +26,7 @@ pub const ROUTES: &[Route] = &[
     (Method::GET, "/v1/campaigns", Read),
     (Method::GET, "/v1/campaigns/{id}", Read),
     (Method::PUT, "/v1/campaigns/{id}", Manage),
+    (Method::PATCH, "/v1/campaigns/{id}", Manage),
     (Method::POST, "/v1/campaigns/{id}/start", Manage),
     (Method::POST, "/v1/campaigns/{id}/stop", Manage),
     (Method::POST, "/v1/campaigns/{id}/pin", Manage),
@@ -33,16 +36,22 @@ pub const ROUTES: &[Route] = &[
     (Method::GET, "/v1/canvases", Read),
     (Method::GET, "/v1/canvases/{id}", Read),
     (Method::PUT, "/v1/canvases/{id}", Manage),
+    (Method::PATCH, "/v1/canvases/{id}", Manage),
     (Method::POST, "/v1/canvases/{id}/start", Manage),
     (Method::POST, "/v1/canvases/{id}/stop", Manage),
     (Method::POST, "/v1/canvases/{id}/pin", Manage),
     (Method::DELETE, "/v1/canvases/{id}/pin", Manage),
     (Method::GET, "/v1/canvases/{id}/timeline", Read),
     (Method::GET, "/v1/canvases/{id}/interactions.csv", Read),
+    (Method::POST, "/v1/sources/start", Manage),
+    (Method::POST, "/v1/sources/stop", Manage),
+    (Method::POST, "/v1/sources/pin", Manage),
+    (Method::POST, "/v1/sources/unpin", Manage),
     (Method::GET, "/v1/tags", Read),
     (Method::GET, "/v1/segments", Read),
     (Method::GET, "/v1/segments/{id}", Read),
     (Method::PUT, "/v1/segments/{id}", Manage),
+    (Method::PATCH, "/v1/segments/{id}", Manage),
     (Method::DELETE, "/v1/segments/{id}", Manage),
     // These change nothing. They are POST because a filter is too long for a query.
     (Method::POST, "/v1/audiences/count", Read),
@@ -73,6 +82,7 @@ pub fn router(app: Rekindle) -> Router {
 /// The routes without the layer. The local runner merges them with those of other functions.
 pub fn routes(app: Rekindle) -> Router {
     sources::routes()
+        .merge(bulk::routes())
         .merge(tags::routes())
         .merge(segments::routes())
         .merge(audiences::routes())

@@ -1,5 +1,6 @@
 //! `/v1/segments`: named filters.
 
+use crate::edits::{How, put_status};
 use axum::{
     Router,
     body::Body,
@@ -7,19 +8,23 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use rekindle_domain::id::{id_refusal, is_valid_id};
 use rekindle_runtime::{
-    http::{PathId, Query, json, json_body},
+    http::{PathId, Query, json, json_body, versioned},
+    patch::patch_body,
     problem::HttpProblem,
     scopes::By,
 };
-use rekindle_service::{Problem, Rekindle};
+use rekindle_service::{
+    Problem, Rekindle,
+    library::{Said, SegmentInput, SegmentView},
+};
 
 pub(crate) fn routes() -> Router<Rekindle> {
     Router::new()
         .route("/v1/segments", get(list))
-        .route("/v1/segments/{id}", get(show).put(put).delete(delete))
+        .route("/v1/segments/{id}", get(show).put(put).patch(patch).delete(delete))
 }
 
 fn segment(id: &str) -> Result<&str, Problem> {
@@ -34,25 +39,44 @@ async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, HttpPro
     Ok(json(StatusCode::OK, &app.list_segments(query.get("cursor"), query.limit()?).await?))
 }
 
+fn shown(status: StatusCode, view: &SegmentView) -> Response {
+    versioned(status, view, view.version)
+}
+
 async fn show(State(app): State<Rekindle>, PathId(id): PathId) -> Result<Response, HttpProblem> {
-    Ok(json(StatusCode::OK, &app.get_segment(segment(&id)?).await?))
+    Ok(shown(StatusCode::OK, &app.get_segment(segment(&id)?).await?))
 }
 
 async fn put(
     State(app): State<Rekindle>,
     PathId(id): PathId,
     By(by): By,
+    How(how): How,
     body: Body,
 ) -> Result<Response, HttpProblem> {
-    let (view, is_new) = app.put_segment(segment(&id)?, &json_body(body).await?, &by).await?;
-    Ok(json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &view))
+    let said = Said::All(json_body(body).await?);
+    let (view, is_new) = app.edit_segment(segment(&id)?, &said, how, &by).await?;
+    Ok(shown(put_status(is_new), &view))
+}
+
+async fn patch(
+    State(app): State<Rekindle>,
+    PathId(id): PathId,
+    By(by): By,
+    How(how): How,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, HttpProblem> {
+    let said = patch_body::<SegmentInput, _, _>(&headers, body).await?;
+    Ok(shown(StatusCode::OK, &app.edit_segment(segment(&id)?, &said, how, &by).await?.0))
 }
 
 async fn delete(
     State(app): State<Rekindle>,
     PathId(id): PathId,
     By(by): By,
+    How(how): How,
 ) -> Result<Response, HttpProblem> {
-    app.delete_segment(segment(&id)?, &by).await?;
+    app.delete_segment(segment(&id)?, how, &by).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -1,5 +1,6 @@
 //! `/v1/campaigns` and `/v1/canvases`: both kinds have the same routes.
 
+use crate::edits::{How, put_status};
 use axum::{
     Extension, Router,
     body::Body,
@@ -7,19 +8,20 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts};
+use http::{HeaderMap, StatusCode, Uri, request::Parts};
 use rekindle_domain::{
     id::{SourceId, SourceKind, id_refusal},
     source::Status,
 };
 use rekindle_runtime::{
-    http::{PathId, Query, empty_body, header_text, json, json_body, optional_json_body},
+    http::{PathId, Query, empty_body, json, json_body, optional_json_body, versioned},
+    patch::patch_body,
     problem::HttpProblem,
     scopes::By,
 };
 use rekindle_service::{
     Problem, Rekindle,
-    library::{CampaignInput, CanvasInput, ListRequest, ShownState, Sort, SourceView, StopInput},
+    library::{CampaignInput, CanvasInput, ListRequest, Said, ShownState, Sort, SourceView, StopInput},
 };
 
 pub(crate) fn routes() -> Router<Rekindle> {
@@ -30,7 +32,7 @@ fn of(kind: SourceKind) -> Router<Rekindle> {
     let path = |rest: &str| format!("/v1/{}{rest}", kind.plural());
     Router::new()
         .route(&path(""), get(list))
-        .route(&path("/{id}"), get(show).put(put))
+        .route(&path("/{id}"), get(show).put(put).patch(patch))
         .route(&path("/{id}/start"), post(start))
         .route(&path("/{id}/stop"), post(stop))
         .route(&path("/{id}/pin"), post(pin).delete(unpin))
@@ -56,41 +58,42 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
-fn shown(status: StatusCode, view: &SourceView) -> Response {
-    let mut response = json(status, view).into_response();
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", view.version)) {
-        response.headers_mut().insert(header::ETAG, tag);
-    }
-    response
+fn shown(view: &SourceView) -> Response {
+    versioned(StatusCode::OK, view, view.version)
 }
 
 async fn show(State(app): State<Rekindle>, Named(id): Named) -> Result<Response, HttpProblem> {
-    Ok(shown(StatusCode::OK, &app.get_source(&id).await?))
+    Ok(shown(&app.get_source(&id).await?))
 }
 
 async fn put(
     State(app): State<Rekindle>,
     Named(id): Named,
     By(by): By,
-    headers: HeaderMap,
+    How(how): How,
     body: Body,
 ) -> Result<Response, HttpProblem> {
-    let if_match = header_text(&headers, header::IF_MATCH.as_str())?.map(version).transpose()?;
     let input = match id.kind() {
         SourceKind::Campaign => json_body::<CampaignInput>(body).await?.into(),
         SourceKind::Canvas => json_body::<CanvasInput>(body).await?.into(),
     };
-    let (view, is_new) = app.edit_source(&id, &input, if_match, &by).await?;
-    Ok(shown(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &view))
+    let (view, is_new) = app.edit_source(&id, &Said::All(input), how, &by).await?;
+    Ok(versioned(put_status(is_new), &view, view.version))
 }
 
-fn version(tag: &str) -> Result<u64, Problem> {
-    tag.trim().trim_matches('"').parse().map_err(|_| {
-        Problem::bad_request(
-            "invalid_if_match",
-            "If-Match takes the ETag of an earlier answer, such as \"3\"",
-        )
-    })
+async fn patch(
+    State(app): State<Rekindle>,
+    Named(id): Named,
+    By(by): By,
+    How(how): How,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, HttpProblem> {
+    let said = match id.kind() {
+        SourceKind::Campaign => patch_body::<CampaignInput, _, _>(&headers, body).await?,
+        SourceKind::Canvas => patch_body::<CanvasInput, _, _>(&headers, body).await?,
+    };
+    Ok(shown(&app.edit_source(&id, &said, how, &by).await?.0))
 }
 
 async fn start(
@@ -100,17 +103,19 @@ async fn start(
     body: Body,
 ) -> Result<Response, HttpProblem> {
     empty_body(body).await?;
-    Ok(shown(StatusCode::OK, &app.start_source(&id, &by).await?))
+    Ok(shown(&app.start_source(&id, &by).await?))
 }
 
 async fn stop(
     State(app): State<Rekindle>,
     Named(id): Named,
     By(by): By,
+    uri: Uri,
     body: Body,
 ) -> Result<Response, HttpProblem> {
+    let is_dry_run = Query::parse(&uri, &["dry_run"])?.flag("dry_run")?;
     let StopInput { at } = optional_json_body(body).await?;
-    Ok(shown(StatusCode::OK, &app.stop_source(&id, at, &by).await?))
+    Ok(shown(&app.stop_source(&id, at, is_dry_run, &by).await?))
 }
 
 async fn pin(
@@ -119,7 +124,7 @@ async fn pin(
     By(by): By,
     body: Body,
 ) -> Result<Response, HttpProblem> {
-    Ok(shown(StatusCode::OK, &app.pin_source(&id, &json_body(body).await?, &by).await?))
+    Ok(shown(&app.pin_source(&id, &json_body(body).await?, &by).await?))
 }
 
 async fn unpin(
@@ -129,7 +134,7 @@ async fn unpin(
     body: Body,
 ) -> Result<Response, HttpProblem> {
     empty_body(body).await?;
-    Ok(shown(StatusCode::OK, &app.unpin_source(&id, &by).await?))
+    Ok(shown(&app.unpin_source(&id, &by).await?))
 }
 
 const STATUSES: [Status; 3] = [Status::Draft, Status::Active, Status::Stopped];

@@ -1,6 +1,7 @@
 //! The facet of a row: the kind of an interaction, and what it was about.
 
 use crate::codec::{Reader, Truncated, put_varint};
+use serde::Serialize;
 
 /// The kind of an interaction: a thing that a user did with a message. The numbers are part of the stored format.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -10,7 +11,7 @@ pub enum Kind {
     Received = 1,
     /// Opened, by a person or by a machine.
     Opened = 2,
-    /// Clicked a link.
+    /// Clicked a link, or a scanner did.
     Clicked = 3,
     /// Did what the message was meant to lead to: a conversion.
     Converted = 4,
@@ -24,11 +25,23 @@ pub enum Kind {
     SoftBounced = 8,
     /// Marked the message as spam.
     Complained = 9,
+    /// The message reached the address.
+    Delivered = 10,
+    /// Put the message away without opening it.
+    Dismissed = 11,
+    /// Answered the message.
+    Replied = 12,
+    /// Wants no more messages, on a channel or on any.
+    Unsubscribed = 13,
+    /// Wants messages again, on a channel or on any.
+    Subscribed = 14,
+    /// Took back that a message was spam.
+    NotSpam = 15,
 }
 
 impl Kind {
     /// Every kind, by number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 15] = [
         Self::Received,
         Self::Opened,
         Self::Clicked,
@@ -38,6 +51,12 @@ impl Kind {
         Self::HardBounced,
         Self::SoftBounced,
         Self::Complained,
+        Self::Delivered,
+        Self::Dismissed,
+        Self::Replied,
+        Self::Unsubscribed,
+        Self::Subscribed,
+        Self::NotSpam,
     ];
 
     /// The name in archives and in counts.
@@ -52,7 +71,21 @@ impl Kind {
             Self::HardBounced => "hard_bounced",
             Self::SoftBounced => "soft_bounced",
             Self::Complained => "complained",
+            Self::Delivered => "delivered",
+            Self::Dismissed => "dismissed",
+            Self::Replied => "replied",
+            Self::Unsubscribed => "unsubscribed",
+            Self::Subscribed => "subscribed",
+            Self::NotSpam => "not_spam",
         }
+    }
+
+    /// Whether an interaction of this kind says on which channel it was. The others may say it.
+    pub const fn needs_channel(self) -> bool {
+        matches!(
+            self,
+            Self::Received | Self::Opened | Self::Clicked | Self::Delivered | Self::Dismissed | Self::Replied
+        )
     }
 
     /// The kind of that name.
@@ -66,7 +99,8 @@ impl Kind {
 }
 
 /// The channel of a message. The numbers are part of the stored format.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Channel {
@@ -78,11 +112,13 @@ pub enum Channel {
     InApp = 6,
     ContentCard = 7,
     Banner = 8,
+    Line = 9,
+    Rcs = 10,
 }
 
 impl Channel {
     /// Every channel, by number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Email,
         Self::Push,
         Self::Sms,
@@ -91,6 +127,8 @@ impl Channel {
         Self::InApp,
         Self::ContentCard,
         Self::Banner,
+        Self::Line,
+        Self::Rcs,
     ];
 
     /// The channel's name in the API.
@@ -104,6 +142,8 @@ impl Channel {
             Self::InApp => "in_app",
             Self::ContentCard => "content_card",
             Self::Banner => "banner",
+            Self::Line => "line",
+            Self::Rcs => "rcs",
         }
     }
 
@@ -130,7 +170,7 @@ pub struct Facet {
     pub kind: Kind,
     /// The channel of the message, where that is known.
     pub channel: Option<Channel>,
-    /// Whether a machine opened it. Only for `Opened`.
+    /// Whether a machine opened it, or clicked. Only for `Opened` and `Clicked`.
     pub machine: bool,
     /// Which conversion event; 0 is the primary one. Only for `Converted`.
     pub conversion: u8,

@@ -13,6 +13,8 @@ use subtle::{Choice, ConstantTimeEq};
 
 /// How long a token is: `rk_`, an id of 26 characters, `_`, and 256 bits as base64url.
 pub const TOKEN_BYTES: usize = 3 + 26 + 1 + 43;
+/// How long the name of a rotation is remembered, in milliseconds.
+pub const ROTATION_MILLIS: i64 = crate::time::DAY_MILLIS;
 /// The most keys that are in use.
 pub const MAX_KEYS: usize = 100;
 /// How long a key that was revoked is still listed, in milliseconds: 400 days, so that last year's trail can be read.
@@ -157,6 +159,9 @@ pub struct AccessKey {
     /// When it last got a new secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotated_at: Option<Time>,
+    /// The name that the caller gave the last rotation, if any. The rotation may be repeated under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<String>,
     /// When it was revoked; `None` unless it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_at: Option<Time>,
@@ -184,8 +189,25 @@ impl AccessKey {
             created_at: now,
             created_by: by,
             rotated_at: None,
+            rotation: None,
             revoked_at: None,
         }
+    }
+
+    /// The key with another secret. The one that it has goes on until `until`, if that is given.
+    ///
+    /// A rotation under the `name` of the last one, within [`ROTATION_MILLIS`] of it, takes its place: the caller had no
+    /// answer, so that nobody has the secret that the last one made. The secret from before goes on as the last one said.
+    pub fn rotated(&self, hash: SecretHash, until: Option<Time>, name: Option<&str>, now: Time) -> Self {
+        let last = self.rotated_at.filter(|at| {
+            name.is_some() && self.rotation.as_deref() == name && now < at.plus(ROTATION_MILLIS)
+        });
+        let old = match last {
+            Some(_) => self.old.clone(),
+            None => until.map(|until| OldSecret { hash: self.hash.clone(), until }),
+        };
+        let (rotated_at, rotation) = (last.or(Some(now)), name.map(str::to_owned));
+        Self { hash, old, rotated_at, rotation, ..self.clone() }
     }
 
     /// Whether the hash is the one of its secret at that time, whether or not the key was revoked. Takes the same time

@@ -7,6 +7,7 @@
 
 pub mod arrival;
 pub mod block;
+pub mod bounds;
 pub mod breaks;
 mod codec;
 pub mod compact;

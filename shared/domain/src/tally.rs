@@ -48,6 +48,16 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
+/// The name of clicks by machines in [`Tally::by_kind`].
+pub const MACHINE_CLICKED: &str = "machine_clicked";
+
+/// The place of clicks by machines among the counts; the others stand at the number of their kind. The first place is empty.
+const MACHINE_CLICKS: usize = Kind::ALL.len() + 1;
+
+fn place(facet: &Facet) -> usize {
+    if facet.kind == Kind::Clicked && facet.machine { MACHINE_CLICKS } else { facet.kind as usize }
+}
+
 /// Counts and digest of a set of rows. A run's is the sum of its slots'.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
@@ -57,7 +67,8 @@ pub struct Tally {
     pub rows: u64,
     /// The digest of the rows.
     pub digest: Digest,
-    /// How many users have each kind of interaction; kinds without users are left out.
+    /// How many users have each kind of interaction; kinds without users are left out. `opened` is by people and machines,
+    /// `clicked` by people; [`MACHINE_CLICKED`] stands for clicks by machines.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub by_kind: BTreeMap<String, u64>,
     /// The latest `last_at` of all rows.
@@ -98,10 +109,11 @@ pub struct Tallier {
     users: u64,
     rows: u64,
     digest: u128,
-    by_kind: [u64; Kind::ALL.len()],
+    by_kind: [u64; MACHINE_CLICKS + 1],
     last_at: Option<i64>,
     buffer: Vec<u8>,
-    encoded: Vec<(Kind, Vec<u8>)>,
+    /// Of each facet its place in `by_kind`, and its canonical encoding.
+    encoded: Vec<(usize, Vec<u8>)>,
     encoded_for: Vec<Facet>,
 }
 
@@ -115,32 +127,32 @@ impl Tallier {
         for facet in &facets[self.encoded_for.len()..] {
             let mut bytes = Vec::new();
             facet.encode(&mut bytes);
-            self.encoded.push((facet.kind, bytes));
+            self.encoded.push((place(facet), bytes));
             self.encoded_for.push(facet.clone());
         }
     }
 
     /// Adds a user.
     pub fn add(&mut self, user: &UserRows<'_>) {
-        let mut kinds = 0u16;
+        let mut places = 0u32;
         self.buffer.clear();
         self.buffer.extend_from_slice(&(user.id.len() as u16).to_le_bytes());
         self.buffer.extend_from_slice(user.id);
         let prefix = self.buffer.len();
         for row in user.rows {
-            let (kind, facet) = &self.encoded[row.facet as usize];
+            let (place, facet) = &self.encoded[row.facet as usize];
             self.buffer.truncate(prefix);
             self.buffer.extend_from_slice(facet);
             self.buffer.extend_from_slice(&row.first_at.to_le_bytes());
             self.buffer.extend_from_slice(&row.last_at.to_le_bytes());
             self.digest = self.digest.wrapping_add(XxHash3_128::oneshot(&self.buffer));
-            kinds |= 1 << *kind as u8;
+            places |= 1 << place;
             self.last_at = self.last_at.max(Some(row.last_at));
         }
         self.users += 1;
         self.rows += user.rows.len() as u64;
-        for (kind, count) in Kind::ALL.into_iter().zip(&mut self.by_kind) {
-            *count += u64::from(kinds >> kind as u8 & 1);
+        for (place, count) in self.by_kind.iter_mut().enumerate() {
+            *count += u64::from(places >> place & 1);
         }
     }
 
@@ -151,10 +163,11 @@ impl Tallier {
             rows: self.rows,
             digest: Digest(self.digest),
             by_kind: Kind::ALL
+                .map(|kind| (kind.as_str(), self.by_kind[kind as usize]))
                 .into_iter()
-                .zip(self.by_kind)
+                .chain([(MACHINE_CLICKED, self.by_kind[MACHINE_CLICKS])])
                 .filter(|(_, n)| *n > 0)
-                .map(|(kind, n)| (kind.as_str().to_owned(), n))
+                .map(|(kind, n)| (kind.to_owned(), n))
                 .collect(),
             last_at: self.last_at.map(Time),
         }

@@ -19,21 +19,22 @@ pub fn are_valid(text: &str) -> bool {
     (1..=MAX_WORDS).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
-/// The form of a tag by which tags are compared: without case. The stored index of tags is sorted by it.
-pub fn tag_key(tag: &str) -> String {
+/// The form by which tags are compared, and names and ids with the words looked for: without case, in NFC. The stored index
+/// of tags is sorted by it.
+pub fn folded(tag: &str) -> String {
     tag.to_lowercase().nfc().collect()
 }
 
 /// The tag among `tags` that is the same as `tag`, as it is spelled there.
 pub fn tag_among<'a>(tags: impl IntoIterator<Item = &'a String>, tag: &str) -> Option<&'a String> {
-    let key = tag_key(tag);
-    tags.into_iter().find(|tag| tag_key(tag) == key)
+    let key = folded(tag);
+    tags.into_iter().find(|tag| folded(tag) == key)
 }
 
 /// The tags without those that another one before them equals.
 pub fn distinct_tags(tags: &[String]) -> Vec<&String> {
     let mut keys = BTreeSet::new();
-    tags.iter().filter(|tag| keys.insert(tag_key(tag))).collect()
+    tags.iter().filter(|tag| keys.insert(folded(tag))).collect()
 }
 
 #[cfg(test)]
@@ -54,8 +55,8 @@ mod tests {
         ] {
             assert_eq!(are_valid(&cleaned(text)), is_valid, "{text}");
         }
-        assert_eq!(tag_key("ÉTÉ"), tag_key("été"));
-        assert_eq!(tag_key(&cleaned("E\u{301}te\u{301}")), "été");
+        assert_eq!(folded("ÉTÉ"), folded("été"));
+        assert_eq!(folded(&cleaned("E\u{301}te\u{301}")), "été");
         let tags = ["Sale", "sale", "SALE", "été"].map(str::to_owned);
         assert_eq!(distinct_tags(&tags), ["Sale", "été"]);
         assert_eq!(tag_among(&tags, "sAlE"), Some(&"Sale".to_owned()));

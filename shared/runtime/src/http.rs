@@ -7,7 +7,7 @@ use axum::{
     extract::{FromRequestParts, Path},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, request::Parts};
 use rekindle_domain::interaction::without_bom;
 use rekindle_service::{Problem, ProblemKind};
 use serde::{Serialize, de::DeserializeOwned};
@@ -174,6 +174,15 @@ impl Query {
         })
     }
 
+    /// A parameter that is `true` or `false`; left out, false.
+    ///
+    /// # Errors
+    /// 400 any other word.
+    pub fn flag(&self, name: &str) -> Result<bool, Problem> {
+        let found = self.one_of(name, &[true, false], |is| if is { "true" } else { "false" })?;
+        Ok(found.unwrap_or(false))
+    }
+
     /// The parameter `limit`, or [`DEFAULT_PAGE`].
     ///
     /// # Errors
@@ -190,17 +199,43 @@ impl Query {
 /// The text of a header, or `None` if the request does not have it.
 ///
 /// # Errors
-/// 400 a header that is not visible ASCII. It is not treated as absent, so that no condition of a caller is ignored.
+/// 400 a header that stands twice, or is not visible ASCII. It is not treated as absent, so that no condition of a caller is
+/// ignored.
 pub fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
-    let text = headers.get(name).map(|value| value.to_str()).transpose();
-    text.map_err(|_| {
-        Problem::bad_request("invalid_header", format!("{name} must be visible ASCII characters"))
-    })
+    let invalid = |why: &str| Problem::bad_request("invalid_header", format!("{name} {why}"));
+    let mut all = headers.get_all(name).iter();
+    let text = all.next().map(|value| value.to_str()).transpose();
+    match all.next() {
+        Some(_) => Err(invalid("stands twice; send it once")),
+        None => text.map_err(|_| invalid("must be visible ASCII characters")),
+    }
+}
+
+/// The media type of the body in lower case, without its parameters; `None` if the request names none.
+///
+/// # Errors
+/// As [`header_text`].
+pub fn media_type(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let text = header_text(headers, header::CONTENT_TYPE.as_str())?;
+    let kind = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    Ok(text.map(kind).filter(|kind| !kind.is_empty()))
 }
 
 /// An answer in JSON with that status, which no cache keeps.
 pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], Json(value)).into_response()
+}
+
+/// An answer in JSON about one thing, with its version as the `ETag`. A thing of version 0 does not exist yet, and has no
+/// `ETag`.
+pub fn versioned(status: StatusCode, value: &impl Serialize, version: u64) -> Response {
+    let mut response = json(status, value);
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\""))
+        && version > 0
+    {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
 }
 
 /// 404: no function has the route.

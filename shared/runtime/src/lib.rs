@@ -23,6 +23,7 @@ pub mod http;
 pub mod lambda;
 #[cfg(feature = "lambda")]
 pub mod metrics;
+pub mod patch;
 pub mod ports;
 pub mod problem;
 pub mod scopes;

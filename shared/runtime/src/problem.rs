@@ -10,6 +10,7 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use rekindle_domain::id::SourceId;
 use rekindle_service::{Problem, ProblemKind, Remedy};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 /// A problem as an HTTP answer.
@@ -59,6 +60,12 @@ impl HttpProblem {
     }
 }
 
+impl Serialize for HttpProblem {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(s)
+    }
+}
+
 impl From<Problem> for HttpProblem {
     fn from(problem: Problem) -> Self {
         let mut answer = Self::new(status(problem.kind), problem.code, problem.detail);
@@ -81,7 +88,11 @@ impl HttpProblem {
         let expired: Vec<String> = match remedy {
             Remedy::Restore(sources) => sources.iter().map(ToString::to_string).collect(),
             Remedy::RestoreThenPin(source) => vec![source.to_string()],
-            Remedy::Register(_) | Remedy::Start(_) | Remedy::ShowRestore(_) | Remedy::ListExpirations => {
+            Remedy::Register(_)
+            | Remedy::Start(_)
+            | Remedy::StartOrStop(_)
+            | Remedy::ShowRestore(_)
+            | Remedy::ListExpirations => {
                 return self;
             }
         };
@@ -128,6 +139,7 @@ pub fn spelled(remedy: &Remedy) -> String {
         Remedy::RestoreThenPin(_) => "restore it first, then pin it".to_owned(),
         Remedy::Register(source) => format!("PUT {} first", path(source)),
         Remedy::Start(source) => format!("start it again: POST {}/start", path(source)),
+        Remedy::StartOrStop(source) => format!("POST {0}/start and {0}/stop change that", path(source)),
         Remedy::ShowRestore(request) => format!("GET /v1/restores/{request} lists them all"),
         Remedy::ListExpirations => "GET /v1/expirations lists them all".to_owned(),
     }
@@ -214,6 +226,10 @@ mod tests {
                 of(None, vec![Fact::Path("audience.all[0]".to_owned()), Fact::Unknown(users())]),
                 json!({ "path": "audience.all[0]", "unknown": ["segment/s", "campaign/a"] }),
             ),
+            (
+                of(None, vec![Fact::UnknownNames(vec!["pormo".into()]), Fact::Nearest(vec!["promo".into()])]),
+                json!({ "unknown": ["pormo"], "nearest": ["promo"] }),
+            ),
             (of(None, vec![Fact::UsedBy(users())]), json!({ "used_by": ["segment/s", "campaign/a"] })),
             (
                 of(None, vec![Fact::Accepted(0), Fact::RejectedCount(1), Fact::Rejected(vec![rejection])]),
@@ -243,6 +259,10 @@ mod tests {
         let table = [
             (Remedy::Register(source("canvas/b")), "PUT /v1/canvases/b first"),
             (Remedy::Start(source("campaign/a")), "start it again: POST /v1/campaigns/a/start"),
+            (
+                Remedy::StartOrStop(source("canvas/b")),
+                "POST /v1/canvases/b/start and /v1/canvases/b/stop change that",
+            ),
             (Remedy::ShowRestore(request), "GET /v1/restores/00000000000000000000000REQ lists them all"),
             (Remedy::ListExpirations, "GET /v1/expirations lists them all"),
         ];

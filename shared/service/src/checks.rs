@@ -6,6 +6,21 @@ use rekindle_domain::{id::clip, restore::MAX_NOTIFY, source::MAX_TAGS, words};
 /// The longest name, in bytes.
 pub(crate) const MAX_NAME: usize = 256;
 
+/// The longest reason of a pin, in bytes.
+pub(crate) const MAX_REASON: usize = 500;
+
+/// The longest idempotency key, in bytes.
+const MAX_IDEMPOTENCY_KEY: usize = 255;
+
+/// 422 unless a text may be an idempotency key.
+pub(crate) fn check_idempotency_key(key: &str) -> Result<(), Problem> {
+    if (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(());
+    }
+    let detail = format!("Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters");
+    Err(Problem::unprocessable("invalid_idempotency_key", detail))
+}
+
 /// 422 if a name is empty, too long, or has control characters.
 pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
     if (1..=MAX_NAME).contains(&name.len()) && !name.chars().any(char::is_control) {

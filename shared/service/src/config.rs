@@ -35,8 +35,9 @@ pub struct Config {
 impl Config {
     /// Reads `CATALOG_TABLE`, `LEDGER_TABLE`, `ARCHIVE_BUCKET`, `RESTORES_QUEUE_URL`, `NOTICES_QUEUE_URL`,
     /// `MAIL_SENDER` and `METRICS_NAMESPACE`, which are required. Optional are `RETENTION` (default `P3M`), `WARN_BEFORE`
-    /// (default `P7D`), `NOTICE_PERIOD` (default `P1D`; `PT0S` for none), `NOTIFY` (addresses between commas), `UNKNOWN_SOURCES` (`register`, the default, or `reject`) and
-    /// `AUTO_STOP_AFTER` (a period; if it is empty or left out, idle sources are not stopped).
+    /// (default `P7D`), `NOTICE_PERIOD` (default `P1D`; `PT0S` for none), `NOTIFY` (addresses between commas),
+    /// `UNKNOWN_SOURCES` (`register`, the default, or `reject`) and `AUTO_STOP_AFTER` (a period; if it is empty or left out,
+    /// idle sources are not stopped).
     ///
     /// # Errors
     /// Names every variable that is missing or malformed.
@@ -63,8 +64,8 @@ impl Config {
             let period = if is_none { Ok(Period::zero()) } else { Period::parse(&text) };
             period.map_err(|why| wrong.push(format!("{name}: {why}"))).ok()
         };
-        let periods = [("RETENTION", "P3M"), ("WARN_BEFORE", "P7D"), ("NOTICE_PERIOD", "P1D")];
-        let periods = periods.map(|(name, default)| period(name, default));
+        let (retention, warn_before) = (period("RETENTION", "P3M"), period("WARN_BEFORE", "P7D"));
+        let notice_period = period("NOTICE_PERIOD", "P1D");
         let notify = addresses(&lookup("NOTIFY").unwrap_or_default()).unwrap_or_else(|why| {
             wrong.push(format!("NOTIFY: {why}"));
             Vec::new()
@@ -80,8 +81,8 @@ impl Config {
         let auto_stop_after = lookup("AUTO_STOP_AFTER").filter(|v| !v.is_empty()).and_then(|text| {
             Period::parse(&text).map_err(|why| wrong.push(format!("AUTO_STOP_AFTER: {why}"))).ok()
         });
-        match periods {
-            [Some(retention), Some(warn_before), Some(notice_period)] if wrong.is_empty() => Ok(Self {
+        match (retention, warn_before, notice_period) {
+            (Some(retention), Some(warn_before), Some(notice_period)) if wrong.is_empty() => Ok(Self {
                 names,
                 metrics_namespace,
                 settings: Settings {

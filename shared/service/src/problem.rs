@@ -64,6 +64,8 @@ pub enum Remedy {
     Register(SourceId),
     /// Start this source again.
     Start(SourceId),
+    /// Start or stop this source: an edit does not change its status.
+    StartOrStop(SourceId),
     /// Look at this restore request, which lists what the text leaves out.
     ShowRestore(RequestId),
     /// Look at the expirations, which list what the text leaves out.
@@ -82,6 +84,11 @@ pub enum Fact {
     Path(String),
     /// The sources or segments that the request names and nobody registered.
     Unknown(Vec<Referrer>),
+    /// The tags, variants, variations or steps that the request names and that are not known.
+    #[serde(rename = "unknown")]
+    UnknownNames(Vec<String>),
+    /// The names that are known and most like the one that is not, most like first.
+    Nearest(Vec<String>),
     /// The sources and segments that use the segment.
     UsedBy(Vec<Referrer>),
     /// The number of interactions of a batch that were taken.

@@ -1,6 +1,6 @@
 //! JSON Schemas of texts that the API takes, for the OpenAPI document.
 
-use crate::checks::MAX_NAME;
+use crate::checks::{MAX_NAME, MAX_REASON};
 use rekindle_domain::schema::NO_CONTROL;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
@@ -22,6 +22,23 @@ impl JsonSchema for Name {
             "maxLength": MAX_NAME,
             "examples": ["Spring sale"],
         })
+    }
+}
+
+/// The schema of a pin's reason.
+pub struct Reason;
+
+impl JsonSchema for Reason {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Reason".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": NO_CONTROL, "minLength": 1, "maxLength": MAX_REASON })
     }
 }
 

@@ -56,7 +56,7 @@ def facet(item):
     """The values of the archive's columns from `kind` to `machine` for an interaction."""
     kind = item["type"]
     if kind == "bounced":
-        kind = {"hard": "hard_bounced", "soft": "soft_bounced"}[item.get("bounce") or "hard"]
+        kind = {"hard": "hard_bounced", "soft": "soft_bounced"}[item["bounce"]]
     conversion = (item.get("conversion") or 0) if kind == "converted" else None
     machine = bool(item.get("machine"))
     return (kind, item.get("channel"), item.get("variant_id"), None, item.get("link_alias"), conversion, machine)

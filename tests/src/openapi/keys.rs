@@ -2,7 +2,7 @@
 
 use super::{
     Api,
-    operation::{BODY, LIST, Operation, cursor, limit, named, query},
+    operation::{BODY, LIST, NO_BODY, Operation, cursor, idempotency_key, limit, named, query},
 };
 use rekindle_domain::id::KeyId;
 use rekindle_service::{
@@ -40,14 +40,14 @@ pub fn operations(api: &mut Api) {
     api.add(
         on("POST", "/{id}/rotate", "rotate_key", "Gives a key another secret")
             .says("It is in this answer and nowhere else. With `grace` the old one goes on for that long, at most P7D.")
-            .with([id.clone()])
+            .with([id.clone(), idempotency_key("With it, the same rotation again within 24 hours takes the place of the first.")])
             .may_take(input, &json!({ "grace": "PT1H" }))
             .answers(200, "It has another secret.", view)
-            .refuses(400, &["invalid_json", "unknown_field", "invalid_field", "incomplete_body"])
+            .refuses(400, &[&NO_BODY[..], &["invalid_header"]].concat())
             .refuses(404, &["unknown_key"])
             .refuses(409, &["key_revoked"])
             .refuses(413, &["body_too_large"])
-            .refuses(422, &["invalid_grace"]),
+            .refuses(422, &["invalid_grace", "invalid_idempotency_key"]),
     );
     api.add(
         on("DELETE", "/{id}", "revoke_key", "Revokes a key")

@@ -1,13 +1,14 @@
 //! The OpenAPI document of the two HTTP functions, made from the types that they read and write.
 //!
 //! `functions/api/openapi.json` is the stored document and must equal [`text`]. A route that is added stands in
-//! `sources`, `questions` or `keys`; the types that it takes and answers derive `JsonSchema` behind the feature `schema` of
+//! `sources`, `segments`, `questions` or `keys`; the types that it takes and answers derive `JsonSchema` behind the feature `schema` of
 //! their crate. The system test `openapi` compares all three with each other: routers, template and document.
 
 mod keys;
 mod operation;
 mod problem;
 mod questions;
+mod segments;
 mod sources;
 
 use operation::Operation;
@@ -23,6 +24,7 @@ pub fn text() -> String {
 pub fn document() -> Value {
     let mut api = Api::new();
     sources::operations(&mut api);
+    segments::operations(&mut api);
     questions::operations(&mut api);
     keys::operations(&mut api);
     api.finish()

@@ -40,6 +40,13 @@ impl Operation {
         self.takes_any(true, &json!({ "application/json": json }))
     }
 
+    /// Takes a JSON merge patch of a body.
+    pub fn patches(self, example: &Value) -> Self {
+        let patch = json!({ "schema": { "type": "object" }, "example": example });
+        let content = json!({ "application/merge-patch+json": patch, "application/json": patch });
+        self.takes_any(true, &content)
+    }
+
     /// Takes a body in JSON that may be left out.
     pub fn may_take(self, schema: Value, example: &Value) -> Self {
         let json = json!({ "schema": schema, "example": example });
@@ -125,6 +132,32 @@ pub fn header(name: &str, description: &str, schema: Value) -> Value {
     json!({ "name": name, "in": "header", "description": description, "schema": schema })
 }
 
+/// The header `Idempotency-Key`.
+pub fn idempotency_key(description: &str) -> Value {
+    let schema = json!({ "type": "string", "pattern": "^[!-~]+$", "minLength": 1, "maxLength": 255, "example": "monday-1" });
+    header("Idempotency-Key", description, schema)
+}
+
+/// The header `If-Match`.
+pub fn if_match() -> Value {
+    header(
+        "If-Match",
+        "The ETag of an earlier answer: only if nothing has changed since.",
+        json!({ "type": "string", "pattern": "^\"?[0-9]{1,19}\"?$", "example": "\"1\"" }),
+    )
+}
+
+/// The query parameter `dry_run`.
+pub fn dry_run() -> Value {
+    query(
+        "dry_run",
+        "Answer as if it were done, and change nothing.",
+        json!({ "type": "boolean", "default": false }),
+    )
+}
+
+/// The problem codes of the conditions of an edit.
+pub const EDIT: [&str; 4] = ["invalid_id", "invalid_header", "invalid_if_match", "invalid_query"];
 /// The problem codes of a body in JSON.
 pub const BODY: [&str; 5] =
     ["invalid_json", "unknown_field", "missing_field", "invalid_field", "incomplete_body"];
@@ -133,5 +166,14 @@ pub const NO_BODY: [&str; 4] = ["invalid_json", "unknown_field", "invalid_field"
 /// The problem codes of a list's query.
 pub const LIST: [&str; 2] = ["invalid_query", "invalid_cursor"];
 /// The problem codes of a filter.
-pub const FILTER: [&str; 5] =
-    ["invalid_filter", "unknown_source", "unknown_segment", "segments_too_deep", "filter_too_large"];
+pub const FILTER: [&str; 9] = [
+    "invalid_filter",
+    "unknown_source",
+    "unknown_segment",
+    "unknown_tag",
+    "unknown_variant",
+    "unknown_variation",
+    "unknown_step",
+    "segments_too_deep",
+    "filter_too_large",
+];

@@ -18,7 +18,8 @@ pub fn schema() -> Value {
             "code": { "type": "string", "pattern": "^[a-z_]+$", "description": "Stable, for programs." },
             "detail": { "type": "string", "description": "What is wrong and how to mend it, for people." },
             "path": { "type": "string", "description": "The place in the body, such as filter.all[1].received.channel; `.` is the body." },
-            "unknown": list("What is named and not registered."),
+            "unknown": list("What is named and not registered, or matches nothing."),
+            "nearest": list("The known names that are most like the unknown one, the most alike first."),
             "expired": list("The sources whose interaction data is not available: what to restore."),
             "used_by": list("What uses the segment."),
             "scope": { "type": "string", "description": "The scope that it takes." },
@@ -41,6 +42,7 @@ fn carries(status: u16, code: &str) -> &'static [&'static str] {
         (409, "segment_in_use") => &["used_by"],
         (422, "nothing_accepted") => &["accepted", "rejected_count", "rejected"],
         (422, "unknown_source" | "unknown_segment") => &["path", "unknown"],
+        (422, "unknown_variant" | "unknown_variation" | "unknown_step") => &["path", "unknown", "nearest"],
         (
             422,
             "invalid_filter" | "segment_cycle" | "segments_too_deep" | "filter_too_large"

@@ -2,7 +2,9 @@
 
 use super::{
     Api,
-    operation::{BODY, FILTER, LIST, NO_BODY, Operation, cursor, header, limit, named, query},
+    operation::{
+        BODY, FILTER, LIST, NO_BODY, Operation, cursor, header, idempotency_key, limit, named, query,
+    },
 };
 use rekindle_domain::{
     id::RequestId,
@@ -83,7 +85,7 @@ fn interactions(api: &mut Api) {
             "ingest",
             "Takes a batch of interactions in",
         )
-        .says("At most 4 MiB as sent, 32 MiB decompressed, 100,000 interactions and 1,000 sources. What is accepted is durable, whatever else was in the batch; sending it again is always safe. A bad interaction never hurts the others: it is listed as rejected. Any content type but that of NDJSON is taken for JSON.")
+        .says("At most 4 MiB as sent, 32 MiB decompressed, 100,000 interactions and 1,000 sources. What is accepted is durable, whatever else was in the batch; sending it again is safe where its interactions have a `time`. A bad interaction never hurts the others: it is listed as rejected. Any content type but that of NDJSON is taken for JSON.")
         .with([encoding])
         .takes_any(true, &content)
         .answers(200, "What was accepted is durable.", accepted)
@@ -214,11 +216,7 @@ fn restores(api: &mut Api) {
         Operation::new(method, &format!("/v1/restores{rest}"), name, "Restores", scope, summary)
     };
     let (input, view) = (api.input::<RestoreInput>(), api.output::<RequestView>());
-    let key = header(
-        "Idempotency-Key",
-        "With it, the same request again within 24 hours answers the first.",
-        json!({ "type": "string", "pattern": "^[!-~]+$", "minLength": 1, "maxLength": 255, "example": "monday-1" }),
-    );
+    let key = idempotency_key("With it, the same request again within 24 hours answers the first.");
     let link =
         |operation: &str| json!({ "operationId": operation, "parameters": { "id": "$response.body#/id" } });
     let made = json!({

@@ -1,8 +1,10 @@
-//! Campaigns, Canvases, tags and segments.
+//! Campaigns, Canvases and tags.
 
 use super::{
     Api,
-    operation::{BODY, FILTER, LIST, NO_BODY, Operation, cursor, header, limit, named, query, word},
+    operation::{
+        BODY, EDIT, FILTER, LIST, NO_BODY, Operation, cursor, dry_run, if_match, limit, named, query, word,
+    },
 };
 use rekindle_domain::{
     id::SourceKind,
@@ -11,11 +13,14 @@ use rekindle_domain::{
 use rekindle_service::{
     Listing,
     library::{
-        CampaignInput, CanvasInput, PinInput, SegmentInput, SegmentView, SourceView, StopInput, TagView,
+        BulkAnswer, BulkInput, BulkPinInput, BulkStopInput, CampaignInput, CanvasInput, PinInput, SourceView,
+        StopInput, TagView,
     },
 };
 use rekindle_store::catalog::sources::TimelineEntry;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 pub fn operations(api: &mut Api) {
     for kind in [SourceKind::Campaign, SourceKind::Canvas] {
@@ -25,8 +30,54 @@ pub fn operations(api: &mut Api) {
         of.lists(api);
         of.export(api);
     }
+    bulk(api);
     tags(api);
-    segments(api);
+}
+
+/// The same act on many sources.
+fn bulk(api: &mut Api) {
+    let items = api.output::<BulkAnswer<Problem>>();
+    let example = json!({ "sources": ["campaign/spring-sale", "canvas/welcome"] });
+    let (some, stop, pin) =
+        (api.input::<BulkInput>(), api.input::<BulkStopInput>(), api.input::<BulkPinInput>());
+    let pinned = json!({ "sources": ["campaign/spring-sale"], "reason": "for the yearly report" });
+    for (verb, summary, input, example) in [
+        ("start", "Starts many campaigns and Canvases", some.clone(), &example),
+        ("stop", "Stops many campaigns and Canvases", stop, &example),
+        ("pin", "Keeps the data of many campaigns and Canvases", pin, &pinned),
+        ("unpin", "Takes the pins of many campaigns and Canvases away", some, &example),
+    ] {
+        let path = format!("/v1/sources/{verb}");
+        let parameters = if verb == "stop" { vec![dry_run()] } else { Vec::new() };
+        let mistakes: &[&str] = if verb == "stop" { &["invalid_query"] } else { &[] };
+        api.add(
+            Operation::new("POST", &path, &format!("{verb}_sources"), "Campaigns", "manage", summary)
+                .says("One after the other. The answer has an item each, and none hurts another.")
+                .with(parameters)
+                .takes(input, example)
+                .answers(200, "What became of each.", items.clone())
+                .refuses(400, &[&BODY[..], mistakes].concat())
+                .refuses(413, &["body_too_large"])
+                .refuses(422, &["invalid_sources"]),
+        );
+    }
+}
+
+/// The schema of a problem in a body: the document's own.
+struct Problem;
+
+impl JsonSchema for Problem {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ProblemReference".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "$ref": "#/components/schemas/Problem" })
+    }
 }
 
 /// The operations of one kind of source.
@@ -39,6 +90,14 @@ struct Of {
     noun: &'static str,
     view: Value,
     id: Value,
+}
+
+/// The header `ETag` of an answer about one thing.
+pub fn etag() -> Value {
+    json!({
+        "description": "Its version, for If-Match. A dry run of what does not exist yet has none.",
+        "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" },
+    })
 }
 
 impl Of {
@@ -61,11 +120,7 @@ impl Of {
     }
 
     fn shows(&self, operation: Operation, status: u16, description: &str) -> Operation {
-        let etag = json!({
-            "description": "Its version, for If-Match.", "required": true,
-            "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" },
-        });
-        operation.answers(status, description, self.view.clone()).heads(status, "ETag", etag)
+        operation.answers(status, description, self.view.clone()).heads(status, "ETag", etag())
     }
 
     fn fields(&self, api: &mut Api) {
@@ -87,33 +142,43 @@ impl Of {
                 &["invalid_variations", "invalid_steps"],
             ),
         };
-        let if_match = header(
-            "If-Match",
-            "The ETag of an earlier answer: only if nothing has changed since.",
-            json!({ "type": "string", "pattern": "^\"?[0-9]{1,19}\"?$", "example": "\"1\"" }),
-        );
+        let invalid = [
+            &["invalid_source", "invalid_status", "invalid_name", "invalid_tags", "invalid_notify"],
+            variants,
+            &FILTER,
+            &["audience_too_wide", "too_many_targets", "too_many_changes", "too_many_bytes"],
+        ]
+        .concat();
         let put = self
             .on("PUT", "/{id}", "put", "Registers a {noun}, or replaces all its fields")
-            .says("A new one is a draft. Giving an active one another audience needs the data that the audience names.")
-            .with([if_match])
+            .says("A new one is a draft unless `status` says active. Giving an active one another audience needs the data that the audience names.")
+            .with([if_match(), dry_run()])
             .takes(input, &example);
         let put = self.shows(put, 200, "Its fields are replaced.");
+        let put = self.shows(put, 201, "It is registered.");
         api.add(
-            self.shows(put, 201, "It is registered.")
-                .refuses(400, &[&BODY[..], &["invalid_id", "invalid_header", "invalid_if_match"]].concat())
+            put.refuses(400, &[&BODY[..], &EDIT].concat())
                 .refuses(409, &["expired_interaction_data", "too_many_holders", "too_many_users"])
                 .refuses(412, &["precondition_failed"])
                 .refuses(413, &["body_too_large"])
-                .refuses(
-                    422,
-                    &[
-                        &["invalid_name", "invalid_tags", "invalid_notify"],
-                        variants,
-                        &FILTER,
-                        &["audience_too_wide", "too_many_targets", "too_many_changes"],
-                    ]
-                    .concat(),
-                ),
+                .refuses(422, &invalid),
+        );
+        let patch = self
+            .on("PATCH", "/{id}", "patch", "Changes some fields of a {noun}")
+            .says(
+                "A JSON merge patch (RFC 7396) of what GET answers. The result is checked as PUT checks it.",
+            )
+            .with([if_match(), dry_run()])
+            .patches(&json!({ "name": "Spring sale", "tags": ["promo"] }));
+        api.add(
+            self.shows(patch, 200, "It is changed.")
+                .refuses(400, &[&BODY[..], &EDIT].concat())
+                .refuses(404, &["unknown_source"])
+                .refuses(409, &["expired_interaction_data", "too_many_holders", "too_many_users"])
+                .refuses(412, &["precondition_failed"])
+                .refuses(413, &["body_too_large"])
+                .refuses(415, &["unsupported_media_type"])
+                .refuses(422, &invalid),
         );
         let get = self.on("GET", "/{id}", "get", "Shows a {noun} and where its interaction data is");
         api.add(
@@ -133,19 +198,32 @@ impl Of {
                 .refuses(404, &["unknown_source"])
                 .refuses(409, &["expired_interaction_data", "too_many_holders", "too_many_users"])
                 .refuses(413, &["body_too_large"])
-                .refuses(422, &["unknown_segment", "audience_too_wide", "too_many_targets"]),
+                .refuses(
+                    422,
+                    &["unknown_segment", "audience_too_wide", "too_many_targets", "too_many_changes"],
+                ),
         );
         let stop = self
             .on("POST", "/{id}/stop", "stop", "Stops a {noun}")
             .says("Its data's time counts from then. Stopping what is stopped changes nothing.")
+            .with([dry_run()])
             .may_take(api.input::<StopInput>(), &json!({}));
         api.add(
             self.shows(stop, 200, "It is stopped.")
-                .refuses(400, &[&NO_BODY[..], &["invalid_id"]].concat())
+                .refuses(400, &[&NO_BODY[..], &["invalid_id", "invalid_query"]].concat())
                 .refuses(404, &["unknown_source"])
                 .refuses(409, &["not_started", "already_stopped", "too_many_users"])
                 .refuses(413, &["body_too_large"])
-                .refuses(422, &["invalid_at", "unknown_segment", "audience_too_wide", "too_many_targets"]),
+                .refuses(
+                    422,
+                    &[
+                        "invalid_at",
+                        "unknown_segment",
+                        "audience_too_wide",
+                        "too_many_targets",
+                        "too_many_changes",
+                    ],
+                ),
         );
         let pin = self
             .on("POST", "/{id}/pin", "pin", "Keeps a {noun}'s data from expiring")
@@ -178,15 +256,15 @@ impl Of {
                 "Only with data in that state.",
                 &["available", "expiring", "expired", "restoring"],
             ),
+            query("tag", "Only what carries this tag, in any case, as of this moment.", api.input::<Words>()),
             query(
-                "tag",
-                "Only what carries this tag, in any case, by id, as of this moment; not with `sort`.",
-                api.input::<Words>(),
+                "q",
+                "At most 16 words, each of which stands in the name or the id, in any case.",
+                json!({ "type": "string" }),
             ),
-            query("q", "How the name or id begins, in any case.", json!({ "type": "string" })),
             word(
                 "sort",
-                "updated_at, newest first, unless given; expires_at, soonest first.",
+                "updated_at, newest first; expires_at, soonest first. Unless given updated_at or, with `tag`, by id.",
                 &["updated_at", "expires_at"],
             ),
             limit(),
@@ -195,11 +273,11 @@ impl Of {
         let page = api.output::<Listing<SourceView>>();
         api.add(
             self.on("GET", "", "list", "Lists them")
-                .says("Unless asked for by tag, a change shows after a moment.")
+                .says("Unless asked for by tag, a change shows after a moment. A source that changes meanwhile may stand on two pages.")
                 .with(parameters)
                 .answers(200, "A page.", page)
                 .refuses(400, &LIST)
-                .refuses(422, &["invalid_tag"]),
+                .refuses(422, &["invalid_tag", "tag_too_wide"]),
         );
         let page = api.output::<Listing<TimelineEntry>>();
         api.add(
@@ -261,57 +339,6 @@ fn tags(api: &mut Api) {
         Operation::new("GET", "/v1/tags", "list_tags", "Campaigns", "read", summary)
             .with([limit(), cursor()])
             .answers(200, "A page, by tag.", page)
-            .refuses(400, &LIST),
-    );
-}
-
-fn segments(api: &mut Api) {
-    let id = named("The segment's id.", api.input::<Id>(), "fans");
-    let view = api.output::<SegmentView>();
-    let on = |method: &'static str, rest: &str, verb: &str, summary: &str| {
-        let scope = if method == "GET" { "read" } else { "manage" };
-        let path = format!("/v1/segments{rest}");
-        Operation::new(method, &path, verb, "Segments", scope, summary)
-    };
-    let input = api.input::<SegmentInput>();
-    let example = json!({
-        "name": "Clicked in spring", "filter": { "clicked": { "source": "campaign/spring-sale" } },
-    });
-    api.add(
-        on("PUT", "/{id}", "put_segment", "Makes a segment, or replaces what was said of it")
-            .with([id.clone()])
-            .takes(input, &example)
-            .answers(200, "It is replaced.", view.clone())
-            .answers(201, "It is made.", view.clone())
-            .refuses(400, &[&BODY[..], &["invalid_id"]].concat())
-            .refuses(409, &["expired_interaction_data", "too_many_holders", "too_many_users"])
-            .refuses(413, &["body_too_large"])
-            .refuses(
-                422,
-                &[&["invalid_name", "segment_cycle", "audience_too_wide", "too_many_targets"], &FILTER[..]]
-                    .concat(),
-            ),
-    );
-    api.add(
-        on("GET", "/{id}", "get_segment", "Shows a segment")
-            .with([id.clone()])
-            .answers(200, "The segment.", view)
-            .refuses(400, &["invalid_id"])
-            .refuses(404, &["unknown_segment"]),
-    );
-    api.add(
-        on("DELETE", "/{id}", "delete_segment", "Deletes a segment that nothing uses")
-            .with([id])
-            .responds(204, json!({ "description": "It is deleted." }))
-            .refuses(400, &["invalid_id"])
-            .refuses(404, &["unknown_segment"])
-            .refuses(409, &["segment_in_use"]),
-    );
-    let page = api.output::<Listing<SegmentView>>();
-    api.add(
-        on("GET", "", "list_segments", "Lists segments, last changed first")
-            .with([limit(), cursor()])
-            .answers(200, "A page.", page)
             .refuses(400, &LIST),
     );
 }

@@ -40,7 +40,7 @@ fn rows_of(event: &Value) -> [(LedgerId, (String, Facet)); 2] {
     let text = |field: &str| event[field].as_str();
     let kind = match (text("type").unwrap(), text("bounce")) {
         ("bounced", Some("soft")) => Kind::SoftBounced,
-        ("bounced", _) => Kind::HardBounced,
+        ("bounced", Some("hard")) => Kind::HardBounced,
         (name, _) => Kind::from_name(name).unwrap(),
     };
     let facet = Facet {

@@ -4,7 +4,7 @@
 //! campaign/spring-sale`. Outside of parentheses and quotes a condition contains no "and" and no "or", so that these
 //! always join conditions; a group within a group stands in parentheses.
 
-use super::{About, Filter, Narrow, Opens, Times};
+use super::{About, Bounce, By, Deed, Filter, Narrow, Times};
 use crate::{
     facet::Channel,
     id::{SourceId, SourceKind, clip},
@@ -64,30 +64,35 @@ fn said(leaf: &Filter) -> String {
         Filter::LastReceived { about, narrow, times } => {
             format!("last received {}{}", messages(about, narrow), when(times))
         }
-        Filter::Opened { about, narrow, opens } => {
-            format!("opened {}{}", messages(about, narrow), kind_of_opens(*opens))
+        Filter::Did { deed, about, narrow, times } => {
+            let Verbs { said, last, .. } = verbs(deed);
+            let verb = if times.is_empty() { said } else { last };
+            format!("{verb} {}{}", done(deed, about, narrow), when(times))
         }
-        Filter::Clicked { about, narrow, alias } => {
-            format!("clicked {}{}", link(alias.as_deref()), messages(about, narrow))
+        Filter::Converted { about, conversion, ever, times } => {
+            let verb = if times.is_empty() { "converted" } else { "last converted" };
+            format!("{verb} on {}{}", converted(about, *conversion, *ever), when(times))
         }
-        Filter::Converted { source } => format!("converted on {}", conversion(source)),
         Filter::Entered { source, variation } => format!("entered {}", entered(source, variation)),
         Filter::InControl { source, is: true } => format!("is in the control group of {source}"),
         Filter::InControl { source, is: false } => match source.kind() {
             SourceKind::Campaign => format!("received {source} outside of its control group"),
             SourceKind::Canvas => format!("entered {source} outside of its control group"),
         },
-        Filter::LastEngaged { channel, opens, times } => {
-            let ways = match opens {
-                Opens::Any => " (open or click)",
-                Opens::Machine => " (machine open or click)",
-                Opens::Human => " (human open or click)",
+        Filter::LastEngaged { about, narrow, opens, clicks, times } => {
+            let by = |by: &By| match by {
+                By::Any => "",
+                By::Machine => "machine ",
+                By::Human => "human ",
             };
-            format!("last engaged with any {}{ways}{}", message(*channel), when(times))
+            let ways = format!("({}open or {}click)", by(opens), by(clicks));
+            format!("last engaged with {} {ways}{}", messages(about, narrow), when(times))
         }
         Filter::NeverReceived { channel } => format!("never received any {}", message(*channel)),
-        Filter::HardBounced => "has a hard-bounced address".to_owned(),
+        Filter::HardBounced { channel } => format!("has a hard-bounced address{}", on(*channel)),
         Filter::MarkedSpam => "marked a message as spam".to_owned(),
+        Filter::Unsubscribed { channel: None } => "is unsubscribed from at least one channel".to_owned(),
+        Filter::Unsubscribed { channel } => format!("is unsubscribed{}", on(*channel)),
         Filter::LastInControl { times } => format!("was last in any control group{}", when(times)),
         Filter::All(_) | Filter::Any(_) | Filter::Not(_) => words(leaf, None),
     }
@@ -98,17 +103,18 @@ fn denied(leaf: &Filter) -> String {
     match leaf {
         Filter::Segment(id) => format!("is not in segment {id}"),
         Filter::Received { about, narrow } => format!("did not receive {}", messages(about, narrow)),
-        Filter::Opened { about, narrow, opens } => {
-            format!("did not open {}{}", messages(about, narrow), kind_of_opens(*opens))
+        Filter::Did { deed, about, narrow, times } if times.is_empty() => {
+            format!("{} {}", verbs(deed).denied, done(deed, about, narrow))
         }
-        Filter::Clicked { about, narrow, alias } => {
-            format!("did not click {}{}", link(alias.as_deref()), messages(about, narrow))
+        Filter::Converted { about, conversion, ever, times } if times.is_empty() => {
+            format!("did not convert on {}", converted(about, *conversion, *ever))
         }
-        Filter::Converted { source } => format!("did not convert on {}", conversion(source)),
         Filter::Entered { source, variation } => format!("did not enter {}", entered(source, variation)),
         Filter::InControl { source, is: true } => format!("is not in the control group of {source}"),
-        Filter::HardBounced => "has no hard-bounced address".to_owned(),
+        Filter::HardBounced { channel } => format!("has no hard-bounced address{}", on(*channel)),
         Filter::MarkedSpam => "did not mark any message as spam".to_owned(),
+        Filter::Unsubscribed { channel: None } => "is not unsubscribed from any channel".to_owned(),
+        Filter::Unsubscribed { channel } => format!("is not unsubscribed{}", on(*channel)),
         // Where a plain "did not" could be taken for a denial of one half.
         other => format!("not ({})", said(other)),
     }
@@ -139,11 +145,59 @@ fn in_parentheses<const N: usize>(fields: [(&str, &Option<String>); N]) -> Strin
     if given.is_empty() { given } else { format!(" ({given})") }
 }
 
-fn conversion(source: &SourceId) -> String {
-    match source.kind() {
-        SourceKind::Campaign => format!("the last message of {source}"),
-        SourceKind::Canvas => source.to_string(),
+/// The verbs of a deed: that it was done, that it was last done at some time, that it was not done.
+struct Verbs {
+    said: &'static str,
+    last: &'static str,
+    denied: &'static str,
+}
+
+const fn verbs(deed: &Deed) -> Verbs {
+    let (said, last, denied) = match deed {
+        Deed::Delivered => ("was delivered", "was last delivered", "was not delivered"),
+        Deed::Opened { .. } => ("opened", "last opened", "did not open"),
+        Deed::Clicked { .. } => ("clicked", "last clicked", "did not click"),
+        Deed::Dismissed => ("dismissed", "last dismissed", "did not dismiss"),
+        Deed::Replied => ("replied to", "last replied to", "did not reply to"),
+        Deed::Bounced { bounce: Bounce::Any } => {
+            ("has a bounce of", "last had a bounce of", "has no bounce of")
+        }
+        Deed::Bounced { bounce: Bounce::Hard } => {
+            ("has a hard bounce of", "last had a hard bounce of", "has no hard bounce of")
+        }
+        Deed::Bounced { bounce: Bounce::Soft } => {
+            ("has a soft bounce of", "last had a soft bounce of", "has no soft bounce of")
+        }
+    };
+    Verbs { said, last, denied }
+}
+
+/// The messages that a deed is about, and which of its ways count.
+fn done(deed: &Deed, about: &About, narrow: &Narrow) -> String {
+    let messages = messages(about, narrow);
+    match deed {
+        Deed::Opened { opens } => format!("{messages}{}", only(*opens, "opens")),
+        Deed::Clicked { alias, clicks } => {
+            format!("{}{messages}{}", link(alias.as_deref()), only(*clicks, "clicks"))
+        }
+        Deed::Delivered | Deed::Dismissed | Deed::Replied | Deed::Bounced { .. } => messages,
     }
+}
+
+fn converted(about: &About, conversion: u8, ever: bool) -> String {
+    let Some(source) = about.source() else {
+        return "any source".to_owned();
+    };
+    let number = if conversion == 0 { String::new() } else { format!(" (conversion {conversion})") };
+    match source.kind() {
+        SourceKind::Campaign if !ever => format!("the last message of {source}{number}"),
+        _ if ever => format!("{source}{number} at any time"),
+        _ => format!("{source}{number}"),
+    }
+}
+
+fn on(channel: Option<Channel>) -> String {
+    channel.map(|channel| format!(" (channel {})", channel.as_str())).unwrap_or_default()
 }
 
 /// An alias may hold any text: quoted, so that it cannot be taken for words of the description.
@@ -151,11 +205,11 @@ fn link(alias: Option<&str>) -> String {
     alias.map(|alias| format!("the link {:?} in ", clip(alias))).unwrap_or_default()
 }
 
-const fn kind_of_opens(opens: Opens) -> &'static str {
-    match opens {
-        Opens::Any => "",
-        Opens::Machine => " (machine opens only)",
-        Opens::Human => " (human opens only)",
+fn only(by: By, what: &str) -> String {
+    match by {
+        By::Any => String::new(),
+        By::Machine => format!(" (machine {what} only)"),
+        By::Human => format!(" (human {what} only)"),
     }
 }
 
@@ -170,6 +224,8 @@ const fn message(channel: Option<Channel>) -> &'static str {
         Some(Channel::InApp) => "in-app message",
         Some(Channel::ContentCard) => "content card",
         Some(Channel::Banner) => "banner",
+        Some(Channel::Line) => "LINE message",
+        Some(Channel::Rcs) => "RCS message",
     }
 }
 

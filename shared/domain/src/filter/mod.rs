@@ -1,6 +1,7 @@
-//! Filters: their form; `parse` reads them, `describe` says them in words, `program` evaluates them, `presence` whole
-//! blocks at a time.
+//! Filters: their form; `parse` reads them, `describe` says them in words, `program` evaluates them by their `atom`s,
+//! `presence` whole blocks at a time.
 
+mod atom;
 mod describe;
 mod parse;
 mod presence;
@@ -29,15 +30,52 @@ pub const MAX_SOURCES: usize = 100;
 /// The most bytes a filter may have as JSON: it is stored with the campaign whose audience it is.
 pub const MAX_BYTES: usize = 64 << 10;
 
-/// The opens that count.
+/// Whose opens or clicks count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Opens {
-    /// Opens by people and by machines.
+pub enum By {
+    /// Those by people and by machines.
     Any,
-    /// Opens by machines only.
+    /// Those by machines only.
     Machine,
-    /// Opens by people only.
+    /// Those by people only.
     Human,
+}
+
+/// The bounces that count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bounce {
+    /// Hard and soft ones.
+    Any,
+    /// Those that say that the address does not exist.
+    Hard,
+    /// Those that say that the message could not be delivered this time.
+    Soft,
+}
+
+/// A thing that a user does with a message, or that becomes of one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Deed {
+    Delivered,
+    Opened { opens: By },
+    Clicked { alias: Option<String>, clicks: By },
+    Dismissed,
+    Replied,
+    Bounced { bounce: Bounce },
+}
+
+impl Deed {
+    /// Its key in JSON.
+    const fn key(&self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Opened { .. } => "opened",
+            Self::Clicked { .. } => "clicked",
+            Self::Dismissed => "dismissed",
+            Self::Replied => "replied",
+            Self::Bounced { .. } => "bounced",
+        }
+    }
 }
 
 /// The source or sources whose messages a condition is about.
@@ -52,6 +90,22 @@ pub enum About {
 }
 
 impl About {
+    /// Calls `each` with the source or the tag, and with the variant and the step; `path` is the place of the leaf.
+    fn names<'a>(&'a self, path: &str, narrow: Option<&'a Narrow>, each: &mut dyn FnMut(String, Name<'a>)) {
+        let source = match self {
+            Self::Source(source) => source,
+            Self::Tag(tag) => return each(format!("{path}.tag"), Name::Tag(tag)),
+            Self::Any => return,
+        };
+        each(format!("{path}.source"), Name::Source(source));
+        if let Some(variant) = narrow.and_then(|n| n.variant.as_deref()) {
+            each(format!("{path}.{}", variant_field(source.kind())), Name::Variant(source, variant));
+        }
+        if let Some(step) = narrow.and_then(|n| n.step.as_deref()) {
+            each(format!("{path}.step"), Name::Step(source, step));
+        }
+    }
+
     /// The source, if it is about one.
     pub const fn source(&self) -> Option<&SourceId> {
         match self {
@@ -86,6 +140,11 @@ pub struct Times {
 }
 
 impl Times {
+    /// Whether no bound is given.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// The bounds at `now`, in epoch milliseconds: from the first, inclusive, to the second, exclusive.
     fn bounds(&self, now: Time) -> (i64, i64) {
         let ago = |period: &Period| period.before(now).map_or(i64::MIN, |at| at.0);
@@ -111,40 +170,46 @@ pub enum Filter {
     Received { about: About, narrow: Narrow },
     /// Received the latest message within the times.
     LastReceived { about: About, narrow: Narrow, times: Times },
-    /// Opened a message.
-    Opened { about: About, narrow: Narrow, opens: Opens },
-    /// Clicked a link in a message.
-    Clicked { about: About, narrow: Narrow, alias: Option<String> },
-    /// Did the primary conversion: of a campaign on its most recent message, of a Canvas ever. A user in the
-    /// control group never counts.
-    Converted { source: SourceId },
+    /// Did something with a message; where times are given, the latest time within them.
+    Did { deed: Deed, about: About, narrow: Narrow, times: Times },
+    /// Did the conversion; where times are given, the latest time within them. Of a campaign only if the user did not
+    /// receive it again in a later second, unless `ever`; of a Canvas ever. A user in the control group never counts.
+    /// Of any source, any conversion ever counts, also those in control groups.
+    Converted { about: About, conversion: u8, ever: bool, times: Times },
     /// Entered the Canvas; being in its control group counts as that.
     Entered { source: SourceId, variation: Option<String> },
     /// Is in the control group, or (`is: false`) was evaluated and is not: received the campaign, or entered the Canvas.
     InControl { source: SourceId, is: bool },
-    /// Opened or clicked anything, the latest within the times.
-    LastEngaged { channel: Option<Channel>, opens: Opens, times: Times },
+    /// Opened or clicked a message, the latest within the times.
+    LastEngaged { about: About, narrow: Narrow, opens: By, clicks: By, times: Times },
     /// Never received any message.
     NeverReceived { channel: Option<Channel> },
-    /// An address of the user does not exist.
-    HardBounced,
-    /// Marked a message as spam.
+    /// An address of the user, on the channel or on any, does not exist: a hard bounce, and since then neither a delivery
+    /// nor an open or a click by a person.
+    HardBounced { channel: Option<Channel> },
+    /// Marked a message as spam, and did not take it back since.
     MarkedSpam,
+    /// Wants no messages on the channel, or on at least one: unsubscribed, and did not subscribe again since.
+    Unsubscribed { channel: Option<Channel> },
     /// Was in any control group, the latest within the times.
     LastInControl { times: Times },
 }
 
-/// A source, a tag or a segment that a filter names.
+/// A source, a tag or a segment that a filter names, or a variant or a step of the source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Name<'a> {
     Source(&'a SourceId),
     Tag(&'a str),
     Segment(&'a str),
+    /// A campaign's variant or a Canvas's variation.
+    Variant(&'a SourceId, &'a str),
+    /// A Canvas's step.
+    Step(&'a SourceId, &'a str),
 }
 
 impl Filter {
-    /// Calls `each` with every source, tag and segment that the filter names, and with its place as [`Filter::parse`] writes
+    /// Calls `each` with every source, tag, segment, variant and step that the filter names, and with its place as [`Filter::parse`] writes
     /// it; `path` is the place of the filter.
     pub fn names<'a>(&'a self, path: &str, each: &mut dyn FnMut(String, Name<'a>)) {
         let at = |key: &str| format!("{path}.{key}");
@@ -158,21 +223,22 @@ impl Filter {
             }
             Self::Not(filter) => filter.names(&at("not"), each),
             Self::Segment(segment) => each(at("segment"), Name::Segment(segment)),
-            Self::Converted { source: id } => source("converted", id),
-            Self::Entered { source: id, .. } => source("entered", id),
+            Self::Entered { source: id, variation } => {
+                source("entered", id);
+                if let Some(variation) = variation {
+                    each(at("entered.variation"), Name::Variant(id, variation));
+                }
+            }
             Self::InControl { source: id, .. } => source("in_control", id),
-            Self::Received { about, .. }
-            | Self::LastReceived { about, .. }
-            | Self::Opened { about, .. }
-            | Self::Clicked { about, .. } => match about {
-                About::Source(id) => source(self.key(), id),
-                About::Tag(tag) => each(at(self.key()) + ".tag", Name::Tag(tag)),
-                About::Any => {}
-            },
-            Self::LastEngaged { .. }
-            | Self::NeverReceived { .. }
-            | Self::HardBounced
+            Self::Converted { about, .. } => about.names(&at(self.key()), None, each),
+            Self::Received { about, narrow }
+            | Self::LastReceived { about, narrow, .. }
+            | Self::Did { about, narrow, .. }
+            | Self::LastEngaged { about, narrow, .. } => about.names(&at(self.key()), Some(narrow), each),
+            Self::NeverReceived { .. }
+            | Self::HardBounced { .. }
             | Self::MarkedSpam
+            | Self::Unsubscribed { .. }
             | Self::LastInControl { .. } => {}
         }
     }
@@ -187,7 +253,7 @@ impl Filter {
     pub fn sources(&self) -> BTreeSet<SourceId> {
         self.named(|name| match name {
             Name::Source(source) => Some(source.clone()),
-            Name::Tag(_) | Name::Segment(_) => None,
+            _ => None,
         })
     }
 
@@ -195,7 +261,7 @@ impl Filter {
     pub fn tags(&self) -> BTreeSet<String> {
         self.named(|name| match name {
             Name::Tag(tag) => Some(tag.to_owned()),
-            Name::Source(_) | Name::Segment(_) => None,
+            _ => None,
         })
     }
 
@@ -203,7 +269,7 @@ impl Filter {
     pub fn segments(&self) -> BTreeSet<String> {
         self.named(|name| match name {
             Name::Segment(segment) => Some(segment.to_owned()),
-            Name::Source(_) | Name::Tag(_) => None,
+            _ => None,
         })
     }
 
@@ -225,15 +291,15 @@ impl Filter {
             Self::Segment(_) => "segment",
             Self::Received { .. } => "received",
             Self::LastReceived { .. } => "last_received",
-            Self::Opened { .. } => "opened",
-            Self::Clicked { .. } => "clicked",
+            Self::Did { deed, .. } => deed.key(),
             Self::Converted { .. } => "converted",
             Self::Entered { .. } => "entered",
             Self::InControl { .. } => "in_control",
             Self::LastEngaged { .. } => "last_engaged",
             Self::NeverReceived { .. } => "never_received",
-            Self::HardBounced => "hard_bounced",
+            Self::HardBounced { .. } => "hard_bounced",
             Self::MarkedSpam => "marked_spam",
+            Self::Unsubscribed { .. } => "unsubscribed",
             Self::LastInControl { .. } => "last_in_control",
         }
     }
@@ -251,15 +317,17 @@ impl Filter {
                 body.about(about, narrow);
                 body.times(times);
             }
-            Self::Opened { about, narrow, opens } => {
+            Self::Did { deed, about, narrow, times } => {
                 body.about(about, narrow);
-                body.opens(*opens);
+                body.deed(deed);
+                body.times(times);
             }
-            Self::Clicked { about, narrow, alias } => {
-                body.about(about, narrow);
-                body.put("alias", alias.as_deref());
+            Self::Converted { about, conversion, ever, times } => {
+                body.about(about, &Narrow::default());
+                body.put("conversion", Some(*conversion).filter(|n| *n > 0));
+                body.put("ever", Some(true).filter(|_| *ever));
+                body.times(times);
             }
-            Self::Converted { source } => body.put("source", Some(source.to_string())),
             Self::Entered { source, variation } => {
                 body.put("source", Some(source.to_string()));
                 body.put("variation", variation.as_deref());
@@ -268,16 +336,27 @@ impl Filter {
                 body.put("source", Some(source.to_string()));
                 body.put("is", Some(*is));
             }
-            Self::LastEngaged { channel, opens, times } => {
-                body.put("channel", channel.map(Channel::as_str));
-                body.opens(*opens);
+            Self::LastEngaged { about, narrow, opens, clicks, times } => {
+                body.about(about, narrow);
+                body.by("opens", *opens);
+                body.by("clicks", *clicks);
                 body.times(times);
             }
-            Self::NeverReceived { channel } => body.put("channel", channel.map(Channel::as_str)),
-            Self::HardBounced | Self::MarkedSpam => {}
+            Self::NeverReceived { channel }
+            | Self::HardBounced { channel }
+            | Self::Unsubscribed { channel } => body.put("channel", channel.map(Channel::as_str)),
+            Self::MarkedSpam => {}
             Self::LastInControl { times } => body.times(times),
         }
         json!({ self.key(): body.0 })
+    }
+}
+
+/// The field of a leaf that names a variant of such a source.
+const fn variant_field(kind: SourceKind) -> &'static str {
+    match kind {
+        SourceKind::Campaign => "variant",
+        SourceKind::Canvas => "variation",
     }
 }
 
@@ -298,19 +377,33 @@ impl Body {
             About::Tag(tag) => self.put("tag", Some(tag.as_str())),
             About::Any => self.put("any", Some(true)),
         }
-        let is_canvas = about.source().is_some_and(|s| s.kind() == SourceKind::Canvas);
-        self.put(if is_canvas { "variation" } else { "variant" }, narrow.variant.as_deref());
+        let kind = about.source().map_or(SourceKind::Campaign, SourceId::kind);
+        self.put(variant_field(kind), narrow.variant.as_deref());
         self.put("step", narrow.step.as_deref());
         self.put("channel", narrow.channel.map(Channel::as_str));
     }
 
-    fn opens(&mut self, opens: Opens) {
-        let opens = match opens {
-            Opens::Any => None,
-            Opens::Machine => Some("machine"),
-            Opens::Human => Some("human"),
+    fn deed(&mut self, deed: &Deed) {
+        match deed {
+            Deed::Delivered | Deed::Dismissed | Deed::Replied => {}
+            Deed::Opened { opens } => self.by("opens", *opens),
+            Deed::Clicked { alias, clicks } => {
+                self.put("alias", alias.as_deref());
+                self.by("clicks", *clicks);
+            }
+            Deed::Bounced { bounce: Bounce::Any } => {}
+            Deed::Bounced { bounce: Bounce::Hard } => self.put("bounce", Some("hard")),
+            Deed::Bounced { bounce: Bounce::Soft } => self.put("bounce", Some("soft")),
+        }
+    }
+
+    fn by(&mut self, field: &str, by: By) {
+        let by = match by {
+            By::Any => None,
+            By::Machine => Some("machine"),
+            By::Human => Some("human"),
         };
-        self.put("opens", opens);
+        self.put(field, by);
     }
 
     fn times(&mut self, times: &Times) {

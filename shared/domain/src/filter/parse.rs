@@ -1,6 +1,6 @@
 //! Reads filters. An error names its place in the filter.
 
-use super::{About, Filter, MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_SOURCES, Narrow, Opens, Times};
+use super::{About, Bounce, By, Deed, Filter, MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_SOURCES, Narrow, Times};
 use crate::{
     facet::Channel,
     id::{ID_RULE, SourceId, SourceKind, clip, is_spelled_like_id},
@@ -23,11 +23,15 @@ pub struct FilterError {
 }
 
 /// The leaves, by their keys.
-const LEAVES: [&str; 12] = [
+const LEAVES: [&str; 17] = [
     "received",
     "last_received",
+    "delivered",
     "opened",
     "clicked",
+    "dismissed",
+    "replied",
+    "bounced",
     "converted",
     "entered",
     "in_control",
@@ -35,6 +39,7 @@ const LEAVES: [&str; 12] = [
     "never_received",
     "hard_bounced",
     "marked_spam",
+    "unsubscribed",
     "last_in_control",
 ];
 
@@ -137,21 +142,12 @@ fn leaf(key: &str, body: &Value, path: String) -> Result<Filter, FilterError> {
             let about = f.about(&["source", "tag", "any"])?;
             Filter::LastReceived { narrow: f.narrow(&about)?, about, times: f.times()? }
         }
-        "opened" => {
-            let about = f.about(&["source", "tag"])?;
-            Filter::Opened { narrow: f.narrow(&about)?, about, opens: f.opens()? }
-        }
-        "clicked" => {
+        "delivered" | "opened" | "clicked" | "dismissed" | "replied" | "bounced" => {
             let about = f.about(&["source", "tag", "any"])?;
             let narrow = f.narrow(&about)?;
-            let alias = f.text("alias")?;
-            if alias == Some("") {
-                return wrong(&f.at("alias"), "is empty; leave it out for clicks on any link");
-            }
-            // As ingest stores it, so that the whole alias finds the clicks.
-            Filter::Clicked { narrow, about, alias: alias.map(|alias| stored_alias(alias).into_owned()) }
+            Filter::Did { deed: f.deed(key)?, about, narrow, times: f.times_given()? }
         }
-        "converted" => Filter::Converted { source: f.source()? },
+        "converted" => f.converted()?,
         "entered" => {
             let source = f.source()?;
             if source.kind() != SourceKind::Canvas {
@@ -160,10 +156,16 @@ fn leaf(key: &str, body: &Value, path: String) -> Result<Filter, FilterError> {
             Filter::Entered { source, variation: f.checked("variation", is_spelled_like_id, ID_RULE)? }
         }
         "in_control" => Filter::InControl { source: f.source()?, is: f.flag("is")? },
-        "last_engaged" => Filter::LastEngaged { channel: f.channel()?, opens: f.opens()?, times: f.times()? },
+        "last_engaged" => {
+            let about = f.about_or_any()?;
+            let narrow = f.narrow(&about)?;
+            let (opens, clicks) = (f.by("opens")?, f.by("clicks")?);
+            Filter::LastEngaged { about, narrow, opens, clicks, times: f.times()? }
+        }
         "never_received" => Filter::NeverReceived { channel: f.channel()? },
-        "hard_bounced" => Filter::HardBounced,
+        "hard_bounced" => Filter::HardBounced { channel: f.channel()? },
         "marked_spam" => Filter::MarkedSpam,
+        "unsubscribed" => Filter::Unsubscribed { channel: f.channel()? },
         _ => Filter::LastInControl { times: f.times()? },
     };
     f.done(filter)
@@ -236,6 +238,68 @@ impl<'a> Fields<'a> {
         Ok(about)
     }
 
+    /// As [`Fields::about`], or any source's messages where none of the ways is given.
+    fn about_or_any(&mut self) -> Result<About, FilterError> {
+        let ways = ["source", "tag", "any"];
+        if ways.iter().any(|way| self.has(way)) {
+            return self.about(&ways);
+        }
+        self.known.extend(ways);
+        Ok(About::Any)
+    }
+
+    /// Reads the fields that only this deed has.
+    fn deed(&mut self, key: &str) -> Result<Deed, FilterError> {
+        Ok(match key {
+            "delivered" => Deed::Delivered,
+            "opened" => Deed::Opened { opens: self.by("opens")? },
+            "clicked" => {
+                let alias = self.text("alias")?;
+                if alias == Some("") {
+                    return wrong(&self.at("alias"), "is empty; leave it out for clicks on any link");
+                }
+                // As ingest stores it, so that the whole alias finds the clicks.
+                let alias = alias.map(|alias| stored_alias(alias).into_owned());
+                Deed::Clicked { alias, clicks: self.by("clicks")? }
+            }
+            "dismissed" => Deed::Dismissed,
+            "replied" => Deed::Replied,
+            _ => {
+                let bounce = match self.text("bounce")? {
+                    None | Some("any") => Bounce::Any,
+                    Some("hard") => Bounce::Hard,
+                    Some("soft") => Bounce::Soft,
+                    Some(other) => {
+                        let detail = format!("`{}` must be any, hard or soft", clip(other));
+                        return wrong(&self.at("bounce"), detail);
+                    }
+                };
+                Deed::Bounced { bounce }
+            }
+        })
+    }
+
+    fn converted(&mut self) -> Result<Filter, FilterError> {
+        let about = self.about(&["source", "any"])?;
+        if about == About::Any
+            && let Some(field) = ["conversion", "ever"].into_iter().find(|field| self.has(field))
+        {
+            let detail = "goes with a source only: with `any`, every conversion counts, whenever it was";
+            return wrong(&self.at(field), detail);
+        }
+        self.known.push("conversion");
+        let conversion = match self.fields.get("conversion") {
+            None | Some(Value::Null) => 0,
+            Some(value) => match value.as_u64().and_then(|n| u8::try_from(n).ok()) {
+                Some(n) => n,
+                None => return wrong(&self.at("conversion"), "must be a whole number from 0 to 255"),
+            },
+        };
+        let ever = self.fields.contains_key("ever") && self.flag("ever")?;
+        self.known.push("ever");
+        Ok(Filter::Converted { about, conversion, ever, times: self.times_given()? })
+    }
+
     /// Reads the fields that narrow a condition: with a tag, or with any message, only the channel may.
     fn narrow(&mut self, about: &About) -> Result<Narrow, FilterError> {
         let kind = about.source().map(SourceId::kind);
@@ -272,13 +336,13 @@ impl<'a> Fields<'a> {
             .transpose()
     }
 
-    fn opens(&mut self) -> Result<Opens, FilterError> {
-        Ok(match self.text("opens")? {
-            None | Some("any") => Opens::Any,
-            Some("machine") => Opens::Machine,
-            Some("human") => Opens::Human,
+    fn by(&mut self, field: &'static str) -> Result<By, FilterError> {
+        Ok(match self.text(field)? {
+            None | Some("any") => By::Any,
+            Some("machine") => By::Machine,
+            Some("human") => By::Human,
             Some(other) => {
-                return wrong(&self.at("opens"), format!("`{}` must be any, machine or human", clip(other)));
+                return wrong(&self.at(field), format!("`{}` must be any, machine or human", clip(other)));
             }
         })
     }
@@ -292,19 +356,26 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Reads bounds of which at least one is given.
     fn times(&mut self) -> Result<Times, FilterError> {
+        let times = self.times_given()?;
+        if times.is_empty() {
+            return wrong(
+                &self.path,
+                "needs a time: one or more of before and after (such as 2026-11-22T10:00:00Z), more_than and less_than (such as P30D)",
+            );
+        }
+        Ok(times)
+    }
+
+    /// Reads the bounds that are given.
+    fn times_given(&mut self) -> Result<Times, FilterError> {
         let times = Times {
             before: self.time("before")?,
             after: self.time("after")?,
             more_than: self.period("more_than")?,
             less_than: self.period("less_than")?,
         };
-        if times == Times::default() {
-            return wrong(
-                &self.path,
-                "needs a time: one or more of before and after (such as 2026-11-22T10:00:00Z), more_than and less_than (such as P30D)",
-            );
-        }
         if let (Some(before), Some(after)) = (times.before, times.after)
             && before <= after
         {

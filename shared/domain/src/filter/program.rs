@@ -1,6 +1,6 @@
 //! Evaluates filters over the rows of one user, in three values.
 
-use super::{About, Filter, Narrow, Opens, Times};
+use super::{About, By, Filter, Times, atom::Atom};
 use crate::{
     facet::{Channel, Facet, Kind},
     id::{LedgerId, SourceId, SourceKind},
@@ -50,47 +50,6 @@ pub struct Known {
     pub segments: BTreeMap<String, Filter>,
 }
 
-/// The question that a leaf asks of the rows of one user in one ledger: the latest `last_at` among the facets that match.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Atom {
-    ledger: usize,
-    kind: Kind,
-    narrow: Narrow,
-    machine: Option<bool>,
-    alias: Option<String>,
-    primary: bool,
-}
-
-impl Atom {
-    fn of(ledger: usize, kind: Kind) -> Self {
-        Self { ledger, kind, narrow: Narrow::default(), machine: None, alias: None, primary: false }
-    }
-
-    fn on(ledger: usize, kind: Kind, channel: Option<Channel>) -> Self {
-        Self { narrow: Narrow { channel, ..Narrow::default() }, ..Self::of(ledger, kind) }
-    }
-
-    fn matches(&self, facet: &Facet) -> bool {
-        let same =
-            |want: &Option<String>, is: &Option<Box<str>>| want.is_none() || want.as_deref() == is.as_deref();
-        facet.kind == self.kind
-            && (self.narrow.channel.is_none() || self.narrow.channel == facet.channel)
-            && self.machine.is_none_or(|m| m == facet.machine)
-            && same(&self.narrow.variant, &facet.variant)
-            && same(&self.narrow.step, &facet.step)
-            && same(&self.alias, &facet.alias)
-            && !(self.primary && facet.conversion != 0)
-    }
-}
-
-const fn machine(opens: Opens) -> Option<bool> {
-    match opens {
-        Opens::Any => None,
-        Opens::Machine => Some(true),
-        Opens::Human => Some(false),
-    }
-}
-
 type AtomId = usize;
 
 #[derive(Debug)]
@@ -104,11 +63,12 @@ enum Node {
         has: AtomId,
         not: AtomId,
     },
-    /// The conversion counts unless the user is in control, or converted before the last receipt where that matters.
-    Converted {
-        conversion: AtomId,
-        control: AtomId,
-        not_before: Option<AtomId>,
+    /// The latest of some times is later than the latest of others, or these never were. Times within the same grain,
+    /// in milliseconds, are none later than the other. Only of data that is available.
+    Later {
+        this: Vec<AtomId>,
+        than: Vec<AtomId>,
+        grain: i64,
     },
     /// The latest of several times lies within bounds. Where some data is unavailable, the latest may be later than the
     /// one that is known.
@@ -131,8 +91,12 @@ impl Known {
             Filter::Segment(id) => self.segments.get(id).map_or(1, |f| self.width(f)),
             Filter::Received { about: About::Tag(tag), .. }
             | Filter::LastReceived { about: About::Tag(tag), .. }
-            | Filter::Opened { about: About::Tag(tag), .. }
-            | Filter::Clicked { about: About::Tag(tag), .. } => carry(tag),
+            | Filter::Did { about: About::Tag(tag), .. }
+            | Filter::LastEngaged { about: About::Tag(tag), .. } => carry(tag),
+            // One for each channel.
+            Filter::HardBounced { channel: None } | Filter::Unsubscribed { channel: None } => {
+                Channel::ALL.len()
+            }
             _ => 1,
         }
     }
@@ -154,6 +118,9 @@ pub struct Program {
 pub struct Facts(Vec<i64>);
 
 const NEVER: i64 = i64::MIN;
+
+/// The milliseconds of a second.
+const SECOND: i64 = 1_000;
 
 /// For each facet of a batch, the atoms that it matches.
 #[derive(Clone, Debug, Default)]
@@ -211,72 +178,113 @@ impl Program {
             Filter::Any(filters) => Node::Any(nodes(filters)),
             Filter::Not(filter) => Node::Not(Box::new(self.node(filter, known))),
             Filter::Segment(id) => known.segments.get(id).map_or(Node::Unknown, |f| self.node(f, known)),
-            Filter::Received { about, narrow } => self.has(about, known, |ledger| Atom {
-                narrow: narrow.clone(),
-                ..Atom::of(ledger, Kind::Received)
-            }),
-            Filter::Opened { about, narrow, opens } => self.has(about, known, |ledger| Atom {
-                narrow: narrow.clone(),
-                machine: machine(*opens),
-                ..Atom::of(ledger, Kind::Opened)
-            }),
-            Filter::Clicked { about, narrow, alias } => self.has(about, known, |ledger| Atom {
-                narrow: narrow.clone(),
-                alias: alias.clone(),
-                ..Atom::of(ledger, Kind::Clicked)
+            Filter::Received { about, narrow } => self.did(about, known, &Times::default(), |ledger| {
+                vec![Atom::narrowed(ledger, Kind::Received, narrow)]
             }),
             Filter::LastReceived { about, narrow, times } => {
-                let (ledgers, may_be_later) = self.readable(about, known);
-                let received = |l: usize| Atom { narrow: narrow.clone(), ..Atom::of(l, Kind::Received) };
-                let latest_of = ledgers.into_iter().map(|l| self.atom(received(l))).collect();
-                Node::within(latest_of, may_be_later, times, known.now)
+                self.did(about, known, times, |ledger| vec![Atom::narrowed(ledger, Kind::Received, narrow)])
             }
-            Filter::Converted { source }
+            Filter::Did { deed, about, narrow, times } => {
+                self.did(about, known, times, |ledger| Atom::of_deed(ledger, deed, narrow))
+            }
+            Filter::LastEngaged { about, narrow, opens, clicks, times } => {
+                let of = |ledger, kind, by| Atom::narrowed(ledger, kind, narrow).by(by);
+                self.did(about, known, times, |ledger| {
+                    vec![of(ledger, Kind::Opened, *opens), of(ledger, Kind::Clicked, *clicks)]
+                })
+            }
+            Filter::Converted { about: About::Source(source), .. }
             | Filter::Entered { source, .. }
             | Filter::InControl { source, .. }
                 if known.unavailable.contains(source) =>
             {
                 Node::Unknown
             }
-            Filter::Converted { source } => self.converted(source),
+            Filter::Converted { about, conversion, ever, times } => match about.source() {
+                Some(source) => self.converted(source, *conversion, *ever, times, known),
+                None => self.did(about, known, times, |ledger| vec![Atom::of(ledger, Kind::Converted)]),
+            },
             Filter::Entered { source, variation } => self.entered(source, variation.as_ref()),
             Filter::InControl { source, is } => self.in_control(source, *is),
-            Filter::LastEngaged { channel, opens, times } => {
-                let users = self.ledger(LedgerId::Users);
-                let opened = Atom { machine: machine(*opens), ..Atom::on(users, Kind::Opened, *channel) };
-                let clicked = Atom::on(users, Kind::Clicked, *channel);
-                let latest_of = vec![self.atom(opened), self.atom(clicked)];
-                Node::within(latest_of, false, times, known.now)
-            }
             Filter::NeverReceived { channel } => {
                 let users = self.ledger(LedgerId::Users);
-                Node::HasNot(self.atom(Atom::on(users, Kind::Received, *channel)))
+                Node::HasNot(self.atom(Atom::of(users, Kind::Received).on(*channel)))
             }
-            Filter::HardBounced => self.of_users(Kind::HardBounced),
-            Filter::MarkedSpam => self.of_users(Kind::Complained),
-            Filter::LastInControl { times } => {
+            Filter::HardBounced { channel: Some(channel) } => self.hard_bounced(Some(*channel)),
+            Filter::HardBounced { channel: None } => {
+                let each = Channel::ALL.map(Some).into_iter().chain([None]);
+                Node::Any(each.map(|channel| self.hard_bounced(channel)).collect())
+            }
+            Filter::MarkedSpam => {
                 let users = self.ledger(LedgerId::Users);
-                let latest_of = vec![self.atom(Atom::of(users, Kind::Control))];
-                Node::within(latest_of, false, times, known.now)
+                self.stands(vec![Atom::of(users, Kind::Complained)], vec![Atom::of(users, Kind::NotSpam)])
+            }
+            Filter::Unsubscribed { channel: Some(channel) } => self.unsubscribed(*channel),
+            Filter::Unsubscribed { channel: None } => {
+                Node::Any(Channel::ALL.map(|channel| self.unsubscribed(channel)).into())
+            }
+            Filter::LastInControl { times } => {
+                self.did(&About::Any, known, times, |ledger| vec![Atom::of(ledger, Kind::Control)])
             }
         }
     }
 
-    fn converted(&mut self, source: &SourceId) -> Node {
+    fn converted(
+        &mut self,
+        source: &SourceId,
+        conversion: u8,
+        ever: bool,
+        times: &Times,
+        known: &Known,
+    ) -> Node {
         let ledger = self.ledger(LedgerId::Source(source.clone()));
-        let is_campaign = source.kind() == SourceKind::Campaign;
-        Node::Converted {
-            conversion: self.atom(Atom { primary: true, ..Atom::of(ledger, Kind::Converted) }),
-            control: self.atom(Atom::of(ledger, Kind::Control)),
-            not_before: is_campaign.then(|| self.atom(Atom::of(ledger, Kind::Received))),
+        let about = About::Source(source.clone());
+        let converted = Atom { conversion: Some(conversion), ..Atom::of(ledger, Kind::Converted) };
+        let mut nodes = vec![
+            self.did(&about, known, times, |_| vec![converted.clone()]),
+            Node::HasNot(self.atom(Atom::of(ledger, Kind::Control))),
+        ];
+        if source.kind() == SourceKind::Campaign && !ever {
+            let received = self.atom(Atom::of(ledger, Kind::Received));
+            let than = vec![self.atom(converted)];
+            nodes.push(Node::Not(Box::new(Node::Later { this: vec![received], than, grain: SECOND })));
         }
+        Node::All(nodes)
+    }
+
+    /// Whether an address on that channel does not exist, or one whose channel is not known.
+    fn hard_bounced(&mut self, channel: Option<Channel>) -> Node {
+        let users = self.ledger(LedgerId::Users);
+        let bounced = Atom { channel: Some(channel), ..Atom::of(users, Kind::HardBounced) };
+        let alive = [Kind::Delivered, Kind::Opened, Kind::Clicked];
+        // Machines open and click what went to an address before it died.
+        let alive = alive.map(|kind| Atom::of(users, kind).on(channel).by(By::Human));
+        self.stands(vec![bounced], alive.into())
+    }
+
+    fn unsubscribed(&mut self, channel: Channel) -> Node {
+        let users = self.ledger(LedgerId::Users);
+        let of = |kind| {
+            let on = |channel| Atom { channel: Some(channel), ..Atom::of(users, kind) };
+            vec![on(Some(channel)), on(None)]
+        };
+        self.stands(of(Kind::Unsubscribed), of(Kind::Subscribed))
+    }
+
+    /// Any of the first happened, and none of the others later.
+    fn stands(&mut self, happened: Vec<Atom>, cleared: Vec<Atom>) -> Node {
+        let mut ids =
+            |atoms: Vec<Atom>| -> Vec<AtomId> { atoms.into_iter().map(|atom| self.atom(atom)).collect() };
+        let (happened, cleared) = (ids(happened), ids(cleared));
+        let any = happened.iter().map(|atom| Node::Has(*atom)).collect();
+        let later = Node::Later { this: cleared, than: happened, grain: 1 };
+        Node::All(vec![Node::Any(any), Node::Not(Box::new(later))])
     }
 
     fn entered(&mut self, source: &SourceId, variation: Option<&String>) -> Node {
         let ledger = self.ledger(LedgerId::Source(source.clone()));
-        let narrow = Narrow { variant: variation.cloned(), ..Narrow::default() };
-        let kinds = [Kind::Entered, Kind::Control];
-        let atoms = kinds.map(|kind| Atom { narrow: narrow.clone(), ..Atom::of(ledger, kind) });
+        let atoms = [Kind::Entered, Kind::Control];
+        let atoms = atoms.map(|kind| Atom { variant: variation.cloned(), ..Atom::of(ledger, kind) });
         Node::Any(atoms.map(|atom| Node::Has(self.atom(atom))).into())
     }
 
@@ -291,11 +299,6 @@ impl Program {
             SourceKind::Canvas => Kind::Entered,
         };
         Node::Without { has: self.atom(Atom::of(ledger, evaluated)), not: control }
-    }
-
-    fn of_users(&mut self, kind: Kind) -> Node {
-        let users = self.ledger(LedgerId::Users);
-        Node::Has(self.atom(Atom::of(users, kind)))
     }
 
     /// The ledgers that a leaf is about, and whether there are further ones that cannot be read.
@@ -313,10 +316,21 @@ impl Program {
         (ledgers, is_short)
     }
 
-    /// Any of the ledgers has such a row.
-    fn has(&mut self, about: &About, known: &Known, atom: impl Fn(usize) -> Atom) -> Node {
+    /// Any of the ledgers has such a row; where times are given, the latest of these rows is within them.
+    fn did(
+        &mut self,
+        about: &About,
+        known: &Known,
+        times: &Times,
+        atoms: impl Fn(usize) -> Vec<Atom>,
+    ) -> Node {
         let (ledgers, is_short) = self.readable(about, known);
-        let mut nodes: Vec<Node> = ledgers.into_iter().map(|l| Node::Has(self.atom(atom(l)))).collect();
+        let atoms: Vec<AtomId> = ledgers.into_iter().flat_map(atoms).map(|atom| self.atom(atom)).collect();
+        if !times.is_empty() {
+            let (from, to) = times.bounds(known.now);
+            return Node::Within { latest_of: atoms, may_be_later: is_short, from, to };
+        }
+        let mut nodes: Vec<Node> = atoms.into_iter().map(Node::Has).collect();
         if is_short {
             nodes.push(Node::Unknown);
         }
@@ -379,24 +393,19 @@ impl Facts {
 }
 
 impl Node {
-    fn within(latest_of: Vec<AtomId>, may_be_later: bool, times: &Times, now: Time) -> Self {
-        let (from, to) = times.bounds(now);
-        Self::Within { latest_of, may_be_later, from, to }
-    }
-
     /// Whether the time of an atom matters, and not only that a user has it.
     fn reads_times(&self) -> bool {
         match self {
             Self::All(nodes) | Self::Any(nodes) => nodes.iter().any(Self::reads_times),
             Self::Not(node) => node.reads_times(),
-            Self::Converted { not_before, .. } => not_before.is_some(),
-            Self::Within { .. } => true,
+            Self::Later { .. } | Self::Within { .. } => true,
             Self::Has(_) | Self::HasNot(_) | Self::Without { .. } | Self::Unknown => false,
         }
     }
 
     fn answer(&self, facts: &[i64]) -> Truth {
         let has = |atom: &AtomId| facts[*atom] != NEVER;
+        let latest = |atoms: &[AtomId]| atoms.iter().map(|atom| facts[*atom]).max().unwrap_or(NEVER);
         match self {
             Self::All(nodes) => nodes.iter().map(|n| n.answer(facts)).min().unwrap_or(Truth::Yes),
             Self::Any(nodes) => nodes.iter().map(|n| n.answer(facts)).max().unwrap_or(Truth::No),
@@ -404,12 +413,11 @@ impl Node {
             Self::Has(atom) => Truth::of(has(atom)),
             Self::HasNot(atom) => Truth::of(!has(atom)),
             Self::Without { has: yes, not } => Truth::of(has(yes) && !has(not)),
-            Self::Converted { conversion, control, not_before } => {
-                let is_last = not_before.is_none_or(|received| facts[*conversion] >= facts[received]);
-                Truth::of(has(conversion) && !has(control) && is_last)
+            Self::Later { this, than, grain } => {
+                Truth::of(latest(this).div_euclid(*grain) > latest(than).div_euclid(*grain))
             }
             Self::Within { latest_of, may_be_later, from, to } => {
-                let latest = latest_of.iter().map(|atom| facts[*atom]).max().unwrap_or(NEVER);
+                let latest = latest(latest_of);
                 match (latest != NEVER, *may_be_later) {
                     // Bounds that exclude each other hold for no time.
                     _ if from >= to => Truth::No,

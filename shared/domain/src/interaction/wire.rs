@@ -69,7 +69,8 @@ pub(super) struct Wire<'a> {
 }
 
 /// The types of interactions, for people.
-pub(super) const TYPES: &str = "received, opened, clicked, converted, entered, control, bounced, complained";
+pub(super) const TYPES: &str = "received, delivered, opened, clicked, dismissed, replied, converted, entered, control, bounced, \
+    complained, not_spam, unsubscribed, subscribed";
 
 fn check_id(field: &str, code: &'static str, id: &str) -> Result<(), Refusal> {
     if is_valid_id(id) {
@@ -104,7 +105,7 @@ impl Wire<'_> {
                     return refuse("invalid_channel", detail);
                 }
             },
-            None if matches!(kind, Kind::Received | Kind::Opened | Kind::Clicked) => {
+            None if kind.needs_channel() => {
                 let detail = format!("{} needs a channel, one of {}", self.kind.0, Channel::names());
                 return refuse("missing_channel", detail);
             }
@@ -161,8 +162,18 @@ impl Wire<'_> {
             "entered" => Kind::Entered,
             "control" => Kind::Control,
             "complained" => Kind::Complained,
+            "not_spam" => Kind::NotSpam,
+            "delivered" => Kind::Delivered,
+            "dismissed" => Kind::Dismissed,
+            "replied" => Kind::Replied,
+            "unsubscribed" => Kind::Unsubscribed,
+            "subscribed" => Kind::Subscribed,
             "bounced" => match self.bounce.as_ref().map(|b| b.0.as_ref()) {
-                None | Some("hard") => Kind::HardBounced,
+                Some("hard") => Kind::HardBounced,
+                None => {
+                    let detail = "bounced needs bounce: hard where the address does not exist, else soft";
+                    return refuse("missing_bounce", detail);
+                }
                 Some("soft") => Kind::SoftBounced,
                 Some(other) => {
                     return refuse(
@@ -180,7 +191,11 @@ impl Wire<'_> {
     fn check_fields_fit(&self, kind: Kind) -> Result<(), Refusal> {
         let misfits = [
             (self.link_alias.is_some() && kind != Kind::Clicked, "link_alias", "clicked"),
-            (self.machine.is_some() && kind != Kind::Opened, "machine", "opened"),
+            (
+                self.machine.is_some() && !matches!(kind, Kind::Opened | Kind::Clicked),
+                "machine",
+                "opened or clicked",
+            ),
             (self.conversion.is_some() && kind != Kind::Converted, "conversion", "converted"),
             (
                 self.bounce.is_some() && !matches!(kind, Kind::HardBounced | Kind::SoftBounced),

@@ -217,6 +217,12 @@ impl Manifest {
         Tally::sum(self.runs.iter().map(|r| &r.tally))
     }
 
+    /// Whether so many further copies can be listed now. Doomed copies make room when their bytes are deleted, within two
+    /// hours; in quarantine copies that were live are kept.
+    pub const fn has_room(&self, copies: usize) -> bool {
+        self.copies.len() + copies <= MAX_COPIES
+    }
+
     /// When the sweeper must look at the ledger's storage again: inbox blocks to clear, staged rewrites without
     /// progress, retired copies past the grace, doomed bytes. A restore's staged copies are looked after with its source.
     pub fn wake_at(&self) -> Option<Time> {

@@ -30,31 +30,23 @@ impl JsonSchema for Filter {
         let filter = g.of::<Self>();
         let list = json!({ "type": "array", "items": filter, "minItems": 1 });
         let segment = g.of::<Id>();
-        let (campaign, canvas, source) =
-            (g.of::<CampaignSource>(), g.of::<CanvasSource>(), g.of::<SourceId>());
-        let (alias, channel, variation) = (g.given("alias"), g.given("channel"), g.given("variation"));
-        let (opens, times) = (g.given("opens"), g.times());
-        let forms = [
+        let (canvas, source) = (g.of::<CanvasSource>(), g.of::<SourceId>());
+        let (channel, variation, times) = (g.given("channel"), g.given("variation"), g.times());
+        let mut forms = vec![
             form("all", "Every one holds.", list.clone()),
             form("any", "At least one holds.", list),
             form("not", "It does not hold, over everybody ever seen.", filter),
             form("segment", "The segment's filter holds.", segment),
-            form("received", "Received a message.", g.about(&campaign, &canvas, false, &[])),
+            form("received", "Received a message.", g.about(false, &[])),
             form(
                 "last_received",
                 "Received the latest message within the times; who received none is within none.",
-                timed(&g.about(&campaign, &canvas, true, &times)),
+                timed(&g.about(true, &times)),
             ),
-            form(
-                "opened",
-                "Opened a message.",
-                g.about(&campaign, &canvas, false, std::slice::from_ref(&opens)),
-            ),
-            form("clicked", "Clicked a link in a message.", g.about(&campaign, &canvas, true, &[alias])),
             form(
                 "converted",
-                "Did the primary conversion; of a campaign, if they did not receive it again since.",
-                leaf(&[("source", source.clone())], &["source"]),
+                "Did the conversion; of a campaign, if they did not receive it again in a later second, unless `ever`. With times, the latest time is within them.",
+                g.converted(&source, &times),
             ),
             form(
                 "entered",
@@ -71,26 +63,61 @@ impl JsonSchema for Filter {
             ),
             form(
                 "last_engaged",
-                "Opened or clicked anything, the latest within the times.",
-                timed(&[leaf(&[&[channel.clone(), opens], times.as_slice()].concat(), &[])]),
+                "Opened or clicked, the latest within the times; any message of any source unless given.",
+                timed(&g.engaged(&times)),
             ),
-            form("never_received", "Was seen, and never received any message.", leaf(&[channel], &[])),
-            form("hard_bounced", "An address does not exist.", leaf(&[], &[])),
-            form("marked_spam", "Complained.", leaf(&[], &[])),
+            form(
+                "never_received",
+                "Was seen, and never received any message.",
+                leaf(std::slice::from_ref(&channel), &[]),
+            ),
+            form(
+                "hard_bounced",
+                "An address does not exist: bounced hard, and since then neither delivered to nor opened or clicked by a person on the channel.",
+                leaf(std::slice::from_ref(&channel), &[]),
+            ),
+            form("marked_spam", "Complained, and did not take it back since.", leaf(&[], &[])),
+            form(
+                "unsubscribed",
+                "Unsubscribed from the channel, or from at least one, and did not subscribe again since.",
+                leaf(&[channel], &[]),
+            ),
             form(
                 "last_in_control",
                 "Was in any control group, the latest within the times.",
                 timed(&[leaf(&times, &[])]),
             ),
         ];
-        let description = format!(
-            "A condition on a user: an object with exactly one key. It nests at most {MAX_DEPTH} deep and has at most {MAX_NODES} conditions, {MAX_SOURCES} named sources and {MAX_BYTES} bytes. Segments stand at most 8 deep in each other; written out, a filter has at most 5,000 conditions."
-        );
-        json_schema!({ "description": description, "oneOf": forms })
+        for (key, description, own) in DEEDS {
+            let own = own.iter().map(|field| g.given(field));
+            let fields: Vec<Field> = own.chain(times.clone()).collect();
+            forms.push(form(key, description, g.about(true, &fields)));
+        }
+        json_schema!({ "description": description(), "oneOf": forms })
     }
 }
 
+fn description() -> String {
+    format!(
+        "A condition on a user: an object with exactly one key. It nests at most {MAX_DEPTH} deep and has at most {MAX_NODES} conditions, {MAX_SOURCES} named sources and {MAX_BYTES} bytes. Segments stand at most 8 deep in each other; written out, a filter has at most 5,000 conditions."
+    )
+}
+
 type Field = (&'static str, Value);
+
+/// The filters about a deed, and the fields that only each of them has. With times, the latest time is within them.
+const DEEDS: [(&str, &str, &[&str]); 6] = [
+    ("delivered", "A message reached the user. With times, the latest time is within them.", &[]),
+    ("opened", "Opened a message. With times, the latest time is within them.", &["opens"]),
+    (
+        "clicked",
+        "Clicked a link in a message. With times, the latest time is within them.",
+        &["alias", "clicks"],
+    ),
+    ("dismissed", "Put a message away unopened. With times, the latest time is within them.", &[]),
+    ("replied", "Answered a message. With times, the latest time is within them.", &[]),
+    ("bounced", "A message bounced. With times, the latest time is within them.", &["bounce"]),
+];
 
 struct Leaves<'a>(&'a mut SchemaGenerator);
 
@@ -102,7 +129,10 @@ impl Leaves<'_> {
     /// A field that may be left out, or null.
     fn given(&mut self, name: &'static str) -> Field {
         let schema = match name {
-            "opens" => return (name, json!({ "enum": ["any", "machine", "human", null], "default": "any" })),
+            "opens" | "clicks" => {
+                return (name, json!({ "enum": ["any", "machine", "human", null], "default": "any" }));
+            }
+            "bounce" => return (name, json!({ "enum": ["any", "hard", "soft", null], "default": "any" })),
             "channel" => self.of::<Channel>(),
             "alias" => self.of::<LinkAlias>(),
             "before" | "after" => self.of::<GivenTime>(),
@@ -117,7 +147,8 @@ impl Leaves<'_> {
     }
 
     /// One form for each way to name the sources.
-    fn about(&mut self, campaign: &Value, canvas: &Value, any: bool, more: &[Field]) -> Vec<Value> {
+    fn about(&mut self, any: bool, more: &[Field]) -> Vec<Value> {
+        let (campaign, canvas) = (self.of::<CampaignSource>(), self.of::<CanvasSource>());
         let channel = self.given("channel");
         let with = |first: Field, narrow: Vec<Field>| {
             let name = first.0;
@@ -126,14 +157,30 @@ impl Leaves<'_> {
         let of_campaign = vec![self.given("variant")];
         let of_canvas = vec![self.given("variation"), self.given("step")];
         let mut forms = vec![
-            with(("source", campaign.clone()), of_campaign),
-            with(("source", canvas.clone()), of_canvas),
+            with(("source", campaign), of_campaign),
+            with(("source", canvas), of_canvas),
             with(("tag", self.of::<Words>()), Vec::new()),
         ];
         if any {
             forms.push(with(("any", json!({ "const": true })), Vec::new()));
         }
         forms
+    }
+
+    fn engaged(&mut self, times: &[Field]) -> Vec<Value> {
+        let fields = [&[self.given("opens"), self.given("clicks")], times].concat();
+        let mut forms = self.about(true, &fields);
+        // Without any of the ways to name sources, it is about any.
+        forms.push(leaf(&[&[self.given("channel")], fields.as_slice()].concat(), &[]));
+        forms
+    }
+
+    fn converted(&mut self, source: &Value, times: &[Field]) -> Vec<Value> {
+        let number = json!({ "type": ["integer", "null"], "minimum": 0, "maximum": 255, "default": 0 });
+        let ever = json!({ "type": "boolean", "default": false });
+        let of_source = [("source", source.clone()), ("conversion", number), ("ever", ever)];
+        let any = ("any", json!({ "const": true }));
+        vec![leaf(&[&of_source, times].concat(), &["source"]), leaf(&[&[any], times].concat(), &["any"])]
     }
 }
 

@@ -9,14 +9,14 @@ use std::borrow::Cow;
 /// One interaction as it stands in a request.
 pub struct Interaction;
 
-/// The types of interactions, whether they need a channel, and the field that only they have.
-const TYPES: [(&[&str], bool, Option<&str>); 6] = [
-    (&["received"], true, None),
-    (&["opened"], true, Some("machine")),
-    (&["clicked"], true, Some("link_alias")),
-    (&["converted"], false, Some("conversion")),
-    (&["bounced"], false, Some("bounce")),
-    (&["control", "complained"], false, None),
+/// The types of interactions, whether they need a channel, and the fields that only they have.
+const TYPES: [(&[&str], bool, &[&str]); 6] = [
+    (&["received", "delivered", "dismissed", "replied"], true, &[]),
+    (&["opened"], true, &["machine"]),
+    (&["clicked"], true, &["machine", "link_alias"]),
+    (&["converted"], false, &["conversion"]),
+    (&["bounced"], false, &["bounce"]),
+    (&["control", "complained", "not_spam", "unsubscribed", "subscribed"], false, &[]),
 ];
 
 impl JsonSchema for Interaction {
@@ -28,10 +28,10 @@ impl JsonSchema for Interaction {
         let mut of = |kind: SourceKind| -> Vec<Value> {
             let mut forms: Vec<Value> = TYPES
                 .iter()
-                .map(|(types, channel, own)| form(generator, kind, types, *channel, *own))
+                .map(|(types, channel, own)| form(generator, kind, types, *channel, own))
                 .collect();
             if kind == SourceKind::Canvas {
-                forms.push(form(generator, kind, &["entered"], false, None));
+                forms.push(form(generator, kind, &["entered"], false, &[]));
             }
             forms
         };
@@ -48,7 +48,7 @@ fn form(
     kind: SourceKind,
     types: &[&str],
     needs_channel: bool,
-    own: Option<&str>,
+    own: &[&str],
 ) -> Value {
     let nullable = |schema: Schema| json!({ "anyOf": [schema, { "type": "null" }] });
     // A text that may be left out may also be empty.
@@ -70,24 +70,26 @@ fn form(
     put("time", nullable(generator.subschema_for::<GivenTime>()));
     let channel = generator.subschema_for::<Channel>();
     put("channel", if needs_channel { channel.to_value() } else { optional(channel) });
-    match own {
-        Some("link_alias") => put("link_alias", optional(generator.subschema_for::<LinkAlias>())),
-        Some("machine") => {
-            let description = "Whether a machine opened it, such as a mail program that loads images ahead.";
-            put(
-                "machine",
-                json!({ "type": ["boolean", "null"], "default": false, "description": description }),
-            );
+    for field in own {
+        match *field {
+            "link_alias" => put("link_alias", optional(generator.subschema_for::<LinkAlias>())),
+            "machine" => {
+                let description = "Whether a machine did it, such as a mail program that loads images ahead, or a scanner that follows links.";
+                put(
+                    "machine",
+                    json!({ "type": ["boolean", "null"], "default": false, "description": description }),
+                );
+            }
+            "conversion" => {
+                let description = "Which conversion; 0 is the primary one.";
+                let range = json!({ "type": ["integer", "null"], "minimum": 0, "maximum": 255, "default": 0, "description": description });
+                put("conversion", range);
+            }
+            _ => put("bounce", json!({ "enum": ["hard", "soft"] })),
         }
-        Some("conversion") => {
-            let description = "Which conversion; 0 is the primary one.";
-            let range = json!({ "type": ["integer", "null"], "minimum": 0, "maximum": 255, "default": 0, "description": description });
-            put("conversion", range);
-        }
-        Some("bounce") => put("bounce", json!({ "enum": ["hard", "soft", null, ""], "default": "hard" })),
-        _ => {}
     }
     let mut required = vec!["user_id", "type", &source];
     required.extend(needs_channel.then_some("channel"));
+    required.extend(own.contains(&"bounce").then_some("bounce"));
     json!({ "type": "object", "properties": fields, "required": required, "additionalProperties": false })
 }

@@ -78,6 +78,68 @@ fn messages() -> Vec<Words> {
     ]
 }
 
+/// Conditions on what else became of messages, and on what stands until it is taken back.
+fn deeds_and_standings() -> Vec<Words> {
+    let t = "2026-11-22T10:00:00Z";
+    vec![
+        (
+            json!({"clicked": {"any": true, "clicks": "human", "less_than": "P7D"}}),
+            "last clicked any message (human clicks only) at most 7 days ago",
+            "not (last clicked any message (human clicks only) at most 7 days ago)",
+        ),
+        (
+            json!({"delivered": {"any": true, "channel": "rcs"}}),
+            "was delivered any RCS message",
+            "was not delivered any RCS message",
+        ),
+        (
+            json!({"dismissed": {"source": "campaign/a"}}),
+            "dismissed campaign/a",
+            "did not dismiss campaign/a",
+        ),
+        (
+            json!({"replied": {"tag": "promo", "channel": "line"}}),
+            "replied to any LINE message of a source tagged promo",
+            "did not reply to any LINE message of a source tagged promo",
+        ),
+        (
+            json!({"bounced": {"source": "campaign/a"}}),
+            "has a bounce of campaign/a",
+            "has no bounce of campaign/a",
+        ),
+        (
+            json!({"bounced": {"any": true, "bounce": "soft", "after": t}}),
+            "last had a soft bounce of any message since 2026-11-22T10:00:00Z",
+            "not (last had a soft bounce of any message since 2026-11-22T10:00:00Z)",
+        ),
+        (
+            json!({"converted": {"source": "campaign/a", "ever": true, "conversion": 2}}),
+            "converted on campaign/a (conversion 2) at any time",
+            "did not convert on campaign/a (conversion 2) at any time",
+        ),
+        (
+            json!({"converted": {"any": true, "before": t}}),
+            "last converted on any source before 2026-11-22T10:00:00Z",
+            "not (last converted on any source before 2026-11-22T10:00:00Z)",
+        ),
+        (
+            json!({"hard_bounced": {"channel": "push"}}),
+            "has a hard-bounced address (channel push)",
+            "has no hard-bounced address (channel push)",
+        ),
+        (
+            json!({"unsubscribed": {}}),
+            "is unsubscribed from at least one channel",
+            "is not unsubscribed from any channel",
+        ),
+        (
+            json!({"unsubscribed": {"channel": "sms"}}),
+            "is unsubscribed (channel sms)",
+            "is not unsubscribed (channel sms)",
+        ),
+    ]
+}
+
 /// Conditions on conversions and control groups, and over all sources.
 fn other_conditions() -> Vec<Words> {
     let t = "2026-11-22T10:00:00Z";
@@ -122,6 +184,11 @@ fn other_conditions() -> Vec<Words> {
             "last engaged with any SMS (human open or click) before 2026-11-22T10:00:00Z",
             "not (last engaged with any SMS (human open or click) before 2026-11-22T10:00:00Z)",
         ),
+        (
+            json!({"last_engaged": {"source": "campaign/a", "opens": "human", "clicks": "machine", "before": t}}),
+            "last engaged with campaign/a (human open or machine click) before 2026-11-22T10:00:00Z",
+            "not (last engaged with campaign/a (human open or machine click) before 2026-11-22T10:00:00Z)",
+        ),
         (json!({"never_received": {}}), "never received any message", "not (never received any message)"),
         (
             json!({"never_received": {"channel": "content_card"}}),
@@ -140,7 +207,7 @@ fn other_conditions() -> Vec<Words> {
 
 #[test]
 fn every_condition_has_its_words() {
-    for (filter, said, denied) in messages().into_iter().chain(other_conditions()) {
+    for (filter, said, denied) in [messages(), deeds_and_standings(), other_conditions()].concat() {
         assert_eq!(describe(&filter), said);
         assert_eq!(describe(&json!({ "not": filter })), denied);
         assert_eq!(describe(&json!({"all": [{"not": {"not": filter}}]})), said);

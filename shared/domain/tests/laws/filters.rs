@@ -4,7 +4,7 @@ use crate::support::cases;
 use proptest::{prelude::*, sample::select};
 use rekindle_domain::{
     facet::Channel,
-    filter::{About, Filter, MAX_DEPTH, MAX_NODES, Name, Narrow, Opens, Times},
+    filter::{About, Bounce, By, Deed, Filter, MAX_DEPTH, MAX_NODES, Name, Narrow, Times},
     id::{SourceId, SourceKind},
     time::{Period, Time},
 };
@@ -30,8 +30,23 @@ fn name() -> impl Strategy<Value = Option<String>> {
     prop::option::of(select(vec!["A", "B"]).prop_map(str::to_owned))
 }
 
-fn opens() -> impl Strategy<Value = Opens> {
-    select(vec![Opens::Any, Opens::Machine, Opens::Human])
+fn by() -> impl Strategy<Value = By> {
+    select(vec![By::Any, By::Machine, By::Human])
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        Just(Deed::Delivered),
+        by().prop_map(|opens| Deed::Opened { opens }),
+        (name(), by()).prop_map(|(alias, clicks)| Deed::Clicked { alias, clicks }),
+        select(vec![Deed::Dismissed, Deed::Replied]),
+        select(vec![Bounce::Any, Bounce::Hard, Bounce::Soft]).prop_map(|bounce| Deed::Bounced { bounce }),
+    ]
+}
+
+/// Bounds, or none.
+fn times_if_any() -> impl Strategy<Value = Times> {
+    prop_oneof![Just(Times::default()), times()]
 }
 
 /// Whose messages, and which of them; `any` where the leaf may be about anybody's.
@@ -51,16 +66,17 @@ fn about(any: bool) -> impl Strategy<Value = (About, Narrow)> {
     )
 }
 
+/// The milliseconds between two times that events may have: some lie within one second, others do not.
+pub const TICK: i64 = 400;
+
 /// The present that filters are evaluated at; events lie just before it, a few after.
-pub const NOW: Time = Time(4);
+pub const NOW: Time = Time(4 * TICK);
 
 /// Bounds around the times that events have.
 fn times() -> impl Strategy<Value = Times> {
-    let at = || prop::option::of((0i64..6).prop_map(Time));
+    let at = || prop::option::of((0i64..6).prop_map(|n| Time(n * TICK)));
     let ago = || {
-        prop::option::of(
-            select(vec!["PT0.001S", "PT0.003S", "PT0.006S"]).prop_map(|p| Period::parse(p).unwrap()),
-        )
+        prop::option::of(select(vec!["PT0.4S", "PT1.2S", "PT2.4S"]).prop_map(|p| Period::parse(p).unwrap()))
     };
     (at(), at(), ago(), ago()).prop_filter_map("no time", |(before, after, more_than, less_than)| {
         let times = Times { before, after, more_than, less_than };
@@ -82,20 +98,31 @@ fn leaf() -> impl Strategy<Value = Filter> {
             narrow,
             times
         }),
-        (about(false), opens()).prop_map(|((about, narrow), opens)| Filter::Opened { about, narrow, opens }),
-        (about(true), name()).prop_map(|((about, narrow), alias)| Filter::Clicked { about, narrow, alias }),
-        source().prop_map(|source| Filter::Converted { source }),
+        (deed(), about(true), times_if_any()).prop_map(|(deed, (about, narrow), times)| Filter::Did {
+            deed,
+            about,
+            narrow,
+            times
+        }),
+        (source(), 0u8..2, any::<bool>(), times_if_any()).prop_map(|(source, conversion, ever, times)| {
+            Filter::Converted { about: About::Source(source), conversion, ever, times }
+        }),
+        times_if_any().prop_map(|times| Filter::Converted {
+            about: About::Any,
+            conversion: 0,
+            ever: false,
+            times
+        }),
         name().prop_map(move |variation| Filter::Entered { source: canvas.clone(), variation }),
         (source(), any::<bool>()).prop_map(|(source, is)| Filter::InControl { source, is }),
     ];
     let of_users = prop_oneof![
-        (channel(), opens(), times()).prop_map(|(channel, opens, times)| Filter::LastEngaged {
-            channel,
-            opens,
-            times
+        (about(true), by(), by(), times()).prop_map(|((about, narrow), opens, clicks, times)| {
+            Filter::LastEngaged { about, narrow, opens, clicks, times }
         }),
         channel().prop_map(|channel| Filter::NeverReceived { channel }),
-        Just(Filter::HardBounced),
+        channel().prop_map(|channel| Filter::HardBounced { channel }),
+        channel().prop_map(|channel| Filter::Unsubscribed { channel }),
         Just(Filter::MarkedSpam),
         times().prop_map(|times| Filter::LastInControl { times }),
     ];
@@ -158,6 +185,7 @@ proptest! {
                 Name::Source(source) => source.to_string(),
                 Name::Tag(tag) => tag.to_owned(),
                 Name::Segment(id) => id.to_owned(),
+                Name::Variant(_, name) | Name::Step(_, name) => name.to_owned(),
             };
             assert_eq!(written.pointer(&pointer).and_then(Value::as_str), Some(expected.as_str()), "{path}");
         });
@@ -298,7 +326,13 @@ fn wrong_engagement() -> Vec<Wrong> {
         (json!({"opened": {"source": "canvas/c", "variant": "A"}}), "filter.opened.variant", "use variation"),
         (json!({"opened": {"source": "campaign/a", "step": "s"}}), "filter.opened.step", "no step"),
         (json!({"opened": {"tag": "promo", "variant": "A"}}), "filter.opened.variant", "a source only"),
-        (json!({"opened": {"any": true}}), "filter.opened.source", "missing"),
+        (json!({"opened": {"any": true, "variant": "A"}}), "filter.opened.variant", "a source only"),
+        (json!({"received": {"any": true}}), "filter.received.source", "missing"),
+        (json!({"clicked": {"any": true, "clicks": "bots"}}), "filter.clicked.clicks", "machine or human"),
+        (json!({"opened": {"any": true, "clicks": "human"}}), "filter.opened.clicks", "unknown field"),
+        (json!({"replied": {"any": true, "before": "soon"}}), "filter.replied.before", "RFC 3339"),
+        (json!({"bounced": {"any": true, "bounce": "medium"}}), "filter.bounced.bounce", "hard or soft"),
+        (json!({"delivered": {}}), "filter.delivered.source", "missing"),
         (json!({"opened": {"source": "campaign/a", "tag": "promo"}}), "filter.opened.tag", "exclude"),
         (json!({"clicked": {"any": false}}), "filter.clicked.any", "true"),
         (json!({"clicked": {"tag": " "}}), "filter.clicked.tag", "1 to 128"),
@@ -332,9 +366,9 @@ fn wrong_engagement() -> Vec<Wrong> {
             "later than after",
         ),
         (
-            json!({"last_engaged": {"source": "campaign/a", "after": "2026-11-22T10:00:00Z"}}),
-            "filter.last_engaged.source",
-            "unknown field",
+            json!({"last_engaged": {"source": "campaign/a", "tag": "promo", "after": "2026-01-01T00:00:00Z"}}),
+            "filter.last_engaged.tag",
+            "exclude",
         ),
         (json!({"last_in_control": {}}), "filter.last_in_control", "needs a time"),
     ]
@@ -343,7 +377,9 @@ fn wrong_engagement() -> Vec<Wrong> {
 /// Errors of the other conditions.
 fn wrong_others() -> Vec<Wrong> {
     vec![
-        (json!({"hard_bounced": {"channel": "email"}}), "filter.hard_bounced.channel", "has none"),
+        (json!({"hard_bounced": {"channel": "fax"}}), "filter.hard_bounced.channel", "email, push"),
+        (json!({"marked_spam": {"channel": "email"}}), "filter.marked_spam.channel", "has none"),
+        (json!({"unsubscribed": {"source": "campaign/a"}}), "filter.unsubscribed.source", "unknown field"),
         (json!({"marked_spam": true}), "filter.marked_spam", "object"),
         (json!({"entered": {"source": "campaign/a"}}), "filter.entered.source", "Canvas"),
         (
@@ -353,10 +389,18 @@ fn wrong_others() -> Vec<Wrong> {
         ),
         (json!({"clicked": {"source": "campaign/a", "alias": ""}}), "filter.clicked.alias", "leave it out"),
         (
-            json!({"converted": {"source": "campaign/a", "conversion": 1}}),
+            json!({"converted": {"source": "campaign/a", "conversion": 256}}),
             "filter.converted.conversion",
-            "unknown field",
+            "0 to 255",
         ),
+        (
+            json!({"converted": {"any": true, "conversion": 1}}),
+            "filter.converted.conversion",
+            "a source only",
+        ),
+        (json!({"converted": {"any": true, "ever": true}}), "filter.converted.ever", "a source only"),
+        (json!({"converted": {"source": "campaign/a", "ever": 1}}), "filter.converted.ever", "true or false"),
+        (json!({"converted": {"tag": "promo"}}), "filter.converted.source", "missing"),
         (
             json!({"in_control": {"source": "campaign/a", "is": null}}),
             "filter.in_control.is",

@@ -44,6 +44,11 @@ struct Sent {
     style: u8,
 }
 
+fn needs_channel(kind: Kind) -> bool {
+    use Kind::{Clicked, Delivered, Dismissed, Opened, Received, Replied};
+    [Received, Delivered, Opened, Clicked, Dismissed, Replied].contains(&kind)
+}
+
 fn sent() -> impl Strategy<Value = Sent> {
     let user = prop_oneof![
         4 => (0u8..12).prop_map(|n| format!("user-{n}")),
@@ -72,9 +77,8 @@ fn sent() -> impl Strategy<Value = Sent> {
                     SourceKind::Campaign if kind == Kind::Entered => Kind::Control,
                     _ => kind,
                 },
-                channel: (flag || matches!(kind, Kind::Received | Kind::Opened | Kind::Clicked))
-                    .then_some(channel),
-                machine: flag && kind == Kind::Opened,
+                channel: (flag || needs_channel(kind)).then_some(channel),
+                machine: flag && matches!(kind, Kind::Opened | Kind::Clicked),
                 conversion: if kind == Kind::Converted { conversion } else { 0 },
                 variant: variant.map(Into::into),
                 step: step.filter(|_| source.kind() == SourceKind::Canvas).map(Into::into),
@@ -90,7 +94,7 @@ fn sent() -> impl Strategy<Value = Sent> {
 impl Sent {
     fn to_json(&self) -> Value {
         let (kind, bounce) = match self.facet.kind {
-            Kind::HardBounced => ("bounced", (self.style > 1).then_some("hard")),
+            Kind::HardBounced => ("bounced", Some("hard")),
             Kind::SoftBounced => ("bounced", Some("soft")),
             kind => (kind.as_str(), None),
         };
@@ -263,12 +267,23 @@ fn defaults_are_as_documented() {
         model(&collected.ledgers[1].1)[0].1.first_key_value().map(|(f, t)| (f.clone(), *t)).unwrap()
     };
     let at = (NOW.0, NOW.0);
-    let bounced = json!({"user_id": "u", "campaign_id": "c", "type": "bounced"});
-    assert_eq!(of(bounced), (Facet::of(Kind::HardBounced), at));
     let entered = json!({"user_id": "u", "canvas_id": "c", "type": "entered", "campaign_id": null});
     assert_eq!(of(entered), (Facet::of(Kind::Entered), at));
     let converted = json!({"user_id": "u", "campaign_id": "c", "type": "converted", "conversion": 255});
     assert_eq!(of(converted), (Facet { conversion: 255, ..Facet::of(Kind::Converted) }, at));
+    // A click is a person's unless it says that a machine did it.
+    let clicked = json!({"user_id": "u", "campaign_id": "c", "type": "clicked", "channel": "rcs"});
+    let click = Facet { channel: Some(Channel::Rcs), ..Facet::of(Kind::Clicked) };
+    assert_eq!(of(clicked.clone()), (click.clone(), at));
+    let mut by_machine = clicked;
+    by_machine["machine"] = true.into();
+    assert_eq!(of(by_machine), (Facet { machine: true, ..click }, at));
+    for (name, kind) in
+        [("unsubscribed", Kind::Unsubscribed), ("subscribed", Kind::Subscribed), ("not_spam", Kind::NotSpam)]
+    {
+        let item = json!({"user_id": "u", "campaign_id": "c", "type": name});
+        assert_eq!(of(item), (Facet::of(kind), at));
+    }
     let mut zoned = good();
     zoned.insert("time".into(), "2025-11-13T03:13:20+01:00".into());
     let received = Facet { channel: Some(Channel::Email), ..Facet::of(Kind::Received) };

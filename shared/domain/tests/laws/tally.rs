@@ -33,8 +33,12 @@ proptest! {
         prop_assert_eq!(t.last_at, users.iter().flat_map(|(_, f)| f.values()).map(|(_, last)| Time(*last)).max());
         let mut by_kind: BTreeMap<String, u64> = BTreeMap::new();
         for (_, facets) in &users {
-            for kind in facets.keys().map(|f| f.kind).collect::<BTreeSet<Kind>>() {
-                *by_kind.entry(kind.as_str().to_owned()).or_default() += 1;
+            let name = |f: &Facet| match f.kind {
+                Kind::Clicked if f.machine => "machine_clicked",
+                kind => kind.as_str(),
+            };
+            for name in facets.keys().map(name).collect::<BTreeSet<_>>() {
+                *by_kind.entry(name.to_owned()).or_default() += 1;
             }
         }
         prop_assert_eq!(t.by_kind, by_kind);

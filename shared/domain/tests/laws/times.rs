@@ -135,7 +135,7 @@ proptest! {
     /// `null`, and the empty text in a field of text, are the same as leaving an optional field out.
     #[test]
     fn null_is_the_same_as_leaving_a_field_out(
-        kind in select(vec!["received", "opened", "clicked", "converted", "control", "bounced", "complained"]),
+        kind in select(vec!["received", "delivered", "opened", "clicked", "converted", "control", "complained", "subscribed"]),
         field in select(vec![
             "canvas_id", "variant_id", "variation_id", "step_id", "link_alias", "bounce", "machine", "conversion", "time",
         ]),

@@ -40,7 +40,8 @@ impl Rekindle {
     ) -> Result<Listing<AuditEntry>, Problem> {
         let not_ours = |_| Problem::bad_request("invalid_cursor", NOT_OURS);
         let mut after = cursor.map(|text| Ulid::from_string(text).map_err(not_ours)).transpose()?;
-        let mut month = Month::of(after.map_or_else(|| self.now(), time_of));
+        // No entry is later than now.
+        let mut month = Month::of(after.map_or_else(|| self.now(), |id| time_of(id).min(self.now())));
         let mut found: Vec<(Ulid, AuditEntry)> = Vec::new();
         let mut next = None;
         let mut months = 0;

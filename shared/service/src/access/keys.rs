@@ -7,7 +7,7 @@
 use crate::{
     app::Rekindle,
     boxed,
-    checks::check_name,
+    checks::{check_idempotency_key, check_name},
     journal::Caller,
     page::{Listing, decode_cursor},
     problem::Problem,
@@ -15,7 +15,7 @@ use crate::{
 };
 use rekindle_domain::{
     id::KeyId,
-    key::{AccessKey, MAX_KEYS, OldSecret, Scope, Token},
+    key::{AccessKey, MAX_KEYS, Scope, Token},
     time::{Period, Time},
 };
 use rekindle_store::{StoreError, catalog::Transaction};
@@ -171,12 +171,20 @@ impl Rekindle {
         Ok(Listing::of(page.map(|key| KeyView::of(key, now))))
     }
 
-    /// Gives a key another secret, which is in this answer and nowhere else.
+    /// Gives a key another secret, which is in this answer and nowhere else. A rotation that is sent again under the same
+    /// idempotency key takes the place of the first.
     ///
     /// # Errors
-    /// 404; 409 the key was revoked; 422 an invalid grace.
+    /// 404; 409 the key was revoked; 422 an invalid grace or idempotency key.
     #[boxed]
-    pub async fn rotate_key(&self, id: KeyId, input: &RotateInput, by: &Caller) -> Result<KeyView, Problem> {
+    pub async fn rotate_key(
+        &self,
+        id: KeyId,
+        input: &RotateInput,
+        idempotency_key: Option<&str>,
+        by: &Caller,
+    ) -> Result<KeyView, Problem> {
+        idempotency_key.map_or(Ok(()), check_idempotency_key)?;
         let grace = input.grace.as_deref().map(|text| self.grace(text)).transpose()?;
         let token = Token::new(id, &*self.ids);
         let outcome = until_answered!(async {
@@ -189,10 +197,10 @@ impl Rekindle {
                 return Err(Problem::conflict("key_revoked", detail).into());
             }
             let until = grace.and_then(|grace| grace.after(now));
-            let old = until.map(|until| OldSecret { hash: key.hash.clone(), until });
-            let key = AccessKey { hash: token.hash(), old, rotated_at: Some(now), ..key };
+            let key = key.rotated(token.hash(), until, idempotency_key, now);
             let mut transaction = Transaction::new();
             transaction.put_key(&key)?;
+            let until = key.old.as_ref().map(|old| old.until);
             let detail = until.map(|until| format!("the old secret goes on until {until}"));
             self.audit(&mut transaction, by, "rotated", &on(id), detail)?;
             self.store.catalog.commit(transaction).await?;

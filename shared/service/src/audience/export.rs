@@ -14,6 +14,7 @@ use rekindle_domain::{
     id::{LedgerId, SourceId},
     merge::Merge,
     rows::{Dictionary, Row, normalize},
+    tally::MACHINE_CLICKED,
     time::Time,
 };
 use rekindle_store::StoreError;
@@ -67,7 +68,7 @@ impl Rekindle {
     /// Interactions that arrive while pages are read appear for the users that are still ahead.
     ///
     /// The kind distinguishes machines and conversions, which have no column: an open by a machine is of the kind
-    /// `machine_opened` (`opened` is by people), and a conversion other than the primary one is `converted:1`,
+    /// `machine_opened` (`opened` is by people), likewise `machine_clicked`, and a conversion other than the primary one is `converted:1`,
     /// `converted:2` and so on. `variant` is the campaign's variant or the Canvas's variation.
     ///
     /// # Errors
@@ -191,6 +192,7 @@ fn wrapped(text: &str) -> usize {
 fn write_line(out: &mut String, reader: CsvFor, id: &str, facet: &Facet, row: &Row) {
     let kind: Cow<'_, str> = match (facet.kind, facet.machine, facet.conversion) {
         (Kind::Opened, true, _) => "machine_opened".into(),
+        (Kind::Clicked, true, _) => MACHINE_CLICKED.into(),
         (Kind::Converted, _, 1..) => format!("converted:{}", facet.conversion).into(),
         (kind, ..) => kind.as_str().into(),
     };

@@ -3,7 +3,7 @@
 use crate::{
     app::Rekindle,
     ledger::LedgerView,
-    library::filters_of,
+    library::{UnknownNames, filters_of},
     page::decode_cursor,
     problem::{Problem, expired_data},
 };
@@ -13,6 +13,7 @@ use rekindle_domain::{
     id::{LedgerId, SourceId},
     manifest::DataState,
     rows::fingerprint,
+    segment::Segment,
     time::Time,
 };
 use rekindle_store::StoreError;
@@ -50,9 +51,21 @@ const MAX_ARCHIVED: usize = 150;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct QuestionCursor {
     pub(super) now: Time,
+    /// The fingerprint of the filter.
     pub(super) question: u64,
+    /// The fingerprint of the segments that the filter names, directly or through others.
+    pub(super) segments: u64,
+    /// The fingerprint of the sources that carry the tags which the filter and its segments name.
+    pub(super) tags: u64,
     pub(super) hash: u64,
     pub(super) id: String,
+}
+
+/// The parts of a request that a question is made of.
+pub(super) struct Asked<'a> {
+    pub(super) filter: &'a Value,
+    pub(super) if_expired: IfExpired,
+    pub(super) unknown_names: UnknownNames,
 }
 
 /// A question made ready: the program, a view of each of its ledgers, and the sources whose data is not available.
@@ -80,18 +93,21 @@ impl Rekindle {
     /// 400 a cursor of another question; 409 expired data; 422 an invalid filter; 503.
     pub(super) async fn prepare(
         &self,
-        filter: &Value,
-        if_expired: IfExpired,
+        asked: &Asked<'_>,
         cursor: Option<&str>,
         only: Option<u64>,
     ) -> Result<(Prepared, QuestionCursor), Problem> {
+        let Asked { filter, if_expired, unknown_names } = *asked;
         let parsed = Filter::parse(filter, "filter")?;
         let question = fingerprint(filter.to_string().as_bytes()) ^ if_expired as u64;
-        let from = self.start(cursor, question)?;
-        let segments = self.check_filter(&parsed, "filter", None, None).await?;
+        // The first page's names were let in. If a tag lost its sources since, the cursor is refused below.
+        let unknown_names = if cursor.is_some() { UnknownNames::Allow } else { unknown_names };
+        let cursor = cursor.map(|text| place_in(question, text)).transpose()?;
+        let segments = self.check_filter(&parsed, "filter", None, None, unknown_names).await?;
         let all: Vec<&Filter> =
             std::iter::once(&parsed).chain(segments.values().map(|s| &s.filter)).collect();
         let (sources, tags) = self.scope(&all).await?;
+        let from = self.start(cursor, question, &segments, &tags)?;
         let Opened { mut views, unavailable } = self.open_sources(sources, if_expired, only).await?;
         if if_expired == IfExpired::Refuse && !unavailable.is_empty() {
             return Err(expired_data(unavailable));
@@ -105,22 +121,22 @@ impl Rekindle {
             return Err(too_wide("filter_too_wide", detail));
         }
         let program = Program::compile(&parsed, &known);
-        let mut asked = Vec::with_capacity(program.ledgers().len());
+        let mut ready = Vec::with_capacity(program.ledgers().len());
         for ledger in program.ledgers() {
             let view = match views.remove(ledger) {
                 Some(view) => Some(view),
                 None => LedgerView::open(&self.store, ledger, only).await?,
             };
-            asked.push(view.ok_or_else(|| StoreError::missing(format!("the data of {ledger}")))?);
+            ready.push(view.ok_or_else(|| StoreError::missing(format!("the data of {ledger}")))?);
         }
-        let archived = asked.iter().map(LedgerView::archived).sum::<usize>();
+        let archived = ready.iter().map(LedgerView::archived).sum::<usize>();
         if archived > MAX_ARCHIVED && only.is_none() {
             let detail = format!(
                 "filter: its data lies in {archived} pieces of the archive, and {MAX_ARCHIVED} is the most to be read at once; restore some of it, or narrow the filter"
             );
             return Err(too_wide("archive_too_wide", detail));
         }
-        Ok((Prepared { program, views: asked, unavailable }, from))
+        Ok((Prepared { program, views: ready, unavailable }, from))
     }
 
     /// The sources that the filters ask, by name or by a tag that the sources carry now; and the sources of each tag.
@@ -177,17 +193,54 @@ impl Rekindle {
         Ok(opened)
     }
 
-    fn start(&self, cursor: Option<&str>, question: u64) -> Result<QuestionCursor, Problem> {
-        match cursor {
-            Some(text) => {
-                let cursor: QuestionCursor = decode_cursor(text)?;
-                if cursor.question != question {
-                    let detail = "cursor belongs to another filter; send the same filter with it";
-                    return Err(Problem::bad_request("invalid_cursor", detail));
-                }
-                Ok(cursor)
-            }
-            None => Ok(QuestionCursor { now: self.now(), question, hash: 0, id: String::new() }),
-        }
+    /// The place where the answer goes on.
+    ///
+    /// # Errors
+    /// 400 if a segment or the sources of a tag changed since the first page: the pages would be of two audiences.
+    fn start(
+        &self,
+        cursor: Option<QuestionCursor>,
+        question: u64,
+        segments: &BTreeMap<String, Segment>,
+        tags: &BTreeMap<String, BTreeSet<SourceId>>,
+    ) -> Result<QuestionCursor, Problem> {
+        let filters: Vec<(&String, &Filter)> = segments.iter().map(|(id, s)| (id, &s.filter)).collect();
+        let (segments, tags) = (fingerprint_of(&filters), fingerprint_of(tags));
+        let Some(cursor) = cursor else {
+            return Ok(QuestionCursor {
+                now: self.now(),
+                question,
+                segments,
+                tags,
+                hash: 0,
+                id: String::new(),
+            });
+        };
+        let changed = if cursor.segments != segments {
+            "a segment that the filter names"
+        } else if cursor.tags != tags {
+            "the set of sources that carry a tag of the filter"
+        } else {
+            return Ok(cursor);
+        };
+        let detail = format!("{changed} changed since the first page; ask again without a cursor");
+        Err(Problem::bad_request("invalid_cursor", detail))
     }
+}
+
+fn fingerprint_of(value: &impl Serialize) -> u64 {
+    fingerprint(&serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// The cursor of a question.
+///
+/// # Errors
+/// 400 a cursor that is not ours, or is of another question.
+fn place_in(question: u64, cursor: &str) -> Result<QuestionCursor, Problem> {
+    let cursor: QuestionCursor = decode_cursor(cursor)?;
+    if cursor.question != question {
+        let detail = "cursor belongs to another filter; send the same filter with it";
+        return Err(Problem::bad_request("invalid_cursor", detail));
+    }
+    Ok(cursor)
 }

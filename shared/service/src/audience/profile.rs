@@ -10,7 +10,8 @@ use crate::{
 };
 use futures::{StreamExt, stream};
 use rekindle_domain::{
-    facet::{Facet, Kind},
+    facet::{Channel, Facet, Kind},
+    filter::{Filter, Known, Program, Truth},
     id::{LedgerId, SourceId, SourceKind},
     interaction::check_user_id,
     manifest::DataState,
@@ -58,12 +59,14 @@ pub struct Overall {
     pub known: bool,
     /// The last receipt on any channel.
     pub last_received: Option<Time>,
-    /// The last open, by a person or a machine, or click.
+    /// The last open or click, by a person or a machine.
     pub last_engaged: Option<Time>,
-    /// The last hard bounce; `None`: there was none.
+    /// The last hard bounce; `None`: the filter `hard_bounced` does not hold.
     pub hard_bounced: Option<Time>,
-    /// When a message was last marked as spam; `None`: never.
+    /// When a message was last marked as spam; `None`: the filter `marked_spam` does not hold.
     pub marked_spam: Option<Time>,
+    /// The channels for which the filter `unsubscribed` holds.
+    pub unsubscribed: Vec<Channel>,
 }
 
 /// A source in a user's profile.
@@ -115,14 +118,16 @@ pub struct SourceFacts {
     pub first_received: Option<Time>,
     /// The last receipt.
     pub last_received: Option<Time>,
-    /// The last open, by a person or a machine, or click.
+    /// The last open or click, by a person or a machine.
     pub last_engaged: Option<Time>,
     /// The last open by a person.
     pub last_opened: Option<Time>,
     /// The last open by a machine.
     pub last_machine_opened: Option<Time>,
-    /// The last click.
+    /// The last click by a person.
     pub last_clicked: Option<Time>,
+    /// The last click by a machine.
+    pub last_machine_clicked: Option<Time>,
     /// Of a campaign: the variant of the last receipt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
@@ -214,8 +219,10 @@ impl Rekindle {
         else {
             return Ok(overall);
         };
+        let mut rows = Vec::new();
         each_row(&view, user_id, |facet, row| {
             overall.known = true;
+            rows.push((facet.clone(), row));
             let latest = match facet.kind {
                 Kind::Received => &mut overall.last_received,
                 Kind::Opened | Kind::Clicked => &mut overall.last_engaged,
@@ -226,6 +233,11 @@ impl Rekindle {
             *latest = (*latest).max(Some(Time(row.last_at)));
         })
         .await?;
+        overall.hard_bounced =
+            overall.hard_bounced.filter(|_| holds(&Filter::HardBounced { channel: None }, &rows));
+        overall.marked_spam = overall.marked_spam.filter(|_| holds(&Filter::MarkedSpam, &rows));
+        let is_off = |channel: &Channel| holds(&Filter::Unsubscribed { channel: Some(*channel) }, &rows);
+        overall.unsubscribed = Channel::ALL.into_iter().filter(is_off).collect();
         Ok(overall)
     }
 
@@ -279,6 +291,16 @@ async fn each_row(
     Ok(())
 }
 
+/// Whether a filter that asks only the ledger of all users holds for the user with these rows there.
+fn holds(filter: &Filter, rows: &[(Facet, Row)]) -> bool {
+    let program = Program::compile(filter, &Known::default());
+    let facets: Vec<Facet> = rows.iter().map(|(facet, _)| facet.clone()).collect();
+    let numbered: Vec<Row> = (rows.iter().zip(0..)).map(|((_, row), facet)| Row { facet, ..*row }).collect();
+    let mut facts = program.blank();
+    facts.learn(&numbered, &program.facet_atoms(0, &facets));
+    program.answer(&facts) == Truth::Yes
+}
+
 /// The facts that a user's rows in a source add up to; `None` without rows.
 pub(super) fn facts(kind: SourceKind, rows: &[(Facet, Row)]) -> Option<SourceFacts> {
     let is_canvas = kind == SourceKind::Canvas;
@@ -291,24 +313,29 @@ pub(super) fn facts(kind: SourceKind, rows: &[(Facet, Row)]) -> Option<SourceFac
         let latest = of(wanted).max_by_key(|(_, row)| row.last_at);
         latest.and_then(|(facet, _)| facet.variant.as_deref().map(str::to_owned))
     };
-    let (opened, machine_opened) = (last(Kind::Opened, &|f| !f.machine), last(Kind::Opened, &|f| f.machine));
-    let (received, clicked) = (last(Kind::Received, &any), last(Kind::Clicked, &any));
+    let by = |kind: Kind| (last(kind, &|f| !f.machine), last(kind, &|f| f.machine));
+    let ((opened, machine_opened), (clicked, machine_clicked)) = (by(Kind::Opened), by(Kind::Clicked));
+    let received = last(Kind::Received, &any);
     let converted = last(Kind::Converted, &|f| f.conversion == 0);
+    // As the filter has it: in the same second, a receipt does not undo the conversion.
+    let second = |at: Option<Time>| at.map(|at| at.0.div_euclid(1_000));
+    let is_undone = second(received) > second(converted);
     let in_control = of(Kind::Control).next().is_some();
     let steps = of(Kind::Received).filter_map(|(facet, _)| facet.step.as_deref().map(str::to_owned));
     (!rows.is_empty()).then(|| SourceFacts {
         first_received: of(Kind::Received).map(|(_, row)| Time(row.first_at)).min(),
         last_received: received,
-        last_engaged: opened.max(machine_opened).max(clicked),
+        last_engaged: opened.max(machine_opened).max(clicked).max(machine_clicked),
         last_opened: opened,
         last_machine_opened: machine_opened,
         last_clicked: clicked,
+        last_machine_clicked: machine_clicked,
         variant: variant(Kind::Received).filter(|_| !is_canvas),
         variation: variant(Kind::Received).or_else(|| variant(Kind::Entered)).filter(|_| is_canvas),
         steps_received: is_canvas.then(|| steps.collect()),
         entered: is_canvas.then(|| in_control || of(Kind::Entered).next().is_some()),
         in_control,
-        converted: converted.is_some() && !in_control && (is_canvas || converted >= received),
+        converted: converted.is_some() && !in_control && (is_canvas || !is_undone),
         last_converted: converted,
     })
 }
@@ -316,7 +343,6 @@ pub(super) fn facts(kind: SourceKind, rows: &[(Facet, Row)]) -> Option<SourceFac
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rekindle_domain::facet::Channel;
 
     fn row(kind: Kind, variant: &str, step: &str, at: i64) -> (Facet, Row) {
         let text = |t: &str| Some(t.into()).filter(|_| !t.is_empty());
@@ -334,14 +360,14 @@ mod tests {
         let rows = [
             row(Kind::Entered, "V1", "", 1),
             row(Kind::Received, "V2", "s2", 5),
-            row(Kind::Received, "V1", "s1", 9),
+            row(Kind::Received, "V1", "s1", 9_000),
             row(Kind::Converted, "", "", 6),
         ];
         let canvas = facts(SourceKind::Canvas, &rows).unwrap();
         assert_eq!((canvas.variation.as_deref(), canvas.variant), (Some("V1"), None));
         assert_eq!(canvas.steps_received, Some(["s1", "s2"].map(str::to_owned).into()));
         assert_eq!((canvas.entered, canvas.converted), (Some(true), true));
-        assert_eq!((canvas.first_received, canvas.last_received), (Some(Time(5)), Some(Time(9))));
+        assert_eq!((canvas.first_received, canvas.last_received), (Some(Time(5)), Some(Time(9_000))));
         let entered = facts(SourceKind::Canvas, &rows[..1]).unwrap();
         assert_eq!((entered.variation.as_deref(), entered.last_received), (Some("V1"), None));
         let control = facts(SourceKind::Canvas, &[row(Kind::Control, "", "", 1)]).unwrap();

@@ -1,10 +1,10 @@
 //! Questions about an audience: the number of its users, the users, and whether one user is in it.
 
 use super::{
-    prepare::{IfExpired, Prepared},
+    prepare::{Asked, IfExpired, Prepared},
     walk::{Counting, Paging},
 };
-use crate::{app::Rekindle, boxed, problem::Problem, retry::read_again};
+use crate::{app::Rekindle, boxed, library::UnknownNames, problem::Problem, retry::read_again};
 use rekindle_domain::{
     filter::{Tallied, Truth},
     id::SourceId,
@@ -33,6 +33,9 @@ pub struct CountRequest {
     /// Where a partial answer goes on.
     #[serde(default)]
     pub cursor: Option<String>,
+    /// What to do about tags that no source carries, and variants, variations and steps that their source does not declare.
+    #[serde(default)]
+    pub unknown_names: UnknownNames,
 }
 
 /// A question for a page of members.
@@ -53,6 +56,9 @@ pub struct MembersRequest {
     /// Where the page begins.
     #[serde(default)]
     pub cursor: Option<String>,
+    /// What to do about tags that no source carries, and variants, variations and steps that their source does not declare.
+    #[serde(default)]
+    pub unknown_names: UnknownNames,
 }
 
 /// A question about one user.
@@ -69,6 +75,9 @@ pub struct MatchRequest {
     /// The user.
     #[cfg_attr(feature = "schema", schemars(with = "rekindle_domain::schema::UserId"))]
     pub user_id: String,
+    /// What to do about tags that no source carries, and variants, variations and steps that their source does not declare.
+    #[serde(default)]
+    pub unknown_names: UnknownNames,
 }
 
 /// How many match.
@@ -116,9 +125,13 @@ impl Rekindle {
     /// 400 a malformed request; 409 expired data; 422 an invalid filter; 503.
     #[boxed]
     pub async fn count(&self, request: &CountRequest) -> Result<Count, Problem> {
+        let asked = Asked {
+            filter: &request.filter,
+            if_expired: request.expired,
+            unknown_names: request.unknown_names,
+        };
         read_again!(async {
-            let (prepared, from) =
-                self.prepare(&request.filter, request.expired, request.cursor.as_deref(), None).await?;
+            let (prepared, from) = self.prepare(&asked, request.cursor.as_deref(), None).await?;
             let mut counting = Counting { presence: prepared.program.presence(), found: Tallied::default() };
             let next = self.walk(&prepared, from, &mut counting).await?;
             let Tallied { yes: count, unknown } = counting.found;
@@ -136,9 +149,13 @@ impl Rekindle {
         if !(1..=MAX_MEMBERS).contains(&limit) {
             return Err(Problem::unprocessable("invalid_limit", format!("limit must be 1 to {MAX_MEMBERS}")));
         }
+        let asked = Asked {
+            filter: &request.filter,
+            if_expired: request.expired,
+            unknown_names: request.unknown_names,
+        };
         read_again!(async {
-            let (prepared, from) =
-                self.prepare(&request.filter, request.expired, request.cursor.as_deref(), None).await?;
+            let (prepared, from) = self.prepare(&asked, request.cursor.as_deref(), None).await?;
             let mut paging = Paging { limit, items: Vec::new(), bytes: 0 };
             let next = self.walk(&prepared, from, &mut paging).await?;
             Ok(Members { items: paging.items, expired: prepared.unavailable.into_iter().collect(), next })
@@ -154,9 +171,14 @@ impl Rekindle {
         let id = &request.user_id;
         check_user_id(id).map_err(|d| Problem::unprocessable("invalid_user_id", format!("user_id {d}")))?;
         let hash = user_hash(id.as_bytes());
+        let asked = Asked {
+            filter: &request.filter,
+            if_expired: request.expired,
+            unknown_names: request.unknown_names,
+        };
         read_again!(async {
             let (Prepared { program, views, unavailable }, _) =
-                self.prepare(&request.filter, request.expired, None, Some(hash)).await?;
+                self.prepare(&asked, None, Some(hash)).await?;
             let mut facts = program.blank();
             let mut is_known = false;
             for (ledger, view) in views.iter().enumerate() {

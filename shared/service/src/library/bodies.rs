@@ -1,12 +1,13 @@
 //! The bodies of requests about campaigns and Canvases, and the checks of their fields.
 
+use super::{edits::Shown, names::UnknownNames};
 use crate::{
     checks::{check_addresses, check_name, check_tags},
-    problem::Problem,
+    problem::{Problem, Remedy},
 };
 use rekindle_domain::{
-    id::{SourceKind, id_refusal, is_valid_id},
-    source::Variant,
+    id::{SourceId, SourceKind, id_refusal, is_valid_id},
+    source::{Status, Variant},
     time::Time,
     words,
 };
@@ -42,6 +43,33 @@ pub struct CampaignInput {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::schema::MailAddress>", length(max = rekindle_domain::restore::MAX_NOTIFY)))]
     pub notify: Vec<String>,
+    /// What to do about tags that no source carries, and variants, variations and steps that their source does not declare.
+    #[serde(default)]
+    pub unknown_names: UnknownNames,
+    /// The source itself, as `GET` shows it.
+    #[serde(default)]
+    pub source: Option<SourceId>,
+    /// Of a new source draft, unless given, or active. Of another the present one.
+    #[serde(default)]
+    pub status: Option<Status>,
+    /// Shown, and ignored here.
+    #[serde(default)]
+    pub created_at: Shown,
+    /// Shown, and ignored here.
+    #[serde(default)]
+    pub started_at: Shown,
+    /// Shown, and ignored here.
+    #[serde(default)]
+    pub stopped_at: Shown,
+    /// Shown, and ignored here.
+    #[serde(default)]
+    pub updated_at: Shown,
+    /// Shown, and ignored here.
+    #[serde(default)]
+    pub interaction_data: Shown,
+    /// Shown, and ignored here.
+    #[serde(default)]
+    pub now_due: Shown,
 }
 
 /// What a person says of a Canvas. Replaces what was said before.
@@ -73,6 +101,33 @@ pub struct CanvasInput {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::schema::MailAddress>", length(max = rekindle_domain::restore::MAX_NOTIFY)))]
     pub notify: Vec<String>,
+    /// What to do about tags that no source carries, and variants, variations and steps that their source does not declare.
+    #[serde(default)]
+    pub unknown_names: UnknownNames,
+    /// The source itself, as `GET` shows it.
+    #[serde(default)]
+    pub source: Option<SourceId>,
+    /// Of a new source draft, unless given, or active. Of another the present one.
+    #[serde(default)]
+    pub status: Option<Status>,
+    /// Shown, and ignored here.
+    #[serde(default)]
+    pub created_at: Shown,
+    /// Shown, and ignored here.
+    #[serde(default)]
+    pub started_at: Shown,
+    /// Shown, and ignored here.
+    #[serde(default)]
+    pub stopped_at: Shown,
+    /// Shown, and ignored here.
+    #[serde(default)]
+    pub updated_at: Shown,
+    /// Shown, and ignored here.
+    #[serde(default)]
+    pub interaction_data: Shown,
+    /// Shown, and ignored here.
+    #[serde(default)]
+    pub now_due: Shown,
 }
 
 /// The fields of a source of either kind, as a person sets them.
@@ -90,6 +145,12 @@ pub struct SourceInput {
     pub audience: Option<Value>,
     /// The addresses that are mailed about the source's data.
     pub notify: Vec<String>,
+    /// The source that the caller takes it for.
+    pub source: Option<SourceId>,
+    /// The status that the caller takes it to have, or wants of a new source.
+    pub status: Option<Status>,
+    /// What to do about names in the audience that match nothing.
+    pub unknown_names: UnknownNames,
 }
 
 /// How a source is to be stopped.
@@ -104,22 +165,29 @@ pub struct StopInput {
 
 impl From<CampaignInput> for SourceInput {
     fn from(said: CampaignInput) -> Self {
-        let CampaignInput { name, tags, variants, audience, notify } = said;
-        Self { name, tags: tags_of(&tags), variants: named(variants), steps: Vec::new(), audience, notify }
+        let CampaignInput { name, tags, variants, audience, notify, unknown_names, source, status, .. } =
+            said;
+        let (tags, variants) = (tags_of(&tags), named(variants));
+        Self { name, tags, variants, steps: Vec::new(), audience, notify, unknown_names, source, status }
     }
 }
 
 impl From<CanvasInput> for SourceInput {
     fn from(said: CanvasInput) -> Self {
-        let CanvasInput { name, tags, variations, steps, audience, notify } = said;
-        Self {
+        let CanvasInput {
             name,
-            tags: tags_of(&tags),
-            variants: named(variations),
-            steps: named(steps),
+            tags,
+            variations,
+            steps,
             audience,
             notify,
-        }
+            unknown_names,
+            source,
+            status,
+            ..
+        } = said;
+        let (tags, variants, steps) = (tags_of(&tags), named(variations), named(steps));
+        Self { name, tags, variants, steps, audience, notify, unknown_names, source, status }
     }
 }
 
@@ -134,11 +202,13 @@ fn named(variants: Vec<Variant>) -> Vec<Variant> {
 }
 
 impl SourceInput {
-    /// 422 unless the fields fit a source of this kind. The audience is checked elsewhere, where other sources can be read.
-    pub(crate) fn check(&self, kind: SourceKind) -> Result<(), Problem> {
+    /// 422 unless the fields fit this source, whose status is `status`; `None` for a source that is new. The audience is
+    /// checked elsewhere, where other sources can be read.
+    pub(crate) fn check(&self, id: &SourceId, status: Option<Status>) -> Result<(), Problem> {
+        self.check_identity(id, status)?;
         self.name.as_deref().map_or(Ok(()), check_name)?;
         check_tags(&self.tags)?;
-        match kind {
+        match id.kind() {
             SourceKind::Campaign => check_variants("variants", "invalid_variants", &self.variants)?,
             SourceKind::Canvas => {
                 check_variants("variations", "invalid_variations", &self.variants)?;
@@ -146,6 +216,24 @@ impl SourceInput {
             }
         }
         check_addresses(&self.notify)
+    }
+
+    /// 422 unless the source that the fields name is this one, and their status is the source's.
+    fn check_identity(&self, id: &SourceId, status: Option<Status>) -> Result<(), Problem> {
+        if let Some(other) = self.source.as_ref().filter(|other| *other != id) {
+            let detail = format!("source is {other}, and this is {id}; a source keeps its id");
+            return Err(Problem::unprocessable("invalid_source", detail).at("source"));
+        }
+        let detail = match (status, self.status) {
+            (None, Some(Status::Stopped)) => format!("{id} is new; status must be draft or active"),
+            (Some(now), Some(said)) if now != said => {
+                format!("status is {}, and {id} is {}", said.as_str(), now.as_str())
+            }
+            _ => return Ok(()),
+        };
+        let problem = Problem::unprocessable("invalid_status", detail).at("status");
+        let remedy = status.map(|_| Remedy::StartOrStop(id.clone()));
+        Err(Problem { remedy, ..problem })
     }
 }
 

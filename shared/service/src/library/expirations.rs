@@ -156,8 +156,10 @@ impl Rekindle {
             state: Some(DataState::Available.as_str().to_owned()),
             ..SourceQuery::default()
         };
-        let page = self.store.catalog.list_sources(kind, &query, after, limit.min(PAGE)).await?;
-        let found = self.store.catalog.sources(&page.items).await?.into_iter();
+        let page =
+            self.store.catalog.list_sources(kind, &query, Order::Newest, after, limit.min(PAGE)).await?;
+        let ids: Vec<SourceId> = page.items.into_iter().map(|entry| entry.source).collect();
+        let found = self.store.catalog.sources(&ids).await?.into_iter();
         let due = found.filter_map(|(source, manifest)| self.expiration(source, &manifest, until));
         // An entry that expires by `until` was listed in the first stage already.
         items.extend(due.filter(|e| e.expires_at.is_none_or(|at| at > until)));

@@ -1,5 +1,6 @@
 //! Following a filter through segments, and the bounds of a filter that is stored.
 
+use super::names::UnknownNames;
 use crate::{
     app::Rekindle,
     problem::{Fact, Problem},
@@ -12,7 +13,7 @@ use rekindle_domain::{
     source::{Source, Status},
 };
 use rekindle_store::StoreError;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Following stops with an error beyond this many segments. No stored filter reaches it: saving checks a lower bound.
 const MAX_FOLLOWED: usize = 1_000;
@@ -56,20 +57,23 @@ impl Rekindle {
 
     /// Refuses a filter that names an unknown source or segment, or whose segments form a cycle or exceed the bounds.
     /// `path` is the filter's place in the request. `segment` is the segment that the filter belongs to, if any; `own` is
-    /// the source whose audience it is, if any. Returns the segments that the filter expands to.
+    /// the source whose audience it is, if any, as it will be. Names of tags, variants, variations and steps that match
+    /// nothing are refused unless the request allows them. Returns the segments that the filter expands to.
     pub(crate) async fn check_filter(
         &self,
         filter: &Filter,
         path: &str,
         segment: Option<&str>,
-        own: Option<&SourceId>,
+        own: Option<&Source>,
+        unknown_names: UnknownNames,
     ) -> Result<Segments, Problem> {
-        let mut sources = filter.sources();
-        if let Some(own) = own {
-            // A source may name itself before it is registered.
-            sources.remove(own);
-        }
-        let unknown: BTreeSet<SourceId> = self.unknown_sources(&sources).await?;
+        let named = filter.sources();
+        let ids: Vec<SourceId> = named.iter().cloned().collect();
+        let found = self.store.catalog.sources(&ids).await?.into_iter().map(|(source, _)| source);
+        let mut sources: HashMap<SourceId, Source> = found.map(|s| (s.id.clone(), s)).collect();
+        // A source may name itself before it is registered.
+        sources.extend(own.map(|own| (own.id.clone(), own.clone())));
+        let unknown: BTreeSet<SourceId> = named.into_iter().filter(|id| !sources.contains_key(id)).collect();
         let segments = self.follow(filter.segments()).await?;
         let mut missing: Option<Problem> = None;
         filter.names(path, &mut |path, name| {
@@ -90,6 +94,9 @@ impl Rekindle {
         });
         if let Some(problem) = missing {
             return Err(problem);
+        }
+        if unknown_names == UnknownNames::Refuse {
+            self.check_names(filter, path, &sources).await?;
         }
         let chain: Vec<String> = segment.map(str::to_owned).into_iter().collect();
         let mut filters = filters_of(&segments);

@@ -8,6 +8,7 @@
 
 use super::{
     filters::{Segments, closure, filters_of, segment_gone, segments_of, too_wide, width},
+    room::check_holders,
     view::NowDue,
 };
 use crate::{
@@ -20,7 +21,7 @@ use rekindle_domain::{
     id::SourceId,
     manifest::DataState,
     segment::{Closure, MAX_CLOSURE, MAX_REFERRERS, Referrer, Segment},
-    source::{Holder, MAX_HOLDERS, Source},
+    source::{Holder, Source},
 };
 use rekindle_store::catalog::Transaction;
 use std::collections::{BTreeMap, BTreeSet};
@@ -188,9 +189,8 @@ impl Rekindle {
             if is_new && source.state != DataState::Available {
                 expired.insert(target.clone());
             }
-            if source.holders.len() > MAX_HOLDERS {
-                let detail = format!("{target} is retargeted by {MAX_HOLDERS} active sources already");
-                return Err(Problem::conflict("too_many_holders", detail).into());
+            if !come.is_empty() {
+                check_holders(&source)?;
             }
             let is_let_go = was_held && source.holders.is_empty();
             if is_let_go {

@@ -1,6 +1,9 @@
 //! Lists of sources.
 
-use super::view::{ShownState, SourceView};
+use super::{
+    paging::Paging,
+    view::{ShownState, SourceView},
+};
 use crate::{
     app::Rekindle,
     boxed,
@@ -11,17 +14,28 @@ use crate::{
 use rekindle_domain::{
     id::{SourceId, SourceKind},
     source::{Source, Status},
+    time::Time,
     words::tag_among,
 };
-use rekindle_store::catalog::{
-    Page,
-    sources::{ListCursor, SourceQuery},
+use rekindle_store::{
+    StoreError,
+    catalog::{
+        Page,
+        listing::Order,
+        sources::{ListCursor, SourceQuery, words},
+    },
 };
+
+/// The most words of a query.
+const MAX_WORDS: usize = 16;
+
+/// The most sources of a kind that may carry a tag whose list is sorted: all of them are read for each page.
+const MAX_SORTED: usize = 5_000;
 
 /// The order of a list of sources.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sort {
-    /// Last update first. The default.
+    /// Last update first. The default of a list without a tag.
     UpdatedAt,
     /// Soonest expiry first. Sources whose data does not expire are left out.
     ExpiresAt,
@@ -46,9 +60,9 @@ pub struct ListRequest {
     pub state: Option<ShownState>,
     /// Only sources that carry this tag.
     pub tag: Option<String>,
-    /// Only sources whose name or id begins with this, in any case.
+    /// Only sources in whose name or id each word of this text stands, in any case.
     pub q: Option<String>,
-    /// The order. A list of sources that carry a tag is by id and takes none.
+    /// The order; by default the last update first or, of the sources that carry a tag, the id.
     pub sort: Option<Sort>,
     /// The `next` of the page before.
     pub cursor: Option<String>,
@@ -58,73 +72,177 @@ pub struct ListRequest {
 
 impl ListRequest {
     /// Whether a source is of the status and in the state asked for.
-    pub(crate) fn shows(&self, view: &SourceView) -> bool {
+    fn shows(&self, view: &SourceView) -> bool {
         self.state.is_none_or(|state| state == view.interaction_data.state)
             && self.status.is_none_or(|status| status == view.status)
+    }
+
+    fn query(&self) -> Result<SourceQuery, Problem> {
+        // Data on its way to the archive is stored as available.
+        let stored = |state| if state == ShownState::Expiring { ShownState::Available } else { state };
+        let words = words(self.q.as_deref().unwrap_or_default());
+        if words.len() > MAX_WORDS {
+            let detail = format!("q has at most {MAX_WORDS} words");
+            return Err(Problem::bad_request("invalid_query", detail));
+        }
+        Ok(SourceQuery {
+            status: self.status.map(|status| status.as_str().to_owned()),
+            state: self.state.map(|state| stored(state).as_str().to_owned()),
+            words,
+            expires: self.sort == Some(Sort::ExpiresAt),
+        })
     }
 }
 
 impl Rekindle {
     /// A page of sources.
     ///
+    /// Without a tag the index is read until the page is full: some 300 bytes for each source that is passed, whether or
+    /// not it fits. With a tag and no sort the tag's ids are read, and the items of a page. With a tag and a sort the items
+    /// of all sources of the tag are read for each page.
+    ///
     /// # Errors
-    /// 400 a cursor that is not ours, or a sort together with a tag; 422 a text that cannot be a tag; 503.
+    /// 400 a cursor that is not ours, or too many words; 422 a text that cannot be a tag, or a tag that too many sources
+    /// carry for a sort; 503.
     #[boxed]
     pub async fn list(
         &self,
         kind: SourceKind,
         request: &ListRequest,
     ) -> Result<Listing<SourceView>, Problem> {
-        let cursor: Option<ListCursor> = request.cursor.as_deref().map(decode_cursor).transpose()?;
-        if let Some(tag) = &request.tag {
-            return self.list_tagged(kind, tag, cursor, request).await;
-        }
-        // Data on its way to the archive is stored as available.
-        let stored = |state| if state == ShownState::Expiring { ShownState::Available } else { state };
-        let query = SourceQuery {
-            status: request.status.map(|status| status.as_str().to_owned()),
-            state: request.state.map(|state| stored(state).as_str().to_owned()),
-            prefix: request.q.clone().filter(|q| !q.is_empty()),
-            by_expiry: request.sort == Some(Sort::ExpiresAt),
+        let query = request.query()?;
+        let tag = request.tag.as_deref().map(check_tag).transpose()?;
+        let Listing { items: ids, next } = match (&tag, request.sort) {
+            (Some(tag), None) => {
+                let after = request.cursor.as_deref().map(decode_cursor).transpose()?;
+                Listing::of(self.tagged_by_id(kind, tag, after, request.limit).await?)
+            }
+            (tag, sort) => {
+                let cursor = request.cursor.as_deref().map(decode_cursor).transpose()?;
+                let tagged = match tag {
+                    Some(tag) => Some(self.all_tagged(kind, tag).await?),
+                    None => None,
+                };
+                let order = if sort == Some(Sort::ExpiresAt) { Order::Soonest } else { Order::Newest };
+                let page = self.in_order(kind, &query, order, cursor, tagged.as_deref(), request.limit);
+                Listing::of(page.await?)
+            }
         };
-        let catalog = &self.store.catalog;
-        let Page { items: ids, next } = catalog.list_sources(kind, &query, cursor, request.limit).await?;
-        let sources = catalog.sources(&ids).await?;
-        let mut items: Vec<SourceView> = sources.into_iter().map(|(s, m)| self.view(s, &m)).collect();
+        let sources = self.store.catalog.sources(&ids).await?;
         // The index lags by a moment, and does not know `expiring`. A source whose item does not fit is left out.
+        let fits = |source: &Source| {
+            query.names(source) && tag.as_ref().is_none_or(|tag| tag_among(&source.tags, tag).is_some())
+        };
+        let sources = sources.into_iter().filter(|(source, _)| fits(source));
+        let mut items: Vec<SourceView> = sources.map(|(s, m)| self.view(s, &m)).collect();
         items.retain(|view| request.shows(view));
-        Ok(Listing::of(Page { items, next }))
+        Ok(Listing { items, next })
     }
 
-    /// A page of the sources that carry a tag, by id. Unlike other lists it is read with strong consistency, so that a
-    /// source tagged a moment ago is not missed. Sources that do not fit are left out after they were read, so that a
-    /// page may be short or empty and still have a `next`.
-    async fn list_tagged(
+    /// A page of the ids of the sources that carry a tag, by id. Unlike other lists it is read with strong consistency, so
+    /// that a source tagged a moment ago is not missed. Sources that do not fit are left out after they were read, so that
+    /// a page may be short or empty and still have a `next`.
+    async fn tagged_by_id(
         &self,
         kind: SourceKind,
         tag: &str,
-        cursor: Option<ListCursor>,
-        request: &ListRequest,
-    ) -> Result<Listing<SourceView>, Problem> {
-        let tag = &check_tag(tag)?;
-        if request.sort.is_some() {
-            let detail = "sources that carry a tag are listed by id; leave sort out";
-            return Err(Problem::bad_request("invalid_query", detail));
-        }
-        let after = cursor.as_ref().map(|c| &c.source);
+        after: Option<SourceId>,
+        limit: usize,
+    ) -> Result<Page<SourceId, SourceId>, Problem> {
         let mut ids = self.store.catalog.tagged(tag).await?;
-        ids.retain(|id| id.kind() == kind && after.is_none_or(|after| id > after));
-        let more = ids.len() > request.limit;
-        ids.truncate(request.limit);
-        let place = |last: &SourceId| ListCursor { source: last.clone(), sort: 0 };
-        let Page { items: ids, next } = Page::new(ids, more, place);
-        let q = request.q.as_deref().unwrap_or_default().to_lowercase();
-        let is_named =
-            |s: &Source| s.name.to_lowercase().starts_with(&q) || s.id.id().to_lowercase().starts_with(&q);
-        let sources = self.store.catalog.sources(&ids).await?;
-        let sources = sources.into_iter().filter(|(s, _)| tag_among(&s.tags, tag).is_some() && is_named(s));
-        let mut items: Vec<SourceView> = sources.map(|(s, m)| self.view(s, &m)).collect();
-        items.retain(|view| request.shows(view));
-        Ok(Listing::of(Page { items, next }))
+        ids.retain(|id| id.kind() == kind && after.as_ref().is_none_or(|after| id > after));
+        let more = ids.len() > limit;
+        ids.truncate(limit);
+        Ok(Page::new(ids, more, SourceId::clone))
+    }
+
+    /// All sources of a kind that carry a tag.
+    ///
+    /// # Errors
+    /// 422 a text that cannot be a tag, or more than [`MAX_SORTED`].
+    async fn all_tagged(&self, kind: SourceKind, tag: &str) -> Result<Vec<Source>, Problem> {
+        let mut ids = self.store.catalog.tagged(tag).await?;
+        ids.retain(|id| id.kind() == kind);
+        if ids.len() > MAX_SORTED {
+            let detail = format!(
+                "{} sources carry the tag, and at most {MAX_SORTED} are sorted; leave sort out, and they are listed by id",
+                ids.len()
+            );
+            return Err(Problem::unprocessable("tag_too_wide", detail));
+        }
+        Ok(self.store.catalog.sources_alone(&ids).await?)
+    }
+
+    /// A page of the ids of sources in an order; of those in `tagged`, if that is given.
+    async fn in_order(
+        &self,
+        kind: SourceKind,
+        query: &SourceQuery,
+        order: Order,
+        cursor: Option<Paging<ListCursor>>,
+        tagged: Option<&[Source]>,
+        limit: usize,
+    ) -> Result<Page<SourceId, Paging<ListCursor>>, StoreError> {
+        let mut paging = cursor.unwrap_or_else(|| Paging::begin(self.now()));
+        let mut ids: Vec<SourceId> = Vec::new();
+        loop {
+            let (by, after) = paging.place(order);
+            let left = limit - ids.len();
+            let page = match tagged {
+                Some(sources) => self.sorted(sources, query, by, after.as_ref(), left),
+                None => self.store.catalog.list_sources(kind, query, by, after, left).await?,
+            };
+            let newest = page.items.first().filter(|_| by == Order::Newest).map(|entry| Time(entry.sort));
+            // One page names no source twice.
+            for entry in page.items {
+                if !ids.contains(&entry.source) {
+                    ids.push(entry.source);
+                }
+            }
+            match paging.next(page.next, newest) {
+                Some(next) if ids.len() < limit => paging = next,
+                next => return Ok(Page { items: ids, next }),
+            }
+        }
+    }
+
+    /// A page of these sources, as the index would list them.
+    fn sorted(
+        &self,
+        sources: &[Source],
+        query: &SourceQuery,
+        order: Order,
+        after: Option<&ListCursor>,
+        limit: usize,
+    ) -> Page<ListCursor, ListCursor> {
+        let has = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
+        let entry = |source: &Source| {
+            let expires_at = source.expires_at(&self.settings.retention);
+            let at = match order {
+                Order::Soonest | Order::ExpiresBy(_) => expires_at?,
+                Order::Newest => source.updated_at,
+                Order::UpdatedFrom(since) => Some(source.updated_at).filter(|at| *at >= since)?,
+            };
+            let fits = has(&query.status, source.status.as_str())
+                && has(&query.state, source.state.as_str())
+                && (!query.expires || expires_at.is_some())
+                && query.names(source);
+            fits.then(|| ListCursor { source: source.id.clone(), sort: at.0 })
+        };
+        let mut entries: Vec<ListCursor> = sources.iter().filter_map(entry).collect();
+        let key = |entry: &ListCursor| (entry.sort, entry.source.clone());
+        entries.sort_by_key(key);
+        if order == Order::Newest {
+            entries.reverse();
+        }
+        let is_after = |entry: &ListCursor| match after {
+            None => true,
+            Some(after) if order == Order::Newest => key(entry) < key(after),
+            Some(after) => key(entry) > key(after),
+        };
+        entries.retain(is_after);
+        let more = entries.len() > limit;
+        entries.truncate(limit);
+        Page::new(entries, more, ListCursor::clone)
     }
 }

@@ -4,6 +4,7 @@ use super::view::{SourceView, unknown_source};
 use crate::{
     app::Rekindle,
     boxed,
+    checks::MAX_REASON,
     journal::Caller,
     problem::{Problem, Remedy},
     retry::until_answered,
@@ -17,9 +18,6 @@ use rekindle_domain::{
 use rekindle_store::{StoreError, catalog::Transaction};
 use serde::Deserialize;
 
-/// The longest reason, in bytes.
-const MAX_REASON: usize = 500;
-
 /// A wish that data be kept.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -29,7 +27,7 @@ pub struct PinInput {
     #[serde(default)]
     pub until: Option<Time>,
     /// What for.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_REASON), regex(pattern = rekindle_domain::schema::NO_CONTROL)))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Reason"))]
     pub reason: String,
 }
 

@@ -86,8 +86,8 @@ impl Rekindle {
         let mut out = Segments::new();
         let mut after = None;
         loop {
-            let page = self.store.catalog.list_segments(after, PAGE).await?;
-            let segments = self.store.catalog.segments(&page.items).await?;
+            let page = self.store.catalog.list_segments(Order::Newest, after, PAGE).await?;
+            let segments = self.store.catalog.segments(page.items.iter().map(|(id, _)| id)).await?;
             out.extend(segments.into_iter().map(|segment| (segment.id.clone(), segment)));
             after = page.next;
             if after.is_none() {

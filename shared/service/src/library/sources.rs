@@ -2,7 +2,10 @@
 
 use super::{
     bodies::SourceInput,
+    edits::{Edit, Said},
     filters::check_width,
+    names::UnknownNames,
+    room::{check_fields, check_room},
     view::{NowDue, SourceView, unknown_source},
 };
 use crate::{
@@ -10,15 +13,15 @@ use crate::{
     boxed,
     journal::{Caller, changed},
     page::{Listing, NOT_OURS},
-    problem::{Problem, ProblemKind, expired_data},
+    problem::{Problem, expired_data},
     retry::{Stop, until_answered},
 };
 use rekindle_domain::{
     Ulid,
     filter::Filter,
-    id::{SourceId, SourceKind},
+    id::{LedgerId, SourceId, SourceKind},
     interaction::EARLIEST,
-    manifest::DataState,
+    manifest::{DataState, Manifest},
     source::{Source, Status},
     time::Time,
     words,
@@ -30,52 +33,53 @@ use rekindle_store::{
 use std::collections::BTreeSet;
 
 impl Rekindle {
-    /// Registers a source, or replaces its fields. Returns `true` if it is new. With `if_match`, only if the source has
-    /// this version.
+    /// Registers a source, replaces its fields or changes some of them. Returns `true` if it is new.
     ///
     /// # Errors
-    /// 409 the audience needs expired data; 412 the source has another version; 422 an invalid field.
+    /// 404 a source that nobody registered is to change; 409 the audience needs expired data; 412 the source has another
+    /// version; 422 an invalid field.
     #[boxed]
     pub async fn edit_source(
         &self,
         id: &SourceId,
-        input: &SourceInput,
-        if_match: Option<u64>,
+        said: &Said<SourceInput, SourceView>,
+        how: Edit,
         by: &Caller,
     ) -> Result<(SourceView, bool), Problem> {
-        let audience = self.check_input(id, input).await?;
-        let (is_new, now_due) = until_answered!(self.try_put(id, input, audience.as_ref(), if_match, by))?;
-        let view = self.get_source(id).await?;
+        let (after, is_new, now_due) = until_answered!(self.try_edit(id, said, how, by))?;
+        let view = self.answer(after, how.is_dry_run).await?;
         Ok((SourceView { now_due: Some(now_due).filter(|_| !is_new), ..view }, is_new))
     }
 
-    async fn try_put(
+    async fn try_edit(
         &self,
         id: &SourceId,
-        input: &SourceInput,
-        audience: Option<&Filter>,
-        if_match: Option<u64>,
+        said: &Said<SourceInput, SourceView>,
+        how: Edit,
         by: &Caller,
-    ) -> Result<(bool, Vec<NowDue>), Stop> {
+    ) -> Result<(Source, bool, Vec<NowDue>), Stop> {
         let now = self.now();
         let found = self.store.catalog.source(id).await?;
-        if if_match.is_some_and(|version| found.as_ref().map(|s| s.version) != Some(version)) {
-            let detail = "the source has changed since; read it again and decide again";
-            return Err(Problem::new(ProblemKind::PreconditionFailed, "precondition_failed", detail).into());
-        }
+        how.check(&id.to_string(), found.as_ref().map(|s| s.version))?;
+        let shown = found.clone().map(|source| self.view(source, &Manifest::default()));
+        let input = said.whole(shown, || unknown_source(id))?;
+        let audience = self.check_input(id, found.as_ref(), &input).await?;
         let is_new = found.is_none();
         let before = found.unwrap_or_else(|| Source::draft(id.clone(), now));
+        let starts = is_new && input.status == Some(Status::Active);
+        let base = if starts { before.started(now) } else { before.clone() };
         let after = Source {
-            name: input.name.clone().unwrap_or_else(|| id.id().to_owned()),
+            name: input.name.unwrap_or_else(|| id.id().to_owned()),
             tags: self.spelled(&before.tags, &input.tags).await?,
-            variants: input.variants.clone(),
-            steps: input.steps.clone(),
-            audience: audience.cloned(),
-            notify: input.notify.clone(),
+            variants: input.variants,
+            steps: input.steps,
+            audience,
+            notify: input.notify,
             holds_later: false,
             updated_at: now,
-            ..before.clone()
+            ..base
         };
+        check_fields(&after)?;
         let mut transaction = Transaction::new();
         let now_due = self.move_holders(&mut transaction, &before, &after).await?;
         transaction.move_tags(id, &before.tags, &after.tags);
@@ -85,12 +89,27 @@ impl Rekindle {
         } else {
             self.audit(&mut transaction, by, "edited", &id.to_string(), edits(&before, &after))?;
         }
+        if starts {
+            self.record_act(&mut transaction, id, "started", by, None)?;
+        }
         if transaction.len() > Transaction::MAX {
             let detail = "the audience and the tags of an active source change too much at once; change the tags first, then the audience";
             return Err(Problem::unprocessable("too_many_changes", detail).into());
         }
-        self.store.catalog.commit(transaction).await?;
-        Ok((is_new, now_due))
+        check_room(&transaction, after.status == Status::Active)?;
+        if !how.is_dry_run {
+            self.store.catalog.commit(transaction).await?;
+        }
+        Ok((after, is_new, now_due))
+    }
+
+    /// The answer to an edit: the source as it is now or, after a dry run, as it would be.
+    async fn answer(&self, after: Source, is_dry_run: bool) -> Result<SourceView, Problem> {
+        if !is_dry_run {
+            return self.get_source(&after.id).await;
+        }
+        let manifest = self.store.catalog.manifest(&LedgerId::Source(after.id.clone())).await?;
+        Ok(self.view(after, &manifest))
     }
 
     /// The distinct ones of these tags, each spelled as the source that carried it first spells it.
@@ -111,13 +130,30 @@ impl Rekindle {
     }
 
     /// 422 unless the fields fit; returns the audience's filter.
-    async fn check_input(&self, id: &SourceId, input: &SourceInput) -> Result<Option<Filter>, Problem> {
-        input.check(id.kind())?;
+    async fn check_input(
+        &self,
+        id: &SourceId,
+        found: Option<&Source>,
+        input: &SourceInput,
+    ) -> Result<Option<Filter>, Problem> {
+        input.check(id, found.map(|source| source.status))?;
         let Some(audience) = input.audience.as_ref().filter(|a| !a.is_null()) else {
             return Ok(None);
         };
         let filter = Filter::parse(audience, "audience")?;
-        let segments = self.check_filter(&filter, "audience", None, Some(id)).await?;
+        let unknown_names = if found.is_some_and(|found| found.audience.as_ref() == Some(&filter)) {
+            // Its names were let in before, and a tag may have lost its sources since.
+            UnknownNames::Allow
+        } else {
+            input.unknown_names
+        };
+        let own = Source {
+            tags: input.tags.iter().cloned().collect(),
+            variants: input.variants.clone(),
+            steps: input.steps.clone(),
+            ..Source::draft(id.clone(), self.now())
+        };
+        let segments = self.check_filter(&filter, "audience", None, Some(&own), unknown_names).await?;
         check_width(&filter, &segments, Some(id), "audience")?;
         Ok(Some(filter))
     }
@@ -128,7 +164,7 @@ impl Rekindle {
     /// 404; 409 if its own data, or data that its audience needs, is expired: then nothing changes.
     #[boxed]
     pub async fn start_source(&self, id: &SourceId, by: &Caller) -> Result<SourceView, Problem> {
-        self.change_status(id, by, "started", |source, now| {
+        self.change_status(id, by, "started", false, |source, now| {
             let is_new = source.status != Status::Active;
             let started_at = source.started_at.filter(|_| !is_new).unwrap_or(now);
             Ok((is_new || source.holds_later).then(|| source.started(started_at)))
@@ -136,7 +172,8 @@ impl Rekindle {
         .await
     }
 
-    /// Stops a source, now or as of an earlier time. Stopping again changes nothing.
+    /// Stops a source, now or as of an earlier time. Stopping again changes nothing. A dry run answers the same and writes
+    /// nothing.
     ///
     /// # Errors
     /// 404; 409 if it is a draft without data, or was stopped at another time; 422 a time that is not past.
@@ -145,9 +182,10 @@ impl Rekindle {
         &self,
         id: &SourceId,
         at: Option<Time>,
+        is_dry_run: bool,
         by: &Caller,
     ) -> Result<SourceView, Problem> {
-        self.change_status(id, by, "stopped", |source, now| match (source.status, at) {
+        self.change_status(id, by, "stopped", is_dry_run, |source, now| match (source.status, at) {
             (Status::Draft, _) if !source.has_data => {
                 let detail = format!("{id} is a draft; only a source that was started can be stopped");
                 Err(Problem::conflict("not_started", detail))
@@ -172,14 +210,15 @@ impl Rekindle {
         id: &SourceId,
         by: &Caller,
         event: &str,
+        is_dry_run: bool,
         change: impl Fn(&Source, Time) -> Result<Option<Source>, Problem>,
     ) -> Result<SourceView, Problem> {
-        let now_due = until_answered!(async {
+        let (after, now_due) = until_answered!(async {
             let now = self.now();
             let Some(before) = self.store.catalog.source(id).await? else {
                 return Err(unknown_source(id).into());
             };
-            let Some(after) = change(&before, now)? else { return Ok(Vec::new()) };
+            let Some(after) = change(&before, now)? else { return Ok((before, Vec::new())) };
             if after.status == Status::Active && before.state != DataState::Available {
                 return Err(expired_data(BTreeSet::from([id.clone()])).into());
             }
@@ -190,10 +229,13 @@ impl Rekindle {
             now_due.extend(self.now_due(&after));
             self.put_source(&mut transaction, &after)?;
             self.record_act(&mut transaction, id, event, by, as_of)?;
-            self.store.catalog.commit(transaction).await?;
-            Ok(now_due)
+            check_room(&transaction, after.status == Status::Active)?;
+            if !is_dry_run {
+                self.store.catalog.commit(transaction).await?;
+            }
+            Ok((after, now_due))
         })?;
-        let view = self.get_source(id).await?;
+        let view = self.answer(after, is_dry_run).await?;
         Ok(SourceView { now_due: (event == "stopped").then_some(now_due), ..view })
     }
 

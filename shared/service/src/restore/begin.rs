@@ -6,6 +6,7 @@ use rekindle_domain::{
     manifest::{Copy, DataState, Life, Manifest, Tier},
     restore::{Beginning, Item, ItemState, Request, begin},
     source::{MAX_WAITING, RestoreOutcome, Source},
+    time::DAY_MILLIS,
 };
 use rekindle_store::{
     StoreError,
@@ -16,6 +17,21 @@ use std::collections::BTreeSet;
 
 /// The number of items of a request that are read together.
 const ITEMS_PER_PAGE: usize = 50;
+
+/// How long an item waits for room in the manifest of its source, in milliseconds.
+const MAX_WAIT_MILLIS: i64 = DAY_MILLIS;
+
+/// The reason for which an item fails that waited that long.
+const NO_ROOM: &str = "for a day there was no room for another copy of its data: copies that are not needed any more were not deleted, as in quarantine; nothing is lost, and a restore that is asked for later may succeed";
+
+/// How far the beginning of an item came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    /// The item was begun, or has ended.
+    Done,
+    /// The item is queued as before, until its source's manifest has room for further copies.
+    Waits,
+}
 
 impl Rekindle {
     /// Begins the items of a request, or cancels them if the request was cancelled. If the time is up first, a message
@@ -28,7 +44,7 @@ impl Rekindle {
     ) -> Result<(), StoreError> {
         let is_whole = after.is_none();
         let Some(request) = self.store.catalog.request(id).await? else { return Ok(()) };
-        let mut first_error = None;
+        let (mut first_error, mut waits) = (None, false);
         loop {
             let page = self.store.catalog.items(id, after.as_ref(), ITEMS_PER_PAGE).await?;
             for Versioned { value: item, .. } in &page.items {
@@ -39,11 +55,15 @@ impl Rekindle {
                         .send_restores(&[RestoreWork::Begin { request: id, after }])
                         .await;
                 }
-                if !item.state.is_final()
-                    && let Err(error) = self.begin_item(&request, &item.source).await
-                {
-                    tracing::warn!(restore.id = %id, source.id = %item.source, error.message = %error, "an item did not begin");
-                    first_error.get_or_insert(error);
+                if !item.state.is_final() {
+                    match self.begin_item(&request, &item.source).await {
+                        Ok(Step::Done) => {}
+                        Ok(Step::Waits) => waits = true,
+                        Err(error) => {
+                            tracing::warn!(restore.id = %id, source.id = %item.source, error.message = %error, "an item did not begin");
+                            first_error.get_or_insert(error);
+                        }
+                    }
                 }
                 after = Some(item.source.clone());
             }
@@ -53,6 +73,8 @@ impl Rekindle {
         }
         match first_error {
             Some(error) => Err(error),
+            // The request keeps its time in the `wake` index, at which the sweeper queues it again.
+            None if waits => Ok(()),
             None if is_whole => self.all_begun(id, request.is_cancelled).await,
             // This walk began in the middle. The sweeper queues the request again, and a walk from the first item on
             // records that none was left out.
@@ -73,10 +95,10 @@ impl Rekindle {
         })
     }
 
-    async fn begin_item(&self, request: &Request, source: &SourceId) -> Result<(), StoreError> {
+    async fn begin_item(&self, request: &Request, source: &SourceId) -> Result<Step, StoreError> {
         let begun = until_won!(async {
             if request.is_cancelled {
-                self.cancel_item(request.id, source).await
+                self.cancel_item(request.id, source).await.map(|()| Step::Done)
             } else {
                 self.start_item(request, source).await
             }
@@ -87,10 +109,10 @@ impl Rekindle {
                 tracing::error!(restore.id = %request.id, source.id = %source, error.message = %error, "a restore could not begin");
                 until_won!(async {
                     let Some(item) = self.store.catalog.item(request.id, source).await? else {
-                        return Ok(());
+                        return Ok(Step::Done);
                     };
                     let failed = item.value.ended(&RestoreOutcome::Failed { error: error.to_string() });
-                    self.end_item(Transaction::new(), request.id, item, failed).await
+                    self.end_item(Transaction::new(), request.id, item, failed).await.map(|()| Step::Done)
                 })
             }
             other => other,
@@ -98,40 +120,44 @@ impl Rekindle {
     }
 
     /// Begins one item: starts a restore of its source, joins the restore that is under way, or ends the item at once.
-    async fn start_item(&self, asked: &Request, id: &SourceId) -> Result<(), StoreError> {
+    async fn start_item(&self, asked: &Request, id: &SourceId) -> Result<Step, StoreError> {
         let request = asked.id;
         let Some(item) = self.store.catalog.item(request, id).await? else {
-            return Ok(());
+            return Ok(Step::Done);
         };
         let Some(source) = self.store.catalog.source(id).await? else {
-            return Ok(());
+            return Ok(Step::Done);
         };
         if item.value.state.is_final() {
-            return Ok(());
+            return Ok(Step::Done);
         }
         let expires_at = source.expires_at(&self.settings.retention);
-        match begin(&source, asked.tag.is_some(), request) {
-            Beginning::Settle => self.settle(id).await,
-            Beginning::WaitsAlready => Ok(()),
-            Beginning::NothingToRestore => {
-                let ended = Item { state: ItemState::NothingToRestore, ..item.value.clone() };
-                self.end_item(Transaction::new(), request, item, ended).await
+        let ended = match begin(&source, asked.tag.is_some(), request) {
+            Beginning::Settle => return self.settle(id).await.map(|()| Step::Done),
+            Beginning::WaitsAlready => return Ok(Step::Done),
+            Beginning::RenewClock => {
+                return self.renew_clock(request, item, source).await.map(|()| Step::Done);
             }
+            Beginning::Join => return self.join_restore(request, &item, source).await.map(|()| Step::Done),
+            Beginning::Start => match self.start_restore(request, &item, source).await? {
+                Step::Waits if self.now() >= asked.created_at.plus(MAX_WAIT_MILLIS) => {
+                    let error = NO_ROOM.to_owned();
+                    item.value.ended(&RestoreOutcome::Failed { error })
+                }
+                step => return Ok(step),
+            },
+            Beginning::NothingToRestore => Item { state: ItemState::NothingToRestore, ..item.value.clone() },
             Beginning::AlreadyAvailable => {
-                let ended = Item { state: ItemState::AlreadyAvailable, expires_at, ..item.value.clone() };
-                self.end_item(Transaction::new(), request, item, ended).await
+                Item { state: ItemState::AlreadyAvailable, expires_at, ..item.value.clone() }
             }
             Beginning::TooManyWaiting => {
                 let error = format!(
                     "{MAX_WAITING} requests wait for this restore already; ask again when it is done"
                 );
-                let ended = item.value.ended(&RestoreOutcome::Failed { error });
-                self.end_item(Transaction::new(), request, item, ended).await
+                item.value.ended(&RestoreOutcome::Failed { error })
             }
-            Beginning::RenewClock => self.renew_clock(request, item, source).await,
-            Beginning::Join => self.join_restore(request, &item, source).await,
-            Beginning::Start => self.start_restore(request, &item, source).await,
-        }
+        };
+        self.end_item(Transaction::new(), request, item, ended).await.map(|()| Step::Done)
     }
 
     /// Ends an item whose data is available, and begins the data's retention anew.
@@ -167,14 +193,19 @@ impl Rekindle {
     }
 
     /// Starts the restore of a source: stages a hot copy of each run that has none, and queues a message for each part.
+    /// Changes nothing if the manifest has no room for these copies yet.
     async fn start_restore(
         &self,
         request: RequestId,
         item: &Versioned<Item>,
         source: Source,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Step, StoreError> {
         let ledger = LedgerId::Source(source.id.clone());
         let manifest = self.store.catalog.manifest(&ledger).await?;
+        if !manifest.has_room(manifest.runs_without(Tier::Hot).count()) {
+            tracing::info!(restore.id = %request, source.id = %source.id, "a restore waits until copies that are not needed any more are deleted");
+            return Ok(Step::Waits);
+        }
         let next = self.stage_restore(&manifest);
         let work = restore_parts(&source.id, &next);
         let now = self.now();
@@ -192,7 +223,8 @@ impl Rekindle {
         self.record(&mut transaction, &restoring.id, "restore_started", "restorer", None)?;
         transaction.swap(&ledger, &manifest, next)?;
         self.store.catalog.commit(transaction).await?;
-        self.store.queues.send_restores(&work).await
+        self.store.queues.send_restores(&work).await?;
+        Ok(Step::Done)
     }
 
     /// The manifest of a restoring source, with a staged hot copy for each run that has none.

@@ -2,6 +2,7 @@
 
 use crate::{app::Rekindle, failure::Failure, metrics::count, retry::until_won};
 use rekindle_domain::{
+    bounds::shared_reason,
     id::{LedgerId, RequestId, SourceId},
     manifest::{Copy, DataState, Manifest},
     notice::{Notice, Subject},
@@ -79,8 +80,9 @@ impl Rekindle {
         let end = |transaction: &mut Transaction, source: Option<&Source>, manifest: &Manifest| {
             let Some(source) = source.filter(|s| s.state == DataState::Restoring) else { return Ok(None) };
             let mut source = source.clone();
-            let outcome = RestoreOutcome::Failed { error: failure.reason.clone() };
             let waiting = std::mem::take(&mut source.waiting);
+            let error = shared_reason(&failure.reason, waiting.len());
+            let outcome = RestoreOutcome::Failed { error };
             source.settling.extend(settlements(waiting, &outcome));
             let detail = Some(failure.reason.clone());
             let next = self.stop_restore(transaction, &mut source, manifest, "restore_failed", detail)?;

@@ -5,7 +5,7 @@ use crate::{
     app::Rekindle,
     boxed,
     budget::Budget,
-    checks::{check_addresses, check_tag},
+    checks::{check_addresses, check_idempotency_key, check_tag},
     journal::Caller,
     problem::{Fact, Problem},
     retry::{until_answered, until_won},
@@ -28,9 +28,6 @@ use std::collections::BTreeSet;
 
 /// How long an idempotency key is remembered, in milliseconds.
 const IDEMPOTENCY_MILLIS: i64 = DAY_MILLIS;
-
-/// The longest idempotency key, in bytes.
-const MAX_IDEMPOTENCY_KEY: usize = 255;
 
 /// The most sources of a request that the audit trail names.
 const LISTED_SOURCES: usize = 5;
@@ -93,14 +90,7 @@ impl Rekindle {
         let id = match idempotency_key {
             None => self.record_request(&self.check_restore(input).await?, input, by, None).await?,
             Some(key) => {
-                if !(1..=MAX_IDEMPOTENCY_KEY).contains(&key.len())
-                    || !key.bytes().all(|b| b.is_ascii_graphic())
-                {
-                    let detail = format!(
-                        "Idempotency-Key must be 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters"
-                    );
-                    return Err(Problem::unprocessable("invalid_idempotency_key", detail));
-                }
+                check_idempotency_key(key)?;
                 let body = serde_json::to_vec(input).unwrap_or_default();
                 let body = format!("{:016x}-{}", fingerprint(&body), body.len());
                 until_answered!(async {

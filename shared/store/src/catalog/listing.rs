@@ -47,7 +47,9 @@ impl Catalog {
         out.extend(self.entries(order, SourceKind::Canvas, place.canvas.as_ref(), limit).await?);
         match order {
             Order::Newest => out.sort_by_key(|entry| std::cmp::Reverse(entry.sort)),
-            Order::Soonest | Order::ExpiresBy(_) => out.sort_by_key(|entry| entry.sort),
+            Order::Soonest | Order::ExpiresBy(_) | Order::UpdatedFrom(_) => {
+                out.sort_by_key(|entry| entry.sort)
+            }
         }
         out.truncate(limit);
         Ok(out)

@@ -80,6 +80,11 @@ impl Key {
         Attributes::from([("pk".to_owned(), s(&self.pk)), ("sk".to_owned(), s(&self.sk))])
     }
 
+    /// The bytes of both halves.
+    const fn bytes(&self) -> usize {
+        self.pk.len() + self.sk.len()
+    }
+
     fn wake_shard(&self) -> String {
         shard_of(&self.pk, WAKE_SHARDS).to_string()
     }

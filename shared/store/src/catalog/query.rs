@@ -65,13 +65,16 @@ pub enum Order {
     Soonest,
     /// Soonest expiry first, up to and including this time.
     ExpiresBy(Time),
+    /// The items that were updated at this time or later, the last update last: an item that is updated while the list is
+    /// paged moves to its end, where a later page finds it.
+    UpdatedFrom(Time),
 }
 
 impl Order {
     /// The attribute that the index is sorted by.
-    const fn sort_key(self) -> &'static str {
+    pub(super) const fn sort_key(self) -> &'static str {
         match self {
-            Self::Newest => "updated_at",
+            Self::Newest | Self::UpdatedFrom(_) => "updated_at",
             Self::Soonest | Self::ExpiresBy(_) => "expires_at",
         }
     }
@@ -172,6 +175,10 @@ impl Catalog {
         match order {
             Order::Newest => query.index_name("updated").scan_index_forward(false),
             Order::Soonest => query.index_name("expires"),
+            Order::UpdatedFrom(since) => query
+                .index_name("updated")
+                .key_condition_expression("#list = :list AND updated_at >= :since")
+                .expression_attribute_values(":since", n(since.0)),
             Order::ExpiresBy(until) => query
                 .index_name("expires")
                 .key_condition_expression("#list = :list AND expires_at <= :until")

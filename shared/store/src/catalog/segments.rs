@@ -43,16 +43,17 @@ impl Catalog {
         self.get_many(&keys).await
     }
 
-    /// The ids of up to `limit` segments, the last change first. A place is the id of a segment with the time of its
-    /// last change. Comes from an index: a change shows after a moment.
+    /// Up to `limit` segments, each with the time of its last change, in an order by that time. A place is such an entry.
+    /// Comes from an index: a change shows after a moment.
     pub async fn list_segments(
         &self,
+        order: Order,
         after: Option<(String, Time)>,
         limit: usize,
-    ) -> Result<Page<String, (String, Time)>, StoreError> {
+    ) -> Result<Page<(String, Time), (String, Time)>, StoreError> {
         let after = after.map(|(id, at)| (key(&id), at));
-        let (places, more) = self.list(LIST, Order::Newest, after, limit).await?;
+        let (places, more) = self.list(LIST, order, after, limit).await?;
         let id = |(key, at): (Key, Time)| Some((key.pk.strip_prefix("segment#")?.to_owned(), at));
-        Ok(Page::new(places.into_iter().filter_map(id).collect(), more, Clone::clone).map(|(id, _)| id))
+        Ok(Page::new(places.into_iter().filter_map(id).collect(), more, Clone::clone))
     }
 }

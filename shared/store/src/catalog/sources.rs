@@ -14,6 +14,7 @@ use rekindle_domain::{
     manifest::Manifest,
     source::Source,
     time::{Period, Time},
+    words::folded,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -42,10 +43,23 @@ pub struct SourceQuery {
     pub status: Option<String>,
     /// Only sources in the state of this name.
     pub state: Option<String>,
-    /// Only sources whose name or id begins with this text, in any case.
-    pub prefix: Option<String>,
-    /// The soonest expiry first, instead of the last update first.
-    pub by_expiry: bool,
+    /// Only sources in whose name or id each of these words stands; see [`words`].
+    pub words: Vec<String>,
+    /// Only sources whose data expires.
+    pub expires: bool,
+}
+
+/// The words of a text that somebody looks for.
+pub fn words(text: &str) -> Vec<String> {
+    folded(text).split_whitespace().map(str::to_owned).collect()
+}
+
+impl SourceQuery {
+    /// Whether each of the words stands in the name or the id of the source.
+    pub fn names(&self, source: &Source) -> bool {
+        let (name, id) = (folded(&source.name), folded(source.id.id()));
+        self.words.iter().all(|word| name.contains(word.as_str()) || id.contains(word.as_str()))
+    }
 }
 
 /// The place where the next page of a listing begins: after this source.
@@ -118,8 +132,8 @@ impl Transaction {
             more: vec![
                 ("status", source.status.as_str().to_owned()),
                 ("state", source.state.as_str().to_owned()),
-                ("name_key", source.name.to_lowercase()),
-                ("id_key", source.id.id().to_lowercase()),
+                ("name_key", folded(&source.name)),
+                ("id_key", folded(source.id.id())),
             ],
         };
         let next = Source { version: source.version + 1, ..source.clone() };
@@ -185,42 +199,45 @@ impl Catalog {
         Ok(sources.iter().filter_map(take).collect())
     }
 
-    /// The ids of up to `limit` sources of a kind. The page after a full one may be empty. Comes from an index: a
-    /// change shows after a moment.
+    /// Up to `limit` sources of a kind, in an order. The page after a full one may be empty. Comes from an index: a
+    /// change shows after a moment. Reads every entry of the index until the page is full: some 300 bytes each.
     pub async fn list_sources(
         &self,
         kind: SourceKind,
         query: &SourceQuery,
+        order: Order,
         after: Option<ListCursor>,
         limit: usize,
-    ) -> Result<Page<SourceId, ListCursor>, StoreError> {
-        let order = if query.by_expiry { Order::Soonest } else { Order::Newest };
+    ) -> Result<Page<ListCursor, ListCursor>, StoreError> {
         let after = after.map(|cursor| cursor.entry());
         let mut request = self.list_query(kind.as_str(), order, after);
         let mut conditions = Vec::new();
         if let Some(status) = &query.status {
-            conditions.push("#status = :status");
+            conditions.push("#status = :status".to_owned());
             request = request.expression_attribute_names("#status", "status");
             request = request.expression_attribute_values(":status", s(status));
         }
         if let Some(state) = &query.state {
-            conditions.push("#state = :state");
+            conditions.push("#state = :state".to_owned());
             request = request.expression_attribute_names("#state", "state");
             request = request.expression_attribute_values(":state", s(state));
         }
-        if let Some(prefix) = &query.prefix {
-            conditions.push("(begins_with(name_key, :q) OR begins_with(id_key, :q))");
-            request = request.expression_attribute_values(":q", s(prefix.to_lowercase()));
+        for (i, word) in query.words.iter().enumerate() {
+            conditions.push(format!("(contains(name_key, :q{i}) OR contains(id_key, :q{i}))"));
+            request = request.expression_attribute_values(format!(":q{i}"), s(word));
+        }
+        if query.expires && order.sort_key() != "expires_at" {
+            conditions.push("attribute_exists(expires_at)".to_owned());
         }
         if !conditions.is_empty() {
             request = request.filter_expression(conditions.join(" AND "));
         }
         let mut pages = pages(request);
-        let mut out: Vec<SourceId> = Vec::new();
+        let mut out: Vec<ListCursor> = Vec::new();
         // The limit counts items before the filter: a small one would make many calls.
         while let Some(items) = pages.next_of((limit - out.len()).max(25)).await? {
             for entry in items.iter().filter_map(|item| ListCursor::of(entry(item, order)?)) {
-                out.push(entry.source.clone());
+                out.push(entry.clone());
                 if out.len() == limit {
                     return Ok(Page { items: out, next: Some(entry) });
                 }

@@ -13,7 +13,7 @@ use crate::{
     dynamo::{Attributes, pages, query_partition, s, text},
     error::StoreError,
 };
-use rekindle_domain::{id::SourceId, words::tag_key};
+use rekindle_domain::{id::SourceId, words::folded};
 use std::collections::BTreeSet;
 
 const PARTITION: &str = "tags";
@@ -24,7 +24,7 @@ const ESCAPED: [char; 5] = [' ', '!', '"', '#', '$'];
 /// The tag's part of a sort key.
 fn sorted(tag: &str) -> String {
     let mut out = String::with_capacity(tag.len());
-    for c in tag_key(tag).chars() {
+    for c in folded(tag).chars() {
         match ESCAPED.iter().position(|escaped| *escaped == c) {
             Some(n) => out.push_str(&format!("${n}")),
             None => out.push(c),

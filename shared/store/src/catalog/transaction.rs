@@ -23,6 +23,9 @@ pub(super) struct Index {
     pub(super) more: Vec<(&'static str, String)>,
 }
 
+/// The bytes of a shard of the `wake` index.
+const WAKE_BYTES: usize = 1;
+
 /// One conditional write of an item.
 pub(super) struct Write {
     key: Key,
@@ -75,9 +78,31 @@ impl Write {
         item
     }
 
+    /// The bytes of the item, by DynamoDB's count, and not less.
+    fn bytes(&self) -> usize {
+        let more: usize = self.index.more.iter().map(|(name, text)| name.len() + text.len()).sum();
+        let index = self.index.list.map_or(0, |(list, _)| list.len());
+        // The names of all attributes that an item may have, and their numbers: `v`, three times and `ttl`.
+        let names = "pk,sk,v,wake,wake_at,list,updated_at,expires_at,ttl".len() + WAKE_BYTES + 5 * NUMBER;
+        self.key.bytes() + bytes_of(&self.content) + more + index + names
+    }
+
     const fn condition(&self) -> &'static str {
         if self.old_version == 0 { "attribute_not_exists(pk)" } else { "v = :v" }
     }
+}
+
+/// The most bytes that a number takes.
+const NUMBER: usize = 21;
+
+/// The bytes of attributes, by DynamoDB's count: of names and values. A number is counted with the most that it takes.
+fn bytes_of(attributes: &Attributes) -> usize {
+    let value = |value: &AttributeValue| match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        _ => NUMBER,
+    };
+    attributes.iter().map(|(name, of)| name.len() + value(of)).sum()
 }
 
 /// An action of a transaction on one item. All but [`Action::Presence`] need the version that was read.
@@ -103,6 +128,7 @@ pub(super) enum Action {
 #[derive(Default)]
 pub struct Transaction {
     actions: Vec<Action>,
+    bytes: usize,
 }
 
 impl Transaction {
@@ -113,6 +139,14 @@ impl Transaction {
 
     /// The greatest number of actions in a transaction, by DynamoDB.
     pub const MAX: usize = 100;
+
+    /// The most bytes of the items in a transaction. DynamoDB takes 4 MB.
+    pub const MAX_BYTES: usize = 4_000_000;
+
+    /// The bytes of its items, by DynamoDB's count, and not less.
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
 
     /// The number of its actions.
     pub fn len(&self) -> usize {
@@ -125,18 +159,22 @@ impl Transaction {
     }
 
     pub(super) fn push(&mut self, write: Write) {
+        self.bytes += write.bytes();
         self.actions.push(Action::Put(write));
     }
 
     pub(super) fn delete(&mut self, key: Key, version: u64) {
+        self.bytes += key.bytes();
         self.actions.push(Action::Delete { key, version });
     }
 
     pub(super) fn check(&mut self, key: Key, version: u64) {
+        self.bytes += key.bytes();
         self.actions.push(Action::Check { key, version });
     }
 
     pub(super) fn set_presence(&mut self, key: Key, content: Option<Attributes>) {
+        self.bytes += key.bytes() + content.as_ref().map_or(0, bytes_of);
         self.actions.push(Action::Presence { key, content });
     }
 }

@@ -88,8 +88,8 @@ const OUT_OF_BOUNDS: &[(&str, Change)] = &[
     ("a facet more", |c| c.facets = 3),
     ("a facet less", |c| c.facets = 1),
     ("an unknown kind", |c| c.facet_text[0] = 0),
-    ("another unknown kind", |c| c.facet_text[0] = 10),
-    ("an unknown channel", |c| c.facet_text[1] = 9),
+    ("another unknown kind", |c| c.facet_text[0] = 16),
+    ("an unknown channel", |c| c.facet_text[1] = 11),
     ("an unknown flag of a facet", |c| c.facet_text[2] = 2),
     ("a text that is cut", |c| c.facet_text[6] = 9),
     ("a text that is none", |c| {

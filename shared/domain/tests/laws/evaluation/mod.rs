@@ -5,7 +5,7 @@ mod presence;
 mod traps;
 
 use self::naive::naive;
-use crate::filters::{NOW, SEGMENTS, SOURCES, TAGS, filter};
+use crate::filters::{NOW, SEGMENTS, SOURCES, TAGS, TICK, filter};
 use crate::support::cases;
 use proptest::{
     collection::{btree_set, vec},
@@ -39,20 +39,20 @@ fn event() -> impl Strategy<Value = Event> {
     let channel = select(vec![None, Some(Channel::Email), Some(Channel::Push), Some(Channel::Sms)]);
     let name = || select(vec![None, Some("A"), Some("B"), Some("C")]);
     let what = (kind, channel, any::<bool>(), select(vec![0u8, 0, 1]), name(), name(), name());
-    // Few distinct times, so that "at the same time" happens.
+    // Few distinct times, so that "at the same time" and "in the same second" happen.
     (0usize..4, select(SOURCES.to_vec()), what, 0i64..6, 0usize..4).prop_map(
         |(user, source, (kind, channel, machine, conversion, variant, step, alias), at, batch)| {
             let source: SourceId = source.parse().unwrap();
             let facet = Facet {
                 kind,
                 channel,
-                machine: machine && kind == Kind::Opened,
+                machine: machine && matches!(kind, Kind::Opened | Kind::Clicked),
                 conversion: if kind == Kind::Converted { conversion } else { 0 },
                 variant: variant.map(Into::into),
                 step: step.filter(|_| source.kind() == SourceKind::Canvas).map(Into::into),
                 alias: alias.filter(|_| kind == Kind::Clicked).map(Into::into),
             };
-            Event { user, source, facet, at, batch }
+            Event { user, source, facet, at: at * TICK, batch }
         },
     )
 }
@@ -79,7 +79,7 @@ fn unavailable() -> impl Strategy<Value = BTreeSet<SourceId>> {
 /// What is known beside events: one tag has some sources, the other none; one segment stands in the other.
 fn known() -> impl Strategy<Value = Known> {
     (unavailable(), unavailable(), filter(2), filter(2)).prop_map(|(unavailable, tagged, one, other)| {
-        let without_segments = |f: Filter| if f.segments().is_empty() { f } else { Filter::HardBounced };
+        let without_segments = |f: Filter| if f.segments().is_empty() { f } else { Filter::MarkedSpam };
         let one = without_segments(one);
         let other = Filter::Any(vec![Filter::Segment(SEGMENTS[0].to_owned()), without_segments(other)]);
         Known {

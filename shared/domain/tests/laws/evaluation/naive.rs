@@ -1,10 +1,10 @@
 //! A plain reading of filters, off a list of events.
 
 use super::Event;
-use crate::filters::NOW;
+use crate::filters::{NOW, TICK};
 use rekindle_domain::{
     facet::{Channel, Facet, Kind},
-    filter::{About, Filter, Known, Narrow, Opens, Times},
+    filter::{About, Bounce, By, Deed, Filter, Known, Narrow, Times},
     id::{SourceId, SourceKind},
     time::Period,
 };
@@ -39,11 +39,27 @@ fn is_named(want: &Option<String>, is: &Option<Box<str>>) -> bool {
     }
 }
 
-fn counts(opens: &Opens, f: &Facet) -> bool {
-    match opens {
-        Opens::Any => true,
-        Opens::Machine => f.machine,
-        Opens::Human => !f.machine,
+fn counts(by: &By, f: &Facet) -> bool {
+    match by {
+        By::Any => true,
+        By::Machine => f.machine,
+        By::Human => !f.machine,
+    }
+}
+
+/// Whether an event is such a deed.
+fn is_done(deed: &Deed, f: &Facet) -> bool {
+    match deed {
+        Deed::Delivered => f.kind == Kind::Delivered,
+        Deed::Dismissed => f.kind == Kind::Dismissed,
+        Deed::Replied => f.kind == Kind::Replied,
+        Deed::Opened { opens } => f.kind == Kind::Opened && counts(opens, f),
+        Deed::Clicked { alias, clicks } => {
+            f.kind == Kind::Clicked && counts(clicks, f) && is_named(alias, &f.alias)
+        }
+        Deed::Bounced { bounce: Bounce::Hard } => f.kind == Kind::HardBounced,
+        Deed::Bounced { bounce: Bounce::Soft } => f.kind == Kind::SoftBounced,
+        Deed::Bounced { bounce: Bounce::Any } => [Kind::HardBounced, Kind::SoftBounced].contains(&f.kind),
     }
 }
 
@@ -62,27 +78,48 @@ pub(super) fn naive(filter: &Filter, events: &[&Event], known: &Known) -> Option
         Filter::Any(filters) => any_of(&each(filters)),
         Filter::Not(filter) => naive(filter, events, known).map(|yes| !yes),
         Filter::Segment(id) => naive(&known.segments[id], events, known),
-        Filter::Received { about, narrow } => reading.has(about, Kind::Received, &|f| fits(narrow, f)),
-        Filter::Opened { about, narrow, opens } => {
-            reading.has(about, Kind::Opened, &|f| fits(narrow, f) && counts(opens, f))
+        Filter::Received { about, narrow } => {
+            reading.did(about, None, &|f| f.kind == Kind::Received && fits(narrow, f))
         }
-        Filter::Clicked { about, narrow, alias } => {
-            reading.has(about, Kind::Clicked, &|f| fits(narrow, f) && is_named(alias, &f.alias))
+        Filter::LastReceived { about, narrow, times } => {
+            reading.did(about, Some(times), &|f| f.kind == Kind::Received && fits(narrow, f))
         }
-        Filter::LastReceived { about, narrow, times } => reading.last_received(about, narrow, times),
-        Filter::Converted { source } => reading.converted(source),
+        Filter::Did { deed, about, narrow, times } => {
+            let times = Some(times).filter(|t| **t != Times::default());
+            reading.did(about, times, &|f| is_done(deed, f) && fits(narrow, f))
+        }
+        Filter::Converted { about: About::Source(source), conversion, ever, times } => {
+            reading.converted(source, *conversion, *ever, times)
+        }
+        Filter::Converted { about, times, .. } => {
+            let times = Some(times).filter(|t| **t != Times::default());
+            reading.did(about, times, &|f| f.kind == Kind::Converted)
+        }
         Filter::Entered { source, variation } => reading.entered(source, variation),
         Filter::InControl { source, is } => reading.in_control(source, *is),
-        Filter::LastEngaged { channel, opens, times } => {
-            let opened = reading.latest(None, Kind::Opened, &|f| is_on(channel, f) && counts(opens, f));
-            let clicked = reading.latest(None, Kind::Clicked, &|f| is_on(channel, f));
-            Some(opened.max(clicked).is_some_and(|at| is_within(times, at)))
+        Filter::LastEngaged { about, narrow, opens, clicks, times } => {
+            reading.did(about, Some(times), &|f| {
+                let is_engaged = match f.kind {
+                    Kind::Opened => counts(opens, f),
+                    Kind::Clicked => counts(clicks, f),
+                    _ => false,
+                };
+                is_engaged && fits(narrow, f)
+            })
         }
         Filter::NeverReceived { channel } => {
             Some(reading.latest(None, Kind::Received, &|f| is_on(channel, f)).is_none())
         }
-        Filter::HardBounced => Some(reading.latest(None, Kind::HardBounced, &|_| true).is_some()),
-        Filter::MarkedSpam => Some(reading.latest(None, Kind::Complained, &|_| true).is_some()),
+        Filter::HardBounced { channel } => Some(reading.hard_bounced(*channel)),
+        Filter::MarkedSpam => {
+            let [marked, not] =
+                [Kind::Complained, Kind::NotSpam].map(|kind| reading.latest(None, kind, &|_| true));
+            Some(marked.is_some() && not <= marked)
+        }
+        Filter::Unsubscribed { channel: Some(channel) } => Some(reading.unsubscribed(*channel)),
+        Filter::Unsubscribed { channel: None } => {
+            Some(Channel::ALL.into_iter().any(|channel| reading.unsubscribed(channel)))
+        }
         Filter::LastInControl { times } => {
             let last = reading.latest(None, Kind::Control, &|_| true);
             Some(last.is_some_and(|at| is_within(times, at)))
@@ -116,47 +153,66 @@ impl Reading<'_> {
         }
     }
 
-    /// Whether any of the sources has such an event.
-    fn has(&self, about: &About, kind: Kind, fits: &dyn Fn(&Facet) -> bool) -> Option<bool> {
-        if *about == About::Any {
-            return Some(self.latest(None, kind, fits).is_some());
-        }
-        let each = |s: &SourceId| self.is_known(s).then(|| self.latest(Some(s), kind, fits).is_some());
-        any_of(&self.sources(about).iter().map(each).collect::<Vec<_>>())
+    /// When the latest such event was.
+    fn last(&self, source: Option<&SourceId>, is_such: &dyn Fn(&Facet) -> bool) -> Option<i64> {
+        let of = |e: &&&Event| source.is_none_or(|s| e.source == *s) && is_such(&e.facet);
+        self.events.iter().filter(of).map(|e| e.at).max()
     }
 
-    fn last_received(&self, about: &About, narrow: &Narrow, times: &Times) -> Option<bool> {
-        let received = |s: Option<&SourceId>| self.latest(s, Kind::Received, &|f| fits(narrow, f));
+    /// Whether there is such an event, and where times are given, the latest of all is within them.
+    fn did(&self, about: &About, times: Option<&Times>, is_such: &dyn Fn(&Facet) -> bool) -> Option<bool> {
+        let is_within = |at: i64| times.is_none_or(|times| is_within(times, at));
         if *about == About::Any {
-            return Some(received(None).is_some_and(|at| is_within(times, at)));
+            return Some(self.last(None, is_such).is_some_and(is_within));
         }
         let (can, cannot): (Vec<_>, Vec<_>) = self.sources(about).into_iter().partition(|s| self.is_known(s));
-        let at = can.iter().filter_map(|s| received(Some(s))).max();
+        let at = can.iter().filter_map(|s| self.last(Some(s), is_such)).max();
         if cannot.is_empty() {
-            return Some(at.is_some_and(|at| is_within(times, at)));
+            return Some(at.is_some_and(is_within));
         }
-        // What is expired may hold a later receipt, or none: the answer is known if it is the same for all of these.
-        let possible = (at.unwrap_or(-5)..20).map(Some).filter(|t| at.is_none() || *t >= at);
-        let possible: Vec<Option<i64>> =
-            if at.is_none() { [None].into_iter().chain(possible).collect() } else { possible.collect() };
+        // What is expired may hold a later one, or none: the answer is known if it is the same for all of these.
+        let possible = (at.unwrap_or(-5 * TICK)..20 * TICK).step_by(TICK as usize).map(Some);
+        let none = Some(None).filter(|_| at.is_none());
         let answers: BTreeSet<bool> =
-            possible.iter().map(|t| t.is_some_and(|t| is_within(times, t))).collect();
+            none.into_iter().chain(possible).map(|t| t.is_some_and(is_within)).collect();
         (answers.len() == 1).then(|| answers.contains(&true))
     }
 
-    fn converted(&self, source: &SourceId) -> Option<bool> {
+    fn converted(&self, source: &SourceId, conversion: u8, ever: bool, times: &Times) -> Option<bool> {
         self.is_known(source).then(|| {
-            let converted = self.latest(Some(source), Kind::Converted, &|f| f.conversion == 0);
+            let converted = self.latest(Some(source), Kind::Converted, &|f| f.conversion == conversion);
             let received = self.latest(Some(source), Kind::Received, &|_| true);
             let is_control = self.latest(Some(source), Kind::Control, &|_| true).is_some();
-            match (converted, received) {
-                _ if is_control => false,
-                (Some(converted), Some(received)) if source.kind() == SourceKind::Campaign => {
-                    converted >= received
-                }
-                (converted, _) => converted.is_some(),
-            }
+            let is_undone = |at: i64| received.is_some_and(|received| received / 1_000 > at / 1_000);
+            let asks_the_last = source.kind() == SourceKind::Campaign && !ever;
+            converted
+                .is_some_and(|at| is_within(times, at) && !is_control && !(asks_the_last && is_undone(at)))
         })
+    }
+
+    /// Whether an address is dead: one after the other, each hard bounce is cleared by something later, or is not.
+    fn hard_bounced(&self, channel: Option<Channel>) -> bool {
+        let lives = |f: &Facet| {
+            f.kind == Kind::Delivered || ([Kind::Opened, Kind::Clicked].contains(&f.kind) && !f.machine)
+        };
+        let dead = |bounce: &&&Event| {
+            let on = bounce.facet.channel;
+            let clears =
+                |e: &&&Event| lives(&e.facet) && (on.is_none() || e.facet.channel == on) && e.at > bounce.at;
+            bounce.facet.kind == Kind::HardBounced
+                && is_on(&channel, &bounce.facet)
+                && !self.events.iter().any(|e| clears(&e))
+        };
+        self.events.iter().any(|e| dead(&e))
+    }
+
+    fn unsubscribed(&self, channel: Channel) -> bool {
+        let is_about = |e: &Event| e.facet.channel.is_none_or(|c| c == channel);
+        let left = |bye: &Event| {
+            let is_back = |e: &Event| e.facet.kind == Kind::Subscribed && is_about(e) && e.at > bye.at;
+            bye.facet.kind == Kind::Unsubscribed && is_about(bye) && !self.events.iter().any(|e| is_back(e))
+        };
+        self.events.iter().any(|e| left(e))
     }
 
     fn entered(&self, source: &SourceId, variation: &Option<String>) -> Option<bool> {

@@ -6,7 +6,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use rekindle_domain::{
     block::{Cover, Position, Sealed, encode},
     facet::{Channel, Facet, Kind},
-    filter::{About, Filter, Narrow, Opens, Program, Tallied, Truth},
+    filter::{About, By, Deed, Filter, Narrow, Program, Tallied, Times, Truth},
     id::{SourceId, SourceKind},
 };
 use serde_json::json;
@@ -19,17 +19,22 @@ fn about_one(source: &'static str) -> impl Strategy<Value = Filter> {
     let name = || select(vec![None, Some("A".to_owned()), Some("B".to_owned())]);
     let channel = select(vec![None, Some(Channel::Email), Some(Channel::Push)]);
     let about = About::Source(source.clone());
-    let what = (0u8..6, name(), name(), channel, select(vec![Opens::Any, Opens::Machine, Opens::Human]));
+    let what = (0u8..6, name(), name(), channel, select(vec![By::Any, By::Machine, By::Human]));
     let of_source = source.clone();
-    let leaf = what.prop_map(move |(which, variant, other, channel, opens)| {
+    let leaf = what.prop_map(move |(which, variant, other, channel, by)| {
         let step = other.clone().filter(|_| is_canvas);
         let narrow = Narrow { variant: variant.clone(), step, channel };
         let (about, source) = (about.clone(), of_source.clone());
         match which {
             0 => Filter::Received { about, narrow },
-            1 => Filter::Opened { about, narrow, opens },
-            2 => Filter::Clicked { about, narrow, alias: other },
-            3 if is_canvas => Filter::Converted { source },
+            1 => Filter::Did { deed: Deed::Opened { opens: by }, about, narrow, times: Times::default() },
+            2 => {
+                let deed = Deed::Clicked { alias: other, clicks: by };
+                Filter::Did { deed, about, narrow, times: Times::default() }
+            }
+            3 if is_canvas => {
+                Filter::Converted { about, conversion: 0, ever: by == By::Any, times: Times::default() }
+            }
             3 | 4 if is_canvas => Filter::Entered { source, variation: variant },
             3..5 => Filter::InControl { source, is: variant.is_some() },
             // Nobody knows it: unknown.
@@ -114,7 +119,10 @@ fn times_and_other_sources_need_more_than_what_was_done() {
     assert!(has_presence(received("campaign/a")));
     assert!(has_presence(all(&[received("campaign/a"), not(clicked.clone())])));
     assert!(has_presence(json!({ "converted": { "source": "canvas/c" } })));
-    assert!(has_presence(json!({ "hard_bounced": {} })));
+    assert!(has_presence(json!({ "converted": { "source": "campaign/a", "ever": true } })));
+    assert!(has_presence(json!({ "delivered": { "any": true } })));
+    // A later delivery clears a bounce.
+    assert!(!has_presence(json!({ "hard_bounced": {} })));
     // Over everybody, of whom another ledger knows.
     assert!(!has_presence(not(clicked)));
     assert!(!has_presence(all(&[received("campaign/a"), received("campaign/b")])));

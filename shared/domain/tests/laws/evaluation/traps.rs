@@ -2,8 +2,8 @@
 
 use super::{Event, answers, nothing_expired, with};
 use rekindle_domain::{
-    facet::{Facet, Kind},
-    filter::{About, Filter, Known, Narrow, Program, Truth},
+    facet::{Channel, Facet, Kind},
+    filter::{About, Filter, Known, Narrow, Program, Times, Truth},
     id::SourceId,
     time::Time,
 };
@@ -64,14 +64,17 @@ fn l7_connectives_follow_kleene() {
 #[test]
 fn conversions_count_on_the_last_message_and_never_in_control() {
     let source: SourceId = "campaign/a".parse().unwrap();
-    let converted = Filter::Converted { source: source.clone() };
+    let about = About::Source(source.clone());
+    let converted =
+        Filter::Converted { about: about.clone(), conversion: 0, ever: false, times: Times::default() };
+    let ever = Filter::Converted { about, conversion: 0, ever: true, times: Times::default() };
     let control = |is| Filter::InControl { source: source.clone(), is };
     let ask = |filter: &Filter, of: &[(Kind, u8, i64)]| {
         let event = |&(kind, conversion, at): &(Kind, u8, i64)| Event {
             user: 0,
             source: source.clone(),
             facet: Facet { conversion, ..Facet::of(kind) },
-            at,
+            at: at * 500,
             batch: 0,
         };
         let events: Vec<Event> = of.iter().map(event).collect();
@@ -81,7 +84,13 @@ fn conversions_count_on_the_last_message_and_never_in_control() {
     assert_eq!(ask(&converted, &[(Received, 0, 1), (Converted, 0, 2)]), Truth::Yes);
     assert_eq!(ask(&converted, &[(Received, 0, 2), (Converted, 0, 2)]), Truth::Yes);
     assert_eq!(ask(&converted, &[(Converted, 0, 2)]), Truth::Yes);
-    assert_eq!(ask(&converted, &[(Received, 0, 3), (Converted, 0, 2)]), Truth::No);
+    // In the same second as the conversion, a later receipt is none; in the next it is.
+    assert_eq!(ask(&converted, &[(Received, 0, 3), (Converted, 0, 2)]), Truth::Yes);
+    assert_eq!(ask(&converted, &[(Received, 0, 4), (Converted, 0, 3)]), Truth::No);
+    // A later message does not undo what was done ever.
+    assert_eq!(ask(&ever, &[(Received, 0, 9), (Converted, 0, 2)]), Truth::Yes);
+    assert_eq!(ask(&ever, &[(Converted, 0, 2), (Control, 0, 1)]), Truth::No);
+    assert_eq!(ask(&ever, &[(Converted, 1, 2)]), Truth::No);
     assert_eq!(ask(&converted, &[(Received, 0, 1), (Converted, 1, 2)]), Truth::No);
     // Several in one row: the last of each counts.
     assert_eq!(ask(&converted, &[(Received, 0, 1), (Received, 0, 5), (Converted, 0, 3)]), Truth::No);
@@ -94,6 +103,90 @@ fn conversions_count_on_the_last_message_and_never_in_control() {
     // Who did something else only was evaluated for neither.
     assert_eq!(ask(&control(true), &[(Opened, 0, 1)]), Truth::No);
     assert_eq!(ask(&control(false), &[(Opened, 0, 1)]), Truth::No);
+}
+
+/// A hard bounce stands until something later on its channel clears it; at the same time nothing does.
+#[test]
+fn only_what_comes_later_on_the_channel_clears_a_bounce_a_complaint_or_an_unsubscription() {
+    let ask = |filter: serde_json::Value, of: &[(Kind, Option<Channel>, bool, i64)]| {
+        let event = |&(kind, channel, machine, at): &(Kind, Option<Channel>, bool, i64)| Event {
+            user: 0,
+            source: "campaign/a".parse().unwrap(),
+            facet: Facet { channel, machine, ..Facet::of(kind) },
+            at,
+            batch: 0,
+        };
+        let events: Vec<Event> = of.iter().map(event).collect();
+        let filter = Filter::parse(&filter, "filter").unwrap();
+        answers(&Program::compile(&filter, &nothing_expired()), &events)[0] == Truth::Yes
+    };
+    use Kind::{Clicked, Complained, Delivered, HardBounced, NotSpam, Opened, Subscribed, Unsubscribed};
+    let (mail, push) = (Some(Channel::Email), Some(Channel::Push));
+    let dead = || json!({ "hard_bounced": {} });
+    let bounce = (HardBounced, mail, false, 5);
+    assert!(ask(dead(), &[bounce]));
+    for kind in [Delivered, Opened, Clicked] {
+        assert!(!ask(dead(), &[bounce, (kind, mail, false, 6)]), "{kind:?}");
+        assert!(ask(dead(), &[bounce, (kind, mail, false, 5)]), "at the same time the bounce stands");
+        assert!(ask(dead(), &[bounce, (kind, push, false, 6)]), "another channel says nothing of this one");
+        // A bounce of which the channel is not known is cleared by any.
+        assert!(!ask(dead(), &[(HardBounced, None, false, 5), (kind, push, false, 6)]));
+    }
+    assert!(ask(dead(), &[bounce, (Opened, mail, true, 6), (Clicked, mail, true, 6)]), "machines clear none");
+    let dead_on = |channel: &str| json!({ "hard_bounced": { "channel": channel } });
+    assert!(ask(dead_on("email"), &[bounce, (Delivered, push, false, 9)]));
+    assert!(!ask(dead_on("push"), &[bounce]));
+    assert!(!ask(dead_on("email"), &[(HardBounced, None, false, 5)]));
+    let spam = || json!({ "marked_spam": {} });
+    assert!(ask(spam(), &[(Complained, mail, false, 5), (NotSpam, None, false, 5)]));
+    assert!(!ask(spam(), &[(Complained, mail, false, 5), (NotSpam, None, false, 6)]));
+    let off = |channel: &str| json!({ "unsubscribed": { "channel": channel } });
+    let from_all = (Unsubscribed, None, false, 5);
+    assert!(ask(off("sms"), &[from_all]) && ask(json!({ "unsubscribed": {} }), &[from_all]));
+    assert!(ask(off("email"), &[from_all, (Subscribed, mail, false, 5)]));
+    assert!(!ask(off("email"), &[from_all, (Subscribed, mail, false, 6)]));
+    assert!(ask(off("push"), &[from_all, (Subscribed, mail, false, 6)]));
+    assert!(ask(json!({ "unsubscribed": {} }), &[from_all, (Subscribed, mail, false, 6)]));
+    assert!(!ask(json!({ "unsubscribed": {} }), &[from_all, (Subscribed, None, false, 6)]));
+    let from_mail = (Unsubscribed, mail, false, 5);
+    assert!(!ask(off("push"), &[from_mail]));
+    assert!(!ask(off("email"), &[from_mail, (Subscribed, None, false, 6)]));
+}
+
+/// With times, the latest such thing is within them, and expired data of a tag may hold a later one.
+#[test]
+fn l7_times_are_about_the_latest_and_expired_data_may_hold_a_later_one() {
+    let known = Known {
+        now: Time(10_000),
+        unavailable: BTreeSet::from(["campaign/b".parse().unwrap()]),
+        tags: BTreeMap::from([(
+            "promo".to_owned(),
+            ["campaign/a", "campaign/b"].map(|s| s.parse().unwrap()).into(),
+        )]),
+        segments: BTreeMap::new(),
+    };
+    let ask = |body: serde_json::Value, at: &[i64]| {
+        let filter = Filter::parse(&json!({ "clicked": body }), "filter").unwrap();
+        let event = |at: &i64| Event {
+            user: 0,
+            source: "campaign/a".parse().unwrap(),
+            facet: Facet::of(Kind::Clicked),
+            at: *at,
+            batch: 0,
+        };
+        let events: Vec<Event> = at.iter().map(event).collect();
+        answers(&Program::compile(&filter, &known), &events)[0]
+    };
+    let on = |about: &str, name: &str| json!({ about: name, "before": "1970-01-01T00:00:05Z" });
+    assert_eq!(ask(on("source", "campaign/a"), &[4_000]), Truth::Yes);
+    assert_eq!(ask(on("source", "campaign/a"), &[4_000, 6_000]), Truth::No);
+    assert_eq!(ask(on("source", "campaign/a"), &[]), Truth::No);
+    assert_eq!(ask(on("source", "campaign/b"), &[]), Truth::Unknown);
+    assert_eq!(ask(on("tag", "promo"), &[4_000]), Truth::Unknown);
+    assert_eq!(ask(on("tag", "promo"), &[6_000]), Truth::No);
+    let since = json!({ "tag": "promo", "after": "1970-01-01T00:00:05Z" });
+    assert_eq!(ask(since.clone(), &[6_000]), Truth::Yes);
+    assert_eq!(ask(since, &[4_000]), Truth::Unknown);
 }
 
 /// The latest receipt over a tag, where some of it is expired: that can only raise it.

@@ -5,6 +5,9 @@
 //! write the files anew while a version is not released yet:
 //! `cargo test -p rekindle-domain --test laws -- --ignored rewrite_golden_files`.
 
+mod notices;
+
+use self::notices::{expiring_notice, notice, sending_notice, stopped_notice, trouble_notice};
 use crate::support::{Model, UserModel, model, rows_of, sort_by_hash, sort_by_id};
 use rekindle_domain::{
     Ulid,
@@ -14,7 +17,6 @@ use rekindle_domain::{
     id::{CopyId, RequestId, RunId},
     key::{AccessKey, OldSecret, Scope, Token},
     manifest::{Copy, DataState, Inputs, Life, Manifest, Quarantine, Run, Tier},
-    notice::{Expiring, Notice, Subject, daily_notice_id},
     part::{Consumed, Part, PartDone},
     restore::{Item, ItemState, Request},
     rows::user_hash,
@@ -51,14 +53,33 @@ fn facets() -> UserModel {
     facets.into_iter().zip(0..).map(|(facet, i)| (facet, times(i))).collect()
 }
 
-/// Users of whom the first has every facet, and the others one each.
-fn users(id: impl Fn(u64) -> String) -> Model {
-    let all = facets();
+/// One of each sort of facet that came after the first version of the format.
+fn later_facets() -> UserModel {
+    let on = |channel: Channel, kind: Kind| Facet { channel: Some(channel), ..Facet::of(kind) };
+    let facets = [
+        Facet { machine: true, alias: Some("cta".into()), ..on(Channel::Line, Kind::Clicked) },
+        on(Channel::Rcs, Kind::Delivered),
+        on(Channel::Line, Kind::Dismissed),
+        on(Channel::Sms, Kind::Replied),
+        on(Channel::Email, Kind::Unsubscribed),
+        Facet::of(Kind::Subscribed),
+        Facet::of(Kind::NotSpam),
+    ];
+    let times = |i: i64| (1_796_000_000_000 + i * 7_919, 1_796_000_000_000 + i * 10_007);
+    facets.into_iter().zip(0..).map(|(facet, i)| (facet, times(i))).collect()
+}
+
+/// Users of whom the first has every one of these facets, and the others one each.
+fn users_with(all: &UserModel, id: impl Fn(u64) -> String) -> Model {
     let some = |i: u64| match i {
         0 => all.clone(),
         _ => all.clone().into_iter().skip(i as usize % all.len()).take(1).collect(),
     };
     (0..12).map(|i| (id(i).into_bytes(), some(i))).collect()
+}
+
+fn users(id: impl Fn(u64) -> String) -> Model {
+    users_with(&facets(), id)
 }
 
 fn mails() -> Model {
@@ -90,6 +111,7 @@ fn blocks() -> Vec<(&'static str, Model, Option<Cover>)> {
         ("inbox-block-v1.bin", mails(), None),
         ("inbox-block-v1-uuids.bin", uuids(), None),
         ("inbox-block-v1-numbered.bin", numbered(), None),
+        ("inbox-block-v1-later.bin", users_with(&later_facets(), |i| format!("user-{i}")), None),
         ("run-block-v1.bin", padded(), Some(cover())),
         ("run-block-v1-last.bin", mails(), Some(Cover { next: None, ..cover() })),
     ];
@@ -251,15 +273,6 @@ fn tag_request() -> Request {
     Request { tag: Some("promo".to_owned()), ..request() }
 }
 
-fn stopped_notice() -> Notice {
-    let subject = Subject::Stopped {
-        source: "canvas/welcome".parse().unwrap(),
-        idle_since: AT,
-        expires_at: Some(AT.plus(13)),
-    };
-    Notice { subject, ..notice() }
-}
-
 fn warned_source() -> Source {
     Source { warned_for: Some(AT.plus(9)), ..source() }
 }
@@ -308,36 +321,6 @@ fn item() -> Item {
     }
 }
 
-fn notice() -> Notice {
-    Notice {
-        id: format!("{REQUEST}-0"),
-        to: "me@example.com".to_owned(),
-        subject: Subject::Restore { request: REQUEST },
-        created_at: AT,
-        attempts: 2,
-        sent_at: Some(AT.plus(1)),
-        failed: Some("mailbox full".to_owned()),
-        lease_until: AT.plus(2),
-    }
-}
-
-fn trouble_notice() -> Notice {
-    let subject = Subject::Trouble {
-        source: "campaign/a".parse().unwrap(),
-        reason: "slot 3 did not verify".to_owned(),
-    };
-    Notice { sent_at: None, failed: None, subject, ..notice() }
-}
-
-fn expiring_notice() -> Notice {
-    let sources = vec![
-        Expiring { source: "campaign/a".parse().unwrap(), expires_at: AT.plus(3) },
-        Expiring { source: "canvas/w".parse().unwrap(), expires_at: AT.plus(4) },
-    ];
-    let id = daily_notice_id(AT, "me@example.com", 0);
-    Notice { id, sent_at: None, failed: None, subject: Subject::Expiring { sources, more: 5 }, ..notice() }
-}
-
 /// Rotated, and revoked within the grace.
 fn access_key() -> AccessKey {
     let id = "01M88W25109EGSMK4MY3BG38T3";
@@ -373,6 +356,7 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("notice-v1.json", json_bytes(&notice())),
         ("notice-v1-trouble.json", json_bytes(&trouble_notice())),
         ("notice-v1-stopped.json", json_bytes(&stopped_notice())),
+        ("notice-v1-sending.json", json_bytes(&sending_notice())),
         ("notice-v1-expiring.json", json_bytes(&expiring_notice())),
         ("key-v1.json", json_bytes(&access_key())),
     ]);
@@ -419,6 +403,7 @@ fn items_of_every_version_are_read() {
     assert_read("request-v1-tag.json", &tag_request());
     assert_read("notice-v1-stopped.json", &stopped_notice());
     assert_read("notice-v1-expiring.json", &expiring_notice());
+    assert_read("notice-v1-sending.json", &sending_notice());
     // Keys are not compared by `==`, as their hashes are not.
     let key: AccessKey = serde_json::from_slice(&stored("key-v1.json")).unwrap();
     assert_eq!(json_bytes(&key), json_bytes(&access_key()));

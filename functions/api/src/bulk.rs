@@ -1,0 +1,90 @@
+//! `/v1/sources`: the same act on many campaigns and Canvases.
+
+use axum::{Router, body::Body, extract::State, response::Response, routing::post};
+use http::{StatusCode, Uri};
+use rekindle_domain::{id::SourceId, time::Time};
+use rekindle_runtime::{
+    http::{Query, json, json_body},
+    problem::HttpProblem,
+    scopes::By,
+};
+use rekindle_service::{
+    Caller, Problem, Rekindle,
+    library::{
+        BulkAnswer, BulkInput, BulkItem, BulkPinInput, BulkStopInput, PinInput, SourceView, each_once,
+    },
+};
+
+pub(crate) fn routes() -> Router<Rekindle> {
+    Router::new()
+        .route("/v1/sources/start", post(start))
+        .route("/v1/sources/stop", post(stop))
+        .route("/v1/sources/pin", post(pin))
+        .route("/v1/sources/unpin", post(unpin))
+}
+
+/// The act that is done to each source.
+enum Act {
+    Start,
+    Stop { at: Option<Time>, is_dry_run: bool },
+    Pin(PinInput),
+    Unpin,
+}
+
+/// Acts on each source, one after the other, so that two of them do not race for the segments that they share.
+async fn each(
+    app: &Rekindle,
+    by: &Caller,
+    sources: Vec<SourceId>,
+    act: Act,
+) -> Result<Response, HttpProblem> {
+    let mut items = Vec::new();
+    for source in each_once(sources)? {
+        let outcome = match &act {
+            Act::Start => app.start_source(&source, by).await,
+            Act::Stop { at, is_dry_run } => app.stop_source(&source, *at, *is_dry_run, by).await,
+            Act::Pin(pin) => app.pin_source(&source, pin, by).await,
+            Act::Unpin => app.unpin_source(&source, by).await,
+        };
+        items.push(item(source, outcome));
+    }
+    Ok(json(StatusCode::OK, &BulkAnswer { items }))
+}
+
+fn item(source: SourceId, outcome: Result<SourceView, Problem>) -> BulkItem<HttpProblem> {
+    match outcome {
+        Ok(view) => BulkItem { source, status: 200, view: Some(view), problem: None },
+        Err(problem) => {
+            let problem = HttpProblem::from(problem);
+            let status = problem.status.as_u16();
+            BulkItem { source, status, view: None, problem: Some(problem) }
+        }
+    }
+}
+
+async fn start(State(app): State<Rekindle>, By(by): By, body: Body) -> Result<Response, HttpProblem> {
+    let BulkInput { sources } = json_body(body).await?;
+    each(&app, &by, sources, Act::Start).await
+}
+
+async fn stop(
+    State(app): State<Rekindle>,
+    By(by): By,
+    uri: Uri,
+    body: Body,
+) -> Result<Response, HttpProblem> {
+    let is_dry_run = Query::parse(&uri, &["dry_run"])?.flag("dry_run")?;
+    let BulkStopInput { sources, at } = json_body(body).await?;
+    each(&app, &by, sources, Act::Stop { at, is_dry_run }).await
+}
+
+async fn pin(State(app): State<Rekindle>, By(by): By, body: Body) -> Result<Response, HttpProblem> {
+    let input: BulkPinInput = json_body(body).await?;
+    let pin = input.pin();
+    each(&app, &by, input.sources, Act::Pin(pin)).await
+}
+
+async fn unpin(State(app): State<Rekindle>, By(by): By, body: Body) -> Result<Response, HttpProblem> {
+    let BulkInput { sources } = json_body(body).await?;
+    each(&app, &by, sources, Act::Unpin).await
+}
