@@ -12,7 +12,7 @@ use rekindle_domain::{
 };
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Value, value::RawValue};
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 /// The time of the request.
 const NOW: Time = Time(1_800_000_000_000);
@@ -28,16 +28,19 @@ const fn most_memory(len: usize) -> usize {
 pub fn check(data: &[u8]) {
     let (json, peak) = peak_of(|| collect(|c| c.add_json(data)));
     assert!(peak <= most_memory(data.len()), "{} bytes of JSON took {peak}", data.len());
-    match (json, items(data)) {
-        (Ok(collected), Some(items)) => is_the_truth(&collected, &items),
+    // Where a body is not UTF-8, U+FFFD stands.
+    let body = String::from_utf8_lossy(without_bom(data));
+    let is_mended = matches!(body, Cow::Owned(_));
+    match (json, items(&body)) {
+        (Ok(collected), Some(items)) => is_the_truth(&collected, &items, is_mended),
         (Err(BatchError::Malformed { detail, .. }), None) => assert!(detail.len() < 600, "{detail}"),
         (result, items) => panic!("{:?}, though the items are {items:?}", result.map(|c| c.rejected)),
     }
     let (lines, peak) = peak_of(|| collect(|c| c.add_ndjson(data)));
     assert!(peak <= most_memory(data.len()), "{} bytes of NDJSON took {peak}", data.len());
-    let items = without_bom(data).split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty());
-    let items: Vec<&[u8]> = items.flat_map(documents).collect();
-    is_the_truth(&lines.expect("NDJSON has no outer form that could be invalid"), &items);
+    let items = body.split('\n').filter(|l| !l.trim_ascii().is_empty());
+    let items: Vec<&str> = items.flat_map(documents).collect();
+    is_the_truth(&lines.expect("NDJSON has no outer form that could be invalid"), &items, is_mended);
 }
 
 fn collect(add: impl FnOnce(&mut Collector) -> Result<(), BatchError>) -> Result<Collected, BatchError> {
@@ -47,14 +50,14 @@ fn collect(add: impl FnOnce(&mut Collector) -> Result<(), BatchError>) -> Result
 }
 
 /// The documents of a line of NDJSON; from a place on that is not JSON, the rest of the line is one.
-fn documents(line: &[u8]) -> Vec<&[u8]> {
-    let line = without_bom(line);
-    let mut stream = serde_json::Deserializer::from_slice(line).into_iter::<&RawValue>();
+fn documents(line: &str) -> Vec<&str> {
+    let line = line.strip_prefix('\u{feff}').unwrap_or(line);
+    let mut stream = serde_json::Deserializer::from_str(line).into_iter::<&RawValue>();
     let mut out = Vec::new();
     let mut end = 0;
     while let Some(document) = stream.next() {
         match document {
-            Ok(document) => out.push(document.get().as_bytes()),
+            Ok(document) => out.push(document.get()),
             Err(_) => {
                 out.push(&line[end..]);
                 break;
@@ -66,27 +69,26 @@ fn documents(line: &[u8]) -> Vec<&[u8]> {
 }
 
 /// The items of a JSON body; `None` if the body is no batch.
-fn items(body: &[u8]) -> Option<Vec<&[u8]>> {
-    let body = without_bom(body);
+fn items(body: &str) -> Option<Vec<&str>> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Envelope<'a> {
         #[serde(borrow)]
         interactions: Vec<&'a RawValue>,
     }
-    let items: Vec<&RawValue> = match body.trim_ascii_start().first()? {
-        b'[' => serde_json::from_slice(body).ok()?,
-        b'{' => serde_json::from_slice::<Envelope<'_>>(body).ok()?.interactions,
+    let items: Vec<&RawValue> = match body.trim_ascii_start().chars().next()? {
+        '[' => serde_json::from_str(body).ok()?,
+        '{' => serde_json::from_str::<Envelope<'_>>(body).ok()?.interactions,
         _ => return None,
     };
-    Some(items.into_iter().map(|item| item.get().as_bytes()).collect())
+    Some(items.into_iter().map(RawValue::get).collect())
 }
 
 /// The stored rows of a ledger: the first and the last time, by user and facet.
 type Stored = BTreeMap<Vec<u8>, BTreeMap<Facet, (i64, i64)>>;
 
-fn is_the_truth(collected: &Collected, items: &[&[u8]]) {
-    let readings: Vec<Reading> = items.iter().map(|item| Reading::of(item)).collect();
+fn is_the_truth(collected: &Collected, items: &[&str], is_mended: bool) {
+    let readings: Vec<Reading> = items.iter().map(|item| Reading::of(item, is_mended)).collect();
     let rejected: Vec<usize> = collected.rejected.iter().map(|r| r.index).collect();
     assert!(rejected.is_sorted_by(|a, b| a < b), "{rejected:?}");
     let mut expected: BTreeMap<LedgerId, Stored> = BTreeMap::new();
@@ -95,13 +97,13 @@ fn is_the_truth(collected: &Collected, items: &[&[u8]]) {
         let refusal = refused.next_if(|r| r.index == index);
         match (refusal, reading) {
             (None, Reading::Fine(fine)) => fine.store(&mut expected),
-            (Some(refusal), Reading::Fine(_)) => panic!("{refusal:?}: {}", String::from_utf8_lossy(items[index])),
+            (Some(refusal), Reading::Fine(_)) => panic!("{refusal:?}: {}", items[index]),
             (Some(refusal), wrong) => {
                 assert!(refusal.detail.len() < 600, "{}", refusal.detail);
                 let says_twice = refusal.detail.contains("has a field twice");
                 assert!(!says_twice || matches!(wrong, Reading::Twice), "{refusal:?}");
             }
-            (None, wrong) => panic!("accepted, though {wrong:?}: {}", String::from_utf8_lossy(items[index])),
+            (None, wrong) => panic!("accepted, though {wrong:?}: {}", items[index]),
         }
     }
     assert_eq!(refused.next(), None, "a rejection without an item");
@@ -183,17 +185,53 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 impl Reading {
-    fn of(text: &[u8]) -> Self {
-        let Ok(Fields(fields)) = serde_json::from_slice(text) else {
-            return Self::Wrong;
+    fn of(text: &str, is_mended: bool) -> Self {
+        let (fields, is_mended) = match serde_json::from_str(text) {
+            Ok(Fields(fields)) => (fields, is_mended),
+            Err(_) => match serde_json::from_str(&without_halves(text)) {
+                Ok(Fields(fields)) => (fields, true),
+                Err(_) => return Self::Wrong,
+            },
         };
         let count = fields.len();
         let fields: BTreeMap<String, Value> = fields.into_iter().collect();
         if fields.len() < count {
             return Self::Twice;
         }
-        fine(&fields).map_or(Self::Wrong, Self::Fine)
+        // A user id that could not be read is nobody's.
+        let fine = fine(&fields).filter(|fine| !is_mended || !fine.user.contains('\u{fffd}'));
+        fine.map_or(Self::Wrong, Self::Fine)
     }
+}
+
+/// The JSON text with U+FFFD for each escaped half of a surrogate pair that has no other half.
+fn without_halves(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let taken = match halves(rest) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                out.push('\u{fffd}');
+                rest = &rest[6..];
+                continue;
+            }
+            _ if c == '\\' => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+            _ => c.len_utf8(),
+        };
+        out.push_str(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    out
+}
+
+/// The escaped UTF-16 units with which a text begins, if it does, and if another one follows.
+fn halves(text: &str) -> (Option<u32>, Option<u32>) {
+    let unit = |text: &str| {
+        let digits = text.strip_prefix("\\u")?.get(..4)?;
+        digits.chars().try_fold(0, |unit, c| Some(unit * 16 + c.to_digit(16)?))
+    };
+    (unit(text), text.get(6..).and_then(unit))
 }
 
 /// The fields that an interaction may have.

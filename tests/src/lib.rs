@@ -8,6 +8,7 @@ pub mod sim;
 pub mod fixture {
     pub mod compaction;
     pub mod faults;
+    pub mod log;
     pub mod model;
     pub mod peek;
     pub mod ports;

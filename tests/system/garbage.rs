@@ -66,7 +66,7 @@ fn bad_batches() -> Vec<(Post<'static>, u16, &'static str)> {
         (post("nonsense"), 400, "invalid_json"),
         (post("[1,"), 400, "invalid_json"),
         (post(format!("{good} {good}")), 400, "invalid_json"),
-        (post(invalid_utf8), 400, "invalid_json"),
+        (post(invalid_utf8), 422, "nothing_accepted"),
         (post(b"\xff\xfe\x00".to_vec()), 400, "invalid_json"),
         (post("null"), 400, "invalid_batch"),
         (post("7"), 400, "invalid_batch"),
@@ -192,7 +192,7 @@ fn bad_shapes() -> Vec<(String, &'static str)> {
         (without("campaign_id"), "missing_field"),
         (without("type"), "missing_field"),
         (without("channel"), "missing_channel"),
-        (r#"{"user_id":"\ud800","campaign_id":"a","type":"control"}"#.to_owned(), "invalid_json"),
+        (r#"{"user_id":"\ud800","campaign_id":"a","type":"control"}"#.to_owned(), "invalid_user_id"),
         (typed("clicked", r#","link_alias":7"#), "invalid_link_alias"),
         (typed("received", r#","link_alias":"cta""#), "field_not_allowed"),
         (typed("received", r#","machine":true"#), "field_not_allowed"),
@@ -242,8 +242,8 @@ async fn a_bad_interaction_never_hurts_its_neighbours() {
     body.extend(received("a", "after").to_string().into_bytes());
     let answer = post_raw(&world, lines(body)).await.ok();
     assert_eq!((&answer["accepted"], &answer["rejected_count"]), (&json!(2), &json!(3)), "{answer}");
-    for i in 0..3 {
-        assert_eq!(answer["rejected"][i]["code"], "invalid_json", "{answer}");
+    for (i, code) in ["invalid_user_id", "invalid_json", "invalid_json"].iter().enumerate() {
+        assert_eq!(answer["rejected"][i]["code"], *code, "{answer}");
     }
     // Values at the edge of the bounds are accepted.
     let edge = [

@@ -2,6 +2,7 @@
 
 use crate::fixture::{
     faults::Fault,
+    log::Log,
     world::{ADMIN_KEY, Answer, World},
 };
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -23,11 +24,7 @@ use rekindle_service::{
     access::{KeyInput, RotateInput},
 };
 use serde_json::{Value, json};
-use std::{
-    collections::BTreeSet,
-    io::Write,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 const SCOPES: [Scope; 4] = [Scope::Ingest, Scope::Read, Scope::Manage, Scope::Admin];
 
@@ -349,31 +346,9 @@ async fn an_outage_is_not_a_wrong_key() {
     );
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn secrets_are_neither_stored_nor_logged() {
-    let log = Log::default();
-    // Two subscribers, of which the second counts. With only one, another test's thread without a subscriber may reach an event
-    // first, and `tracing` then remembers that nobody listens to it.
-    let _listening = [(), ()].map(|()| {
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-            .with_writer(move || writer.clone());
-        tracing_subscriber::util::SubscriberInitExt::set_default(subscriber)
-    });
+    let log = Log::listen();
     let world = World::new(210).await;
     let (first, id) = make(&world, &["read"]).await;
     let rotated = world.post(&format!("/v1/keys/{id}/rotate"), json!({ "grace": "P1D" })).await.ok();
@@ -389,7 +364,7 @@ async fn secrets_are_neither_stored_nor_logged() {
 
     let stored = world.dynamodb.scan().table_name(CATALOG).send().await.unwrap();
     let stored = format!("{:?}", stored.items());
-    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let logged = log.text();
     for key in [&first, second, &guess] {
         let secret = &key[30..];
         assert!(!stored.contains(secret), "{stored}");

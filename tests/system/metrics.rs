@@ -1,6 +1,9 @@
 //! The metrics that are written while data arrives, expires, is damaged and comes back.
 
-use crate::fixture::world::{World, got, received};
+use crate::fixture::{
+    log::Log,
+    world::{World, got, received},
+};
 use rekindle_domain::time::Clock;
 use rekindle_runtime::metrics::Embedded;
 use serde_json::{Value, json};
@@ -59,4 +62,25 @@ async fn a_life_is_counted() {
 
     let troubles = ["Damage", "WorkGivenUp", "MailsGivenUp", "LargeInboxBytes"];
     assert_eq!(troubles.map(counted), [None; 4], "no metric of trouble is written");
+}
+
+/// A sender that looks at the status alone loses interactions without a word: the operator's log has one.
+#[tokio::test(start_paused = true)]
+async fn refused_interactions_are_logged_by_code_and_without_their_content() {
+    let world = World::new(64).await;
+    let log = Log::listen();
+    let odd =
+        json!({ "user_id": "anna@example.com", "campaign_id": "a", "type": "control", "ip": "192.0.2.7" });
+    let late = json!({ "user_id": "anna@example.com", "campaign_id": "a", "type": "control", "time": 5 });
+    world.post("/v1/interactions", json!([received("a", "bea@example.com"), odd, late, odd])).await.ok();
+    world.post("/v1/interactions", json!([late])).await.problem(422, "nothing_accepted");
+    world.post("/v1/interactions", json!([received("a", "bea@example.com")])).await.ok();
+    let text = log.text();
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains("interactions were refused")).collect();
+    assert_eq!(lines.len(), 2, "one for each request with refused ones: {text}");
+    let id = &world.key.as_ref().unwrap()[3..29];
+    for (line, codes) in lines.iter().zip(["invalid_time: 1, unknown_field: 2", "invalid_time: 1"]) {
+        assert!(line.contains(codes) && line.contains(id), "{line}");
+    }
+    assert!(!text.contains("example.com") && !text.contains("192.0.2.7"), "{text}");
 }

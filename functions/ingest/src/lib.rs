@@ -6,7 +6,7 @@ use rekindle_domain::key::Scope;
 use rekindle_runtime::{
     http::{header_text, json, read_body},
     problem::{HttpProblem, spelled},
-    scopes::{Route, bearer, guarded},
+    scopes::{By, Route, bearer, guarded},
 };
 use rekindle_service::{
     Rekindle,
@@ -28,6 +28,7 @@ pub fn routes(app: Rekindle) -> Router {
 
 async fn ingest(
     State(app): State<Rekindle>,
+    By(by): By,
     request: Request<axum::body::Body>,
 ) -> Result<Response, HttpProblem> {
     let named = header_text(request.headers(), header::CONTENT_ENCODING.as_str())?.unwrap_or_default();
@@ -48,5 +49,5 @@ async fn ingest(
         _ => Layout::Json,
     };
     let body = read_body(request.into_body(), MAX_ENCODED).await?;
-    Ok(json(StatusCode::OK, &app.ingest(&body, encoding, layout, spelled).await?))
+    Ok(json(StatusCode::OK, &app.ingest(&body, encoding, layout, spelled, &by).await?))
 }

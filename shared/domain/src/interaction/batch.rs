@@ -47,7 +47,7 @@ struct Envelope<'a> {
 ///
 /// # Errors
 /// [`BatchError`] if the body is neither, or has too many of them.
-pub(super) fn items_of(body: &[u8]) -> Result<Vec<&RawValue>, BatchError> {
+pub(super) fn items_of(body: &str) -> Result<Vec<&RawValue>, BatchError> {
     let malformed = |e: serde_json::Error| {
         // Looked for at the start only: further on the error may repeat text of the sender.
         if e.to_string().starts_with(TOO_MANY) {
@@ -60,11 +60,11 @@ pub(super) fn items_of(body: &[u8]) -> Result<Vec<&RawValue>, BatchError> {
             format!("{what}; send {{\"interactions\":[…]}}, an array, or NDJSON as application/x-ndjson");
         BatchError::Malformed { code, detail }
     };
-    let is_array = body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[');
+    let is_array = body.trim_ascii_start().starts_with('[');
     let items = if is_array {
-        serde_json::from_slice::<Items<'_>>(body)
+        serde_json::from_str::<Items<'_>>(body)
     } else {
-        serde_json::from_slice::<Envelope<'_>>(body).map(|envelope| envelope.interactions)
+        serde_json::from_str::<Envelope<'_>>(body).map(|envelope| envelope.interactions)
     };
     Ok(items.map_err(malformed)?.0)
 }

@@ -4,6 +4,7 @@ use super::{
     BatchError, MAX_ITEMS, MAX_SOURCES, Refusal, Rejection,
     batch::{items_of, too_many, without_bom},
     diagnose::diagnose,
+    mend::{LOST, mended},
     pile::{Entry, Pile, Users},
     refuse,
     wire::{Checked, Wire},
@@ -15,7 +16,10 @@ use crate::{
     time::Time,
 };
 use serde_json::value::RawValue;
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+};
 
 /// Collects the interactions of one request, by ledger.
 pub struct Collector {
@@ -32,6 +36,8 @@ pub struct Collector {
     facet: Vec<u8>,
     /// The pile of the last interaction, which mostly is the pile of the next one, too.
     last: Option<usize>,
+    /// Whether the body was not UTF-8 throughout, and [`LOST`] stands where it was not.
+    is_mended: bool,
 }
 
 /// The rows of one request, ready to be appended: `users` first, then the sources.
@@ -60,7 +66,15 @@ impl Collector {
             items: 0,
             facet: Vec::new(),
             last: None,
+            is_mended: false,
         }
+    }
+
+    /// The body as text. Where it is not UTF-8 it gets [`LOST`], so that a bad byte costs at most its own interaction.
+    fn text<'a>(&mut self, body: &'a [u8]) -> Cow<'a, str> {
+        let text = String::from_utf8_lossy(without_bom(body));
+        self.is_mended = matches!(text, Cow::Owned(_));
+        text
     }
 
     /// Takes a JSON body: `{"interactions":[…]}` or a bare array.
@@ -68,10 +82,9 @@ impl Collector {
     /// # Errors
     /// [`BatchError`] if it is neither, or too large.
     pub fn add_json(&mut self, body: &[u8]) -> Result<(), BatchError> {
-        let items = items_of(without_bom(body))?;
-        items
-            .into_iter()
-            .try_for_each(|item| self.add(item.get().as_bytes(), serde_json::from_str(item.get())))
+        let body = self.text(body);
+        let mut items = items_of(&body)?.into_iter();
+        items.try_for_each(|item| self.add(item.get(), serde_json::from_str(item.get())))
     }
 
     /// Takes newline-delimited JSON; blank lines do not count. A line may hold several documents, one after the other,
@@ -80,37 +93,28 @@ impl Collector {
     /// # Errors
     /// [`BatchError`] if there is too much of it.
     pub fn add_ndjson(&mut self, body: &[u8]) -> Result<(), BatchError> {
-        let body = without_bom(body);
-        match std::str::from_utf8(body) {
-            // Checked as a whole, so that no field need be checked again.
-            Ok(body) => {
-                let mut lines = body.split('\n').filter(|line| !line.trim_ascii().is_empty());
-                lines.try_for_each(|line| self.add_line(line.as_bytes(), serde_json::from_str(line)))
-            }
-            // Some line is not UTF-8: the others are taken all the same.
-            Err(_) => {
-                let mut lines = body.split(|b| *b == b'\n').filter(|line| !line.trim_ascii().is_empty());
-                lines.try_for_each(|line| self.add_line(line, serde_json::from_slice(line)))
-            }
-        }
+        // Checked as a whole, so that no field need be checked again.
+        let body = self.text(body);
+        let mut lines = body.split('\n').filter(|line| !line.trim_ascii().is_empty());
+        lines.try_for_each(|line| self.add_line(line, serde_json::from_str(line)))
     }
 
     /// Takes a line: its text, and the result of reading it as one interaction, which it mostly is.
-    fn add_line(&mut self, line: &[u8], wire: serde_json::Result<Wire<'_>>) -> Result<(), BatchError> {
+    fn add_line(&mut self, line: &str, wire: serde_json::Result<Wire<'_>>) -> Result<(), BatchError> {
         if wire.is_ok() {
             return self.add(line, wire);
         }
         // The line may come from the beginning of another file.
-        let line = without_bom(line);
-        let mut documents = serde_json::Deserializer::from_slice(line).into_iter::<&RawValue>();
+        let line = line.strip_prefix('\u{feff}').unwrap_or(line);
+        let mut documents = serde_json::Deserializer::from_str(line).into_iter::<&RawValue>();
         let mut end = 0;
         while let Some(document) = documents.next() {
             match document {
                 Ok(document) => {
                     end = documents.byte_offset();
-                    self.add(document.get().as_bytes(), serde_json::from_str(document.get()))?;
+                    self.add(document.get(), serde_json::from_str(document.get()))?;
                 }
-                Err(_) if end == 0 => return self.add(line, serde_json::from_slice(line)),
+                Err(_) if end == 0 => return self.add(line, serde_json::from_str(line)),
                 // Where the next document begins cannot be told: the rest of the line is one item.
                 Err(e) => {
                     let index = self.next_index()?;
@@ -130,32 +134,54 @@ impl Collector {
     }
 
     /// Takes one interaction: its text, and the result of reading the text.
-    fn add(&mut self, text: &[u8], wire: serde_json::Result<Wire<'_>>) -> Result<(), BatchError> {
+    fn add(&mut self, text: &str, wire: serde_json::Result<Wire<'_>>) -> Result<(), BatchError> {
         let index = self.next_index()?;
         let outcome = match wire {
-            // Serde would also read an array of the fields' values, which is not an interaction.
-            Ok(wire) if text.trim_ascii_start().starts_with(b"{") => {
-                let mut facet = std::mem::take(&mut self.facet);
-                let checked = wire.check(self.now, &mut facet);
-                let taken = match checked {
-                    Ok(Checked { at, is_alias_shortened }) => {
-                        let taken = self.take(index, &wire, &facet, at)?;
-                        if is_alias_shortened && taken.is_ok() {
-                            self.shortened.push(index as u32);
-                        }
-                        taken
-                    }
-                    Err(refusal) => Err(refusal),
-                };
-                self.facet = facet;
-                taken
+            Ok(wire) => self.check(index, text, &wire, self.is_mended)?,
+            Err(_) => {
+                let text = mended(text).map_or(Cow::Borrowed(text), Cow::Owned);
+                match serde_json::from_str(&text) {
+                    Ok(wire) => self.check(index, &text, &wire, true)?,
+                    Err(_) => Err(diagnose(&text)),
+                }
             }
-            _ => Err(diagnose(text)),
         };
         if let Err((code, detail)) = outcome {
             self.rejected.push(Rejection { index, code, detail });
         }
         Ok(())
+    }
+
+    /// Checks one interaction, and takes it. `is_mended`: its texts have [`LOST`] where the sender's could not be read.
+    fn check(
+        &mut self,
+        index: usize,
+        text: &str,
+        wire: &Wire<'_>,
+        is_mended: bool,
+    ) -> Result<Result<(), Refusal>, BatchError> {
+        // Serde would also read an array of the fields' values, which is not an interaction.
+        if !text.trim_ascii_start().starts_with('{') {
+            return Ok(Err(diagnose(text)));
+        }
+        if is_mended && wire.user_id.0.contains(LOST) {
+            let detail = "user_id is not UTF-8 throughout, or has half of a surrogate pair; cut texts between characters";
+            return Ok(refuse("invalid_user_id", detail));
+        }
+        let mut facet = std::mem::take(&mut self.facet);
+        let taken = match wire.check(self.now, &mut facet) {
+            Ok(Checked { at, is_alias_shortened }) => {
+                let taken = self.take(index, wire, &facet, at)?;
+                let is_other = is_alias_shortened || is_mended && wire.has_lost_alias();
+                if is_other && taken.is_ok() {
+                    self.shortened.push(index as u32);
+                }
+                taken
+            }
+            Err(refusal) => Err(refusal),
+        };
+        self.facet = facet;
+        Ok(taken)
     }
 
     fn take(

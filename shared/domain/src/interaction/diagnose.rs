@@ -8,7 +8,7 @@ use crate::{facet::Channel, id::clip, time::Time};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The longest text that is diagnosed, in bytes: more than any interaction has, even with every character escaped.
+/// The longest text that is diagnosed, in bytes. Of a longer one only the length is told.
 const MAX_DIAGNOSED: usize = 16 << 10;
 
 /// The fields of an interaction; those that are required come first.
@@ -29,13 +29,15 @@ const FIELDS: [&str; 13] = [
 ];
 
 /// The code and the detail for a text that could not be read as an interaction.
-pub(super) fn diagnose(text: &[u8]) -> Refusal {
+pub(super) fn diagnose(text: &str) -> Refusal {
     if text.len() > MAX_DIAGNOSED {
-        let detail =
-            format!("{} bytes are too many for an interaction; it has at most {MAX_DIAGNOSED}", text.len());
+        let detail = format!(
+            "the interaction cannot be read, and with {} bytes it is too long to say why, for which {MAX_DIAGNOSED} is the most; send a JSON object of the documented fields",
+            text.len()
+        );
         return ("invalid_item".into(), detail);
     }
-    let value: Value = match serde_json::from_slice(text) {
+    let value: Value = match serde_json::from_str(text) {
         Ok(value) => value,
         Err(e) => return ("invalid_json".into(), format!("not JSON: {e}")),
     };
@@ -68,7 +70,7 @@ pub(super) fn diagnose(text: &[u8]) -> Refusal {
             return (format!("invalid_{field}").into(), format!("{field} must be {}", shape(field)));
         }
     }
-    let why = match serde_json::from_slice::<Wire<'_>>(text) {
+    let why = match serde_json::from_str::<Wire<'_>>(text) {
         // The error names the field.
         Err(e) if e.to_string().starts_with("duplicate") => format!("the interaction has a field twice: {e}"),
         _ => "the interaction has a field of a wrong shape".to_owned(),

@@ -1,5 +1,5 @@
 //! Interactions as senders post them. `batch` takes a body apart; `wire` reads and checks one interaction; `diagnose`
-//! explains one that cannot be read; `pile` holds the interactions that one ledger gets; `collector` sorts a request
+//! explains one that cannot be read; `mend` makes a text readable that was cut within a character; `pile` holds the interactions that one ledger gets; `collector` sorts a request
 //! into piles.
 //!
 //! One bad interaction never hurts its neighbours: it becomes a [`Rejection`] that says what is wrong and where.
@@ -7,6 +7,7 @@
 mod batch;
 mod collector;
 mod diagnose;
+mod mend;
 mod pile;
 mod wire;
 

@@ -1,6 +1,6 @@
 //! One interaction as it stands in a request, and the checks that it has to pass.
 
-use super::{EARLIEST, MAX_AHEAD_MILLIS, Refusal, check_user_id, refuse, stored_alias};
+use super::{EARLIEST, MAX_AHEAD_MILLIS, Refusal, check_user_id, mend::LOST, refuse, stored_alias};
 use crate::{
     facet::{Channel, Kind, encode_facet},
     id::{SourceKind, clip, id_refusal, is_valid_id},
@@ -138,6 +138,11 @@ impl Wire<'_> {
         let alias = self.link_alias.as_ref().map(|alias| stored_alias(&alias.0));
         encode_facet(head, [variant, step, alias.as_deref()], facet);
         Ok(Checked { at, is_alias_shortened: matches!(alias, Some(Cow::Owned(_))) })
+    }
+
+    /// Whether its alias has a place that could not be read.
+    pub(super) fn has_lost_alias(&self) -> bool {
+        self.link_alias.as_ref().is_some_and(|alias| alias.0.contains(LOST))
     }
 
     /// The campaign or the Canvas that it names, by id.

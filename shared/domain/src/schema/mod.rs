@@ -79,7 +79,7 @@ text_schemas! {
         "examples": ["u1"],
     };
     LinkAlias, "LinkAlias" = {
-        "description": format!("Any text. More than {MAX_ALIAS} bytes of UTF-8, or control characters, are stored in a shorter form, and asked for by the whole alias."),
+        "description": format!("Any text. More than {MAX_ALIAS} bytes of UTF-8, or control characters, are stored in another form, and asked for by the whole alias."),
         "minLength": 1,
         "examples": ["cta"],
     };

@@ -12,6 +12,7 @@ mod golden;
 mod idle;
 mod ingest;
 mod ingest_limits;
+mod ingest_text;
 mod lifecycle;
 mod manifest;
 mod notice;

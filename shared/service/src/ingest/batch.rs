@@ -7,6 +7,7 @@ use super::{
 use crate::{
     app::Rekindle,
     boxed,
+    journal::Caller,
     metrics::count,
     problem::{Fact, Problem, Remedy, Spell},
 };
@@ -19,6 +20,7 @@ use rekindle_domain::{
 };
 use rekindle_store::{StoreError, ledger::INBOX_BLOCK_BYTES};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// The most rejections that an answer lists.
 const LISTED_REJECTIONS: usize = 1_000;
@@ -29,7 +31,7 @@ const LISTED_REJECTIONS: usize = 1_000;
 pub struct Accepted {
     /// How many are durable.
     pub accepted: usize,
-    /// How many of these have a link alias that is stored in a shorter form.
+    /// How many of these have a link alias that is stored in another form.
     pub aliases_shortened: usize,
     /// How many were not taken.
     pub rejected_count: usize,
@@ -39,7 +41,7 @@ pub struct Accepted {
 
 impl Rekindle {
     /// Takes a batch of interactions in. When this returns `Ok`, everything accepted is durable. `spell` says in a rejection
-    /// how to register its source.
+    /// how to register its source; `by` is named in the log where interactions are refused.
     ///
     /// # Errors
     /// 400 a malformed batch; 413 too large; 422 no acceptable interaction, with the rejections; 503 the store did not
@@ -51,6 +53,7 @@ impl Rekindle {
         encoding: Encoding,
         layout: Layout,
         spell: Spell,
+        by: &Caller,
     ) -> Result<Accepted, Problem> {
         let body = decompress(body, encoding)?;
         let mut collector = Collector::new(self.now());
@@ -71,9 +74,13 @@ impl Rekindle {
             });
         }
         let Collected { ledgers, accepted, aliases_shortened, rejected } = collector.finish();
+        log_rejected(&rejected, by);
         if accepted == 0 {
-            let detail =
-                if rejected.is_empty() { "the batch is empty" } else { "no interaction was acceptable" };
+            let detail = if rejected.is_empty() {
+                "the batch is empty; send at least one interaction"
+            } else {
+                "all interactions were refused; rejected says why"
+            };
             let listed = rejected.iter().take(LISTED_REJECTIONS).cloned().collect();
             count!(InteractionsAccepted = 0, InteractionsRejected = rejected.len());
             return Err(Problem::unprocessable("nothing_accepted", detail)
@@ -119,4 +126,24 @@ impl Rekindle {
         }
         stream::iter(sources).map(Ok).try_for_each_concurrent(CONCURRENT_SOURCES, append).await
     }
+}
+
+/// Writes one line for a request some of whose interactions were refused: how many, by code. Senders that look at the status
+/// alone do not notice.
+fn log_rejected(rejected: &[Rejection], by: &Caller) {
+    if rejected.is_empty() {
+        return;
+    }
+    let mut codes: BTreeMap<&str, usize> = BTreeMap::new();
+    for rejection in rejected {
+        *codes.entry(&rejection.code).or_default() += 1;
+    }
+    let codes: Vec<String> = codes.iter().map(|(code, count)| format!("{code}: {count}")).collect();
+    let (key, codes) = (by.key(), codes.join(", "));
+    tracing::warn!(
+        key.id = key,
+        rejected.count = rejected.len(),
+        rejected.codes = codes,
+        "interactions were refused"
+    );
 }
