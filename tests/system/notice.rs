@@ -160,3 +160,53 @@ async fn l10_urgent_news_does_not_wait_for_tomorrow() {
         assert_eq!(mail.subject, format!("Interaction data of campaign/{id} expires {date}"));
     }
 }
+
+/// The data's time is over, and a pin ends within the notice: one mail, and the date that it names.
+#[tokio::test(start_paused = true)]
+async fn a_pin_that_ends_within_the_notice_is_announced_once() {
+    let world = world(9).await;
+    stopped(&world, "x").await;
+    world.post("/v1/campaigns/x/pin", json!({ "reason": "an audit" })).await.ok();
+    world.advance("P4M");
+    world.settle().await;
+    assert_eq!(world.mails_to(STACK).len(), 0);
+    let end = world.clock.now_still().plus(6 * 3_600_000);
+    let pin = json!({ "reason": "until tonight", "until": end.to_string() });
+    world.post("/v1/campaigns/x/pin", pin).await.ok();
+    for _ in 0..20 {
+        world.settle().await;
+        world.advance("PT15M");
+    }
+    let date = expires_at(&world, "x").await.unwrap();
+    assert!(date >= end.plus(12 * 3_600_000), "a day after the pin was set: {date}");
+    let mails = world.mails_to(STACK);
+    assert_eq!(mails.len(), 1, "{mails:?}");
+    assert_eq!(mails[0].subject, format!("Interaction data of campaign/x expires {date}"));
+    assert_eq!(world.timeline("x").await.iter().filter(|event| *event == "warned").count(), 1);
+    world.clock.set(date.plus(-1));
+    world.settle().await;
+    assert_eq!(world.state("x").await, "available");
+    world.clock.set(date);
+    world.settle().await;
+    assert_eq!(world.state("x").await, "expired");
+}
+
+/// A stop dated back that is only tried shows what the stop itself would: no date in the past.
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_is_tried_shows_the_notice() {
+    let world = world(10).await;
+    world.begin("x").await;
+    world.ingest_received("x", "u", 3).await;
+    world.advance("P6M");
+    let body = json!({ "at": "2027-01-15T00:00:00Z" });
+    let tried = world.post("/v1/campaigns/x/stop?dry_run=true", body.clone()).await.ok();
+    let early = Period::of_days(1).after(world.clock.now_still()).unwrap();
+    let done = world.post("/v1/campaigns/x/stop", body).await.ok();
+    for shown in [&tried, &done] {
+        let data = &shown["interaction_data"];
+        assert_eq!(data["state"], "available", "{shown}");
+        let date = data["expires_at"].as_str().and_then(Time::parse).unwrap();
+        assert!((early.plus(-3_600_000)..early.plus(3_600_000)).contains(&date), "{shown}");
+        assert_eq!(shown["now_due"][0]["expires_at"], data["expires_at"]);
+    }
+}

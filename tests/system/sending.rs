@@ -77,6 +77,37 @@ async fn what_cannot_be_held_is_said_once_and_held_when_it_is_back() {
     assert_eq!(world.campaign("target").await["interaction_data"]["held_by"], json!([]));
 }
 
+/// A source whose audience names expired data can be renamed, and stops by itself like any other.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_held_keeps_nobody_from_the_rest_of_its_life() {
+    let world = world(7).await;
+    world.begin("target").await;
+    world.ingest_received("target", "u", 3).await;
+    world.stop("target").await;
+    world.put("/v1/campaigns/x", json!({ "audience": got("target") })).await.ok();
+    world.advance("P2M28D");
+    world.settle().await;
+    world.advance("P5D");
+    world.settle().await;
+    world.ingest(&[received("x", "u1")]).await;
+    world.settle().await;
+    assert_eq!(world.timeline("x").await, ["registered", "started", "holding_failed"]);
+    let patch = async |body: Value| world.call(http::Method::PATCH, "/v1/campaigns/x", &body).await;
+    patch(json!({ "name": "X", "notify": [ME] })).await.ok();
+    let other = json!({ "audience": { "received": { "channel": "push" } } });
+    patch(other).await.problem(409, "expired_interaction_data");
+    world.advance("P32D");
+    world.settle().await;
+    assert_eq!(world.campaign("x").await["status"], "stopped");
+    let mut days = 0;
+    while world.state("x").await != "expired" {
+        world.advance("P1D");
+        world.settle().await;
+        days += 1;
+        assert!(days < 100, "its data expires");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_source_that_stopped_by_itself_starts_by_itself() {
     let world = world(3).await;

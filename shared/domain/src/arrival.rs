@@ -87,6 +87,7 @@ impl Source {
             sent_after_stop: None,
             tell_of_sending: false,
             holds_later: false,
+            retry_at: None,
             ..self.clone()
         }
     }

@@ -335,15 +335,22 @@ impl Source {
     }
 
     /// This source as it is to be written: where nothing keeps its data any more, the notice begins, before whose end the data
-    /// does not expire whatever the calendar says; where something keeps it, no notice runs. `notice` is its length.
+    /// does not expire whatever the calendar says; where something keeps it, no notice runs. A pin that ends keeps nothing beyond
+    /// its end. `notice` is the length.
     #[must_use]
     pub fn with_notice(mut self, retention: &Period, notice: &Period, now: Time) -> Self {
-        let is_kept = self.pin_in_force(now).is_some() || self.time_is_over_at(retention).is_none();
         self.keep_until = match self.keep_until {
-            _ if is_kept => None,
+            _ if self.time_is_over_at(retention).is_none() => None,
             None => Some(end_of_notice(notice, now)),
             begun => begun,
         };
+        self
+    }
+
+    /// This source with another pin, or without one. Either begins the notice anew.
+    #[must_use]
+    pub fn with_pin(mut self, pin: Option<Pin>) -> Self {
+        (self.pin, self.keep_until) = (pin, None);
         self
     }
 

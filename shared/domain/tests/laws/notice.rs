@@ -50,9 +50,14 @@ fn after(source: &Source, act: &Act, now: Time, retention: &Period) -> Source {
         Act::LetGo => _ = next.holders.remove(&holder),
         Act::Pin { hours } => {
             let until = hours.map(|hours| now.plus(hours * HOUR));
-            next.pin = Some(Pin { by: "me".to_owned(), at: now, until, reason: "why not".to_owned() });
+            next = next.with_pin(Some(Pin {
+                by: "me".to_owned(),
+                at: now,
+                until,
+                reason: "why not".to_owned(),
+            }));
         }
-        Act::Unpin => next.pin = None,
+        Act::Unpin => next = next.with_pin(None),
         Act::Send => {
             let arrival = Arrival { first_at: now, last_message_at: Some(now) };
             next = source.after_arrival(arrival, retention, None, now).unwrap_or(next);
@@ -62,8 +67,14 @@ fn after(source: &Source, act: &Act, now: Time, retention: &Period) -> Source {
     next
 }
 
-fn is_kept(source: &Source, now: Time) -> bool {
-    source.status != Status::Stopped || !source.holders.is_empty() || source.pin_in_force(now).is_some()
+/// Whether something keeps the data up to an act. A pin that ends keeps it until then, as its people know, unless it is taken
+/// away or replaced.
+fn is_kept(source: &Source, act: &Act, now: Time) -> bool {
+    let pin = source.pin_in_force(now);
+    let is_pin_changed = matches!(act, Act::Pin { .. } | Act::Unpin);
+    source.status != Status::Stopped
+        || !source.holders.is_empty()
+        || pin.is_some_and(|pin| is_pin_changed || pin.until.is_none())
 }
 
 proptest! {
@@ -88,14 +99,15 @@ proptest! {
                 prop_assert!(notice.after(at).unwrap() <= now, "warned at {at}, due at {now}");
                 prop_assert!(notice.after(kept_at).unwrap() <= now, "kept at {kept_at}, due at {now}");
             }
-            if is_kept(&source, now) {
+            if is_kept(&source, &act, now) {
                 kept_at = now;
             }
             source = after(&source, &act, now, &retention).with_notice(&retention, &notice, now);
             let is_time = source.warn_at(&retention, &warn_before).is_some_and(|at| at <= now);
             if let (Act::Sweep, true) = (act, is_time) {
-                source = source.warned(&retention, &notice, now).unwrap();
+                source = source.warned(&retention, &notice, now).unwrap().with_notice(&retention, &notice, now);
                 warned = source.warned_for.map(|date| (date, now));
+                prop_assert_eq!(source.warn_at(&retention, &warn_before), None, "one warning of a date is enough");
             }
             // L9: what may expire is looked at by then, and what is not announced is announced.
             if let Decision::Until(at) = source.decide(&retention, now) {

@@ -76,7 +76,7 @@ impl Rekindle {
             self.put_pin(&source, Some(pin), by).await?;
             Ok(())
         })?;
-        self.get_source(id).await
+        self.shown(id).await
     }
 
     /// Removes a pin. Without a pin nothing changes. The retention does not begin anew: data whose time is over expires at
@@ -97,7 +97,7 @@ impl Rekindle {
             Ok(self.now_due(&unpinned))
         })?;
         let now_due = Some(now_due.into_iter().collect());
-        Ok(SourceView { now_due, ..self.get_source(id).await? })
+        Ok(SourceView { now_due, ..self.shown(id).await? })
     }
 
     async fn put_pin(&self, source: &Source, pin: Option<Pin>, by: &Caller) -> Result<Source, StoreError> {
@@ -109,7 +109,7 @@ impl Rekindle {
             }
         };
         let mut transaction = Transaction::new();
-        let source = Source { pin, updated_at: self.now(), ..source.clone() };
+        let source = Source { updated_at: self.now(), ..source.clone().with_pin(pin) };
         self.put_source(&mut transaction, &source)?;
         self.record_act(&mut transaction, &source.id, event, by, detail)?;
         self.store.catalog.commit(transaction).await?;

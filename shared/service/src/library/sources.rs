@@ -68,6 +68,7 @@ impl Rekindle {
         let before = found.unwrap_or_else(|| Source::draft(id.clone(), now));
         let starts = is_new && input.status == Some(Status::Active);
         let base = if starts { before.started(now) } else { before.clone() };
+        let holds_later = base.holds_later && audience == before.audience;
         let after = Source {
             name: input.name.unwrap_or_else(|| id.id().to_owned()),
             tags: self.spelled(&before.tags, &input.tags).await?,
@@ -75,7 +76,7 @@ impl Rekindle {
             steps: input.steps,
             audience,
             notify: input.notify,
-            holds_later: false,
+            holds_later,
             updated_at: now,
             ..base
         };
@@ -106,10 +107,10 @@ impl Rekindle {
     /// The answer to an edit: the source as it is now or, after a dry run, as it would be.
     async fn answer(&self, after: Source, is_dry_run: bool) -> Result<SourceView, Problem> {
         if !is_dry_run {
-            return self.get_source(&after.id).await;
+            return self.shown(&after.id).await;
         }
         let manifest = self.store.catalog.manifest(&LedgerId::Source(after.id.clone())).await?;
-        Ok(self.view(after, &manifest))
+        Ok(self.view(self.noticed(&after), &manifest))
     }
 
     /// The distinct ones of these tags, each spelled as the source that carried it first spells it.
@@ -136,7 +137,7 @@ impl Rekindle {
         found: Option<&Source>,
         input: &SourceInput,
     ) -> Result<Option<Filter>, Problem> {
-        input.check(id, found.map(|source| source.status))?;
+        input.check(id, found)?;
         let Some(audience) = input.audience.as_ref().filter(|a| !a.is_null()) else {
             return Ok(None);
         };

@@ -107,12 +107,17 @@ impl Rekindle {
         if !source.settling.is_empty() {
             self.settle(id).await?;
         }
+        let idle_at = |source: &Source| source.idle_at(self.settings.auto_stop_after.as_ref());
+        // Before it is tried again to make it a holder: a source whose data cannot be held must stop, too.
+        let is_idle = source.status == Status::Active && idle_at(&source).is_some_and(|at| at <= self.now());
+        if is_idle && self.stop_if_idle(id).await? {
+            return Ok(Some(SweepOutcome::StoppedIdle));
+        }
         let source = match self.follow_sending(&source).await? {
             Some(changed) => changed,
             None => source,
         };
-        let idle_at = source.idle_at(self.settings.auto_stop_after.as_ref());
-        let source = Source { idle_at, ..source };
+        let source = Source { idle_at: idle_at(&source), ..source };
         if self.wake_at(&source).is_none_or(|at| at > self.now()) {
             // The source's wake time was computed under other settings, or the source has changed since. This write stores
             // the present wake time.
@@ -122,9 +127,6 @@ impl Rekindle {
         }
         if source.state == DataState::Restoring {
             return self.resume_restore(&source).await;
-        }
-        if source.status == Status::Active && self.stop_if_idle(id).await? {
-            return Ok(Some(SweepOutcome::StoppedIdle));
         }
         let is_to_warn = source
             .warn_at(&self.settings.retention, &self.settings.warn_before)
