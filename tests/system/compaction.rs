@@ -77,6 +77,35 @@ async fn l1_compaction_changes_no_answer() {
     world.assert_no_unlisted_copy(&["a", "b"]).await;
 }
 
+/// A source shows what arrived a moment ago; a list shows the last rewrite, and does not say that it is all.
+#[tokio::test(start_paused = true)]
+async fn a_source_counts_what_waits_in_its_inbox() {
+    let world = world(14).await;
+    let data = async || world.campaign("a").await["interaction_data"].clone();
+    let last = |data: &Value| data["last_interaction_at"].as_str().unwrap_or_default().to_owned();
+    let counted =
+        |data: &Value| (data["users"].clone(), data["counts"]["received"].clone(), data["exact"].clone());
+    assert_eq!(counted(&data().await), (Value::Null, Value::Null, false.into()));
+
+    batches(&world, "u", 3).await;
+    batches(&world, "u", 1).await;
+    let now = data().await;
+    assert_eq!(counted(&now), (6.into(), 6.into(), true.into()), "users that came twice are one");
+    let listed = world.get("/v1/campaigns").await.ok()["items"][0]["interaction_data"].clone();
+    assert_eq!(counted(&listed), (Value::Null, Value::Null, false.into()));
+
+    assert!(world.compact_in_time().await >= 1);
+    assert_eq!((counted(&data().await), last(&data().await)), (counted(&now), last(&now)));
+    world.advance("P1D");
+    batches(&world, "u", 1).await;
+    batches(&world, "v", 1).await;
+    let later = data().await;
+    assert_eq!(counted(&later), (10.into(), 10.into(), false.into()), "of the run and of the inbox: a bound");
+    assert!(last(&later) > last(&now), "{later}");
+    let listed = world.get("/v1/campaigns").await.ok()["items"][0]["interaction_data"].clone();
+    assert_eq!((counted(&listed), last(&listed)), ((6.into(), 6.into(), false.into()), last(&now)));
+}
+
 /// The cursor of a page is a place in the order of users and does not depend on where rows are stored.
 #[tokio::test(start_paused = true)]
 async fn l3_pages_are_stable_while_rows_move() {

@@ -1,6 +1,6 @@
 //! Edits: patches, answers that are put back, conditions, and dry runs.
 
-use crate::fixture::world::{Answer, World, got, named};
+use crate::fixture::world::{Answer, World, but_counts, got, named};
 use axum::body::Body;
 use http::{Method, Request, header};
 use rekindle_local::stack::CATALOG;
@@ -89,7 +89,7 @@ async fn a_patch_changes_what_it_names_and_nothing_else() {
         expected["name"] = "Ümlaut".into();
         expected["now_due"] = json!([]);
         patched.as_object_mut().unwrap().remove("updated_at");
-        assert_eq!(patched, expected, "{path}");
+        assert_eq!(but_counts(patched), but_counts(expected), "{path}");
         assert_eq!(
             patch(&world, path, json!({ "name": null })).await.ok()["name"],
             path.rsplit('/').next().unwrap()
@@ -275,7 +275,8 @@ async fn a_dry_run_answers_as_the_edit_would_and_writes_nothing() {
         let done = call(method, path, &body).await;
         assert_eq!(tried.status, done.status, "{method} {path}");
         assert_eq!(tried.body, done.body, "{method} {path}");
-        let_go += usize::from(done.body["now_due"] == json!(["campaign/old"]));
+        let names_old = |due: &Vec<Value>| due.iter().any(|entry| entry["source"] == "campaign/old");
+        let_go += usize::from(done.body["now_due"].as_array().is_some_and(names_old));
         if method != "DELETE" && done.status.is_success() && path.contains("other") {
             continue;
         }

@@ -198,7 +198,11 @@ async fn for_a_spreadsheet_no_field_is_a_formula() {
         while let Some(at) = path {
             let page = world.get(&at).await;
             path = next_of(&page);
-            records.extend(parse(page.ok().as_str().unwrap()));
+            let page = page.ok();
+            let text = page.as_str().unwrap();
+            let unmarked = text.strip_prefix('\u{feff}');
+            assert_eq!(unmarked.is_some(), query.ends_with("spreadsheet") && pages == 0, "page {pages}");
+            records.extend(parse(unmarked.unwrap_or(text)));
             pages += 1;
         }
         assert!(pages > 1, "{pages} pages");

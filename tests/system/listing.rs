@@ -1,6 +1,9 @@
 //! Lists of sources: pages, filters, sort orders, timelines.
 
-use crate::fixture::{faults::Fault, world::World};
+use crate::fixture::{
+    faults::Fault,
+    world::{World, but_counts},
+};
 use axum::body::Body;
 use http::Request;
 use rekindle_local::poller::Consumer;
@@ -65,7 +68,12 @@ async fn lists_are_paged_filtered_and_sorted() {
     assert!(all.is_sorted_by(|a, b| a["updated_at"].as_str() >= b["updated_at"].as_str()));
     for entry in all.iter().step_by(41) {
         let path = format!("/v1/{}", entry["source"].as_str().unwrap().replace("campaign/", "campaigns/"));
-        assert_eq!(world.get(&path).await.ok(), *entry, "the list's entry equals the source's own answer");
+        let own = world.get(&path).await.ok();
+        assert_eq!(
+            but_counts(own),
+            but_counts(entry.clone()),
+            "the list's entry equals the source's own answer"
+        );
     }
     let data = |entry: &Value, field: &str| entry["interaction_data"][field].clone();
     let expired = all.iter().filter(|e| data(e, "state") == "expired").count();

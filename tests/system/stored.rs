@@ -242,12 +242,15 @@ fn assert_has_everything(golden: &Value) {
     assert!(!golden["archive"].as_object().unwrap().is_empty());
 }
 
+/// The counts of a source's view. Newer versions count what waits in the inbox, too; audiences count exactly.
+const COUNTS: [&str; 4] = ["last_interaction_at", "users", "counts", "exact"];
+
 /// Whether an answer has every value of the old answer in the same place; newer versions may add fields.
 fn still_says(now: &Value, then: &Value) -> bool {
     match (now, then) {
-        (Value::Object(now), Value::Object(then)) => {
-            then.iter().all(|(field, then)| now.get(field).is_some_and(|now| still_says(now, then)))
-        }
+        (Value::Object(now), Value::Object(then)) => then.iter().all(|(field, then)| {
+            COUNTS.contains(&&**field) || now.get(field).is_some_and(|now| still_says(now, then))
+        }),
         (Value::Array(now), Value::Array(then)) => {
             now.len() == then.len() && now.iter().zip(then).all(|(now, then)| still_says(now, then))
         }

@@ -24,6 +24,9 @@ use std::{borrow::Cow, collections::BTreeSet, fmt::Write};
 /// The most bytes of a page within the answer: Lambda wraps the text in JSON, where some bytes become two.
 const MAX_PAGE_BYTES: usize = 5 << 20;
 
+/// Tells a spreadsheet that the text is UTF-8.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 const HEADER: &str = "user_id,kind,channel,variant,step,alias,first_at,last_at\r\n";
 
 /// The reader that a CSV is for.
@@ -31,7 +34,8 @@ const HEADER: &str = "user_id,kind,channel,variant,step,alias,first_at,last_at\r
 pub enum CsvFor {
     /// A program: each field is exactly what is stored.
     Program,
-    /// A spreadsheet: a field that it would run as a formula begins with an apostrophe.
+    /// A spreadsheet: the first page begins with a byte order mark, and a field that it would run as a formula begins with an
+    /// apostrophe.
     Spreadsheet,
 }
 
@@ -68,8 +72,8 @@ impl Rekindle {
     /// Interactions that arrive while pages are read appear for the users that are still ahead.
     ///
     /// The kind distinguishes machines and conversions, which have no column: an open by a machine is of the kind
-    /// `machine_opened` (`opened` is by people), likewise `machine_clicked`, and a conversion other than the primary one is `converted:1`,
-    /// `converted:2` and so on. `variant` is the campaign's variant or the Canvas's variation.
+    /// `machine_opened` (`opened` is by people), likewise `machine_clicked`, and a conversion other than the primary one is
+    /// `converted:1`, `converted:2` and so on. `variant` is the campaign's variant or the Canvas's variation.
     ///
     /// # Errors
     /// 400 a cursor that is not ours; 404; 409 expired data; 503.
@@ -147,7 +151,9 @@ struct Page {
 
 impl Page {
     fn new(is_first: bool, reader: CsvFor) -> Self {
-        let text = if is_first { HEADER.to_owned() } else { String::new() };
+        let mark = (is_first && reader == CsvFor::Spreadsheet).then_some(BYTE_ORDER_MARK);
+        let header = if is_first { HEADER } else { "" };
+        let text: String = mark.into_iter().chain(header.chars()).collect();
         Self { reader, bytes: wrapped(&text), text, last: None, lines: String::new() }
     }
 
@@ -207,7 +213,7 @@ fn write_line(out: &mut String, reader: CsvFor, id: &str, facet: &Facet, row: &R
 
 /// Quotes a field where RFC 4180 demands it, and also a field with blanks at an end, which some readers drop.
 fn write_field(out: &mut String, reader: CsvFor, field: &str) {
-    // Spreadsheets run a field that begins so, and show one behind an apostrophe as it is.
+    // Spreadsheets run a field that begins so, and none that begins with an apostrophe.
     let is_run = reader == CsvFor::Spreadsheet && field.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let field: Cow<'_, str> = if is_run { format!("'{field}").into() } else { field.into() };
     let needs_quotes = field.contains(['"', ',', '\r', '\n']) || field.trim().len() < field.len();

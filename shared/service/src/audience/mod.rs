@@ -1,5 +1,6 @@
-//! Questions about users: counts, members, one user's profile, and a source's data as CSV.
+//! Questions about users: counts, members, one user's profile; a source with its counts, and its data as CSV.
 
+mod counts;
 mod export;
 mod prepare;
 mod profile;

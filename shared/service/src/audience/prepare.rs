@@ -116,7 +116,7 @@ impl Rekindle {
         let known = Known { now: from.now, unavailable: unavailable.clone(), tags, segments };
         if known.width(&parsed) > MAX_WIDTH {
             let detail = format!(
-                "filter: with its segments and tags written out it asks more than {MAX_WIDTH} things of each user; narrow it"
+                "filter: with its segments and tags written out it has more than {MAX_WIDTH} conditions on each user; name fewer tags, segments or sources"
             );
             return Err(too_wide("filter_too_wide", detail));
         }

@@ -12,5 +12,5 @@ pub(crate) use copy::Batch;
 pub(crate) use marks::MARGIN_MILLIS;
 pub(crate) use merged::{Merged, Taken};
 pub(crate) use rewrite::{Bite, Driven, LEFT_ALONE_MILLIS};
-pub(crate) use view::LedgerView;
+pub(crate) use view::{LedgerView, inbox_tally};
 pub(crate) use worker::{PartResult, Worker};

@@ -6,6 +6,7 @@ use rekindle_domain::{
     id::LedgerId,
     manifest::{DataState, Manifest, Tier},
     rows::Rows,
+    tally::{Tallier, Tally},
 };
 use rekindle_store::{Store, StoreError};
 use std::ops::RangeInclusive;
@@ -124,4 +125,16 @@ async fn live_copies(
         });
     }
     Ok(out)
+}
+
+/// The tally of the rows in a ledger's inbox, each user once.
+///
+/// # Errors
+/// [`StoreError::Damaged`] if a block does not decode.
+pub(crate) async fn inbox_tally(store: &Store, ledger: &LedgerId) -> Result<Tally, StoreError> {
+    let rows = Rows::gather(&store.ledger.read_inbox(ledger).await?, 0..=u64::MAX);
+    let mut tallier = Tallier::default();
+    tallier.use_facets(&rows.facets);
+    rows.iter().for_each(|user| tallier.add(&user));
+    Ok(tallier.tally())
 }

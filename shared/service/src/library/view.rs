@@ -1,11 +1,12 @@
 //! A source as the API shows it.
 
-use crate::{app::Rekindle, boxed, problem::Problem};
+use crate::{app::Rekindle, problem::Problem};
 use rekindle_domain::{
     filter::Filter,
     id::{LedgerId, SourceId, SourceKind},
     manifest::{DataState, Manifest},
     source::{Holder, Pin, Source, Status, Variant},
+    tally::Tally,
     time::Time,
 };
 use serde::Serialize;
@@ -79,13 +80,14 @@ pub struct DataView {
     pub archived_at: Option<Time>,
     /// When it was last restored.
     pub restored_at: Option<Time>,
-    /// As of the last rewrite, as are `users` and `counts`; `None` before the first.
+    /// The time of the latest interaction. This, `users` and `counts` are of every interaction that arrived in the answer to
+    /// `GET` of one source, and of the last rewrite elsewhere; `None` where there is none.
     pub last_interaction_at: Option<Time>,
     /// How many users it has; an upper bound unless `exact`.
     pub users: Option<u64>,
     /// How many did what; upper bounds unless `exact`.
     pub counts: Option<BTreeMap<String, u64>>,
-    /// Whether these are exact. Audiences always are.
+    /// Whether these are known to be exact. Audiences always are.
     pub exact: bool,
 }
 
@@ -126,11 +128,20 @@ impl From<DataState> for ShownState {
 }
 
 impl Rekindle {
-    /// Makes the view of a source and its manifest.
+    /// Makes the view of a source and its manifest, as of the last rewrite of its data.
     pub(crate) fn view(&self, source: Source, manifest: &Manifest) -> SourceView {
+        self.view_with(source, manifest, None)
+    }
+
+    /// Makes the view of a source, its manifest, and the tally of its inbox if that was read.
+    pub(crate) fn view_with(&self, source: Source, manifest: &Manifest, inbox: Option<&Tally>) -> SourceView {
         let expires_at = source.expires_at(&self.settings.retention);
         let is_expiring = expires_at.is_some_and(|at| at <= self.now());
-        let tally = (!manifest.runs.is_empty()).then(|| manifest.tally());
+        let mut tally = (!manifest.runs.is_empty()).then(|| manifest.tally());
+        let waiting = inbox.filter(|inbox| inbox.rows > 0);
+        if let Some(waiting) = waiting {
+            tally.get_or_insert_default().add(waiting);
+        }
         let data = DataView {
             state: if is_expiring { ShownState::Expiring } else { source.state.into() },
             expires_at,
@@ -141,7 +152,7 @@ impl Rekindle {
             last_interaction_at: tally.as_ref().and_then(|t| t.last_at),
             users: tally.as_ref().map(|t| t.users),
             counts: tally.map(|t| t.by_kind),
-            exact: manifest.runs.len() == 1,
+            exact: inbox.is_some() && manifest.runs.len() + usize::from(waiting.is_some()) == 1,
         };
         let (variants, variations, steps) = match source.id.kind() {
             SourceKind::Campaign => (Some(source.variants), None, None),
@@ -174,12 +185,11 @@ impl Rekindle {
         Some(NowDue { source: source.id, expires_at })
     }
 
-    /// A source by its id.
+    /// A source by its id, with counts as of the last rewrite.
     ///
     /// # Errors
     /// 404 if nobody registered it.
-    #[boxed]
-    pub async fn get_source(&self, id: &SourceId) -> Result<SourceView, Problem> {
+    pub(crate) async fn shown(&self, id: &SourceId) -> Result<SourceView, Problem> {
         let source = self.store.catalog.source(id).await?.ok_or_else(|| unknown_source(id))?;
         let manifest = self.store.catalog.manifest(&LedgerId::Source(id.clone())).await?;
         Ok(self.view(source, &manifest))

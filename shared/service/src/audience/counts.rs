@@ -1,0 +1,36 @@
+//! A source with the counts of everything that arrived.
+
+use crate::{
+    app::Rekindle,
+    boxed,
+    ledger::inbox_tally,
+    library::{SourceView, unknown_source},
+    metrics::count,
+    problem::Problem,
+};
+use rekindle_domain::id::{LedgerId, SourceId};
+
+impl Rekindle {
+    /// A source by its id, with the counts of every interaction that arrived. Reads its inbox.
+    ///
+    /// # Errors
+    /// 404 if nobody registered it; 503.
+    #[boxed]
+    pub async fn get_source(&self, id: &SourceId) -> Result<SourceView, Problem> {
+        let source = self.store.catalog.source(id).await?.ok_or_else(|| unknown_source(id))?;
+        let ledger = LedgerId::Source(id.clone());
+        // Rows move from the inbox to the manifest's runs, so that none is missed in this order.
+        let inbox = match inbox_tally(&self.store, &ledger).await {
+            Ok(inbox) => Some(inbox),
+            Err(error) if error.is_transient() => return Err(error.into()),
+            // Everything else about the source can be shown.
+            Err(error) => {
+                tracing::error!(source.id = %id, error.message = %error, "the inbox of a source could not be counted");
+                count!(Damage = 1);
+                None
+            }
+        };
+        let manifest = self.store.catalog.manifest(&ledger).await?;
+        Ok(self.view_with(source, &manifest, inbox.as_ref()))
+    }
+}
