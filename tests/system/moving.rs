@@ -85,6 +85,27 @@ async fn what_is_edited_while_a_list_is_paged_is_on_some_page() {
     }
 }
 
+/// A source that moves from the end of the list to its passed front, by its date and not by its name.
+#[tokio::test(start_paused = true)]
+async fn what_expires_sooner_while_the_list_is_paged_is_on_some_page() {
+    for query in ["", "&tag=t"] {
+        let world = world().await;
+        let pin = json!({ "reason": "x", "until": "2028-01-01T00:00:00Z" });
+        world.post("/v1/campaigns/c00/pin", pin).await.ok();
+        world.advance("PT1H");
+        let path = format!("/v1/campaigns?sort=expires_at{query}");
+        let mut is_first = true;
+        let found = paged(&world, &path, 5, async |names: &[String]| {
+            if std::mem::take(&mut is_first) {
+                assert!(!names.iter().any(|name| name.ends_with("c00")), "{names:?}");
+                world.call(http::Method::DELETE, "/v1/campaigns/c00/pin", &Value::Null).await.ok();
+            }
+        })
+        .await;
+        assert!(found.iter().any(|name| name.ends_with("c00")), "{query}: {found:?}");
+    }
+}
+
 /// A list's query.
 #[derive(Clone, Copy)]
 struct Asked {

@@ -7,7 +7,7 @@ use crate::{
 };
 use rekindle_domain::{
     id::{SourceId, SourceKind, id_refusal, is_valid_id},
-    source::{Status, Variant},
+    source::{Source, Status, Variant},
     time::Time,
     words,
 };
@@ -158,7 +158,7 @@ pub struct SourceInput {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StopInput {
-    /// As of when, since its start; now, if left out.
+    /// The time of the stop, from the year 2000 to now; now, if left out. A time before the start moves the start, too.
     #[serde(default)]
     pub at: Option<Time>,
 }
@@ -202,20 +202,26 @@ fn named(variants: Vec<Variant>) -> Vec<Variant> {
 }
 
 impl SourceInput {
-    /// 422 unless the fields fit this source, whose status is `status`; `None` for a source that is new. The audience is
-    /// checked elsewhere, where other sources can be read.
-    pub(crate) fn check(&self, id: &SourceId, status: Option<Status>) -> Result<(), Problem> {
-        self.check_identity(id, status)?;
+    /// 422 unless the fields fit this source; `found` is the source as it is, `None` if it is new. A list that stays as it is
+    /// fits: an earlier version took it. The audience is checked elsewhere, where other sources can be read.
+    pub(crate) fn check(&self, id: &SourceId, found: Option<&Source>) -> Result<(), Problem> {
+        self.check_identity(id, found.map(|found| found.status))?;
         self.name.as_deref().map_or(Ok(()), check_name)?;
         check_tags(&self.tags)?;
-        match id.kind() {
-            SourceKind::Campaign => check_variants("variants", "invalid_variants", &self.variants)?,
-            SourceKind::Canvas => {
-                check_variants("variations", "invalid_variations", &self.variants)?;
-                check_variants("steps", "invalid_steps", &self.steps)?;
-            }
+        if found.is_none_or(|found| found.variants != self.variants) {
+            let (field, code) = match id.kind() {
+                SourceKind::Campaign => ("variants", "invalid_variants"),
+                SourceKind::Canvas => ("variations", "invalid_variations"),
+            };
+            check_variants(field, code, &self.variants)?;
         }
-        check_addresses(&self.notify)
+        if found.is_none_or(|found| found.steps != self.steps) {
+            check_variants("steps", "invalid_steps", &self.steps)?;
+        }
+        if found.is_none_or(|found| found.notify != self.notify) {
+            check_addresses(&self.notify)?;
+        }
+        Ok(())
     }
 
     /// 422 unless the source that the fields name is this one, and their status is the source's.

@@ -27,7 +27,7 @@ pub struct BulkStopInput {
     /// Which.
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_BULK)))]
     pub sources: Vec<SourceId>,
-    /// As of when, since the start of each; now, if left out.
+    /// The time of the stop, from the year 2000 to now; now, if left out. A time before a start moves that, too.
     #[serde(default)]
     pub at: Option<Time>,
 }

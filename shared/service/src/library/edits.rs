@@ -46,7 +46,7 @@ impl Edit {
         if self.if_match.is_none() || self.if_match == found {
             return Ok(());
         }
-        let detail = format!("{thing} has changed since; read it again and decide again");
+        let detail = format!("{thing} does not have the version in If-Match; GET it, and decide again");
         Err(Problem::new(ProblemKind::PreconditionFailed, "precondition_failed", detail))
     }
 }

@@ -79,12 +79,14 @@ impl Rekindle {
         filter.names(path, &mut |path, name| {
             let problem = match name {
                 Name::Source(source) if unknown.contains(source) => {
-                    let detail = format!("{path}: {source} is not registered");
+                    let detail =
+                        format!("{path}: {source} is not registered; correct the name, or register it first");
                     let all = unknown.iter().cloned().map(Referrer::Source).collect();
                     Problem::unprocessable("unknown_source", detail).at(path).with(Fact::Unknown(all))
                 }
                 Name::Segment(id) if !segments.contains_key(id) && segment != Some(id) => {
-                    let detail = format!("{path}: segment/{id} is not registered");
+                    let detail =
+                        format!("{path}: segment/{id} is not registered; correct the name, or make it first");
                     let all = vec![Referrer::Segment(id.to_owned())];
                     Problem::unprocessable("unknown_segment", detail).at(path).with(Fact::Unknown(all))
                 }
@@ -159,7 +161,7 @@ pub(super) fn width(closure: &Closure, own: Option<&SourceId>) -> usize {
 }
 
 pub(super) fn segment_gone(path: &str, id: &str) -> Problem {
-    let detail = format!("segment/{id} is not registered");
+    let detail = format!("{path}: segment/{id} is not registered; correct the name, or make it first");
     let all = vec![Referrer::Segment(id.to_owned())];
     Problem::unprocessable("unknown_segment", detail).at(path).with(Fact::Unknown(all))
 }
@@ -175,7 +177,7 @@ fn tangled(tangle: &Tangle, path: &str) -> Problem {
 
 pub(super) fn too_wide(path: &str, whose: &str, width: usize) -> Problem {
     let detail = format!(
-        "an audience expands to at most {MAX_CLOSURE} sources and segments; {whose} would expand to {width}"
+        "{path}: an audience, or the filter of a segment, reaches at most {MAX_CLOSURE} sources and segments; {whose} would reach {width}; name fewer, or find sources by tag, which are not counted"
     );
     Problem::unprocessable("audience_too_wide", detail).at(path)
 }

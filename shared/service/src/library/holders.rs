@@ -204,9 +204,10 @@ impl Rekindle {
         // The caller adds the source or the segment itself, and entries in the timeline and in the audit trail.
         if transaction.len() + 3 > Transaction::MAX {
             let detail = format!(
-                "this would change what {} sources hold and {} segments at once, more than one transaction takes; use fewer segments, or stop some of the sources that use this one",
+                "this would change the holders of {} sources, and {} segments, in one transaction, which takes {} writes; use fewer segments, or stop some of the sources that use the segment",
                 moves.targets.len(),
-                moves.segments.len()
+                moves.segments.len(),
+                Transaction::MAX
             );
             return Err(Problem::unprocessable("too_many_targets", detail).into());
         }

@@ -71,10 +71,11 @@ pub struct ListRequest {
 }
 
 impl ListRequest {
-    /// Whether a source is of the status and in the state asked for.
+    /// Whether a source is of the status and in the state asked for, and stands in a list in this order.
     fn shows(&self, view: &SourceView) -> bool {
         self.state.is_none_or(|state| state == view.interaction_data.state)
             && self.status.is_none_or(|status| status == view.status)
+            && (self.sort != Some(Sort::ExpiresAt) || view.interaction_data.expires_at.is_some())
     }
 
     fn query(&self) -> Result<SourceQuery, Problem> {
@@ -89,7 +90,6 @@ impl ListRequest {
             status: self.status.map(|status| status.as_str().to_owned()),
             state: self.state.map(|state| stored(state).as_str().to_owned()),
             words,
-            expires: self.sort == Some(Sort::ExpiresAt),
         })
     }
 }
@@ -217,15 +217,13 @@ impl Rekindle {
     ) -> Page<ListCursor, ListCursor> {
         let has = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
         let entry = |source: &Source| {
-            let expires_at = source.expires_at(&self.settings.retention);
             let at = match order {
-                Order::Soonest | Order::ExpiresBy(_) => expires_at?,
+                Order::Soonest | Order::ExpiresBy(_) => source.expires_at(&self.settings.retention)?,
                 Order::Newest => source.updated_at,
                 Order::UpdatedFrom(since) => Some(source.updated_at).filter(|at| *at >= since)?,
             };
             let fits = has(&query.status, source.status.as_str())
                 && has(&query.state, source.state.as_str())
-                && (!query.expires || expires_at.is_some())
                 && query.names(source);
             fits.then(|| ListCursor { source: source.id.clone(), sort: at.0 })
         };

@@ -59,7 +59,7 @@ impl Rekindle {
                 Name::Tag(tag) if sources.values().any(|source| tag_among(&source.tags, tag).is_some()) => {
                     continue;
                 }
-                Name::Tag(tag) if self.store.catalog.tagged(tag).await?.is_empty() => {
+                Name::Tag(tag) if !self.is_carried(tag).await? => {
                     let detail = format!("no source carries the tag `{tag}`");
                     (Stranger { path, name: tag, code: "unknown_tag", detail }, self.known_tags().await?)
                 }
@@ -84,6 +84,11 @@ impl Rekindle {
             return Err(stranger.refused(known));
         }
         Ok(())
+    }
+
+    async fn is_carried(&self, tag: &str) -> Result<bool, StoreError> {
+        let catalog = &self.store.catalog;
+        Ok(catalog.spelling(tag).await?.is_some() || !catalog.tagged(tag).await?.is_empty())
     }
 
     async fn known_tags(&self) -> Result<Vec<String>, StoreError> {

@@ -28,16 +28,15 @@ pub(super) fn check_fields(source: &Source) -> Result<(), Problem> {
 /// 409 unless the holders of a source fit its item.
 pub(super) fn check_holders(source: &Source) -> Result<(), Problem> {
     let refuse = |id: &SourceId, most: String| {
-        let detail = format!(
-            "{id} is retargeted by as many active sources as one can be, {most}; stop one of them first"
-        );
+        let detail =
+            format!("at most {most} may retarget {id}; stop one of the active sources in its held_by first");
         Err(Problem::conflict("too_many_holders", detail))
     };
     if source.holders.len() > MAX_HOLDERS {
-        return refuse(&source.id, format!("{MAX_HOLDERS}"));
+        return refuse(&source.id, format!("{MAX_HOLDERS} active sources"));
     }
     if stored_bytes(&source.holders) > MAX_HOLDERS_BYTES {
-        let most = format!("{MAX_HOLDERS_BYTES} bytes of ids, those of the segments in between included");
+        let most = format!("{MAX_HOLDERS_BYTES} bytes of ids of active sources, and of segments in between,");
         return refuse(&source.id, most);
     }
     Ok(())

@@ -81,7 +81,7 @@ pub struct SegmentView {
     pub used_by: Vec<Referrer>,
     /// The active sources that come to it, and so hold what it names.
     pub active: Vec<SourceId>,
-    /// What lost its last holder and goes at the next sweep; only in answers to editing.
+    /// The sources whose data nothing keeps any more through this act, although its time is over; only in answers to acts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now_due: Option<Vec<NowDue>>,
     /// Counts writes: the ETag.

@@ -45,8 +45,6 @@ pub struct SourceQuery {
     pub state: Option<String>,
     /// Only sources in whose name or id each of these words stands; see [`words`].
     pub words: Vec<String>,
-    /// Only sources whose data expires.
-    pub expires: bool,
 }
 
 /// The words of a text that somebody looks for.
@@ -225,9 +223,6 @@ impl Catalog {
         for (i, word) in query.words.iter().enumerate() {
             conditions.push(format!("(contains(name_key, :q{i}) OR contains(id_key, :q{i}))"));
             request = request.expression_attribute_values(format!(":q{i}"), s(word));
-        }
-        if query.expires && order.sort_key() != "expires_at" {
-            conditions.push("attribute_exists(expires_at)".to_owned());
         }
         if !conditions.is_empty() {
             request = request.filter_expression(conditions.join(" AND "));
