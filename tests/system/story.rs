@@ -226,7 +226,8 @@ async fn restore_with_two_addresses(world: &World, model: &Model) {
     for address in ["a@example.com", "b@example.com"] {
         let mails = world.mails_to(address);
         assert_eq!(mails.len(), 1, "{mails:?}");
-        assert!(mails[0].subject.contains("campaign/spring is restored"), "{mails:?}");
+        assert!(mails[0].subject.contains("campaign/spring (Spring sale) is restored"), "{mails:?}");
+        assert!(mails[0].text.contains("- campaign/spring (Spring sale): restored"), "{mails:?}");
     }
     // A third mail told the owner, a week before, that the data would expire.
     assert_eq!(world.outbox().len(), 3);

@@ -305,7 +305,7 @@ async fn a_tag_restores_what_is_expired_and_touches_nothing_else() {
     assert_eq!(world.count(&got("gone")).await, 20);
     let mails = world.mails_to("me@example.com");
     assert_eq!(mails.len(), 1);
-    assert!(mails[0].text.contains("of what carried the tag promo"), "{}", mails[0].text);
+    assert!(mails[0].text.contains("for the tag promo"), "{}", mails[0].text);
     // A restore by name begins it anew.
     world.request_restore(&["campaign/here"], &[]).await;
     world.drain().await;

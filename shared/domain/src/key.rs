@@ -20,7 +20,8 @@ pub const MAX_KEYS: usize = 100;
 /// How long a key that was revoked is still listed, in milliseconds: 400 days, so that last year's trail can be read.
 pub const REVOKED_MILLIS: i64 = 400 * crate::time::DAY_MILLIS;
 
-/// What a key is for. [`Scope::Ingest`] stands alone; of the others each takes in those before it.
+/// The purpose of a key. `ingest` includes no other scope, and no other includes it; `manage` includes `read`, and `admin`
+/// includes `manage`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

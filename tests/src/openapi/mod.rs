@@ -123,7 +123,7 @@ impl Api {
 const INTRODUCTION: &str = "Campaign interaction data that expires, and comes back. Bodies and answers are JSON in UTF-8 unless said otherwise; a body has at most 1 MiB (interactions more). Fields and query parameters that are not known are refused. Whole numbers are written without a fraction: 1, not 1.0. Errors are application/problem+json with a stable `code`, what is wrong, where, and how to mend it; after a 503, sending the same again is safe. Lengths in schemas are in characters, and where a description says bytes, the bound is in bytes.";
 
 const TAGS: [(&str, &str); 9] = [
-    ("Interactions", "What people did with what they were sent."),
+    ("Interactions", "Interactions of people with messages."),
     ("Campaigns", "Sources that send one message in variants."),
     ("Canvases", "Sources that send messages step by step."),
     ("Segments", "Filters with a name."),

@@ -85,10 +85,10 @@ fn interactions(api: &mut Api) {
             "ingest",
             "Takes a batch of interactions in",
         )
-        .says("At most 4 MiB as sent, 32 MiB decompressed, 100,000 interactions and 1,000 sources. What is accepted is durable, whatever else was in the batch; sending it again is safe where its interactions have a `time`. A bad interaction never hurts the others: it is listed as rejected. Any content type but that of NDJSON is taken for JSON.")
+        .says("At most 4 MiB as sent, 32 MiB decompressed, 100,000 interactions and 1,000 sources. Accepted interactions are durable, whatever else was in the batch; sending it again is safe where its interactions have a `time`. A bad interaction never hurts the others: it is listed as rejected. Any content type but that of NDJSON is taken for JSON.")
         .with([encoding])
         .takes_any(true, &content)
-        .answers(200, "What was accepted is durable.", accepted)
+        .answers(200, "Accepted interactions are durable.", accepted)
         .refuses(400, &["invalid_json", "invalid_batch", "invalid_encoding", "invalid_header", "incomplete_body"])
         .refuses(413, &["body_too_large", "batch_too_large"])
         .refuses(415, &["unsupported_encoding"])
@@ -123,7 +123,7 @@ fn audiences(api: &mut Api) {
     let (input, output) = (api.input::<MembersRequest>(), api.output::<Members>());
     api.add(
         on("members", "Who matches, in pages")
-            .says("By a hash of the user id. A page also ends at 5 MB. A cursor goes with the same filter and fixes the time that periods count from; whoever matches all the while stands on one page.")
+            .says("By a hash of the user id. A page also ends at 5 MB. A cursor goes with the same filter and fixes the time that periods count from; a user who matches all the while stands on one page.")
             .takes(input, &json!({ "filter": filter, "limit": 100 }))
             .answers(200, "A page of user ids.", output)
             .refuses(400, &paged)
@@ -226,7 +226,7 @@ fn restores(api: &mut Api) {
     });
     api.add(
         on("POST", "", "create_restore", "Asks for expired data to be restored")
-            .says("Name `sources`, or a `tag`: what carries it now, 1,000 at most. What was available has its time begin anew where it was named, and is left alone where it was found by tag.")
+            .says("Name `sources`, or a `tag`, which stands for the sources that carry it now; 1,000 at most. A source that was available begins its retention period anew if it was named, and is left alone if it was found by tag.")
             .with([key])
             .takes(input, &json!({ "sources": ["campaign/spring-sale"], "notify": ["me@example.com"] }))
             .responds(202, made)
@@ -251,7 +251,7 @@ fn restores(api: &mut Api) {
     );
     api.add(
         on("POST", "/{id}/cancel", "cancel_restore", "Gives a request up")
-            .says("Whoever else waits for the same data still gets it.")
+            .says("Another request that waits for the same data still gets it.")
             .with([id])
             .answers(200, "It is given up.", view)
             .refuses(400, &NO_BODY)

@@ -237,9 +237,9 @@ impl Of {
                 .refuses(413, &["body_too_large"])
                 .refuses(422, &["invalid_reason", "invalid_until"]),
         );
-        let unpin = self
-            .on("DELETE", "/{id}/pin", "unpin", "Takes the pin of a {noun} away")
-            .says("The data gets no fresh months: what is due by then goes at the next sweep.");
+        let unpin = self.on("DELETE", "/{id}/pin", "unpin", "Takes the pin of a {noun} away").says(
+            "The data gets no fresh months: data whose time is over by then goes at the end of the notice.",
+        );
         api.add(
             self.shows(unpin, 200, "It is not pinned.")
                 .refuses(400, &[&NO_BODY[..], &["invalid_id"]].concat())
@@ -319,7 +319,7 @@ impl Of {
             .with([
                 word(
                     "for",
-                    "`program` unless given. For a `spreadsheet`, a field that it would run gets an apostrophe before it.",
+                    "`program` unless given. For a `spreadsheet` the first page begins with a byte order mark, and a field that it would run as a formula begins with an apostrophe.",
                     &["program", "spreadsheet"],
                 ),
                 cursor(),

@@ -40,10 +40,10 @@ impl Rekindle {
             Subject::Stopped { source, idle_since, expires_at } => {
                 let until = expires_at.map_or_else(
                     || "It has no interaction data that could expire.".to_owned(),
-                    |at| format!("Its interaction data expires {at} unless it is used."),
+                    |at| format!("Its interaction data expires {at} unless something keeps it."),
                 );
                 (
-                    format!("{source} was stopped: nothing happens to it any more"),
+                    format!("{source} was stopped: its interactions have ceased"),
                     vec![
                         format!("No interactions of {source} have arrived since {idle_since}, so it was stopped."),
                         until,
@@ -70,8 +70,8 @@ impl Rekindle {
         let source = self.store.catalog.source(id).await?;
         let expires_at = source.as_ref().and_then(|source| source.expires_at(&self.settings.retention));
         let stopped_at = source.and_then(|source| source.stopped_at);
-        let stop = stopped_at.map_or_else(String::new, |at| format!(" It was stopped as of {at}."));
-        let mut lines = vec![format!("A message of {id} went out at {message_at}.{stop}")];
+        let stop = stopped_at.map_or_else(String::new, |at| format!("{id} was stopped as of {at}. "));
+        let mut lines = vec![format!("{stop}A message of {id} went out at {message_at}.")];
         if let Some(at) = expires_at {
             lines.push(format!("Its interaction data expires {at}, and later if more messages follow."));
         }
@@ -83,17 +83,35 @@ impl Rekindle {
         let request = self.store.catalog.request(id).await?;
         let request = request.ok_or_else(|| StoreError::missing(format!("restore request {id}")))?;
         let items = self.store.catalog.items(id, None, usize::MAX).await?.items;
-        let items: Vec<Item> = items.into_iter().map(|i| i.value).collect();
-        Ok((restore_subject(&request, &items), restore_lines(&request, &items, spell)))
+        let mut items: Vec<Item> = items.into_iter().map(|i| i.value).collect();
+        // Failed items come first: somebody must act on them.
+        items.sort_by_key(|item| item.state != ItemState::Failed);
+        let listed: Vec<SourceId> = items.iter().take(LISTED).map(|item| item.source.clone()).collect();
+        let found = self.store.catalog.sources_alone(&listed).await?.into_iter();
+        let names: BTreeMap<SourceId, String> = found.map(|source| (source.id, source.name)).collect();
+        let lines = restore_lines(&request, &items, &names, spell);
+        Ok((restore_subject(&request, &items, &names), lines))
     }
 }
 
-fn restore_subject(request: &Request, items: &[Item]) -> String {
+/// A source with the name that people gave it.
+fn named(id: &SourceId, name: Option<&String>) -> String {
+    match name {
+        Some(name) if name != id.id() => format!("{id} ({name})"),
+        _ => id.to_string(),
+    }
+}
+
+fn restore_subject(request: &Request, items: &[Item], names: &BTreeMap<SourceId, String>) -> String {
     let what = match items {
-        [one] => one.source.to_string(),
+        [one] => named(&one.source, names.get(&one.source)),
         many => format!("{} sources", many.len()),
     };
+    let is_restored = |item: &Item| item.state == ItemState::Restored;
     match request.failed {
+        0 if !items.iter().any(is_restored) => {
+            format!("Interaction data of {what}: nothing had to be restored")
+        }
         0 => format!("Interaction data of {what} is restored"),
         failed if failed == request.items => {
             format!("Restoring the interaction data of {what} failed")
@@ -102,13 +120,15 @@ fn restore_subject(request: &Request, items: &[Item]) -> String {
     }
 }
 
-fn restore_lines(request: &Request, items: &[Item], spell: Spell) -> Vec<String> {
-    let of_tag =
-        request.tag.as_ref().map(|tag| format!(" of what carried the tag {tag}")).unwrap_or_default();
+fn restore_lines(
+    request: &Request,
+    items: &[Item],
+    names: &BTreeMap<SourceId, String>,
+    spell: Spell,
+) -> Vec<String> {
+    let of_tag = request.tag.as_ref().map(|tag| format!(", for the tag {tag}")).unwrap_or_default();
     let mut lines = vec![format!("Restore request {}{of_tag}, made {}:", request.id, request.created_at)];
-    // Failed items come first: somebody must act on them.
-    let (failed, fine): (Vec<_>, Vec<_>) = items.iter().partition(|i| i.state == ItemState::Failed);
-    lines.extend(failed.into_iter().chain(fine).take(LISTED).map(item_line));
+    lines.extend(items.iter().take(LISTED).map(|item| item_line(item, names.get(&item.source))));
     if items.len() > LISTED {
         lines.push(format!(
             "… and {} more; {}.",
@@ -119,9 +139,9 @@ fn restore_lines(request: &Request, items: &[Item], spell: Spell) -> Vec<String>
     lines
 }
 
-fn item_line(item: &Item) -> String {
+fn item_line(item: &Item, name: Option<&String>) -> String {
     let until = match item.expires_at {
-        Some(at) => format!("; it expires again {at} unless it is used"),
+        Some(at) => format!("; it expires again {at} unless something keeps it"),
         None => String::new(),
     };
     let what = match item.state {
@@ -135,7 +155,7 @@ fn item_line(item: &Item) -> String {
             item.error.as_deref().unwrap_or("for an unknown reason")
         ),
     };
-    format!("- {}: {what}", item.source)
+    format!("- {}: {what}", named(&item.source, name))
 }
 
 fn escape(text: &str) -> String {
@@ -173,7 +193,7 @@ impl Rekindle {
             ));
         }
         lines.push(
-            "Expired data cannot be asked until it is restored; it is never deleted. It is kept while its source or an active source that retargets it by name, directly or through a segment, is active; a tag keeps nothing."
+            "Expired data is never deleted; it lies in the archive. A question about it is refused until it is restored, unless the question asks to read the archive. Data does not expire while its source is active or pinned, or while an active source retargets it by name, directly or through segments. A tag keeps nothing."
                 .to_owned(),
         );
         let subject = match (sorted.as_slice(), more) {
@@ -192,10 +212,7 @@ fn expiring_line(
     view: Option<&SourceView>,
     referrers: Option<&BTreeSet<Reference>>,
 ) -> String {
-    let name = match view {
-        Some(view) if view.name != entry.source.id() => format!("{} ({})", entry.source, view.name),
-        _ => entry.source.to_string(),
-    };
+    let name = named(&entry.source, view.map(|view| &view.name));
     let users = match view.and_then(|v| v.interaction_data.users) {
         Some(users) => format!(", {users} users"),
         None => String::new(),
