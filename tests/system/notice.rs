@@ -210,3 +210,27 @@ async fn a_stop_that_is_tried_shows_the_notice() {
         assert_eq!(shown["now_due"][0]["expires_at"], data["expires_at"]);
     }
 }
+
+/// Two acts let the same data go before the mail went out. **Found by the simulation**: the mail was never sent.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_warned_of_twice_before_the_mail_stands_in_it_once() {
+    let world = world(11).await;
+    stopped(&world, "x").await;
+    let pin = json!({ "reason": "an audit" });
+    world.post("/v1/campaigns/x/pin", pin.clone()).await.ok();
+    world.advance("P4M");
+    for _ in 0..2 {
+        world.call(http::Method::DELETE, "/v1/campaigns/x/pin", &Value::Null).await.ok();
+        world.sweep().await;
+        world.advance("PT3H");
+        world.post("/v1/campaigns/x/pin", pin.clone()).await.ok();
+    }
+    world.call(http::Method::DELETE, "/v1/campaigns/x/pin", &Value::Null).await.ok();
+    let date = expires_at(&world, "x").await.unwrap();
+    world.settle().await;
+    let mails = world.mails_to(STACK);
+    assert_eq!(mails.len(), 1, "{mails:?}");
+    assert_eq!(mails[0].subject, format!("Interaction data of campaign/x expires {date}"));
+    assert_eq!(mails[0].text.matches("- campaign/x").count(), 1, "{}", mails[0].text);
+    assert_eq!(world.timeline("x").await.iter().filter(|event| *event == "warned").count(), 3);
+}

@@ -132,7 +132,8 @@ pub fn check(world: &World, snapshot: &Snapshot, auditor: &Auditor) -> Result<()
         }
     }
     if let Some(notice) = snapshot.catalog.notices.iter().find(|n| n.doc.sent_at.is_none()) {
-        return violated(format!("L9: notice {} is never sent", notice.doc.id));
+        let now = clock.now_still();
+        return violated(format!("L9: at {now} this is never sent: {:?}", notice.doc));
     }
     let hot = snapshot.blocks.keys().map(|(copy, ..)| *copy);
     let cold = snapshot.objects.keys().filter_map(|key| key.rsplit('/').nth(2)?.parse().ok());

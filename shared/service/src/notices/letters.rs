@@ -174,12 +174,14 @@ impl Rekindle {
         more: u32,
         spell: Spell,
     ) -> Result<(String, Vec<String>), StoreError> {
-        let ids: Vec<SourceId> = listed.iter().map(|e| e.source.clone()).collect();
+        // A source that was warned of twice before the mail went out stands in the list twice: the last date holds.
+        let latest: BTreeMap<&SourceId, &Expiring> = listed.iter().map(|e| (&e.source, e)).collect();
+        let ids: Vec<SourceId> = latest.keys().map(|id| (*id).clone()).collect();
         let found = self.store.catalog.sources(&ids).await?.into_iter();
         let views: BTreeMap<SourceId, SourceView> =
             found.map(|(source, manifest)| (source.id.clone(), self.view(source, &manifest))).collect();
         let referrers = self.referrers(&ids.into_iter().collect()).await?;
-        let mut sorted: Vec<&Expiring> = listed.iter().collect();
+        let mut sorted: Vec<&Expiring> = latest.into_values().collect();
         sorted.sort_by_key(|e| (e.expires_at, &e.source));
         let mut lines = vec!["The interaction data of these stopped sources is going to expire:".to_owned()];
         for entry in &sorted {
@@ -200,7 +202,7 @@ impl Rekindle {
             ([one], 0) => format!("Interaction data of {} expires {}", one.source, one.expires_at),
             _ => format!(
                 "Interaction data of {} sources is going to expire",
-                listed.len() as u64 + u64::from(more)
+                sorted.len() as u64 + u64::from(more)
             ),
         };
         Ok((subject, lines))
