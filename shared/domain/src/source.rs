@@ -358,7 +358,9 @@ impl Source {
     /// not expire.
     pub fn warned(mut self, retention: &Period, notice: &Period, now: Time) -> Option<Self> {
         let mut at = self.expires_at(retention)?;
-        if notice.after(now).is_none_or(|end| at < end) {
+        // The warning is stored some minutes later than it is decided.
+        let stored = now.plus(grain(notice, now) / 4);
+        if notice.after(stored).is_none_or(|end| at < end) {
             at = end_of_notice(notice, now);
         }
         (self.keep_until, self.warned_for) = (Some(at), Some(at));
@@ -399,12 +401,18 @@ impl Source {
     }
 }
 
-/// When a notice that begins at `now` ends: at least the period later, and rounded up by a 24th of it, so that the sweeper's
-/// look, minutes after the act that began the notice, does not move the date.
+/// When a notice that begins at `now` ends: at least the period and 20 minutes of a day later, and rounded up by a 24th of the
+/// period, so that the sweeper's look, minutes after the act that began the notice, does not move the date.
 fn end_of_notice(notice: &Period, now: Time) -> Time {
     let Some(end) = notice.after(now) else { return Time::CALENDAR[1] };
-    let grain = ((end.0 - now.0) / 24).max(1);
-    end.plus((-end.0).rem_euclid(grain))
+    let grain = grain(notice, now);
+    let end = end.plus(grain / 3);
+    end.plus((-end.0).rem_euclid(grain.max(1)))
+}
+
+/// A 24th of a notice that begins at `now`, in milliseconds.
+fn grain(notice: &Period, now: Time) -> i64 {
+    notice.after(now).map_or(0, |end| (end.0 - now.0) / 24)
 }
 
 #[cfg(test)]
