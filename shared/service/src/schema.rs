@@ -54,7 +54,7 @@ impl JsonSchema for MailAddress {
         json_schema!({
             "description": "A mail address, plain, in ASCII: only the mail itself can tell whether it is one.",
             "type": "string",
-            "pattern": r"^[!#-'*+./0-9:=?A-Z\[\]^_`a-z{|}~-]+@[!#-'*+./0-9:=?@A-Z\[\]^_`a-z{|}~-]*\.[!#-'*+./0-9:=?@A-Z\[\]^_`a-z{|}~-]*$",
+            "pattern": r"^[!#-'*+/0-9=?A-Z^_`a-z{|}~-]+(\.[!#-'*+/0-9=?A-Z^_`a-z{|}~-]+)*@([0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?\.)+[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?$",
             "maxLength": 254,
             "examples": ["me@example.com"],
         })

@@ -241,7 +241,7 @@ impl<'a> Fields<'a> {
     /// As [`Fields::about`], or any source's messages where none of the ways is given.
     fn about_or_any(&mut self) -> Result<About, FilterError> {
         let ways = ["source", "tag", "any"];
-        if ways.iter().any(|way| self.has(way)) {
+        if ways.iter().any(|way| self.fields.contains_key(*way)) {
             return self.about(&ways);
         }
         self.known.extend(ways);

@@ -139,7 +139,7 @@ impl JsonSchema for GivenTime {
             "description": "RFC 3339 with any offset, or epoch milliseconds as a number or as text. Numbers that can only be seconds, those nearer to zero than 100,000,000,000, are refused.",
             "anyOf": [
                 { "type": "string", "format": "date-time" },
-                { "type": "string", "pattern": "^-?[0-9]{12,15}$" },
+                { "type": "string", "pattern": "^-?[1-9][0-9]{11,14}$" },
                 { "type": "integer", "minimum": FEWEST_MILLIS, "maximum": maximum },
                 { "type": "integer", "minimum": minimum, "maximum": -FEWEST_MILLIS },
             ],
