@@ -50,7 +50,7 @@ fn odd_users() -> Vec<String> {
         "🙂🙃",
         "a \"quoted\" \\ user",
         "NULL",
-        "\u{a0}",
+        "\u{a0}u\u{a0}",
         "0",
         "00",
     ]
