@@ -171,7 +171,8 @@ impl Leaves<'_> {
         let fields = [&[self.given("opens"), self.given("clicks")], times].concat();
         let mut forms = self.about(true, &fields);
         // Without any of the ways to name sources, it is about any.
-        forms.push(leaf(&[&[self.given("channel")], fields.as_slice()].concat(), &[]));
+        let narrow = ["variant", "variation", "step"].map(|name| (name, json!({ "type": "null" })));
+        forms.push(leaf(&[&[self.given("channel")], narrow.as_slice(), fields.as_slice()].concat(), &[]));
         forms
     }
 
