@@ -36,7 +36,7 @@ pub enum Break {
     MergesArchivedWithOthers,
     /// The compactor deletes dirty marks before it acts on them.
     LosesDirtyMarks,
-    /// Data expires at its time, whether or not its people were warned (L10).
+    /// Nobody is warned, and data expires at its time all the same (L10).
     ExpiresUnannounced,
 }
 

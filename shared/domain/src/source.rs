@@ -383,6 +383,9 @@ impl Source {
     pub fn wake_at(&self, retention: &Period, warn_before: &Period) -> Option<Time> {
         if !self.settling.is_empty() || self.tell_of_sending {
             return Some(self.updated_at);
+        if breaks::is(Break::ExpiresUnannounced) {
+            return None;
+        }
         }
         let due = match self.state {
             DataState::Available if self.holds_later => self.updated_at,
