@@ -139,7 +139,7 @@ fn index(name: &str, hash: &str, range: &str, more: &[&str]) -> Option<GlobalSec
 
 async fn create_tables(client: &aws_sdk_dynamodb::Client) -> Result<(), StackError> {
     use ScalarAttributeType::{B, N, S};
-    const SHOWN: [&str; 4] = ["status", "state", "name_key", "id_key"];
+    const SHOWN: [&str; 5] = ["status", "state", "name_key", "id_key", "first_sight"];
     let catalog_attributes = [
         ("pk", S),
         ("sk", S),

@@ -37,6 +37,7 @@ mod openapi;
 mod pins;
 mod poison;
 mod races;
+mod removal;
 mod repeats;
 mod rotations;
 mod segments;

@@ -11,7 +11,7 @@ use rekindle_runtime::{
 use rekindle_service::{
     Caller, Problem, Rekindle,
     library::{
-        BulkAnswer, BulkInput, BulkItem, BulkPinInput, BulkStopInput, PinInput, SourceView, each_once,
+        BulkAnswer, BulkInput, BulkItem, BulkPinInput, BulkStopInput, Edit, PinInput, SourceView, each_once,
     },
 };
 
@@ -21,6 +21,8 @@ pub(crate) fn routes() -> Router<Rekindle> {
         .route("/v1/sources/stop", post(stop))
         .route("/v1/sources/pin", post(pin))
         .route("/v1/sources/unpin", post(unpin))
+        .route("/v1/sources/delete", post(delete))
+        .route("/v1/sources/undelete", post(undelete))
 }
 
 /// The act that is done to each source.
@@ -29,6 +31,7 @@ enum Act {
     Stop { at: Option<Time>, is_dry_run: bool },
     Pin(PinInput),
     Unpin,
+    Undelete,
 }
 
 /// Acts on each source, one after the other, so that two of them do not race for the segments that they share.
@@ -45,6 +48,7 @@ async fn each(
             Act::Stop { at, is_dry_run } => app.stop_source(&source, *at, *is_dry_run, by).await,
             Act::Pin(pin) => app.pin_source(&source, pin, by).await,
             Act::Unpin => app.unpin_source(&source, by).await,
+            Act::Undelete => app.undelete_source(&source, by).await,
         };
         items.push(item(source, outcome));
     }
@@ -87,4 +91,23 @@ async fn pin(State(app): State<Rekindle>, By(by): By, body: Body) -> Result<Resp
 async fn unpin(State(app): State<Rekindle>, By(by): By, body: Body) -> Result<Response, HttpProblem> {
     let BulkInput { sources } = json_body(body).await?;
     each(&app, &by, sources, Act::Unpin).await
+}
+
+async fn delete(
+    State(app): State<Rekindle>,
+    By(by): By,
+    uri: Uri,
+    body: Body,
+) -> Result<Response, HttpProblem> {
+    let is_dry_run = Query::parse(&uri, &["dry_run"])?.flag("dry_run")?;
+    let BulkInput { sources } = json_body(body).await?;
+    let how = Edit { if_match: None, is_dry_run };
+    let outcomes = app.delete_sources(each_once(sources)?, how, &by).await?;
+    let items = outcomes.into_iter().map(|(source, outcome)| item(source, outcome)).collect();
+    Ok(json(StatusCode::OK, &BulkAnswer { items }))
+}
+
+async fn undelete(State(app): State<Rekindle>, By(by): By, body: Body) -> Result<Response, HttpProblem> {
+    let BulkInput { sources } = json_body(body).await?;
+    each(&app, &by, sources, Act::Undelete).await
 }

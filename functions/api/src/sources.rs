@@ -32,10 +32,11 @@ fn of(kind: SourceKind) -> Router<Rekindle> {
     let path = |rest: &str| format!("/v1/{}{rest}", kind.plural());
     Router::new()
         .route(&path(""), get(list))
-        .route(&path("/{id}"), get(show).put(put).patch(patch))
+        .route(&path("/{id}"), get(show).put(put).patch(patch).delete(delete))
         .route(&path("/{id}/start"), post(start))
         .route(&path("/{id}/stop"), post(stop))
         .route(&path("/{id}/pin"), post(pin).delete(unpin))
+        .route(&path("/{id}/undelete"), post(undelete))
         .route(&path("/{id}/timeline"), get(timeline))
         .route_layer(Extension(kind))
 }
@@ -137,6 +138,27 @@ async fn unpin(
     Ok(shown(&app.unpin_source(&id, &by).await?))
 }
 
+async fn delete(
+    State(app): State<Rekindle>,
+    Named(id): Named,
+    By(by): By,
+    How(how): How,
+    body: Body,
+) -> Result<Response, HttpProblem> {
+    empty_body(body).await?;
+    Ok(shown(&app.delete_source(&id, how, &by).await?))
+}
+
+async fn undelete(
+    State(app): State<Rekindle>,
+    Named(id): Named,
+    By(by): By,
+    body: Body,
+) -> Result<Response, HttpProblem> {
+    empty_body(body).await?;
+    Ok(shown(&app.undelete_source(&id, &by).await?))
+}
+
 const STATUSES: [Status; 3] = [Status::Draft, Status::Active, Status::Stopped];
 
 const STATES: [ShownState; 4] =
@@ -147,10 +169,13 @@ async fn list(
     Extension(kind): Extension<SourceKind>,
     uri: Uri,
 ) -> Result<Response, HttpProblem> {
-    let query = Query::parse(&uri, &["status", "state", "tag", "q", "sort", "limit", "cursor"])?;
+    let known = ["status", "state", "tag", "q", "first_sight", "deleted", "sort", "limit", "cursor"];
+    let query = Query::parse(&uri, &known)?;
     let request = ListRequest {
         status: query.one_of("status", &STATUSES, Status::as_str)?,
         state: query.one_of("state", &STATES, ShownState::as_str)?,
+        is_first_sight: query.flag("first_sight")?,
+        is_deleted: query.flag("deleted")?,
         tag: query.get("tag").map(str::to_owned),
         q: query.get("q").map(str::to_owned),
         sort: query.one_of("sort", &[Sort::UpdatedAt, Sort::ExpiresAt], Sort::as_str)?,

@@ -21,13 +21,14 @@ pub struct Arrival {
 impl Source {
     /// A source that ingest saw before it was registered: active, with data.
     pub fn seen(id: SourceId, first_at: Time, now: Time) -> Self {
-        let mut source = Self { has_data: true, ..Self::draft(id, now) };
+        let mut source = Self { has_data: true, is_first_sight: true, ..Self::draft(id, now) };
         source.begin_sending(first_at.min(now), now);
         source
     }
 
     /// The source after interactions of it arrived at `now`; `None` if nothing is to be written. Messages of a stopped source
-    /// are noted to within a day, or a tenth of the retention if that is less.
+    /// are noted to within a day, or a tenth of the retention if that is less. Of a deleted source the first message after the
+    /// deletion is noted.
     pub fn after_arrival(
         &self,
         arrival: Arrival,
@@ -39,10 +40,15 @@ impl Source {
         if self.state != DataState::Available && self.late_since.is_none() {
             next.late_since = Some(now);
         }
+        let sent_at = arrival.last_message_at.map(|at| at.min(now));
+        if let Some(deletion) = &mut next.deletion {
+            let sent_at = sent_at.filter(|at| deletion.at < *at);
+            deletion.sent_at = deletion.sent_at.or(sent_at);
+            return (next != *self).then_some(next);
+        }
         if self.is_to_be_noted(auto_stop_after, now) {
             next.last_seen_at = Some(now);
         }
-        let sent_at = arrival.last_message_at.map(|at| at.min(now));
         match (self.status, sent_at) {
             (Status::Draft, _) => next.begin_sending(arrival.first_at.min(now), now),
             (Status::Stopped, Some(sent_at)) if self.stopped_at.is_some_and(|stop| stop < sent_at) => {

@@ -11,6 +11,7 @@ pub mod bounds;
 pub mod breaks;
 mod codec;
 pub mod compact;
+pub mod deletion;
 #[doc(hidden)]
 pub mod expire;
 pub mod facet;
@@ -23,6 +24,7 @@ pub mod manifest;
 pub mod merge;
 pub mod notice;
 pub mod part;
+pub mod removal;
 pub mod restore;
 pub mod rows;
 #[cfg(feature = "schema")]
@@ -35,3 +37,15 @@ pub mod time;
 pub mod words;
 
 pub use ulid::Ulid;
+
+/// For serde, which takes functions over references.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's interface")]
+pub(crate) const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+/// For serde, which takes functions over references.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's interface")]
+pub(crate) const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}

@@ -58,6 +58,15 @@ pub enum Subject {
         /// The time of such a message.
         message_at: Time,
     },
+    /// A source was deleted, and can be brought back for some time.
+    Deleted {
+        /// The source that was deleted.
+        source: SourceId,
+        /// By whom.
+        by: String,
+        /// When it cannot be brought back any more.
+        final_at: Time,
+    },
     /// A source was stopped because its interactions ceased.
     Stopped {
         /// The source that was stopped.

@@ -2,6 +2,7 @@
 
 use crate::{
     breaks::{self, Break},
+    deletion::Deletion,
     filter::Filter,
     id::{RequestId, SourceId},
     manifest::DataState,
@@ -175,16 +176,16 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pin>,
     /// Whether the sweeper stopped it because its interactions ceased. Meaningless unless stopped.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "crate::is_false")]
     pub stopped_as_idle: bool,
     /// While stopped: the time of a message that went out after the stop, to within a day of the latest one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_after_stop: Option<Time>,
     /// Whether its people are still to be told that messages go out although it is stopped.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "crate::is_false")]
     pub tell_of_sending: bool,
     /// Whether an interaction made it active, and the sweeper has yet to make it a holder of the data that it retargets.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "crate::is_false")]
     pub holds_later: bool,
     /// While active: when interactions were last seen to arrive, coarsely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,17 +212,19 @@ pub struct Source {
     /// that kept it went.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_until: Option<Time>,
-}
-
-/// For serde, which takes functions over references.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's interface")]
-const fn is_false(flag: &bool) -> bool {
-    !*flag
+    /// Whether an interaction registered it, and nobody has edited it since.
+    #[serde(default, skip_serializing_if = "crate::is_false")]
+    pub is_first_sight: bool,
+    /// That it is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<Deletion>,
 }
 
 /// Whether a source's data is kept, and why.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Decision {
+    /// The source is deleted: its data goes another way.
+    Deleted,
     /// There never were interactions.
     NoData,
     /// It is expired, or is being restored.
@@ -274,6 +277,8 @@ impl Source {
             retry_at: None,
             warned_for: None,
             keep_until: None,
+            is_first_sight: false,
+            deletion: None,
         }
     }
 
@@ -292,6 +297,9 @@ impl Source {
 
     /// Whether the data is kept, and why.
     pub fn decide(&self, retention: &Period, now: Time) -> Decision {
+        if self.deletion.is_some() {
+            return Decision::Deleted;
+        }
         if self.state != DataState::Available {
             return Decision::NotAvailable;
         }
@@ -320,7 +328,8 @@ impl Source {
 
     /// [`Source::expires_at`] by the calendar alone, without the notice that people get.
     fn time_is_over_at(&self, retention: &Period) -> Option<Time> {
-        let kept = !self.has_data || self.state != DataState::Available || !self.holders.is_empty();
+        let is_available = self.has_data && self.state == DataState::Available && self.deletion.is_none();
+        let kept = !is_available || !self.holders.is_empty();
         let due = if kept { None } else { self.due_at(retention) }?;
         match &self.pin {
             None => Some(due),
@@ -371,6 +380,9 @@ impl Source {
     /// date. That is `warn_before` ahead, at the beginning of the UTC day, so that one mail lists all the sources that
     /// expire on a day; but never more than twice as early as asked, for periods of less than a day.
     pub fn warn_at(&self, retention: &Period, warn_before: &Period) -> Option<Time> {
+        if breaks::is(Break::ExpiresUnannounced) {
+            return None;
+        }
         let due = self.expires_at(retention).filter(|due| self.warned_for != Some(*due))?;
         let at = warn_before.before(due).unwrap_or_default();
         let twice = at.plus(at.0.saturating_sub(due.0));
@@ -378,16 +390,15 @@ impl Source {
     }
 
     /// When the sweeper must look at this source: to tell requests, to make it a holder, to tell of messages after a stop, to
-    /// stop it, to warn, to expire, to archive late rows, to resume a restore. `None`: nothing will ever be due unless the
-    /// source changes.
+    /// stop it, to warn, to expire, to archive late rows, to resume a restore, to delete it. `None`: nothing will ever be due
+    /// unless the source changes.
     pub fn wake_at(&self, retention: &Period, warn_before: &Period) -> Option<Time> {
-        if !self.settling.is_empty() || self.tell_of_sending {
+        if !self.settling.is_empty() || (self.tell_of_sending && self.deletion.is_none()) {
             return Some(self.updated_at);
-        if breaks::is(Break::ExpiresUnannounced) {
-            return None;
         }
-        }
+        let deletion = self.deletion.as_ref().map(Deletion::wakes_at);
         let due = match self.state {
+            _ if deletion.is_some() => deletion?,
             DataState::Available if self.holds_later => self.updated_at,
             DataState::Available if self.status == Status::Active => self.idle_at?,
             DataState::Available => match self.warn_at(retention, warn_before) {

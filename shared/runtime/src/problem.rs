@@ -91,6 +91,9 @@ impl HttpProblem {
             Remedy::Register(_)
             | Remedy::Start(_)
             | Remedy::StartOrStop(_)
+            | Remedy::StopThenDelete(_)
+            | Remedy::UnpinThenDelete(_)
+            | Remedy::Undelete(_)
             | Remedy::ShowRestore(_)
             | Remedy::ListExpirations => {
                 return self;
@@ -140,6 +143,9 @@ pub fn spelled(remedy: &Remedy) -> String {
         Remedy::Register(source) => format!("PUT {} first", path(source)),
         Remedy::Start(source) => format!("start it again: POST {}/start", path(source)),
         Remedy::StartOrStop(source) => format!("POST {0}/start and {0}/stop change that", path(source)),
+        Remedy::StopThenDelete(source) => format!("stop it first: POST {}/stop", path(source)),
+        Remedy::UnpinThenDelete(source) => format!("take the pin away first: DELETE {}/pin", path(source)),
+        Remedy::Undelete(source) => format!("POST {}/undelete brings it back", path(source)),
         Remedy::ShowRestore(request) => format!("GET /v1/restores/{request} lists them all"),
         Remedy::ListExpirations => "GET /v1/expirations lists them all".to_owned(),
     }

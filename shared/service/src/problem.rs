@@ -66,6 +66,12 @@ pub enum Remedy {
     Start(SourceId),
     /// Start or stop this source: an edit does not change its status.
     StartOrStop(SourceId),
+    /// Stop this source, then delete it.
+    StopThenDelete(SourceId),
+    /// Take the pin of this source away, then delete it.
+    UnpinThenDelete(SourceId),
+    /// Bring this deleted source back.
+    Undelete(SourceId),
     /// Look at this restore request, which lists what the text leaves out.
     ShowRestore(RequestId),
     /// Look at the expirations, which list what the text leaves out.

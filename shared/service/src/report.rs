@@ -42,6 +42,12 @@ pub enum SweepOutcome {
         /// How many rewrites were committed.
         rewrites: u32,
     },
+    /// A deleted source was brought back, since it sends.
+    BroughtBack,
+    /// The data of a deleted source is going.
+    Going,
+    /// A deleted source is gone.
+    Gone,
     /// An error, in words. A later invocation looks at the item again.
     Failed(String),
 }
@@ -61,6 +67,9 @@ impl fmt::Display for SweepOutcome {
             Self::MailQueued => f.write_str("mail queued again"),
             Self::CopiesDeleted(copies) => write!(f, "{copies} copies deleted"),
             Self::Compacted { rewrites } => write!(f, "{rewrites} rewrites"),
+            Self::BroughtBack => f.write_str("brought back, since it sends"),
+            Self::Going => f.write_str("deleted for good, its data is going"),
+            Self::Gone => f.write_str("gone"),
             Self::Failed(error) => f.write_str(error),
         }
     }

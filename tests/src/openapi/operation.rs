@@ -147,13 +147,14 @@ pub fn if_match() -> Value {
     )
 }
 
+/// A query parameter that is true or false; false unless given.
+pub fn flag(name: &str, description: &str) -> Value {
+    query(name, description, json!({ "type": "boolean", "default": false }))
+}
+
 /// The query parameter `dry_run`.
 pub fn dry_run() -> Value {
-    query(
-        "dry_run",
-        "Answer as if it were done, and change nothing.",
-        json!({ "type": "boolean", "default": false }),
-    )
+    flag("dry_run", "Answer as if it were done, and change nothing.")
 }
 
 /// The problem codes of the conditions of an edit.

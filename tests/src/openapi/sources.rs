@@ -3,7 +3,8 @@
 use super::{
     Api,
     operation::{
-        BODY, EDIT, FILTER, LIST, NO_BODY, Operation, cursor, dry_run, if_match, limit, named, query, word,
+        BODY, EDIT, FILTER, LIST, NO_BODY, Operation, cursor, dry_run, flag, if_match, limit, named, query,
+        word,
     },
 };
 use rekindle_domain::{
@@ -27,6 +28,7 @@ pub fn operations(api: &mut Api) {
         let of = Of::new(api, kind);
         of.fields(api);
         of.lifecycle(api);
+        of.deletion(api);
         of.lists(api);
         of.export(api);
     }
@@ -45,11 +47,14 @@ fn bulk(api: &mut Api) {
         ("start", "Starts many campaigns and Canvases", some.clone(), &example),
         ("stop", "Stops many campaigns and Canvases", stop, &example),
         ("pin", "Keeps the data of many campaigns and Canvases", pin, &pinned),
-        ("unpin", "Takes the pins of many campaigns and Canvases away", some, &example),
+        ("unpin", "Takes the pins of many campaigns and Canvases away", some.clone(), &example),
+        ("delete", "Deletes many campaigns and Canvases", some.clone(), &example),
+        ("undelete", "Brings many deleted campaigns and Canvases back", some, &example),
     ] {
         let path = format!("/v1/sources/{verb}");
-        let parameters = if verb == "stop" { vec![dry_run()] } else { Vec::new() };
-        let mistakes: &[&str] = if verb == "stop" { &["invalid_query"] } else { &[] };
+        let has_dry_run = matches!(verb, "stop" | "delete");
+        let parameters = if has_dry_run { vec![dry_run()] } else { Vec::new() };
+        let mistakes: &[&str] = if has_dry_run { &["invalid_query"] } else { &[] };
         api.add(
             Operation::new("POST", &path, &format!("{verb}_sources"), "Campaigns", "manage", summary)
                 .says("One after the other. The answer has an item each, and none hurts another.")
@@ -158,7 +163,10 @@ impl Of {
         let put = self.shows(put, 201, "It is registered.");
         api.add(
             put.refuses(400, &[&BODY[..], &EDIT].concat())
-                .refuses(409, &["expired_interaction_data", "too_many_holders", "too_many_users"])
+                .refuses(
+                    409,
+                    &["expired_interaction_data", "too_many_holders", "too_many_users", "source_deleted"],
+                )
                 .refuses(412, &["precondition_failed"])
                 .refuses(413, &["body_too_large"])
                 .refuses(422, &invalid),
@@ -174,7 +182,10 @@ impl Of {
             self.shows(patch, 200, "It is changed.")
                 .refuses(400, &[&BODY[..], &EDIT].concat())
                 .refuses(404, &["unknown_source"])
-                .refuses(409, &["expired_interaction_data", "too_many_holders", "too_many_users"])
+                .refuses(
+                    409,
+                    &["expired_interaction_data", "too_many_holders", "too_many_users", "source_deleted"],
+                )
                 .refuses(412, &["precondition_failed"])
                 .refuses(413, &["body_too_large"])
                 .refuses(415, &["unsupported_media_type"])
@@ -248,6 +259,34 @@ impl Of {
         );
     }
 
+    fn deletion(&self, api: &mut Api) {
+        let delete = self
+            .on("DELETE", "/{id}", "delete", "Deletes a {noun} that nothing names")
+            .says("It is hidden at once, can be brought back for seven days, and is gone with its data some hours after that. Deleting again changes nothing.")
+            .with([if_match(), dry_run()]);
+        api.add(
+            self.shows(delete, 200, "It is deleted.")
+                .refuses(400, &[&NO_BODY[..], &EDIT].concat())
+                .refuses(404, &["unknown_source"])
+                .refuses(
+                    409,
+                    &["source_is_active", "source_is_pinned", "source_is_restoring", "source_in_use"],
+                )
+                .refuses(412, &["precondition_failed"])
+                .refuses(413, &["body_too_large"]),
+        );
+        let undelete = self
+            .on("POST", "/{id}/undelete", "undelete", "Brings a deleted {noun} back")
+            .says("As it was. Where it is not deleted, nothing changes.");
+        api.add(
+            self.shows(undelete, 200, "It is not deleted.")
+                .refuses(400, &[&NO_BODY[..], &["invalid_id"]].concat())
+                .refuses(404, &["unknown_source"])
+                .refuses(409, &["source_is_going"])
+                .refuses(413, &["body_too_large"]),
+        );
+    }
+
     fn lists(&self, api: &mut Api) {
         let parameters = [
             word("status", "Only of that status.", &["draft", "active", "stopped"]),
@@ -262,6 +301,11 @@ impl Of {
                 "At most 16 words, each of which stands in the name or the id, in any case.",
                 json!({ "type": "string" }),
             ),
+            flag(
+                "first_sight",
+                "Only those that an interaction registered, and that nobody has edited since.",
+            ),
+            flag("deleted", "The deleted ones, instead of the others."),
             word(
                 "sort",
                 "updated_at, newest first; expires_at, soonest first. Unless given updated_at or, with `tag`, by id.",

@@ -22,6 +22,9 @@ pub fn check(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
         return illegal(format!("a manifest lists at most {MAX_RUNS} runs and {MAX_COPIES} copies"));
     }
     check_ids(new)?;
+    if old.is_deleted || new.is_deleted {
+        return check_deleted(old, new);
+    }
     check_state(new)?;
     check_lives(old, new)?;
     check_runs(old, new)?;
@@ -29,6 +32,19 @@ pub fn check(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
     check_retired(old, new)?;
     check_rewrite(old, new)?;
     check_quarantine(old, new)
+}
+
+/// A deleted ledger stays deleted. It lists no run, and copies that only go; these have their grace, as all copies do.
+fn check_deleted(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
+    let is_going = |c: &Copy| matches!(c.life, Life::Retired | Life::Doomed);
+    let is_empty = new.runs.is_empty() && new.clearing.is_none() && new.quarantine.is_none();
+    if !new.is_deleted || new.state != old.state || !is_empty || !new.copies.iter().all(is_going) {
+        return illegal("a deleted ledger stays deleted, and lists nothing but copies that go");
+    }
+    if old.state == DataState::Restoring {
+        return illegal("a ledger is not deleted while it is restored");
+    }
+    check_lives(old, new)
 }
 
 /// Whether the swap makes a staged copy live that satisfies `which`.

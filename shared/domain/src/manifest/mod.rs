@@ -170,6 +170,9 @@ pub struct Manifest {
     /// Set where data did not verify.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<Quarantine>,
+    /// Whether the source is deleted for good: no run is listed, and every copy goes.
+    #[serde(default, skip_serializing_if = "crate::is_false")]
+    pub is_deleted: bool,
 }
 
 /// The rule that a swap breaks. It is a bug, or a race after which the writer must decide anew.

@@ -82,6 +82,14 @@ impl Manifest {
         next
     }
 
+    /// Makes all data go: no run is listed any more. Copies that were live are deleted after their grace, as readers may still
+    /// read them.
+    pub fn deleted(&self, now: Time) -> Self {
+        let mut next = self.abandon(now, |_| true);
+        next.retire(now, |_| true);
+        Self { is_deleted: true, runs: Vec::new(), clearing: None, quarantine: None, ..next }
+    }
+
     /// Marks the data as being restored.
     pub fn restoring(&self) -> Self {
         Self { state: DataState::Restoring, ..self.clone() }

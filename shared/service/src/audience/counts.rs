@@ -1,12 +1,7 @@
 //! A source with the counts of everything that arrived.
 
 use crate::{
-    app::Rekindle,
-    boxed,
-    ledger::inbox_tally,
-    library::{SourceView, unknown_source},
-    metrics::count,
-    problem::Problem,
+    app::Rekindle, boxed, ledger::inbox_tally, library::SourceView, metrics::count, problem::Problem,
 };
 use rekindle_domain::id::{LedgerId, SourceId};
 
@@ -17,7 +12,7 @@ impl Rekindle {
     /// 404 if nobody registered it; 503.
     #[boxed]
     pub async fn get_source(&self, id: &SourceId) -> Result<SourceView, Problem> {
-        let source = self.store.catalog.source(id).await?.ok_or_else(|| unknown_source(id))?;
+        let source = self.known_source(id).await?;
         let ledger = LedgerId::Source(id.clone());
         // Rows move from the inbox to the manifest's runs, so that none is missed in this order.
         let inbox = match inbox_tally(&self.store, &ledger).await {

@@ -4,7 +4,6 @@ use crate::{
     app::Rekindle,
     boxed,
     ledger::{Batch, LedgerView, Merged, Taken},
-    library::unknown_source,
     page::{decode_cursor, encode_cursor},
     problem::{Problem, expired_data},
     retry::read_again,
@@ -85,7 +84,7 @@ impl Rekindle {
         reader: CsvFor,
     ) -> Result<CsvPage, Problem> {
         let after: Option<Cursor> = cursor.map(decode_cursor).transpose()?;
-        self.store.catalog.source(id).await?.ok_or_else(|| unknown_source(id))?;
+        self.known_source(id).await?;
         read_again!(async {
             let view = LedgerView::open(&self.store, &LedgerId::Source(id.clone()), None).await?;
             let view = view.ok_or_else(|| expired_data(BTreeSet::from([id.clone()])))?;

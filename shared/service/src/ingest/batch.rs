@@ -67,12 +67,13 @@ impl Rekindle {
         })?;
         let sources: Vec<(SourceId, Arrival)> =
             collector.sources().map(|(source, arrival)| (source.clone(), arrival)).collect();
-        let unknown = self.prepare_sources(&sources).await?;
-        if !unknown.is_empty() {
-            collector.refuse_sources(&unknown, "unknown_source", |source| {
-                format!("{source} is not registered; {}", spell(&Remedy::Register(source.clone())))
-            });
-        }
+        let refused = self.prepare_sources(&sources).await?;
+        collector.refuse_sources(&refused.unknown, "unknown_source", |source| {
+            format!("{source} is not registered; {}", spell(&Remedy::Register(source.clone())))
+        });
+        collector.refuse_sources(&refused.going, "deleted_source", |source| {
+            format!("{source} was deleted, and its data is going for some hours; send this again after that")
+        });
         let Collected { ledgers, accepted, aliases_shortened, rejected } = collector.finish();
         log_rejected(&rejected, by);
         if accepted == 0 {

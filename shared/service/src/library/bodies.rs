@@ -66,6 +66,9 @@ pub struct CampaignInput {
     pub updated_at: Shown,
     /// Shown, and ignored here.
     #[serde(default)]
+    pub first_sight: Shown,
+    /// Shown, and ignored here.
+    #[serde(default)]
     pub interaction_data: Shown,
     /// Shown, and ignored here.
     #[serde(default)]
@@ -122,6 +125,9 @@ pub struct CanvasInput {
     /// Shown, and ignored here.
     #[serde(default)]
     pub updated_at: Shown,
+    /// Shown, and ignored here.
+    #[serde(default)]
+    pub first_sight: Shown,
     /// Shown, and ignored here.
     #[serde(default)]
     pub interaction_data: Shown,

@@ -58,6 +58,10 @@ pub struct ListRequest {
     pub status: Option<Status>,
     /// Only sources whose data is in this state.
     pub state: Option<ShownState>,
+    /// Only sources that an interaction registered, and nobody has edited since.
+    pub is_first_sight: bool,
+    /// Only deleted sources, instead of the others.
+    pub is_deleted: bool,
     /// Only sources that carry this tag.
     pub tag: Option<String>,
     /// Only sources in whose name or id each word of this text stands, in any case.
@@ -75,6 +79,8 @@ impl ListRequest {
     fn shows(&self, view: &SourceView) -> bool {
         self.state.is_none_or(|state| state == view.interaction_data.state)
             && self.status.is_none_or(|status| status == view.status)
+            && (!self.is_first_sight || view.first_sight)
+            && self.is_deleted == view.deleted_at.is_some()
             && (self.sort != Some(Sort::ExpiresAt) || view.interaction_data.expires_at.is_some())
     }
 
@@ -90,6 +96,8 @@ impl ListRequest {
             status: self.status.map(|status| status.as_str().to_owned()),
             state: self.state.map(|state| stored(state).as_str().to_owned()),
             words,
+            is_first_sight: self.is_first_sight,
+            is_deleted: self.is_deleted,
         })
     }
 }
@@ -128,7 +136,7 @@ impl Rekindle {
                 Listing::of(page.await?)
             }
         };
-        let sources = self.store.catalog.sources(&ids).await?;
+        let sources = self.store.catalog.sources_or_deleted(&ids).await?;
         // The index lags by a moment, and does not know `expiring`. A source whose item does not fit is left out.
         let fits = |source: &Source| {
             query.names(source) && tag.as_ref().is_none_or(|tag| tag_among(&source.tags, tag).is_some())
@@ -224,6 +232,7 @@ impl Rekindle {
             };
             let fits = has(&query.status, source.status.as_str())
                 && has(&query.state, source.state.as_str())
+                && (!query.is_first_sight || source.is_first_sight)
                 && query.names(source);
             fits.then(|| ListCursor { source: source.id.clone(), sort: at.0 })
         };

@@ -1,6 +1,6 @@
 //! Pins: a pin keeps a source's data from expiring, whatever its age.
 
-use super::view::{SourceView, unknown_source};
+use super::view::SourceView;
 use crate::{
     app::Rekindle,
     boxed,
@@ -63,9 +63,7 @@ impl Rekindle {
     ) -> Result<SourceView, Problem> {
         input.check(self.now())?;
         until_answered!(async {
-            let Some(source) = self.store.catalog.source(id).await? else {
-                return Err(unknown_source(id).into());
-            };
+            let source = self.known_source(id).await?;
             if source.state != DataState::Available {
                 let detail = format!("the interaction data of {id} is {}", source.state.as_str());
                 let problem = Problem::conflict("expired_interaction_data", detail);
@@ -87,9 +85,7 @@ impl Rekindle {
     #[boxed]
     pub async fn unpin_source(&self, id: &SourceId, by: &Caller) -> Result<SourceView, Problem> {
         let now_due = until_answered!(async {
-            let Some(source) = self.store.catalog.source(id).await? else {
-                return Err(unknown_source(id).into());
-            };
+            let source = self.known_source(id).await?;
             if source.pin.is_none() {
                 return Ok(None);
             }

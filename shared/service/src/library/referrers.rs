@@ -52,14 +52,16 @@ impl fmt::Display for Reference {
 type References = BTreeMap<SourceId, BTreeSet<Reference>>;
 
 impl Rekindle {
-    /// The references to each of these sources; a source without any is left out. Reads every source and segment, some 100
+    /// The references to each of these sources, deleted or not; a source without any is left out. Deleted sources refer to
+    /// nothing. Reads every source and segment, some 100
     /// bytes to a few kilobytes each: it serves mails, once a day for each recipient, and is too slow for requests.
     ///
     /// # Errors
     /// [`StoreError`].
     pub(crate) async fn referrers(&self, sources: &BTreeSet<SourceId>) -> Result<References, StoreError> {
         let asked: Vec<SourceId> = sources.iter().cloned().collect();
-        let asked = self.store.catalog.sources_alone(&asked).await?;
+        let asked = self.store.catalog.sources_or_deleted(&asked).await?;
+        let asked: Vec<Source> = asked.into_iter().map(|(source, _)| source).collect();
         let segments = self.all_segments().await?;
         let mut out = Asked { of: &asked, filters: filters_of(&segments), found: References::new() };
         for segment in segments.values() {

@@ -13,7 +13,7 @@ use crate::{
     boxed,
     journal::{Caller, changed},
     page::{Listing, NOT_OURS},
-    problem::{Problem, expired_data},
+    problem::{Problem, Remedy, expired_data},
     retry::{Stop, until_answered},
 };
 use rekindle_domain::{
@@ -59,7 +59,12 @@ impl Rekindle {
         by: &Caller,
     ) -> Result<(Source, bool, Vec<NowDue>), Stop> {
         let now = self.now();
-        let found = self.store.catalog.source(id).await?;
+        let found = self.store.catalog.source_or_deleted(id).await?;
+        if let Some(deletion) = found.as_ref().and_then(|found| found.deletion.as_ref()) {
+            let problem = Problem::conflict("source_deleted", format!("{id} was deleted at {}", deletion.at));
+            let remedy = (!deletion.is_final).then(|| Remedy::Undelete(id.clone()));
+            return Err(Problem { remedy, ..problem }.into());
+        }
         how.check(&id.to_string(), found.as_ref().map(|s| s.version))?;
         let shown = found.clone().map(|source| self.view(source, &Manifest::default()));
         let input = said.whole(shown, || unknown_source(id))?;
@@ -77,6 +82,7 @@ impl Rekindle {
             audience,
             notify: input.notify,
             holds_later,
+            is_first_sight: false,
             updated_at: now,
             ..base
         };
@@ -216,9 +222,7 @@ impl Rekindle {
     ) -> Result<SourceView, Problem> {
         let (after, now_due) = until_answered!(async {
             let now = self.now();
-            let Some(before) = self.store.catalog.source(id).await? else {
-                return Err(unknown_source(id).into());
-            };
+            let before = self.known_source(id).await?;
             let Some(after) = change(&before, now)? else { return Ok((before, Vec::new())) };
             if after.status == Status::Active && before.state != DataState::Available {
                 return Err(expired_data(BTreeSet::from([id.clone()])).into());
@@ -254,7 +258,7 @@ impl Rekindle {
         if after.is_some_and(|after| Ulid::from_string(after).is_err()) {
             return Err(Problem::bad_request("invalid_cursor", NOT_OURS));
         }
-        self.store.catalog.source(id).await?.ok_or_else(|| unknown_source(id))?;
+        self.known_source(id).await?;
         let page = self.store.catalog.timeline(id, after, limit).await?;
         // The cursor is the id itself.
         Ok(Listing { items: page.items, next: page.next })

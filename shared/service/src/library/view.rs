@@ -1,6 +1,9 @@
 //! A source as the API shows it.
 
-use crate::{app::Rekindle, problem::Problem};
+use crate::{
+    app::Rekindle,
+    problem::{Problem, Remedy},
+};
 use rekindle_domain::{
     filter::Filter,
     id::{LedgerId, SourceId, SourceKind},
@@ -43,6 +46,14 @@ pub struct SourceView {
     pub stopped_at: Option<Time>,
     /// When it last changed.
     pub updated_at: Time,
+    /// Whether an interaction registered it, and nobody has edited it since.
+    pub first_sight: bool,
+    /// Of a deleted source: when it was deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<Time>,
+    /// Of a deleted source: when it cannot be brought back any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub final_at: Option<Time>,
     /// Where its data is, and until when.
     pub interaction_data: DataView,
     /// The sources whose data nothing keeps any more through this act, although its time is over; only in answers to acts.
@@ -171,6 +182,9 @@ impl Rekindle {
             started_at: source.started_at,
             stopped_at: source.stopped_at,
             updated_at: source.updated_at,
+            first_sight: source.is_first_sight,
+            deleted_at: source.deletion.as_ref().map(|deletion| deletion.at),
+            final_at: source.deletion.as_ref().map(|deletion| deletion.final_at()),
             interaction_data: data,
             now_due: None,
             version: source.version,
@@ -185,18 +199,30 @@ impl Rekindle {
         Some(NowDue { source: source.id, expires_at })
     }
 
+    /// A source by its id.
+    ///
+    /// # Errors
+    /// 404 if nobody registered it, or it is deleted; 503.
+    pub(crate) async fn known_source(&self, id: &SourceId) -> Result<Source, Problem> {
+        let found = self.store.catalog.source_or_deleted(id).await?.ok_or_else(|| unknown_source(id))?;
+        let Some(deletion) = &found.deletion else { return Ok(found) };
+        let problem = Problem::not_found("unknown_source", format!("{id} was deleted at {}", deletion.at));
+        let remedy = (!deletion.is_final).then(|| Remedy::Undelete(id.clone()));
+        Err(Problem { remedy, ..problem })
+    }
+
     /// A source by its id, with counts as of the last rewrite.
     ///
     /// # Errors
     /// 404 if nobody registered it.
     pub(crate) async fn shown(&self, id: &SourceId) -> Result<SourceView, Problem> {
-        let source = self.store.catalog.source(id).await?.ok_or_else(|| unknown_source(id))?;
+        let source = self.known_source(id).await?;
         let manifest = self.store.catalog.manifest(&LedgerId::Source(id.clone())).await?;
         Ok(self.view(source, &manifest))
     }
 }
 
 /// The 404 for a source that nobody registered.
-pub(crate) fn unknown_source(id: &SourceId) -> Problem {
+pub(super) fn unknown_source(id: &SourceId) -> Problem {
     Problem::not_found("unknown_source", format!("{id} is not registered"))
 }

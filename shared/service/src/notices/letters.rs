@@ -37,6 +37,13 @@ impl Rekindle {
                 ],
             ),
             Subject::Sending { source, message_at } => self.sending_lines(source, *message_at, spell).await?,
+            Subject::Deleted { source, by, final_at } => (
+                format!("{source} was deleted"),
+                vec![
+                    format!("{by} deleted {source}. Until {final_at} it can be brought back with all its interaction data; then the data goes for good."),
+                    format!("To keep it: {}.", spell(&Remedy::Undelete(source.clone()))),
+                ],
+            ),
             Subject::Stopped { source, idle_since, expires_at } => {
                 let until = expires_at.map_or_else(
                     || "It has no interaction data that could expire.".to_owned(),

@@ -125,12 +125,14 @@ impl Rekindle {
         let Some(item) = self.store.catalog.item(request, id).await? else {
             return Ok(Step::Done);
         };
-        let Some(source) = self.store.catalog.source(id).await? else {
-            return Ok(Step::Done);
-        };
         if item.value.state.is_final() {
             return Ok(Step::Done);
         }
+        let Some(source) = self.store.catalog.source(id).await? else {
+            let error = format!("{id} was deleted");
+            let failed = item.value.ended(&RestoreOutcome::Failed { error });
+            return self.end_item(Transaction::new(), request, item, failed).await.map(|()| Step::Done);
+        };
         let expires_at = source.expires_at(&self.settings.retention);
         let ended = match begin(&source, asked.tag.is_some(), request) {
             Beginning::Settle => return self.settle(id).await.map(|()| Step::Done),

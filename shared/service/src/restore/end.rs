@@ -4,7 +4,7 @@ use crate::{app::Rekindle, failure::Failure, metrics::count, retry::until_won};
 use rekindle_domain::{
     bounds::shared_reason,
     id::{LedgerId, RequestId, SourceId},
-    manifest::{Copy, DataState, Manifest},
+    manifest::{Copy, DataState, Manifest, Run},
     notice::{Notice, Subject},
     restore::{Item, Request},
     source::{RestoreOutcome, Settlement, Source},

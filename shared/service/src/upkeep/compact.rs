@@ -164,7 +164,7 @@ impl Rekindle {
         is_reported: &mut bool,
     ) -> Result<Step, StoreError> {
         let manifest = self.store.catalog.manifest(ledger).await?;
-        if manifest.state != DataState::Available {
+        if manifest.state != DataState::Available || manifest.is_deleted {
             return Ok(Step::Done);
         }
         if let Some(copy) = manifest.clearing.filter(|_| manifest.quarantine.is_none()) {

@@ -1,10 +1,11 @@
 //! Work that no caller asks for: expiring and compacting data, warning people, stopping idle sources, and deleting doomed
-//! copies.
+//! copies and deleted sources.
 
 mod compact;
 mod expire;
 mod housekeep;
 mod idle;
+mod purge;
 mod sending;
 mod sweep;
 mod warn;

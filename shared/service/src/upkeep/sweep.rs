@@ -101,9 +101,12 @@ impl Rekindle {
     }
 
     async fn sweep_source(&self, id: &SourceId, budget: &Budget) -> Result<Option<SweepOutcome>, StoreError> {
-        let Some(source) = self.store.catalog.source(id).await? else {
+        let Some(source) = self.store.catalog.source_or_deleted(id).await? else {
             return Ok(None);
         };
+        if let Some(deletion) = &source.deletion {
+            return self.follow_deletion(id, deletion, budget).await;
+        }
         if !source.settling.is_empty() {
             self.settle(id).await?;
         }

@@ -67,10 +67,12 @@ impl Catalog {
         Ok(entries.into_iter().filter_map(ListCursor::of).collect())
     }
 
-    /// These sources without their manifests, in any order; an id without a source is left out. No id may be given
-    /// twice.
+    /// These sources without their manifests, in any order; an id without a source, or with a deleted one, is left out. No
+    /// id may be given twice.
     pub async fn sources_alone(&self, sources: &[SourceId]) -> Result<Vec<Source>, StoreError> {
         let keys: Vec<Key> = sources.iter().map(source_key).collect();
-        self.get_many(&keys).await
+        let mut found: Vec<Source> = self.get_many(&keys).await?;
+        found.retain(|source| source.deletion.is_none());
+        Ok(found)
     }
 }

@@ -5,7 +5,7 @@ use super::{
     query::{Entry, Order, document, entry},
 };
 use crate::{
-    dynamo::{pages, s, text},
+    dynamo::{delete, pages, query_partition, s, text, write_all},
     error::StoreError,
 };
 use rekindle_domain::{
@@ -26,8 +26,8 @@ pub struct TimelineEntry {
     /// When.
     pub at: Time,
     /// The event: registered, started, stopped, pinned, unpinned, warned, expired, restore_started, restored,
-    /// restore_cancelled, restore_failed, clock_restarted, holding_failed, sent_after_stop, archiving_failed or
-    /// compaction_failed.
+    /// restore_cancelled, restore_failed, clock_restarted, holding_failed, sent_after_stop, archiving_failed,
+    /// compaction_failed, deleted or undeleted.
     pub event: String,
     /// By whom: a person's or a function's name.
     pub by: String,
@@ -45,6 +45,10 @@ pub struct SourceQuery {
     pub state: Option<String>,
     /// Only sources in whose name or id each of these words stands; see [`words`].
     pub words: Vec<String>,
+    /// Only sources that an interaction registered, and nobody has edited since.
+    pub is_first_sight: bool,
+    /// Only deleted sources, instead of the others.
+    pub is_deleted: bool,
 }
 
 /// The words of a text that somebody looks for.
@@ -85,6 +89,15 @@ pub(super) fn source_key(source: &SourceId) -> Key {
     Key::new(source, "source")
 }
 
+/// The list of the sources of a kind; deleted ones stand in a list of their own.
+fn list_of(kind: SourceKind, is_deleted: bool) -> &'static str {
+    match kind {
+        SourceKind::Campaign if is_deleted => "deleted campaign",
+        SourceKind::Canvas if is_deleted => "deleted canvas",
+        kind => kind.as_str(),
+    }
+}
+
 fn manifest_key(ledger: &LedgerId) -> Key {
     Key::new(ledger, "manifest")
 }
@@ -123,16 +136,20 @@ impl Transaction {
         retention: &Period,
         warn_before: &Period,
     ) -> Result<(), StoreError> {
+        let mut more = vec![
+            ("status", source.status.as_str().to_owned()),
+            ("state", source.state.as_str().to_owned()),
+            ("name_key", folded(&source.name)),
+            ("id_key", folded(source.id.id())),
+        ];
+        if source.is_first_sight {
+            more.push(("first_sight", "true".to_owned()));
+        }
         let index = Index {
             wake_at: source.wake_at(retention, warn_before),
-            list: Some((source.id.kind().as_str(), source.updated_at)),
+            list: Some((list_of(source.id.kind(), source.deletion.is_some()), source.updated_at)),
             expires_at: source.expires_at(retention),
-            more: vec![
-                ("status", source.status.as_str().to_owned()),
-                ("state", source.state.as_str().to_owned()),
-                ("name_key", folded(&source.name)),
-                ("id_key", folded(source.id.id())),
-            ],
+            more,
         };
         let next = Source { version: source.version + 1, ..source.clone() };
         self.push(Write::new(source_key(&source.id), &next, source.version, index)?);
@@ -150,6 +167,12 @@ impl Transaction {
         Ok(new)
     }
 
+    /// Deletes a source and its manifest, as they were read.
+    pub fn delete_source(&mut self, source: &Source, manifest: &Manifest) {
+        self.delete(source_key(&source.id), source.version);
+        self.delete(manifest_key(&LedgerId::Source(source.id.clone())), manifest.version);
+    }
+
     /// Adds an entry to a source's timeline. The id must be new; its time orders the timeline.
     pub fn add_timeline(
         &mut self,
@@ -163,8 +186,13 @@ impl Transaction {
 }
 
 impl Catalog {
-    /// A source, if it exists.
+    /// A source, if it exists and is not deleted.
     pub async fn source(&self, source: &SourceId) -> Result<Option<Source>, StoreError> {
+        Ok(self.source_or_deleted(source).await?.filter(|source| source.deletion.is_none()))
+    }
+
+    /// A source, if it exists, even a deleted one.
+    pub async fn source_or_deleted(&self, source: &SourceId) -> Result<Option<Source>, StoreError> {
         Ok(self.get(&source_key(source)).await?.map(|v: Versioned<Source>| v.value))
     }
 
@@ -174,9 +202,19 @@ impl Catalog {
         Ok(found.map(|v| v.value).unwrap_or_default())
     }
 
-    /// These sources with their manifests, in the order of `sources`; an id without a source is left out. No id may
-    /// be given twice.
+    /// These sources with their manifests, in the order of `sources`; an id without a source, or with a deleted one, is left
+    /// out. No id may be given twice.
     pub async fn sources(&self, sources: &[SourceId]) -> Result<Vec<(Source, Manifest)>, StoreError> {
+        let mut found = self.sources_or_deleted(sources).await?;
+        found.retain(|(source, _)| source.deletion.is_none());
+        Ok(found)
+    }
+
+    /// These sources with their manifests, as [`Catalog::sources`], with the deleted ones.
+    pub async fn sources_or_deleted(
+        &self,
+        sources: &[SourceId],
+    ) -> Result<Vec<(Source, Manifest)>, StoreError> {
         let mut keys = Vec::with_capacity(sources.len() * 2);
         for source in sources {
             keys.push(source_key(source));
@@ -208,7 +246,7 @@ impl Catalog {
         limit: usize,
     ) -> Result<Page<ListCursor, ListCursor>, StoreError> {
         let after = after.map(|cursor| cursor.entry());
-        let mut request = self.list_query(kind.as_str(), order, after);
+        let mut request = self.list_query(list_of(kind, query.is_deleted), order, after);
         let mut conditions = Vec::new();
         if let Some(status) = &query.status {
             conditions.push("#status = :status".to_owned());
@@ -219,6 +257,9 @@ impl Catalog {
             conditions.push("#state = :state".to_owned());
             request = request.expression_attribute_names("#state", "state");
             request = request.expression_attribute_values(":state", s(state));
+        }
+        if query.is_first_sight {
+            conditions.push("attribute_exists(first_sight)".to_owned());
         }
         for (i, word) in query.words.iter().enumerate() {
             conditions.push(format!("(contains(name_key, :q{i}) OR contains(id_key, :q{i}))"));
@@ -239,6 +280,23 @@ impl Catalog {
             }
         }
         Ok(Page { items: out, next: None })
+    }
+
+    /// Deletes the timeline of a source.
+    ///
+    /// # Errors
+    /// After any error some entries may be left.
+    pub async fn delete_timeline(&self, source: &SourceId) -> Result<(), StoreError> {
+        let query = query_partition(&self.client, &self.table, source.to_string())
+            .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
+            .expression_attribute_values(":sk", s("t#"))
+            .projection_expression("pk, sk");
+        let mut pages = pages(query);
+        while let Some(items) = pages.next().await? {
+            let requests: Result<Vec<_>, _> = items.into_iter().map(delete).collect();
+            write_all(&self.client, &self.table, requests?).await?;
+        }
+        Ok(())
     }
 
     /// Up to `limit` entries of a source's timeline, newest first. A place is the id of an entry.

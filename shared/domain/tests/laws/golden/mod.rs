@@ -6,14 +6,17 @@
 //! `cargo test -p rekindle-domain --test laws -- --ignored rewrite_golden_files`.
 
 mod notices;
+mod sources;
 
-use self::notices::{expiring_notice, notice, sending_notice, stopped_notice, trouble_notice};
+use self::notices::{
+    deleted_notice, expiring_notice, notice, sending_notice, stopped_notice, trouble_notice,
+};
+use self::sources::{canvas, deleted_source, source, warned_source};
 use crate::support::{Model, UserModel, model, rows_of, sort_by_hash, sort_by_id};
 use rekindle_domain::{
     Ulid,
     block::{Block, Cover, Position, decode, encode},
     facet::{Channel, Facet, Kind},
-    filter::Filter,
     id::{CopyId, RequestId, RunId},
     key::{AccessKey, OldSecret, Scope, Token},
     manifest::{Copy, DataState, Inputs, Life, Manifest, Quarantine, Run, Tier},
@@ -21,7 +24,7 @@ use rekindle_domain::{
     restore::{Item, ItemState, Request},
     rows::user_hash,
     slot::{ROWS_PER_SLOT, SlotBits, SlotSize},
-    source::{Holder, Pin, RestoreOutcome, Settlement, Source, Status, Variant},
+    source::Source,
     tally::{Tallier, Tally},
     time::Time,
 };
@@ -190,91 +193,17 @@ fn manifest() -> Manifest {
             runs: vec![run(1)],
             inbox: true,
         }),
+        is_deleted: false,
     }
 }
 
-fn source() -> Source {
-    let audience = json!({"all": [
-        {"received": {"source": "campaign/a", "variant": "A", "channel": "email"}},
-        {"not": {"any": [
-            {"opened": {"source": "canvas/b", "opens": "human"}},
-            {"clicked": {"source": "campaign/a", "alias": "cta"}},
-            {"converted": {"source": "campaign/a"}},
-            {"in_control": {"source": "campaign/a", "is": false}},
-            {"never_received": {"channel": "in_app"}},
-        ]}},
-    ]});
-    let holder = |source: &str, via: &[&str]| Holder {
-        source: source.parse().unwrap(),
-        via: via.iter().map(|v| (*v).to_owned()).collect(),
-    };
-    let settlement = |outcome| Settlement { request: REQUEST, outcome };
-    Source {
-        id: "campaign/spring-sale".parse().unwrap(),
-        version: 7,
-        name: "Spring sale 🌱".to_owned(),
-        variants: vec![Variant { id: "A".to_owned(), name: "Green".to_owned() }],
-        steps: vec![],
-        tags: BTreeSet::new(),
-        audience: Some(Filter::parse(&audience, "audience").unwrap()),
-        notify: vec!["me@example.com".to_owned()],
-        status: Status::Stopped,
-        created_at: AT,
-        updated_at: AT.plus(1),
-        started_at: Some(AT.plus(2)),
-        stopped_at: Some(AT.plus(3)),
-        state: DataState::Expired,
-        restored_at: Some(AT.plus(4)),
-        archived_at: Some(AT.plus(5)),
-        has_data: true,
-        late_since: Some(AT.plus(6)),
-        holders: BTreeSet::from([holder("canvas/welcome", &[]), holder("campaign/x", &["vip", "new"])]),
-        pin: None,
-        last_seen_at: None,
-        idle_at: None,
-        waiting: BTreeSet::from([REQUEST]),
-        settling: vec![
-            settlement(RestoreOutcome::Restored { expires_at: Some(AT.plus(7)) }),
-            settlement(RestoreOutcome::Failed { error: "slot 3 did not verify".to_owned() }),
-        ],
-        redrives: 3,
-        retry_at: Some(AT.plus(8)),
-        warned_for: None,
-        keep_until: None,
-        stopped_as_idle: false,
-        sent_after_stop: None,
-        tell_of_sending: false,
-        holds_later: false,
-    }
-}
-
-/// One with what came later: a Canvas, with tags and a pin.
-fn canvas() -> Source {
-    let named = |id: &str, name: &str| Variant { id: id.to_owned(), name: name.to_owned() };
-    Source {
-        id: "canvas/welcome".parse().unwrap(),
-        variants: vec![named("V1", "Short")],
-        steps: vec![named("s1", "Hello"), named("s2", "")],
-        tags: BTreeSet::from(["promo".to_owned(), "2026:spring".to_owned()]),
-        audience: None,
-        pin: Some(Pin {
-            by: "api".to_owned(),
-            at: AT.plus(9),
-            until: Some(AT.plus(10)),
-            reason: "the audit of 2027".to_owned(),
-        }),
-        last_seen_at: Some(AT.plus(11)),
-        idle_at: Some(AT.plus(12)),
-        ..source()
-    }
+/// The manifest of a source that is deleted for good.
+fn deleted_manifest() -> Manifest {
+    Manifest { state: DataState::Available, ..manifest() }.deleted(AT.plus(1))
 }
 
 fn tag_request() -> Request {
     Request { tag: Some("promo".to_owned()), ..request() }
-}
-
-fn warned_source() -> Source {
-    Source { warned_for: Some(AT.plus(9)), ..source() }
 }
 
 fn part() -> Part {
@@ -349,6 +278,8 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("source-v1.json", json_bytes(&source())),
         ("source-v1-canvas.json", json_bytes(&canvas())),
         ("source-v1-warned.json", json_bytes(&warned_source())),
+        ("source-v1-deleted.json", json_bytes(&deleted_source())),
+        ("manifest-v1-deleted.json", json_bytes(&deleted_manifest())),
         ("part-v1.json", json_bytes(&part())),
         ("request-v1.json", json_bytes(&request())),
         ("request-v1-tag.json", json_bytes(&tag_request())),
@@ -357,6 +288,7 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("notice-v1-trouble.json", json_bytes(&trouble_notice())),
         ("notice-v1-stopped.json", json_bytes(&stopped_notice())),
         ("notice-v1-sending.json", json_bytes(&sending_notice())),
+        ("notice-v1-deleted.json", json_bytes(&deleted_notice())),
         ("notice-v1-expiring.json", json_bytes(&expiring_notice())),
         ("key-v1.json", json_bytes(&access_key())),
     ]);
@@ -394,6 +326,8 @@ fn items_of_every_version_are_read() {
     assert_read("manifest-v1.json", &manifest());
     assert_read("source-v1.json", &source());
     assert_read("source-v1-warned.json", &warned_source());
+    assert_read("source-v1-deleted.json", &deleted_source());
+    assert_read("manifest-v1-deleted.json", &deleted_manifest());
     assert_read("part-v1.json", &part());
     assert_read("request-v1.json", &request());
     assert_read("item-v1.json", &item());
@@ -404,6 +338,7 @@ fn items_of_every_version_are_read() {
     assert_read("notice-v1-stopped.json", &stopped_notice());
     assert_read("notice-v1-expiring.json", &expiring_notice());
     assert_read("notice-v1-sending.json", &sending_notice());
+    assert_read("notice-v1-deleted.json", &deleted_notice());
     // Keys are not compared by `==`, as their hashes are not.
     let key: AccessKey = serde_json::from_slice(&stored("key-v1.json")).unwrap();
     assert_eq!(json_bytes(&key), json_bytes(&access_key()));

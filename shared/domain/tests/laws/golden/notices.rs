@@ -30,6 +30,11 @@ pub(super) fn sending_notice() -> Notice {
     Notice { subject, ..notice() }
 }
 
+pub(super) fn deleted_notice() -> Notice {
+    let (source, by) = ("campaign/a".parse().unwrap(), "key/00000000000000000000000KEY".to_owned());
+    Notice { subject: Subject::Deleted { source, by, final_at: AT.plus(7) }, ..notice() }
+}
+
 pub(super) fn trouble_notice() -> Notice {
     let subject = Subject::Trouble {
         source: "campaign/a".parse().unwrap(),

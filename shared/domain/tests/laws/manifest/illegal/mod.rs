@@ -1,6 +1,7 @@
 //! Illegal swaps, one by one, each refused with the rule it breaks.
 
 mod deletion;
+mod gone;
 mod quarantine;
 mod readers;
 
