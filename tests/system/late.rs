@@ -62,7 +62,8 @@ async fn l7_late_interactions_are_kept_unseen_and_there_after_the_restore() {
     click_late(&world).await;
     assert!(world.inbox_blocks("a").await > 0);
     assert_unseen(&world).await;
-    world.restore(&["campaign/a"]).await;
+    let restored = world.restore(&["campaign/a"]).await;
+    assert_eq!(restored["items"][0]["late_interactions"], 15);
     assert_there(&world).await;
 }
 
@@ -91,7 +92,13 @@ async fn l1_late_interactions_are_archived_after_a_day_and_there_after_the_resto
     world.settle().await;
     assert_eq!(world.inbox_blocks("a").await, 0);
     assert_unseen(&world).await;
-    world.restore(&["campaign/a"]).await;
+    let id = world.request_restore(&["campaign/a"], &["me@example.com"]).await;
+    world.settle().await;
+    // The archived clicks, and the one that came after those.
+    assert_eq!(world.request(&id).await["items"][0]["late_interactions"], 16);
+    let mails = world.mails_to("me@example.com");
+    let said = "with 16 interactions that arrived after it had expired";
+    assert!(mails.last().unwrap().text.contains(said), "{}", mails.last().unwrap().text);
     assert_there(&world).await;
     world.clean_up().await;
     assert_there(&world).await;

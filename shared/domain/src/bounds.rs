@@ -58,7 +58,8 @@ mod tests {
         let request = RequestId(Ulid(u128::MAX));
         let settled = |outcome| stored_bytes(&Settlement { request, outcome }) + 1;
         let failed = settled(RestoreOutcome::Failed { error: String::new() });
-        let restored = settled(RestoreOutcome::Restored { expires_at: Some(Time(0)) });
+        let restored =
+            settled(RestoreOutcome::Restored { expires_at: Some(Time(0)), late_interactions: u64::MAX });
         assert!(failed <= 75 && stored_bytes(&request) < 29, "{failed}");
         assert!(restored * MAX_WAITING <= failed * MAX_WAITING + MAX_REASONS_BYTES);
         let requests = (29 + failed) * MAX_WAITING + MAX_REASONS_BYTES;

@@ -117,6 +117,10 @@ pub struct Item {
     pub state: ItemState,
     /// How many users come back.
     pub users_total: u64,
+    /// How many of the interactions that came back arrived after the data had expired. Those of one user that differ in time
+    /// alone count once.
+    #[serde(default, skip_serializing_if = "crate::is_zero")]
+    pub late_interactions: u64,
     /// When the data expires again.
     pub expires_at: Option<Time>,
     /// Why it failed, for people; `None` unless it did.
@@ -126,15 +130,20 @@ pub struct Item {
 impl Item {
     /// An item that has not begun.
     pub const fn queued(source: SourceId) -> Self {
-        Self { source, state: ItemState::Queued, users_total: 0, expires_at: None, error: None }
+        let state = ItemState::Queued;
+        Self { source, state, users_total: 0, late_interactions: 0, expires_at: None, error: None }
     }
 
     /// The item after the restore of its source has ended with that outcome.
     pub fn ended(&self, outcome: &RestoreOutcome) -> Self {
         match outcome {
-            RestoreOutcome::Restored { expires_at } => {
-                Self { state: ItemState::Restored, expires_at: *expires_at, error: None, ..self.clone() }
-            }
+            RestoreOutcome::Restored { expires_at, late_interactions } => Self {
+                state: ItemState::Restored,
+                late_interactions: *late_interactions,
+                expires_at: *expires_at,
+                error: None,
+                ..self.clone()
+            },
             RestoreOutcome::Failed { error } => Self {
                 state: ItemState::Failed,
                 error: Some(error.clone()),

@@ -100,6 +100,9 @@ pub enum RestoreOutcome {
     Restored {
         /// When it expires again.
         expires_at: Option<Time>,
+        /// How many interactions arrived after it had expired.
+        #[serde(default, skip_serializing_if = "crate::is_zero")]
+        late_interactions: u64,
     },
     /// It is expired as before.
     Failed {

@@ -56,7 +56,7 @@ fn source() -> impl Strategy<Value = Source> {
             if is_settling {
                 source.settling.push(Settlement {
                     request: REQUEST,
-                    outcome: RestoreOutcome::Restored { expires_at: None },
+                    outcome: RestoreOutcome::Restored { expires_at: None, late_interactions: 0 },
                 });
             }
             source
@@ -284,8 +284,9 @@ proptest! {
 fn items_end_as_their_source_did() {
     let item = Item::queued("campaign/a".parse().unwrap());
     assert!(!item.state.is_final());
-    let restored = item.ended(&RestoreOutcome::Restored { expires_at: Some(NOW) });
+    let restored = item.ended(&RestoreOutcome::Restored { expires_at: Some(NOW), late_interactions: 2 });
     assert_eq!((restored.state, restored.expires_at), (ItemState::Restored, Some(NOW)));
+    assert_eq!(restored.late_interactions, 2);
     let failed = item.ended(&RestoreOutcome::Failed { error: "why".to_owned() });
     assert_eq!((failed.state, failed.error.as_deref()), (ItemState::Failed, Some("why")));
     let names: BTreeSet<&str> =

@@ -152,7 +152,14 @@ fn item_line(item: &Item, name: Option<&String>) -> String {
         None => String::new(),
     };
     let what = match item.state {
-        ItemState::Restored => format!("restored, {} users{until}", item.users_total),
+        ItemState::Restored => {
+            let late = match item.late_interactions {
+                0 => String::new(),
+                1 => ", with 1 interaction that arrived after it had expired".to_owned(),
+                late => format!(", with {late} interactions that arrived after it had expired"),
+            };
+            format!("restored, {} users{late}{until}", item.users_total)
+        }
         ItemState::AlreadyAvailable => format!("was available already{until}"),
         ItemState::NothingToRestore => "has no interaction data to restore".to_owned(),
         ItemState::Cancelled => "cancelled".to_owned(),

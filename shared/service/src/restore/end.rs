@@ -47,7 +47,8 @@ impl Rekindle {
             let expires_at = restored.expires_at(&self.settings.retention);
             // A request's id begins with its time, so that the first is the oldest. None waits if all were cancelled.
             let asked = restored.waiting.first().map(|request| request.0.timestamp_ms());
-            let outcome = RestoreOutcome::Restored { expires_at };
+            let late_interactions = self.late_interactions(&restored, &manifest).await?;
+            let outcome = RestoreOutcome::Restored { expires_at, late_interactions };
             restored.settling.extend(settlements(std::mem::take(&mut restored.waiting), &outcome));
             let rows: u64 = next.runs.iter().map(|run| run.tally.rows).sum();
             let mut transaction = Transaction::new();
@@ -67,6 +68,16 @@ impl Rekindle {
             Some((copy, failure)) => self.fail_restore(id, &copy, &failure).await,
             None => self.settle(id).await,
         }
+    }
+
+    /// How many interactions of a source arrived after its data had expired: those of the runs that were made since, and of
+    /// the inbox.
+    async fn late_interactions(&self, source: &Source, manifest: &Manifest) -> Result<u64, StoreError> {
+        let is_late = |run: &&Run| source.archived_at.is_some_and(|at| at.0 < run.id.0.timestamp_ms() as i64);
+        let ledger = LedgerId::Source(source.id.clone());
+        let waiting = self.store.ledger.list_inbox(&ledger, usize::MAX, u64::MAX).await?;
+        let archived: u64 = manifest.runs.iter().filter(is_late).map(|run| run.tally.rows).sum();
+        Ok(archived + waiting.iter().map(|entry| entry.rows).sum::<u64>())
     }
 
     /// Ends a restore that cannot succeed. The source is expired as before, nothing is deleted, and the items of the

@@ -55,6 +55,8 @@ pub struct ItemView {
     pub users_done: u64,
     /// How many users come back.
     pub users_total: u64,
+    /// How many of the interactions that came back arrived after the data had expired.
+    pub late_interactions: u64,
     /// When the data expires again.
     pub expires_at: Option<Time>,
     /// Why it failed, for people.
@@ -88,6 +90,7 @@ fn item_view(item: Item, done: &HashMap<SourceId, u64>) -> ItemView {
         state: item.state,
         users_done,
         users_total: item.users_total,
+        late_interactions: item.late_interactions,
         expires_at: item.expires_at,
         error: item.error,
     }

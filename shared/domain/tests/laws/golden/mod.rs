@@ -245,6 +245,7 @@ fn item() -> Item {
         source: "canvas/welcome".parse().unwrap(),
         state: ItemState::AlreadyAvailable,
         users_total: 1_234,
+        late_interactions: 0,
         expires_at: Some(AT),
         error: Some("nothing to say".to_owned()),
     }
