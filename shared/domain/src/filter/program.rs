@@ -44,6 +44,9 @@ pub struct Known {
     pub now: Time,
     /// Sources whose data cannot be read: conditions about them are unknown.
     pub unavailable: BTreeSet<SourceId>,
+    /// Those of them of which some rows can be read: the ones that arrived since the data expired. Such a row can make a
+    /// condition certain; that there is none says nothing.
+    pub late: BTreeSet<SourceId>,
     /// The sources that carry each tag.
     pub tags: BTreeMap<String, BTreeSet<SourceId>>,
     /// The filters of segments, by id. A segment that is missing here is unknown.
@@ -194,8 +197,7 @@ impl Program {
                 })
             }
             Filter::Converted { about: About::Source(source), .. }
-            | Filter::Entered { source, .. }
-            | Filter::InControl { source, .. }
+            | Filter::InControl { source, is: false }
                 if known.unavailable.contains(source) =>
             {
                 Node::Unknown
@@ -204,8 +206,12 @@ impl Program {
                 Some(source) => self.converted(source, *conversion, *ever, times, known),
                 None => self.did(about, known, times, |ledger| vec![Atom::of(ledger, Kind::Converted)]),
             },
-            Filter::Entered { source, variation } => self.entered(source, variation.as_ref()),
-            Filter::InControl { source, is } => self.in_control(source, *is),
+            Filter::Entered { source, variation } => {
+                self.as_known(source, known, |program| program.entered(source, variation.as_ref()))
+            }
+            Filter::InControl { source, is } => {
+                self.as_known(source, known, |program| program.in_control(source, *is))
+            }
             Filter::NeverReceived { channel } => {
                 let users = self.ledger(LedgerId::Users);
                 Node::HasNot(self.atom(Atom::of(users, Kind::Received).on(*channel)))
@@ -281,6 +287,16 @@ impl Program {
         Node::All(vec![Node::Any(any), Node::Not(Box::new(later))])
     }
 
+    /// A condition on a source that some row makes true. Where its data cannot be read, a late row does, and nothing makes it
+    /// false.
+    fn as_known(&mut self, source: &SourceId, known: &Known, node: impl FnOnce(&mut Self) -> Node) -> Node {
+        match (known.unavailable.contains(source), known.late.contains(source)) {
+            (false, _) => node(self),
+            (true, true) => Node::Any(vec![node(self), Node::Unknown]),
+            (true, false) => Node::Unknown,
+        }
+    }
+
     fn entered(&mut self, source: &SourceId, variation: Option<&String>) -> Node {
         let ledger = self.ledger(LedgerId::Source(source.clone()));
         let atoms = [Kind::Entered, Kind::Control];
@@ -301,7 +317,7 @@ impl Program {
         Node::Without { has: self.atom(Atom::of(ledger, evaluated)), not: control }
     }
 
-    /// The ledgers that a leaf is about, and whether there are further ones that cannot be read.
+    /// The ledgers that a leaf is about, and whether some of their rows cannot be read.
     fn readable(&mut self, about: &About, known: &Known) -> (Vec<usize>, bool) {
         let none = BTreeSet::new();
         let sources: Vec<&SourceId> = match about {
@@ -309,10 +325,10 @@ impl Program {
             About::Source(source) => vec![source],
             About::Tag(tag) => known.tags.get(tag).unwrap_or(&none).iter().collect(),
         };
-        let all = sources.len();
-        let readable = sources.into_iter().filter(|s| !known.unavailable.contains(*s));
+        let is_short = sources.iter().any(|s| known.unavailable.contains(*s));
+        let has_rows = |s: &&SourceId| !known.unavailable.contains(*s) || known.late.contains(*s);
+        let readable = sources.into_iter().filter(has_rows);
         let ledgers: Vec<usize> = readable.map(|s| self.ledger(LedgerId::Source(s.clone()))).collect();
-        let is_short = ledgers.len() < all;
         (ledgers, is_short)
     }
 

@@ -215,6 +215,12 @@ impl Manifest {
         self.runs.iter().filter(move |r| self.live(r.id, tier).is_none())
     }
 
+    /// The runs that were made after a time. If that is when the data expired, these are of interactions that arrived since, and
+    /// of runs that were merged with those.
+    pub fn runs_made_after(&self, at: Time) -> impl Iterator<Item = &Run> {
+        self.runs.iter().filter(move |run| run.id.0.timestamp_ms() as i64 > at.0)
+    }
+
     /// The sum over all listed runs. Where there are several, its counts of users are upper bounds: a user may be in each.
     pub fn tally(&self) -> Tally {
         Tally::sum(self.runs.iter().map(|r| &r.tally))

@@ -80,6 +80,8 @@ pub(super) struct Prepared {
 struct Opened {
     views: HashMap<LedgerId, LedgerView>,
     unavailable: BTreeSet<SourceId>,
+    /// Those of them of which late rows can be read.
+    late: BTreeSet<SourceId>,
 }
 
 fn too_wide(code: &'static str, detail: String) -> Problem {
@@ -108,12 +110,12 @@ impl Rekindle {
             std::iter::once(&parsed).chain(segments.values().map(|s| &s.filter)).collect();
         let (sources, tags) = self.scope(&all).await?;
         let from = self.start(cursor, question, &segments, &tags)?;
-        let Opened { mut views, unavailable } = self.open_sources(sources, if_expired, only).await?;
+        let Opened { mut views, unavailable, late } = self.open_sources(sources, if_expired, only).await?;
         if if_expired == IfExpired::Refuse && !unavailable.is_empty() {
             return Err(expired_data(unavailable));
         }
         let segments = filters_of(&segments);
-        let known = Known { now: from.now, unavailable: unavailable.clone(), tags, segments };
+        let known = Known { now: from.now, unavailable: unavailable.clone(), late, tags, segments };
         if known.width(&parsed) > MAX_WIDTH {
             let detail = format!(
                 "filter: with its segments and tags written out it has more than {MAX_WIDTH} conditions on each user; name fewer tags, segments or sources"
@@ -161,7 +163,8 @@ impl Rekindle {
         Ok((sources, tags))
     }
 
-    /// Opens the ledger of each source whose data may be read.
+    /// Opens the ledger of each source whose data may be read. Of expired data that is to be excluded, the rows that arrived
+    /// since are read all the same: they are few, and certain.
     async fn open_sources(
         &self,
         sources: BTreeSet<SourceId>,
@@ -179,18 +182,35 @@ impl Rekindle {
             } else {
                 None
             };
-            Ok::<_, StoreError>((source, view))
+            let late = match &view {
+                None if if_expired == IfExpired::Exclude => self.open_late(&source, only).await?,
+                _ => None,
+            };
+            Ok::<_, StoreError>((source, view, late))
         };
         let found: Vec<_> =
             stream::iter(sources).map(open).buffered(CONCURRENT_LEDGERS).try_collect().await?;
         let mut opened = Opened::default();
-        for (source, view) in found {
-            match view {
-                Some(view) => _ = opened.views.insert(LedgerId::Source(source), view),
-                None => _ = opened.unavailable.insert(source),
+        let mut archived = 0;
+        for (source, view, late) in found {
+            if view.is_none() {
+                opened.unavailable.insert(source.clone());
             }
+            // What is too much to read at once stays unknown.
+            let late = late.filter(|late| archived + late.archived() <= MAX_ARCHIVED);
+            if let Some(late) = &late {
+                archived += late.archived();
+                opened.late.insert(source.clone());
+            }
+            opened.views.extend(view.or(late).map(|view| (LedgerId::Source(source), view)));
         }
         Ok(opened)
+    }
+
+    async fn open_late(&self, id: &SourceId, only: Option<u64>) -> Result<Option<LedgerView>, StoreError> {
+        let archived_at = self.store.catalog.source(id).await?.and_then(|source| source.archived_at);
+        let Some(archived_at) = archived_at else { return Ok(None) };
+        LedgerView::open_late(&self.store, &LedgerId::Source(id.clone()), archived_at, only).await
     }
 
     /// The place where the answer goes on.

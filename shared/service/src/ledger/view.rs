@@ -4,12 +4,16 @@ use super::copy::{Batch, CopyReader, CopyStream};
 use rekindle_domain::{
     breaks::{self, Break},
     id::LedgerId,
-    manifest::{DataState, Manifest, Tier},
+    manifest::{Copy, DataState, Manifest, Tier},
     rows::Rows,
     tally::{Tallier, Tally},
+    time::Time,
 };
 use rekindle_store::{Store, StoreError};
 use std::ops::RangeInclusive;
+
+/// The largest archived copy of late rows that a question reads although the data is expired.
+const MAX_LATE_BYTES: u64 = 4 << 20;
 
 /// A stream of rows in ledger order.
 pub(crate) enum Stream {
@@ -82,6 +86,27 @@ impl LedgerView {
         Ok(Self { inbox, copies })
     }
 
+    /// Opens a view of the rows that arrived since the data expired at `archived_at`: the inbox, and the archived copies of the
+    /// runs that were made since, unless they are large. `None`: there are none.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if a listed copy is not whole.
+    pub async fn open_late(
+        store: &Store,
+        ledger: &LedgerId,
+        archived_at: Time,
+        only: Option<u64>,
+    ) -> Result<Option<Self>, StoreError> {
+        let inbox = store.ledger.read_inbox(ledger).await?;
+        let manifest = store.catalog.manifest(ledger).await?;
+        let mut copies = Vec::new();
+        let late = manifest.runs_made_after(archived_at).filter_map(|run| manifest.live(run.id, Tier::Cold));
+        for copy in late.filter(|copy| copy.bytes <= MAX_LATE_BYTES) {
+            copies.push(open_copy(store, ledger, copy, only).await?);
+        }
+        Ok((inbox.len() + copies.len() > 0).then_some(Self { inbox, copies }))
+    }
+
     /// The number of copies in the archive that the view reads.
     pub fn archived(&self) -> usize {
         self.copies.iter().filter(|copy| copy.tier() == Tier::Cold).count()
@@ -119,12 +144,21 @@ async fn live_copies(
     for run in &manifest.runs {
         let copy = tiers.iter().find_map(|tier| manifest.live(run.id, *tier));
         let copy = copy.ok_or_else(|| StoreError::missing(format!("a live copy of run {}", run.id)))?;
-        out.push(match only {
-            Some(hash) => CopyReader::open_at(store, ledger, copy, hash).await?,
-            None => CopyReader::open(store, ledger, copy).await?,
-        });
+        out.push(open_copy(store, ledger, copy, only).await?);
     }
     Ok(out)
+}
+
+async fn open_copy(
+    store: &Store,
+    ledger: &LedgerId,
+    copy: &Copy,
+    only: Option<u64>,
+) -> Result<CopyReader, StoreError> {
+    match only {
+        Some(hash) => CopyReader::open_at(store, ledger, copy, hash).await,
+        None => CopyReader::open(store, ledger, copy).await,
+    }
 }
 
 /// The tally of the rows in a ledger's inbox, each user once.

@@ -134,7 +134,8 @@ pub(super) fn filters() -> Vec<Value> {
     ]
 }
 
-/// Compares an answer with the model's for every settled user. For the others any answer is allowed.
+/// Compares an answer with the model's for every settled user. For the others any answer is allowed. Where the model does not
+/// know because data is expired, the truth may be known all the same, by an interaction that arrived since.
 pub(super) fn check_against(
     model: &Model,
     filter: &Value,
@@ -147,21 +148,34 @@ pub(super) fn check_against(
     let unsettled = all.len().saturating_sub(settled.len()) as u64;
     // If the time ran out first, the rest is on the next page.
     let is_partial = body["next"].is_string();
-    let answers = |wanted: &str| -> BTreeSet<&str> {
+    let mut whole = model.clone();
+    whole.expired.clear();
+    let answers = |model: &Model, wanted: &str| -> BTreeSet<&str> {
         let those = all.iter().filter(|u| settled.contains(**u) && model.answer(filter, u) == wanted);
         those.copied().collect()
     };
-    let within = |field: &str, least: u64| -> Result<(), String> {
+    let (certain, unknown) = (answers(model, "yes"), answers(model, "unknown"));
+    // Everybody who may be told to match: those, and the unknown ones who do.
+    let possible: BTreeSet<&str> =
+        certain.iter().copied().chain(answers(&whole, "yes").intersection(&unknown).copied()).collect();
+    let within = |field: &str, least: usize, most: usize| -> Result<(), String> {
         let said = body[field].as_u64().unwrap_or(u64::MAX);
-        match ((if is_partial { 0 } else { least })..=least + unsettled).contains(&said) {
+        let (least, most) = (least as u64, most as u64 + unsettled);
+        match ((if is_partial { 0 } else { least })..=most).contains(&said) {
             true => Ok(()),
-            false => Err(format!("{field} should be {least} to {}", least + unsettled)),
+            false => Err(format!("{field} should be {least} to {most}")),
         }
     };
     match question {
         Question::Count => {
-            within("count", answers("yes").len() as u64)?;
-            within("unknown", answers("unknown").len() as u64)
+            within("count", certain.len(), possible.len())?;
+            within("unknown", 0, unknown.len())?;
+            // Nobody of whom the truth is not told may be missing.
+            let told = body["count"].as_u64().unwrap_or(0) + body["unknown"].as_u64().unwrap_or(0);
+            if !is_partial && told < possible.len() as u64 {
+                return Err(format!("count and unknown should be {} together, at least", possible.len()));
+            }
+            Ok(())
         }
         Question::Members => {
             let said: Vec<&str> =
@@ -171,20 +185,18 @@ pub(super) fn check_against(
             if once.len() != said.len() {
                 return Err("a user is listed twice".to_owned());
             }
-            if right == answers("yes") || (is_partial && right.is_subset(&answers("yes"))) {
+            if right.is_subset(&possible) && (is_partial || right.is_superset(&certain)) {
                 Ok(())
             } else {
-                Err(format!("should be {:?}", answers("yes")))
+                Err(format!("should be {certain:?}, and may have {possible:?}"))
             }
         }
         Question::Match => {
             let user = user.unwrap_or_default();
             let right = model.answer(filter, user);
-            if !settled.contains(user) || body["match"] == right {
-                Ok(())
-            } else {
-                Err(format!("should be {right}"))
-            }
+            let is_right =
+                body["match"] == right || (right == "unknown" && body["match"] == whole.answer(filter, user));
+            if !settled.contains(user) || is_right { Ok(()) } else { Err(format!("should be {right}")) }
         }
     }
 }

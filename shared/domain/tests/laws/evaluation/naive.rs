@@ -155,8 +155,8 @@ impl Reading<'_> {
 
     /// When the latest such event was.
     fn last(&self, source: Option<&SourceId>, is_such: &dyn Fn(&Facet) -> bool) -> Option<i64> {
-        let of = |e: &&&Event| source.is_none_or(|s| e.source == *s) && is_such(&e.facet);
-        self.events.iter().filter(of).map(|e| e.at).max()
+        let is_read = |e: &Event| source.is_none_or(|s| e.source == *s && e.is_seen(self.known));
+        self.events.iter().filter(|e| is_read(e) && is_such(&e.facet)).map(|e| e.at).max()
     }
 
     /// Whether there is such an event, and where times are given, the latest of all is within them.
@@ -165,9 +165,9 @@ impl Reading<'_> {
         if *about == About::Any {
             return Some(self.last(None, is_such).is_some_and(is_within));
         }
-        let (can, cannot): (Vec<_>, Vec<_>) = self.sources(about).into_iter().partition(|s| self.is_known(s));
-        let at = can.iter().filter_map(|s| self.last(Some(s), is_such)).max();
-        if cannot.is_empty() {
+        let sources = self.sources(about);
+        let at = sources.iter().filter_map(|s| self.last(Some(s), is_such)).max();
+        if sources.iter().all(|s| self.is_known(s)) {
             return Some(at.is_some_and(is_within));
         }
         // What is expired may hold a later one, or none: the answer is known if it is the same for all of these.
@@ -215,21 +215,28 @@ impl Reading<'_> {
         self.events.iter().any(|e| left(e))
     }
 
+    /// True if there is such an event that can be read; where others cannot, never false.
+    fn there_is(&self, source: &SourceId, is_such: &dyn Fn(&Facet) -> bool) -> Option<bool> {
+        let found = self.last(Some(source), is_such).is_some();
+        (found || self.is_known(source)).then_some(found)
+    }
+
     fn entered(&self, source: &SourceId, variation: &Option<String>) -> Option<bool> {
-        self.is_known(source).then(|| {
-            let of = |kind| self.latest(Some(source), kind, &|f| is_named(variation, &f.variant)).is_some();
-            of(Kind::Entered) || of(Kind::Control)
-        })
+        let kinds = [Kind::Entered, Kind::Control];
+        self.there_is(source, &|f| kinds.contains(&f.kind) && is_named(variation, &f.variant))
     }
 
     fn in_control(&self, source: &SourceId, is: bool) -> Option<bool> {
+        if is {
+            return self.there_is(source, &|f| f.kind == Kind::Control);
+        }
         self.is_known(source).then(|| {
             let of = |kind| self.latest(Some(source), kind, &|_| true).is_some();
             let was_evaluated = match source.kind() {
                 SourceKind::Campaign => of(Kind::Received),
                 SourceKind::Canvas => of(Kind::Entered),
             };
-            if is { of(Kind::Control) } else { was_evaluated && !of(Kind::Control) }
+            was_evaluated && !of(Kind::Control)
         })
     }
 }

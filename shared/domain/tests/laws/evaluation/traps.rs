@@ -24,7 +24,7 @@ fn answer(filter: &Filter) -> Truth {
     let source: SourceId = "campaign/a".parse().unwrap();
     let event = Event { user: 0, source, facet: Facet::of(Kind::Received), at: 1, batch: 0 };
     let known = with(&nothing_expired(), BTreeSet::from(["canvas/c".parse().unwrap()]));
-    answers(&Program::compile(filter, &known), &[event])[0]
+    answers(&Program::compile(filter, &known), &[event], &known)[0]
 }
 
 /// Kleene's tables, and the laws that hold in his logic.
@@ -78,7 +78,7 @@ fn conversions_count_on_the_last_message_and_never_in_control() {
             batch: 0,
         };
         let events: Vec<Event> = of.iter().map(event).collect();
-        answers(&Program::compile(filter, &nothing_expired()), &events)[0]
+        answers(&Program::compile(filter, &nothing_expired()), &events, &nothing_expired())[0]
     };
     use Kind::{Control, Converted, Opened, Received};
     assert_eq!(ask(&converted, &[(Received, 0, 1), (Converted, 0, 2)]), Truth::Yes);
@@ -118,7 +118,7 @@ fn only_what_comes_later_on_the_channel_clears_a_bounce_a_complaint_or_an_unsubs
         };
         let events: Vec<Event> = of.iter().map(event).collect();
         let filter = Filter::parse(&filter, "filter").unwrap();
-        answers(&Program::compile(&filter, &nothing_expired()), &events)[0] == Truth::Yes
+        answers(&Program::compile(&filter, &nothing_expired()), &events, &nothing_expired())[0] == Truth::Yes
     };
     use Kind::{Clicked, Complained, Delivered, HardBounced, NotSpam, Opened, Subscribed, Unsubscribed};
     let (mail, push) = (Some(Channel::Email), Some(Channel::Push));
@@ -163,7 +163,7 @@ fn l7_times_are_about_the_latest_and_expired_data_may_hold_a_later_one() {
             "promo".to_owned(),
             ["campaign/a", "campaign/b"].map(|s| s.parse().unwrap()).into(),
         )]),
-        segments: BTreeMap::new(),
+        ..Known::default()
     };
     let ask = |body: serde_json::Value, at: &[i64]| {
         let filter = Filter::parse(&json!({ "clicked": body }), "filter").unwrap();
@@ -175,7 +175,7 @@ fn l7_times_are_about_the_latest_and_expired_data_may_hold_a_later_one() {
             batch: 0,
         };
         let events: Vec<Event> = at.iter().map(event).collect();
-        answers(&Program::compile(&filter, &known), &events)[0]
+        answers(&Program::compile(&filter, &known), &events, &known)[0]
     };
     let on = |about: &str, name: &str| json!({ about: name, "before": "1970-01-01T00:00:05Z" });
     assert_eq!(ask(on("source", "campaign/a"), &[4_000]), Truth::Yes);
@@ -199,7 +199,7 @@ fn l7_what_is_expired_can_only_raise_the_latest_receipt_of_a_tag() {
             "promo".to_owned(),
             ["campaign/a", "campaign/b"].map(|s| s.parse().unwrap()).into(),
         )]),
-        segments: BTreeMap::new(),
+        ..Known::default()
     };
     let ask = |bound: &str, value: &str, at: Option<i64>| {
         let filter = json!({"last_received": {"tag": "promo", bound: value}});
@@ -208,7 +208,7 @@ fn l7_what_is_expired_can_only_raise_the_latest_receipt_of_a_tag() {
         let event =
             |at| Event { user: 0, source: source.clone(), facet: Facet::of(Kind::Received), at, batch: 0 };
         let events: Vec<Event> = at.into_iter().map(event).collect();
-        answers(&Program::compile(&filter, &known), &events)[0]
+        answers(&Program::compile(&filter, &known), &events, &known)[0]
     };
     // Received lately: certainly within the last half second, certainly not only before it.
     assert_eq!(ask("less_than", "PT0.5S", Some(900)), Truth::Yes);
@@ -234,9 +234,15 @@ fn who_never_received_is_within_no_bounds() {
         let mut body = times;
         body["source"] = "campaign/a".into();
         let last = Filter::parse(&json!({ "last_received": body }), "filter").unwrap();
-        assert_eq!(answers(&Program::compile(&last, &nothing_expired()), &[])[0], Truth::No);
+        assert_eq!(
+            answers(&Program::compile(&last, &nothing_expired()), &[], &nothing_expired())[0],
+            Truth::No
+        );
         let not = Filter::Not(Box::new(last));
-        assert_eq!(answers(&Program::compile(&not, &nothing_expired()), &[])[0], Truth::Yes);
+        assert_eq!(
+            answers(&Program::compile(&not, &nothing_expired()), &[], &nothing_expired())[0],
+            Truth::Yes
+        );
     }
 }
 
@@ -249,7 +255,7 @@ fn control_counts_as_entered_and_who_never_entered_is_in_neither_answer() {
             |kind: &Kind| Event { user: 0, source: canvas.clone(), facet: Facet::of(*kind), at: 1, batch: 0 };
         let events: Vec<Event> = kinds.iter().map(event).collect();
         let filter = Filter::parse(&filter, "filter").unwrap();
-        answers(&Program::compile(&filter, &nothing_expired()), &events)[0]
+        answers(&Program::compile(&filter, &nothing_expired()), &events, &nothing_expired())[0]
     };
     let control = |is: bool| json!({"in_control": {"source": "canvas/c", "is": is}});
     let entered = || json!({"entered": {"source": "canvas/c"}});
