@@ -144,7 +144,8 @@ enum Reading {
 #[derive(Debug)]
 struct Fine {
     user: String,
-    source: SourceId,
+    /// `None` for one about the user alone.
+    source: Option<SourceId>,
     facet: Facet,
     at: i64,
 }
@@ -152,8 +153,8 @@ struct Fine {
 impl Fine {
     fn store(&self, ledgers: &mut BTreeMap<LedgerId, Stored>) {
         let everywhere = Facet { variant: None, step: None, conversion: 0, ..self.facet.clone() };
-        let source = LedgerId::Source(self.source.clone());
-        for (ledger, facet) in [(LedgerId::Users, everywhere), (source, self.facet.clone())] {
+        let source = self.source.clone().map(|source| (LedgerId::Source(source), self.facet.clone()));
+        for (ledger, facet) in std::iter::once((LedgerId::Users, everywhere)).chain(source) {
             let user = ledgers.entry(ledger).or_default().entry(self.user.clone().into_bytes()).or_default();
             let times = user.entry(facet).or_insert((self.at, self.at));
             *times = (times.0.min(self.at), times.1.max(self.at));
@@ -251,14 +252,17 @@ const KNOWN: [&str; 13] = [
     "time",
 ];
 
+/// The types that may name neither a campaign nor a Canvas.
+const PERSONAL: [&str; 5] = ["bounced", "complained", "not_spam", "unsubscribed", "subscribed"];
+
 /// The kind of an interaction, and whether it needs a channel. `None`: something is wrong with it.
-fn kind_of(name: &str, bounce: Option<&str>, of: SourceKind) -> Option<(Kind, bool)> {
+fn kind_of(name: &str, bounce: Option<&str>, of: Option<SourceKind>) -> Option<(Kind, bool)> {
     Some(match name {
         "received" => (Kind::Received, true),
         "opened" => (Kind::Opened, true),
         "clicked" => (Kind::Clicked, true),
         "converted" => (Kind::Converted, false),
-        "entered" if of == SourceKind::Canvas => (Kind::Entered, false),
+        "entered" if of == Some(SourceKind::Canvas) => (Kind::Entered, false),
         "control" => (Kind::Control, false),
         "complained" => (Kind::Complained, false),
         "not_spam" => (Kind::NotSpam, false),
@@ -276,6 +280,21 @@ fn kind_of(name: &str, bounce: Option<&str>, of: SourceKind) -> Option<(Kind, bo
     })
 }
 
+/// The source of an interaction. The outer `None`: it is invalid; the inner one: it is about the user alone.
+fn source_of(
+    named: (Option<&str>, Option<&str>),
+    kind: &str,
+    of_campaign: Option<&str>,
+    of_canvas: Option<&str>,
+) -> Option<Option<SourceId>> {
+    Some(match named {
+        (Some(id), None) if of_canvas.is_none() => Some(SourceId::new(SourceKind::Campaign, id)?),
+        (None, Some(id)) if of_campaign.is_none() => Some(SourceId::new(SourceKind::Canvas, id)?),
+        (None, None) if of_campaign.or(of_canvas).is_none() && PERSONAL.contains(&kind) => None,
+        _ => return None,
+    })
+}
+
 /// The interaction of these fields; `None` if it is invalid.
 fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
     if fields.keys().any(|field| !KNOWN.contains(&field.as_str())) {
@@ -285,7 +304,8 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
     // The outer `None` means that the field is not a text; the inner one, that it is missing.
     // The empty text leaves an optional field out.
     let text = |field: &str| {
-        present(field).map_or(Some(None), |v| v.as_str().map(|text| Some(text).filter(|text| !text.is_empty())))
+        present(field)
+            .map_or(Some(None), |v| v.as_str().map(|text| Some(text).filter(|text| !text.is_empty())))
     };
     let [user, kind] = ["user_id", "type"].map(|f| text(f).flatten());
     let (user, kind) = (user?, kind?);
@@ -293,11 +313,7 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
     let (channel, alias, bounce) = (channel?, alias?, bounce?);
     let [variant, variation, step] = ["variant_id", "variation_id", "step_id"].map(text);
     let (variant, variation, step) = (variant?, variation?, step?);
-    let source = match (text("campaign_id")?, text("canvas_id")?) {
-        (Some(id), None) if variation.is_none() && step.is_none() => SourceId::new(SourceKind::Campaign, id)?,
-        (None, Some(id)) if variant.is_none() => SourceId::new(SourceKind::Canvas, id)?,
-        _ => return None,
-    };
+    let source = source_of((text("campaign_id")?, text("canvas_id")?), kind, variant, variation.or(step))?;
     let variant = variant.or(variation);
     let machine = present("machine").map_or(Some(None), |v| v.as_bool().map(Some))?;
     let conversion = match present("conversion") {
@@ -316,7 +332,7 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
             && !matches!(id, "." | "..")
             && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-'))
     };
-    let (kind, needs_channel) = kind_of(kind, bounce, source.kind())?;
+    let (kind, needs_channel) = kind_of(kind, bounce, source.as_ref().map(SourceId::kind))?;
     let channel = match channel {
         None if needs_channel => return None,
         None => None,
@@ -324,7 +340,7 @@ fn fine(fields: &BTreeMap<String, Value>) -> Option<Fine> {
     };
     let fits = printable(user, 512)
         && !user.trim().is_empty()
-        && is_id(source.id())
+        && source.as_ref().is_none_or(|source| is_id(source.id()))
         && variant.is_none_or(is_id)
         && step.is_none_or(is_id)
         && (alias.is_none() || kind == Kind::Clicked)

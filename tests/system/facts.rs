@@ -170,3 +170,23 @@ async fn a_bounce_that_does_not_say_whether_it_is_hard_is_refused() {
     let detail = refused["rejected"][0]["detail"].as_str().unwrap();
     assert!(detail.contains("hard") && detail.contains("soft"), "{detail}");
 }
+
+/// A preference centre knows of no campaign. Its opt-outs are in every question about people, and register nothing.
+#[tokio::test(start_paused = true)]
+async fn people_opt_out_without_a_campaign() {
+    let world =
+        world(175, &[event("u", "a", "received", "05T10:00:00", json!({ "channel": "email" }))]).await;
+    let alone =
+        |kind: &str, time: &str| json!({ "user_id": "u", "type": kind, "channel": "email", "time": time });
+    world.ingest(&[alone("unsubscribed", "2027-01-06T00:00:00Z")]).await;
+    world.ingest(&[json!({ "user_id": "new", "type": "complained" })]).await;
+    are(&world, json!({ "unsubscribed": { "channel": "email" } }), &["u"]).await;
+    are(&world, json!({ "marked_spam": {} }), &["new"]).await;
+    are(&world, json!({ "never_received": {} }), &["new"]).await;
+    world.ingest(&[alone("subscribed", "2027-01-07T00:00:00Z")]).await;
+    are(&world, json!({ "unsubscribed": {} }), &[]).await;
+    let listed = world.get("/v1/campaigns").await.ok();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    let profile = world.get("/v1/users?user_id=new").await.ok();
+    assert_eq!((&profile["known"], &profile["campaigns_received"]), (&true.into(), &json!([])));
+}

@@ -191,36 +191,39 @@ impl Collector {
         facet: &[u8],
         at: Time,
     ) -> Result<Result<(), Refusal>, BatchError> {
-        let (kind, id) = match wire.source() {
+        let source = match wire.source() {
             Ok(source) => source,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let Some(pile) = self.pile(kind, id)? else {
-            return Ok(refuse("invalid_item", "the interaction has a field of a wrong shape"));
-        };
-        let pile = &mut self.piles[pile].1;
-        let Some(number) = pile.number(facet) else {
-            return Ok(refuse("invalid_item", "the interaction has a field of a wrong shape"));
-        };
-        if pile.in_users.len() <= number as usize {
-            let mut encoded = Vec::new();
-            pile.facets[number as usize].for_users().encode(&mut encoded);
-            let Some(in_users) = self.users.number(&encoded) else {
-                return Ok(refuse("invalid_item", "the interaction has a field of a wrong shape"));
-            };
-            pile.in_users.push(in_users);
-        }
+        let misshapen = || refuse("invalid_item", "the interaction has a field of a wrong shape");
         let id = wire.user_id.0.as_bytes();
         let entry = Entry {
             index: index as u32,
             id_start: self.ids.len() as u32,
             id_len: id.len() as u16,
-            facet: number,
+            facet: 0,
             at: at.0,
         };
+        let in_users = match source {
+            // A facet without variant, step and alias is the same in the ledger of all users.
+            None => self.users.number(facet),
+            Some((kind, id)) => {
+                let Some(pile) = self.pile(kind, id)? else { return Ok(misshapen()) };
+                let pile = &mut self.piles[pile].1;
+                let Some(number) = pile.number(facet) else { return Ok(misshapen()) };
+                if pile.in_users.len() <= number as usize {
+                    let mut encoded = Vec::new();
+                    pile.facets[number as usize].for_users().encode(&mut encoded);
+                    let Some(in_users) = self.users.number(&encoded) else { return Ok(misshapen()) };
+                    pile.in_users.push(in_users);
+                }
+                pile.entries.push(Entry { facet: number, ..entry });
+                Some(pile.in_users[number as usize])
+            }
+        };
+        let Some(in_users) = in_users else { return Ok(misshapen()) };
         self.ids.extend_from_slice(id);
-        pile.entries.push(entry);
-        self.users.entries.push(Entry { facet: pile.in_users[number as usize], ..entry });
+        self.users.entries.push(Entry { facet: in_users, ..entry });
         Ok(Ok(()))
     }
 

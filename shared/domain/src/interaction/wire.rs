@@ -68,6 +68,9 @@ pub(super) struct Wire<'a> {
     time: Option<Time>,
 }
 
+/// The types that are about a person, and so need neither a campaign nor a Canvas.
+const PERSONAL: [&str; 5] = ["bounced", "complained", "not_spam", "unsubscribed", "subscribed"];
+
 /// The types of interactions, for people.
 pub(super) const TYPES: &str = "received, delivered, opened, clicked, dismissed, replied, converted, entered, control, bounced, \
     complained, not_spam, unsubscribed, subscribed";
@@ -91,10 +94,11 @@ impl Wire<'_> {
     /// Checks the interaction, and writes the canonical encoding of its facet to `facet`.
     pub(super) fn check(&self, now: Time, facet: &mut Vec<u8>) -> Result<Checked, Refusal> {
         check_user_id(&self.user_id.0).map_err(|d| ("invalid_user_id".into(), format!("user_id {d}")))?;
-        let (source, id) = self.source()?;
+        let source = self.source()?;
         match source {
-            SourceKind::Campaign => check_id("campaign_id", "invalid_campaign_id", id)?,
-            SourceKind::Canvas => check_id("canvas_id", "invalid_canvas_id", id)?,
+            Some((SourceKind::Campaign, id)) => check_id("campaign_id", "invalid_campaign_id", id)?,
+            Some((SourceKind::Canvas, id)) => check_id("canvas_id", "invalid_canvas_id", id)?,
+            None => {}
         }
         let kind = self.kind()?;
         let channel = match &self.channel {
@@ -121,7 +125,7 @@ impl Wire<'_> {
             }
         }
         self.check_fields_fit(kind)?;
-        self.check_source_fits(source, kind)?;
+        self.check_source_fits(source.map(|(kind, _)| kind), kind)?;
         let at = self.time.unwrap_or(now);
         if at < EARLIEST || at > now.plus(MAX_AHEAD_MILLIS) {
             let latest = now.plus(MAX_AHEAD_MILLIS);
@@ -145,12 +149,19 @@ impl Wire<'_> {
         self.link_alias.as_ref().is_some_and(|alias| alias.0.contains(LOST))
     }
 
-    /// The campaign or the Canvas that it names, by id.
-    pub(super) fn source(&self) -> Result<(SourceKind, &str), Refusal> {
+    /// The campaign or the Canvas that it names, by id; `None` for one about the person alone.
+    pub(super) fn source(&self) -> Result<Option<(SourceKind, &str)>, Refusal> {
         match (&self.campaign_id, &self.canvas_id) {
-            (Some(id), None) => Ok((SourceKind::Campaign, id.0.as_ref())),
-            (None, Some(id)) => Ok((SourceKind::Canvas, id.0.as_ref())),
-            (None, None) => refuse("missing_field", "campaign_id or canvas_id is missing; send one of them"),
+            (Some(id), None) => Ok(Some((SourceKind::Campaign, id.0.as_ref()))),
+            (None, Some(id)) => Ok(Some((SourceKind::Canvas, id.0.as_ref()))),
+            (None, None) if PERSONAL.contains(&self.kind.0.as_ref()) => Ok(None),
+            (None, None) => refuse(
+                "missing_field",
+                format!(
+                    "campaign_id or canvas_id is missing; send one of them. Only {} may have neither",
+                    PERSONAL.join(", ")
+                ),
+            ),
             (Some(_), Some(_)) => refuse(
                 "two_sources",
                 "campaign_id and canvas_id exclude each other; send one interaction for the campaign and another for the Canvas",
@@ -217,8 +228,22 @@ impl Wire<'_> {
         }
     }
 
-    /// Campaigns have variants; Canvases have variations and steps, and are entered.
-    fn check_source_fits(&self, source: SourceKind, kind: Kind) -> Result<(), Refusal> {
+    /// Campaigns have variants; Canvases have variations and steps, and are entered. What names neither has none of these.
+    fn check_source_fits(&self, source: Option<SourceKind>, kind: Kind) -> Result<(), Refusal> {
+        let Some(source) = source else {
+            let fields = [
+                ("variant_id", &self.variant_id),
+                ("variation_id", &self.variation_id),
+                ("step_id", &self.step_id),
+            ];
+            return match fields.iter().find(|(_, id)| id.is_some()) {
+                Some((field, _)) => {
+                    let needs = if *field == "variant_id" { "campaign_id" } else { "canvas_id" };
+                    refuse("field_not_allowed", format!("{field} goes with {needs} only, which is missing"))
+                }
+                None => Ok(()),
+            };
+        };
         match source {
             SourceKind::Campaign if kind == Kind::Entered => refuse(
                 "invalid_type",

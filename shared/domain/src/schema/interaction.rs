@@ -28,16 +28,19 @@ impl JsonSchema for Interaction {
         let mut of = |kind: SourceKind| -> Vec<Value> {
             let mut forms: Vec<Value> = TYPES
                 .iter()
-                .map(|(types, channel, own)| form(generator, kind, types, *channel, own))
+                .map(|(types, channel, own)| form(generator, Some(kind), types, *channel, own))
                 .collect();
             if kind == SourceKind::Canvas {
-                forms.push(form(generator, kind, &["entered"], false, &[]));
+                forms.push(form(generator, Some(kind), &["entered"], false, &[]));
             }
             forms
         };
-        let forms = [of(SourceKind::Campaign), of(SourceKind::Canvas)].concat();
+        let mut forms = [of(SourceKind::Campaign), of(SourceKind::Canvas)].concat();
+        let personal = ["complained", "not_spam", "unsubscribed", "subscribed"];
+        forms.push(form(generator, None, &personal, false, &[]));
+        forms.push(form(generator, None, &["bounced"], false, &["bounce"]));
         json_schema!({
-            "description": "What a user did with a message of a campaign, or of a Canvas. Where `time` is left out it is the moment of arrival, so that senders who may send again had better give it; it is from the year 2000 to 24 hours ahead.",
+            "description": "What a user did with a message of a campaign, or of a Canvas; or what is known of the user apart from any. Where `time` is left out it is the moment of arrival, so that senders who may send again had better give it; it is from the year 2000 to 24 hours ahead.",
             "oneOf": forms,
         })
     }
@@ -45,7 +48,7 @@ impl JsonSchema for Interaction {
 
 fn form(
     generator: &mut SchemaGenerator,
-    kind: SourceKind,
+    kind: Option<SourceKind>,
     types: &[&str],
     needs_channel: bool,
     own: &[&str],
@@ -58,14 +61,17 @@ fn form(
     let id = generator.subschema_for::<Id>();
     put("user_id", generator.subschema_for::<UserId>().to_value());
     put("type", json!({ "enum": types }));
-    let source = format!("{}_id", kind.as_str());
-    put(&source, id.clone().to_value());
+    let source = kind.map(|kind| format!("{}_id", kind.as_str()));
+    if let Some(source) = &source {
+        put(source, id.clone().to_value());
+    }
     match kind {
-        SourceKind::Campaign => put("variant_id", optional(id)),
-        SourceKind::Canvas => {
+        Some(SourceKind::Campaign) => put("variant_id", optional(id)),
+        Some(SourceKind::Canvas) => {
             put("variation_id", optional(id.clone()));
             put("step_id", optional(id));
         }
+        None => {}
     }
     put("time", nullable(generator.subschema_for::<GivenTime>()));
     let channel = generator.subschema_for::<Channel>();
@@ -88,7 +94,8 @@ fn form(
             _ => put("bounce", json!({ "enum": ["hard", "soft"] })),
         }
     }
-    let mut required = vec!["user_id", "type", &source];
+    let mut required = vec!["user_id", "type"];
+    required.extend(source.as_deref());
     required.extend(needs_channel.then_some("channel"));
     required.extend(own.contains(&"bounce").then_some("bounce"));
     json!({ "type": "object", "properties": fields, "required": required, "additionalProperties": false })

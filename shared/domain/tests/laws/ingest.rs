@@ -315,3 +315,26 @@ fn users_keep_what_holds_over_all_sources() {
     assert_eq!(rows, [1, 2, 1]);
     assert_eq!(collected.ledgers[0].1.facets, [Facet::of(Kind::Converted)]);
 }
+
+/// An interaction about a person alone is in the ledger of all users as one of a campaign would be, and in no other.
+#[test]
+fn what_is_about_a_person_needs_no_campaign() {
+    for (kind, more) in [
+        ("bounced", json!({ "bounce": "hard", "channel": "email" })),
+        ("complained", json!({})),
+        ("not_spam", json!({ "campaign_id": null, "canvas_id": "" })),
+        ("unsubscribed", json!({ "channel": "sms" })),
+        ("subscribed", json!({})),
+    ] {
+        let mut alone = json!({ "user_id": "u", "type": kind, "time": NOW.0 });
+        alone.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut of_campaign = alone.clone();
+        of_campaign["campaign_id"] = "c".into();
+        let [alone, of_campaign] =
+            [alone, of_campaign].map(|item| collect(json!([item]).to_string().as_bytes()));
+        assert_eq!((alone.accepted, alone.rejected.len()), (1, 0), "{kind}");
+        let ledgers: Vec<&LedgerId> = alone.ledgers.iter().map(|(ledger, _)| ledger).collect();
+        assert_eq!(ledgers, [&LedgerId::Users]);
+        assert_eq!(model(&alone.ledgers[0].1), model(&of_campaign.ledgers[0].1), "{kind}");
+    }
+}

@@ -86,6 +86,16 @@ fn bad_sources() -> Vec<Bad> {
     vec![
         // Campaigns and variants.
         ("missing_field", received(json!({"campaign_id": ""})), "campaign_id or canvas_id"),
+        (
+            "field_not_allowed",
+            json!({"user_id": "u", "type": "unsubscribed", "variant_id": "A"}).to_string(),
+            "variant_id goes with campaign_id",
+        ),
+        (
+            "field_not_allowed",
+            json!({"user_id": "u", "type": "complained", "step_id": "s"}).to_string(),
+            "step_id goes with canvas_id",
+        ),
         ("missing_field", received(json!({"campaign_id": "", "canvas_id": ""})), "campaign_id or canvas_id"),
         ("invalid_campaign_id", received(json!({"campaign_id": "."})), "neither . nor .."),
         ("invalid_campaign_id", received(json!({"campaign_id": ".."})), "neither . nor .."),
