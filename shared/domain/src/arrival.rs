@@ -42,8 +42,9 @@ impl Source {
         }
         let sent_at = arrival.last_message_at.map(|at| at.min(now));
         if let Some(deletion) = &mut next.deletion {
-            let sent_at = sent_at.filter(|at| deletion.at < *at);
-            deletion.sent_at = deletion.sent_at.or(sent_at);
+            if deletion.sent_at.is_none() && sent_at.is_some_and(|at| deletion.at < at) {
+                (deletion.sent_at, next.retry_at) = (sent_at, None);
+            }
             return (next != *self).then_some(next);
         }
         if self.is_to_be_noted(auto_stop_after, now) {

@@ -19,6 +19,9 @@ pub struct Deletion {
     /// The time of a message that was sent after the deletion: the sweeper brings the source back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Time>,
+    /// When the sweeper first found that nothing names it, after the time to undo was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unnamed_at: Option<Time>,
     /// Whether its data is going. Then nothing brings it back.
     #[serde(default)]
     pub is_final: bool,

@@ -67,6 +67,13 @@ pub enum Subject {
         /// When it cannot be brought back any more.
         final_at: Time,
     },
+    /// A deleted source was brought back, since a message of it went out.
+    Undeleted {
+        /// The source.
+        source: SourceId,
+        /// The time of the message.
+        message_at: Time,
+    },
     /// A source was stopped because its interactions ceased.
     Stopped {
         /// The source that was stopped.

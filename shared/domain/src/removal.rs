@@ -37,13 +37,17 @@ impl Source {
         if self.pin_in_force(now).is_some() {
             return Err(Undeletable::Pinned);
         }
-        let deletion = Deletion { at: now, by, is_to_tell: true, sent_at: None, is_final: false };
+        let deletion =
+            Deletion { at: now, by, is_to_tell: true, sent_at: None, unnamed_at: None, is_final: false };
         Ok(Self { deletion: Some(deletion), updated_at: now, retry_at: None, ..self.clone() })
     }
 
-    /// This source brought back. Its retention goes on as if it had not been deleted, and a new notice begins.
+    /// This source brought back. Its retention goes on as if it had not been deleted, its people are warned anew, and the
+    /// sweeper looks for rows that came meanwhile.
     #[must_use]
     pub fn undeleted(&self, now: Time) -> Self {
-        Self { deletion: None, updated_at: now, retry_at: None, ..self.clone() }
+        let late_since = self.late_since.or((self.state == DataState::Expired).then_some(now));
+        let back = Self { deletion: None, updated_at: now, retry_at: None, ..self.clone() };
+        Self { late_since, warned_for: None, ..back }
     }
 }

@@ -166,6 +166,9 @@ pub struct Source {
     /// When its data last expired.
     #[serde(default)]
     pub archived_at: Option<Time>,
+    /// While its data is not available: how many rows it had when it expired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived_rows: Option<u64>,
     /// Whether an interaction ever arrived. Set before the first is stored.
     #[serde(default)]
     pub has_data: bool,
@@ -264,6 +267,7 @@ impl Source {
             state: DataState::Available,
             restored_at: None,
             archived_at: None,
+            archived_rows: None,
             has_data: false,
             late_since: None,
             holders: BTreeSet::new(),

@@ -211,7 +211,13 @@ impl Of {
                 .refuses(413, &["body_too_large"])
                 .refuses(
                     422,
-                    &["unknown_segment", "audience_too_wide", "too_many_targets", "too_many_changes"],
+                    &[
+                        "unknown_source",
+                        "unknown_segment",
+                        "audience_too_wide",
+                        "too_many_targets",
+                        "too_many_changes",
+                    ],
                 ),
         );
         let stop = self

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     app::Rekindle,
-    problem::{Problem, expired_data},
+    problem::{Fact, Problem, Remedy, expired_data},
     retry::Stop,
 };
 use rekindle_domain::{
@@ -80,6 +80,14 @@ impl Moves {
             }
         }
     }
+}
+
+/// The refusal of a change that would hold the data of a deleted source.
+fn gone_target(target: &SourceId) -> Problem {
+    let detail = format!("{target}, which the audience names, was deleted");
+    let problem = Problem::unprocessable("unknown_source", detail).at("audience");
+    let problem = problem.with(Fact::Unknown(vec![Referrer::Source(target.clone())]));
+    Problem { remedy: Some(Remedy::Undelete(target.clone())), ..problem }
 }
 
 impl Rekindle {
@@ -179,7 +187,10 @@ impl Rekindle {
         let (mut expired, mut now_due) = (BTreeSet::new(), Vec::new());
         for (target, (go, come)) in &moves.targets {
             let Some(mut source) = self.store.catalog.source(target).await? else {
-                continue;
+                if come.is_empty() {
+                    continue;
+                }
+                return Err(gone_target(target).into());
             };
             let was_held = !source.holders.is_empty();
             // A holder that only changes its path through segments needs no available data.

@@ -120,7 +120,9 @@ impl Rekindle {
     ) -> Result<Listing<SourceView>, Problem> {
         let query = request.query()?;
         let tag = request.tag.as_deref().map(check_tag).transpose()?;
-        let Listing { items: ids, next } = match (&tag, request.sort) {
+        // A deleted source has its tags, and is not found by them.
+        let found_by = tag.as_ref().filter(|_| !request.is_deleted);
+        let Listing { items: ids, next } = match (found_by, request.sort) {
             (Some(tag), None) => {
                 let after = request.cursor.as_deref().map(decode_cursor).transpose()?;
                 Listing::of(self.tagged_by_id(kind, tag, after, request.limit).await?)

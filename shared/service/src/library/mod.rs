@@ -28,6 +28,7 @@ pub use names::UnknownNames;
 pub use pins::PinInput;
 pub(crate) use referrers::Reference;
 pub use removal::Outcomes;
+pub(crate) use room::check_room;
 pub use segments::{SegmentInput, SegmentView};
 pub use tags::TagView;
 pub use view::{DataView, NowDue, ShownState, SourceView};

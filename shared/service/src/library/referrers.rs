@@ -8,6 +8,7 @@ use rekindle_domain::{
     id::SourceId,
     segment::{Closure, Filters, Referrer},
     source::Source,
+    time::Time,
     words::tag_among,
 };
 use rekindle_store::{
@@ -18,6 +19,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
+
+/// All of a list, in an order in which those that change meanwhile move to the end, and so are not missed.
+const ALL: Order = Order::UpdatedFrom(Time(0));
 
 /// The number of sources or segments that are read together.
 const PAGE: usize = 500;
@@ -69,7 +73,7 @@ impl Rekindle {
         }
         let mut place = Place::default();
         loop {
-            let entries = self.store.catalog.list_both(Order::Newest, &place, PAGE).await?;
+            let entries = self.store.catalog.list_both(ALL, &place, PAGE).await?;
             entries.iter().for_each(|entry| place.pass(entry));
             let is_last = entries.len() < PAGE;
             let ids: Vec<SourceId> = entries.into_iter().map(|entry| entry.source).collect();
@@ -88,7 +92,7 @@ impl Rekindle {
         let mut out = Segments::new();
         let mut after = None;
         loop {
-            let page = self.store.catalog.list_segments(Order::Newest, after, PAGE).await?;
+            let page = self.store.catalog.list_segments(ALL, after, PAGE).await?;
             let segments = self.store.catalog.segments(page.items.iter().map(|(id, _)| id)).await?;
             out.extend(segments.into_iter().map(|segment| (segment.id.clone(), segment)));
             after = page.next;

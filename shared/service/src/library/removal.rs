@@ -157,15 +157,14 @@ impl Rekindle {
         Ok(self.users_of(std::slice::from_ref(id)).await?.values().any(|users| !users.is_empty()))
     }
 
-    /// Adds to a transaction that the segments which a source's audience names forget it.
-    pub(crate) async fn leave_segments(
-        &self,
-        transaction: &mut Transaction,
-        source: &Source,
-    ) -> Result<(), StoreError> {
+    /// Makes the segments that a source's audience names forget it, one by one: together they may be more than a transaction
+    /// takes.
+    pub(crate) async fn leave_segments(&self, source: &Source) -> Result<(), StoreError> {
         for mut segment in self.store.catalog.segments(&segments_of(source)).await? {
             if segment.used_by.remove(&Referrer::Source(source.id.clone())) {
+                let mut transaction = Transaction::new();
                 transaction.put_segment(&segment)?;
+                self.store.catalog.commit(transaction).await?;
             }
         }
         Ok(())

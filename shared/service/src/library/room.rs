@@ -43,7 +43,7 @@ pub(super) fn check_holders(source: &Source) -> Result<(), Problem> {
 }
 
 /// 422 unless one transaction takes all of this. `holds_more`: the transaction makes something hold data.
-pub(super) fn check_room(transaction: &Transaction, holds_more: bool) -> Result<(), Problem> {
+pub(crate) fn check_room(transaction: &Transaction, holds_more: bool) -> Result<(), Problem> {
     let most = if holds_more { MAX_GROWING } else { Transaction::MAX_BYTES };
     if transaction.bytes() <= most {
         return Ok(());

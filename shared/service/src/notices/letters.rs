@@ -44,6 +44,13 @@ impl Rekindle {
                     format!("To keep it: {}.", spell(&Remedy::Undelete(source.clone()))),
                 ],
             ),
+            Subject::Undeleted { source, message_at } => (
+                format!("{source} was brought back: it sends"),
+                vec![
+                    format!("{source} was deleted, and a message of it went out at {message_at}. So it was brought back with all its interaction data."),
+                    "If it is to go, stop what sends it first, and then delete it again.".to_owned(),
+                ],
+            ),
             Subject::Stopped { source, idle_since, expires_at } => {
                 let until = expires_at.map_or_else(
                     || "It has no interaction data that could expire.".to_owned(),
@@ -165,7 +172,7 @@ fn item_line(item: &Item, name: Option<&String>) -> String {
         ItemState::Cancelled => "cancelled".to_owned(),
         ItemState::Queued | ItemState::Restoring => "still under way".to_owned(),
         ItemState::Failed => format!(
-            "failed: {}. Nothing was lost: the data is in long-term storage as before",
+            "failed: {}. Nothing was lost: the data is where it was",
             item.error.as_deref().unwrap_or("for an unknown reason")
         ),
     };
@@ -209,7 +216,7 @@ impl Rekindle {
             ));
         }
         lines.push(
-            "Expired data is never deleted; it lies in the archive. A question about it is refused until it is restored, unless the question asks to read the archive. Data does not expire while its source is active or pinned, or while an active source retargets it by name, directly or through segments. A tag keeps nothing."
+            "Expired data lies in the archive until its source is deleted. A question about it is refused until it is restored, unless the question asks to read the archive. Data does not expire while its source is active or pinned, or while an active source retargets it by name, directly or through segments. A tag keeps nothing."
                 .to_owned(),
         );
         let subject = match (sorted.as_slice(), more) {

@@ -4,7 +4,7 @@ use crate::{app::Rekindle, failure::Failure, metrics::count, retry::until_won};
 use rekindle_domain::{
     bounds::shared_reason,
     id::{LedgerId, RequestId, SourceId},
-    manifest::{Copy, DataState, Manifest, Run},
+    manifest::{Copy, DataState, Manifest},
     notice::{Notice, Subject},
     restore::{Item, Request},
     source::{RestoreOutcome, Settlement, Source},
@@ -42,12 +42,13 @@ impl Rekindle {
                 updated_at: now,
                 retry_at: None,
                 late_since: None,
-                ..source
+                archived_rows: None,
+                ..source.clone()
             };
             let expires_at = restored.expires_at(&self.settings.retention);
             // A request's id begins with its time, so that the first is the oldest. None waits if all were cancelled.
             let asked = restored.waiting.first().map(|request| request.0.timestamp_ms());
-            let late_interactions = self.late_interactions(&restored, &manifest).await?;
+            let late_interactions = self.late_interactions(&source, &manifest).await?;
             let outcome = RestoreOutcome::Restored { expires_at, late_interactions };
             restored.settling.extend(settlements(std::mem::take(&mut restored.waiting), &outcome));
             let rows: u64 = next.runs.iter().map(|run| run.tally.rows).sum();
@@ -70,13 +71,18 @@ impl Rekindle {
         }
     }
 
-    /// How many interactions of a source arrived after its data had expired: those of the runs that were made since, and of
-    /// the inbox.
+    /// How many interactions of a source arrived after its data had expired: the rows that its runs have more than they had then,
+    /// and those of the inbox.
     async fn late_interactions(&self, source: &Source, manifest: &Manifest) -> Result<u64, StoreError> {
-        let is_late = |run: &&Run| source.archived_at.is_some_and(|at| at.0 < run.id.0.timestamp_ms() as i64);
-        let ledger = LedgerId::Source(source.id.clone());
-        let waiting = self.store.ledger.list_inbox(&ledger, usize::MAX, u64::MAX).await?;
-        let archived: u64 = manifest.runs.iter().filter(is_late).map(|run| run.tally.rows).sum();
+        let Some(then) = source.archived_rows else { return Ok(0) };
+        // Blocks that are still to be cleared are in a run already.
+        let waiting = if manifest.clearing.is_some() {
+            Vec::new()
+        } else {
+            let ledger = LedgerId::Source(source.id.clone());
+            self.store.ledger.list_inbox(&ledger, usize::MAX, u64::MAX).await?
+        };
+        let archived = manifest.tally().rows.saturating_sub(then);
         Ok(archived + waiting.iter().map(|entry| entry.rows).sum::<u64>())
     }
 

@@ -199,6 +199,7 @@ impl Rekindle {
         let expired = Source {
             state: DataState::Expired,
             archived_at: Some(now),
+            archived_rows: Some(rows),
             late_since: Some(now),
             retry_at: None,
             updated_at: now,

@@ -15,7 +15,10 @@ use rekindle_domain::{
     notice::Subject,
     source::Source,
 };
-use rekindle_store::{StoreError, catalog::Transaction};
+use rekindle_store::{StoreError, catalog::Transaction, ledger::InboxKey};
+
+/// How long after the first look another one sees what named the source by then, in milliseconds: the index of lists lags.
+const LAG_MILLIS: i64 = 2 * 60 * 1000;
 
 /// How many inbox blocks are listed and deleted together.
 const BLOCKS: usize = 1_000;
@@ -43,17 +46,27 @@ impl Rekindle {
         self.begin_to_go(id).await
     }
 
+    /// Brings back a source of which a message was sent after its deletion, and tells its people.
     async fn bring_back_what_sends(&self, id: &SourceId) -> Result<(), StoreError> {
-        until_won!(async {
-            let Some(source) = self.store.catalog.source_or_deleted(id).await? else { return Ok(()) };
+        let notices = until_won!(async {
+            let found = self.store.catalog.source_or_deleted(id).await?;
+            let Some(source) = found else { return Ok(Vec::new()) };
             let sent_at = source.deletion.as_ref().filter(|d| !d.is_final).and_then(|d| d.sent_at);
-            let Some(sent_at) = sent_at else { return Ok(()) };
+            let Some(sent_at) = sent_at else { return Ok(Vec::new()) };
             let mut transaction = Transaction::new();
             self.bring_back(&mut transaction, &source)?;
             let detail = Some(format!("a message went out at {sent_at}"));
             self.record(&mut transaction, id, "undeleted", "sweeper", detail)?;
-            self.store.catalog.commit(transaction).await
-        })
+            let subject = Subject::Undeleted { source: id.clone(), message_at: sent_at };
+            let notices = self.notices_of(&source, &subject, Transaction::MAX - transaction.len());
+            for notice in &notices {
+                transaction.add_notice(notice)?;
+            }
+            self.store.catalog.commit(transaction).await?;
+            Ok(notices)
+        })?;
+        self.announce(&notices).await;
+        Ok(())
     }
 
     /// Tells the people of a deleted source, once.
@@ -80,11 +93,11 @@ impl Rekindle {
         Ok(())
     }
 
-    /// Makes the data go: from here on nothing brings the source back. If something names the source by now, it is left alone
-    /// for a day.
+    /// Makes the data go: from here on nothing brings the source back. That needs two looks that find nothing which names the
+    /// source; if something does, it is left alone for a day.
     async fn begin_to_go(&self, id: &SourceId) -> Result<Option<SweepOutcome>, StoreError> {
-        let is_named = self.is_named(id).await?;
         until_won!(async {
+            let is_named = self.is_named(id).await?;
             let now = self.now();
             let Some(source) = self.store.catalog.source_or_deleted(id).await? else { return Ok(None) };
             let going = source
@@ -93,9 +106,12 @@ impl Rekindle {
                 .filter(|d| !d.is_final && !d.is_to_tell && d.sent_at.is_none() && d.final_at() <= now);
             let Some(deletion) = going else { return Ok(None) };
             let mut transaction = Transaction::new();
-            if is_named {
-                let retry_at = Some(now.plus(LEFT_ALONE_MILLIS));
-                self.put_source(&mut transaction, &Source { retry_at, ..source })?;
+            if is_named || deletion.unnamed_at.is_none() {
+                let pause = if is_named { LEFT_ALONE_MILLIS } else { LAG_MILLIS };
+                let unnamed_at = (!is_named).then_some(now);
+                let deletion = Some(Deletion { unnamed_at, ..deletion });
+                let retry_at = Some(now.plus(pause));
+                self.put_source(&mut transaction, &Source { deletion, retry_at, ..source })?;
                 self.store.catalog.commit(transaction).await?;
                 return Ok(None);
             }
@@ -120,7 +136,11 @@ impl Rekindle {
         budget: &Budget,
     ) -> Result<Option<SweepOutcome>, StoreError> {
         let ledger = LedgerId::Source(id.clone());
-        let Some(source) = self.store.catalog.source_or_deleted(id).await? else { return Ok(None) };
+        // Another sweeper may have finished meanwhile, and the id may be a new source's: everything of the deleted one is older.
+        let before = self.now().plus(-GRACE_MILLIS);
+        let found = self.store.catalog.source_or_deleted(id).await?;
+        let is_final = |source: &Source| source.deletion.as_ref().is_some_and(|deletion| deletion.is_final);
+        let Some(source) = found.filter(is_final) else { return Ok(None) };
         if source.retry_at.is_some_and(|at| self.now() < at) {
             return Ok(None);
         }
@@ -136,15 +156,16 @@ impl Rekindle {
                 return Ok(None);
             }
             let listed = self.store.ledger.list_inbox(&ledger, BLOCKS, u64::MAX).await?;
-            if listed.is_empty() {
+            let is_old = |key: &InboxKey| (key.id.0.timestamp_ms() as i64) < before.0;
+            let keys: Vec<InboxKey> = listed.into_iter().map(|entry| entry.key).filter(is_old).collect();
+            if keys.is_empty() {
                 break;
             }
-            let keys: Vec<_> = listed.into_iter().map(|entry| entry.key).collect();
             self.store.ledger.delete_inbox(&ledger, &keys).await?;
         }
-        self.store.catalog.delete_timeline(id).await?;
+        self.store.catalog.delete_timeline(id, before).await?;
+        self.leave_segments(&source).await?;
         let mut transaction = Transaction::new();
-        self.leave_segments(&mut transaction, &source).await?;
         transaction.delete_source(&source, &manifest);
         self.store.catalog.commit(transaction).await?;
         Ok(Some(SweepOutcome::Gone))

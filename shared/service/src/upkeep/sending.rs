@@ -5,6 +5,7 @@
 use crate::{
     app::Rekindle,
     ledger::LEFT_ALONE_MILLIS,
+    library::check_room,
     retry::{Stop, until_won},
 };
 use rekindle_domain::{id::SourceId, notice::Subject, source::Source};
@@ -34,8 +35,9 @@ impl Rekindle {
             }
             let after = Source { holds_later: false, retry_at: None, ..before.clone() };
             let mut transaction = Transaction::new();
-            match self.move_holders(&mut transaction, &before, &after).await {
-                Ok(_) => {
+            let moved = self.move_holders(&mut transaction, &before, &after).await;
+            match moved.and_then(|_| Ok(check_room(&transaction, true)?)) {
+                Ok(()) => {
                     self.put_source(&mut transaction, &after)?;
                     self.store.catalog.commit(transaction).await
                 }

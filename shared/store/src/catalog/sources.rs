@@ -282,14 +282,16 @@ impl Catalog {
         Ok(Page { items: out, next: None })
     }
 
-    /// Deletes the timeline of a source.
+    /// Deletes the entries of a source's timeline that were made before a time.
     ///
     /// # Errors
     /// After any error some entries may be left.
-    pub async fn delete_timeline(&self, source: &SourceId) -> Result<(), StoreError> {
+    pub async fn delete_timeline(&self, source: &SourceId, before: Time) -> Result<(), StoreError> {
+        let end = Ulid::from_parts(before.0.unsigned_abs(), 0);
         let query = query_partition(&self.client, &self.table, source.to_string())
-            .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
-            .expression_attribute_values(":sk", s("t#"))
+            .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
+            .expression_attribute_values(":from", s("t#"))
+            .expression_attribute_values(":to", s(format!("t#{end}")))
             .projection_expression("pk, sk");
         let mut pages = pages(query);
         while let Some(items) = pages.next().await? {

@@ -9,7 +9,7 @@ mod notices;
 mod sources;
 
 use self::notices::{
-    deleted_notice, expiring_notice, notice, sending_notice, stopped_notice, trouble_notice,
+    deleted_notice, expiring_notice, notice, sending_notice, stopped_notice, trouble_notice, undeleted_notice,
 };
 use self::sources::{canvas, deleted_source, source, warned_source};
 use crate::support::{Model, UserModel, model, rows_of, sort_by_hash, sort_by_id};
@@ -290,6 +290,7 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("notice-v1-stopped.json", json_bytes(&stopped_notice())),
         ("notice-v1-sending.json", json_bytes(&sending_notice())),
         ("notice-v1-deleted.json", json_bytes(&deleted_notice())),
+        ("notice-v1-undeleted.json", json_bytes(&undeleted_notice())),
         ("notice-v1-expiring.json", json_bytes(&expiring_notice())),
         ("key-v1.json", json_bytes(&access_key())),
     ]);
@@ -340,6 +341,7 @@ fn items_of_every_version_are_read() {
     assert_read("notice-v1-expiring.json", &expiring_notice());
     assert_read("notice-v1-sending.json", &sending_notice());
     assert_read("notice-v1-deleted.json", &deleted_notice());
+    assert_read("notice-v1-undeleted.json", &undeleted_notice());
     // Keys are not compared by `==`, as their hashes are not.
     let key: AccessKey = serde_json::from_slice(&stored("key-v1.json")).unwrap();
     assert_eq!(json_bytes(&key), json_bytes(&access_key()));

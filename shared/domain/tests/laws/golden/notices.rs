@@ -35,6 +35,11 @@ pub(super) fn deleted_notice() -> Notice {
     Notice { subject: Subject::Deleted { source, by, final_at: AT.plus(7) }, ..notice() }
 }
 
+pub(super) fn undeleted_notice() -> Notice {
+    let subject = Subject::Undeleted { source: "campaign/a".parse().unwrap(), message_at: AT.plus(7) };
+    Notice { subject, ..notice() }
+}
+
 pub(super) fn trouble_notice() -> Notice {
     let subject = Subject::Trouble {
         source: "campaign/a".parse().unwrap(),

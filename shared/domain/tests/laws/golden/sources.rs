@@ -43,6 +43,7 @@ pub(super) fn source() -> Source {
         state: DataState::Expired,
         restored_at: Some(AT.plus(4)),
         archived_at: Some(AT.plus(5)),
+        archived_rows: None,
         has_data: true,
         late_since: Some(AT.plus(6)),
         holders: BTreeSet::from([holder("canvas/welcome", &[]), holder("campaign/x", &["vip", "new"])]),
@@ -71,8 +72,15 @@ pub(super) fn source() -> Source {
 pub(super) fn deleted_source() -> Source {
     let by = "key/00000000000000000000000KEY".to_owned();
     let sent_at = Some(AT.plus(10));
-    let deletion = Deletion { at: AT.plus(9), by, is_to_tell: true, sent_at, is_final: true };
-    Source { is_first_sight: true, deletion: Some(deletion), ..source() }
+    let deletion = Deletion {
+        at: AT.plus(9),
+        by,
+        is_to_tell: true,
+        sent_at,
+        unnamed_at: Some(AT.plus(11)),
+        is_final: true,
+    };
+    Source { is_first_sight: true, archived_rows: Some(7), deletion: Some(deletion), ..source() }
 }
 
 /// One with what came later: a Canvas, with tags and a pin.
