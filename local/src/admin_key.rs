@@ -54,6 +54,9 @@ impl AdminKey {
     pub fn read(file: &Path) -> io::Result<Self> {
         let failed = |why: String| io::Error::other(format!("{}: {why}", file.display()));
         let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+        if private::is_open_to_others(file)? {
+            tracing::warn!(file.path = %file.display(), "others than its owner may read the file of the admin key");
+        }
         let token = text.trim().parse().map_err(|why| failed(format!("{why}")))?;
         // The key is shown once at most, when it is made. The examples read its file, by an absolute path, so that they work
         // in any directory.

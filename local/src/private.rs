@@ -1,9 +1,9 @@
 //! Folders and files that only their owner may read: the data names people.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
@@ -15,6 +15,22 @@ pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
 /// Makes a folder and its parents, as far as they are not there.
 pub(crate) fn create_dir_all(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes a folder and its parents, as far as they are not there, and takes from others what rights they have to the folder.
+pub(crate) fn open_dir(path: &Path) -> io::Result<()> {
+    create_dir_all(path)?;
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    tracing::info!(folder.path = %path.display(), "others could read the data folder; now only its owner can");
+    fs::set_permissions(path, Permissions::from_mode(0o700))
+}
+
+/// Whether others than its owner may read a file.
+pub(crate) fn is_open_to_others(path: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o044 != 0)
 }
 
 /// Options for a file; if they make one, only its owner may read it.

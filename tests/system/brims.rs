@@ -162,3 +162,50 @@ async fn a_restore_waits_for_room_among_the_copies() {
     assert_eq!(request["state"], "completed");
     assert_eq!(world.count(&got("a")).await, 10);
 }
+
+/// A segment that 500 sources name takes no more, and what names it can let go of it.
+#[tokio::test(start_paused = true)]
+async fn a_segment_has_a_bounded_number_of_users() {
+    let world = World::new(345).await;
+    world.put("/v1/segments/s", json!({ "filter": large() })).await.ok();
+    let audience = json!({ "audience": { "segment": "s" } });
+    for i in 0..500 {
+        world.put(&format!("/v1/campaigns/{}", long("c", i)), audience.clone()).await.ok();
+        world.start(&long("c", i)).await.ok();
+    }
+    let refused = world.put("/v1/campaigns/more", audience.clone()).await.problem(409, "too_many_users");
+    assert!(refused["detail"].as_str().unwrap().contains("segment/s"), "{refused}");
+    world.put("/v1/segments/s", json!({ "filter": { "hard_bounced": {} } })).await.ok();
+    world.stop(&long("c", 0)).await;
+    world.put(&format!("/v1/campaigns/{}", long("c", 0)), json!({})).await.ok();
+    world.put("/v1/campaigns/more", audience).await.ok();
+}
+
+/// A deleted source whose audience names more segments than one transaction takes is gone all the same.
+#[tokio::test(start_paused = true)]
+async fn a_deleted_source_leaves_segments_of_any_size() {
+    let world = World::new(346).await;
+    let ids: Vec<String> = (0..44).map(|i| format!("s{i}")).collect();
+    for id in &ids {
+        world.put(&format!("/v1/segments/{id}"), json!({ "filter": { "hard_bounced": {} } })).await.ok();
+    }
+    let any: Vec<Value> = ids.iter().map(|id| json!({ "segment": id })).collect();
+    world.put("/v1/campaigns/a", json!({ "audience": { "any": any } })).await.ok();
+    for id in &ids {
+        // Ids of other users, so that each segment has some 170 KB.
+        let used_by: Vec<String> = (0..700).map(|i| format!("segment/{}", long("x", i))).collect();
+        world
+            .change_document(&format!("segment#{id}"), "segment", |doc| {
+                let all = doc["used_by"].as_array_mut().unwrap();
+                all.extend(used_by.into_iter().map(Value::from));
+            })
+            .await;
+    }
+    world.call(Method::DELETE, "/v1/campaigns/a", &Value::Null).await.ok();
+    for _ in 0..10 {
+        world.advance("P1D");
+        world.settle().await;
+    }
+    world.clean_up().await;
+    world.put("/v1/campaigns/a", json!({})).await.ok();
+}

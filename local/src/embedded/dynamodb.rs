@@ -81,7 +81,7 @@ impl Making {
         }
         begun(&path, &name).map_err(failed)?;
         let made = database.create_table(input);
-        if made.is_err() {
+        if made.is_err() && !has_rows(database, &name)? {
             remove_table(database, &name)?;
         }
         done(&path).map_err(failed)?;

@@ -59,6 +59,17 @@ fn only_the_owner_may_read_the_data() {
     }
 }
 
+/// A folder of an earlier version, or one that somebody made, is closed to others.
+#[test]
+fn a_folder_that_others_may_read_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    filled(&data);
+    assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
 #[test]
 fn an_archive_without_its_catalog_is_not_begun_anew() {
     let folder = tempfile::tempdir().unwrap();

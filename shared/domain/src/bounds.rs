@@ -8,6 +8,10 @@
 //! | requests that wait for its restore | [`crate::source::MAX_WAITING`] of 29 bytes |
 //! | requests that are to be told how it ended | as many of 75 bytes, and the reasons: [`MAX_REASONS_BYTES`] |
 //! | all else | some 4 KiB |
+//!
+//! A segment has at most [`crate::filter::MAX_BYTES`] of filter and [`crate::segment::MAX_REFERRERS`] users. A manifest lists at
+//! most [`crate::manifest::MAX_RUNS`] runs and [`crate::manifest::MAX_COPIES`] copies with
+//! [`crate::manifest::MAX_INPUT_RUNS`] inputs together.
 
 use serde::Serialize;
 
@@ -46,8 +50,14 @@ pub fn shared_reason(reason: &str, requests: usize) -> String {
 mod tests {
     use super::*;
     use crate::{
-        id::RequestId,
+        facet::Kind,
+        filter,
+        id::{CopyId, RequestId, RunId},
+        manifest::{Copy, Inputs, Life, MAX_COPIES, MAX_INPUT_RUNS, MAX_RUNS, Run, Tier},
+        segment::MAX_REFERRERS,
+        slot::SlotSize,
         source::{MAX_WAITING, RestoreOutcome, Settlement},
+        tally::{Digest, Tally},
         time::Time,
     };
     use proptest::prelude::*;
@@ -64,6 +74,40 @@ mod tests {
         assert!(restored * MAX_WAITING <= failed * MAX_WAITING + MAX_REASONS_BYTES);
         let requests = (29 + failed) * MAX_WAITING + MAX_REASONS_BYTES;
         assert!(MAX_FIELDS_BYTES + MAX_HOLDERS_BYTES + requests + (4 << 10) <= MAX_ITEM_BYTES);
+    }
+
+    /// A segment: its filter, its name, and the ids of those that use it, once as its users and once as active ones.
+    #[test]
+    fn all_that_a_segment_may_hold_at_once_fits_its_item() {
+        let longest = format!("campaign/{}", "x".repeat(128));
+        let users = MAX_REFERRERS * (stored_bytes(&longest) + 1);
+        let name = stored_bytes(&"\"".repeat(256));
+        assert!(filter::MAX_BYTES + 2 * users + name + (4 << 10) <= MAX_ITEM_BYTES);
+    }
+
+    /// A manifest: each copy without its inputs, the inputs of all copies, each run, and a reason.
+    #[test]
+    fn all_that_a_manifest_may_list_at_once_fits_its_item() {
+        let far = Time(253_402_300_799_000);
+        let slots = SlotSize::default().bits_for(u64::MAX, u64::MAX);
+        let inputs = Some(Inputs { runs: Vec::new(), inbox_blocks: u32::MAX });
+        let (id, run) = (CopyId(Ulid(u128::MAX)), RunId(Ulid(u128::MAX)));
+        let life = Life::Retired;
+        let copy = Copy { id, run, tier: Tier::Cold, slots, life, since: far, inputs, bytes: u64::MAX };
+        let kinds = Kind::ALL.map(|kind| (kind.as_str().to_owned(), u64::MAX));
+        let tally = Tally {
+            users: u64::MAX,
+            rows: u64::MAX,
+            by_kind: kinds.into_iter().collect(),
+            last_at: Some(far),
+            digest: Digest(u128::MAX),
+        };
+        let listed = stored_bytes(&Run { id: run, slots, tally }) + 1;
+        let copies = (stored_bytes(&copy) + 1) * MAX_COPIES + (stored_bytes(&run) + 1) * MAX_INPUT_RUNS;
+        assert!(
+            copies + listed * MAX_RUNS + MAX_REASON_BYTES + (4 << 10) <= MAX_ITEM_BYTES,
+            "{copies} {listed}"
+        );
     }
 
     proptest! {

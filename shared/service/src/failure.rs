@@ -1,5 +1,6 @@
 //! Work that failed for good.
 
+use rekindle_domain::bounds::shared_reason;
 use rekindle_store::StoreError;
 
 /// The failure of work on a copy.
@@ -13,7 +14,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// The failure of work that was tried too often, or took too long. Nothing is damaged.
     pub(crate) fn given_up(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), is_damaged: false }
+        Self { reason: shared_reason(&reason.into(), 1), is_damaged: false }
     }
 
     /// The failure of work whose input or output does not verify.
@@ -22,7 +23,9 @@ impl Failure {
     /// Returns the error itself if it is not damage: the work may succeed on another try.
     pub(crate) fn of(error: StoreError) -> Result<Self, StoreError> {
         match error {
-            StoreError::Damaged { .. } => Ok(Self { reason: error.to_string(), is_damaged: true }),
+            StoreError::Damaged { .. } => {
+                Ok(Self { reason: shared_reason(&error.to_string(), 1), is_damaged: true })
+            }
             other => Err(other),
         }
     }

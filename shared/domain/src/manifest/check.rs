@@ -1,8 +1,8 @@
 //! Decides whether one manifest may follow another, from the two alone. It knows nothing of how the second was computed.
 
 use super::{
-    Copy, DataState, GRACE_MILLIS, Illegal, Life, MAX_COPIES, MAX_INBOX_KEYS, MAX_RUNS, Manifest, Tier,
-    illegal,
+    Copy, DataState, GRACE_MILLIS, Illegal, Life, MAX_COPIES, MAX_INBOX_KEYS, MAX_INPUT_RUNS, MAX_RUNS,
+    Manifest, Tier, illegal,
 };
 use crate::{
     breaks::{self, Break},
@@ -20,6 +20,12 @@ pub fn check(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
     }
     if new.runs.len() > MAX_RUNS || new.copies.len() > MAX_COPIES {
         return illegal(format!("a manifest lists at most {MAX_RUNS} runs and {MAX_COPIES} copies"));
+    }
+    let inputs = new.copies.iter().filter_map(|copy| copy.inputs.as_ref());
+    if inputs.map(|inputs| inputs.runs.len()).sum::<usize>() > MAX_INPUT_RUNS {
+        return illegal(format!(
+            "the copies of a manifest have at most {MAX_INPUT_RUNS} input runs together"
+        ));
     }
     check_ids(new)?;
     if old.is_deleted || new.is_deleted {

@@ -25,6 +25,8 @@ pub const GRACE_MILLIS: i64 = 60 * 60 * 1000;
 pub const MAX_RUNS: usize = 64;
 /// The most copies a manifest may list.
 pub const MAX_COPIES: usize = 256;
+/// The most runs that the copies of a manifest may name as their inputs, all together.
+pub const MAX_INPUT_RUNS: usize = 4_096;
 /// The most inbox blocks one rewrite takes.
 pub const MAX_INBOX_KEYS: usize = 2_000;
 /// The most bytes of inbox blocks one rewrite takes.

@@ -103,7 +103,8 @@ impl Rekindle {
             let detail = "the audience and the tags of an active source change too much at once; change the tags first, then the audience";
             return Err(Problem::unprocessable("too_many_changes", detail).into());
         }
-        check_room(&transaction, after.status == Status::Active)?;
+        let holds_more = after.status == Status::Active && (starts || after.audience != before.audience);
+        check_room(&transaction, holds_more)?;
         if !how.is_dry_run {
             self.store.catalog.commit(transaction).await?;
         }

@@ -2,6 +2,7 @@
 
 use crate::{app::Rekindle, budget::Budget, retry::until_won};
 use rekindle_domain::{
+    bounds::shared_reason,
     id::{CopyId, LedgerId, RequestId, SourceId},
     manifest::{Copy, DataState, Life, Manifest, Tier},
     restore::{Beginning, Item, ItemState, Request, begin},
@@ -111,7 +112,8 @@ impl Rekindle {
                     let Some(item) = self.store.catalog.item(request.id, source).await? else {
                         return Ok(Step::Done);
                     };
-                    let failed = item.value.ended(&RestoreOutcome::Failed { error: error.to_string() });
+                    let error = shared_reason(&error.to_string(), 1);
+                    let failed = item.value.ended(&RestoreOutcome::Failed { error });
                     self.end_item(Transaction::new(), request.id, item, failed).await.map(|()| Step::Done)
                 })
             }

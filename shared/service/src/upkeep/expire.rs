@@ -106,6 +106,10 @@ impl Rekindle {
             Plan::DropHotCopies => {
                 self.commit_expiry(source, manifest, manifest.clone(), "nothing new was uploaded").await
             }
+            Plan::Rewrite { .. } if !manifest.has_room(1) => {
+                tracing::info!(source.id = %source.id, "a rewrite waits until copies that are not needed any more are deleted");
+                Ok(Progress::Rest)
+            }
             Plan::Rewrite { tier, runs, takes_inbox } => {
                 let bite = if takes_inbox { bite } else { Bite::nothing() };
                 self.stage_rewrite(&ledger, manifest, tier, &runs, &bite).await?;

@@ -6,6 +6,9 @@
 
 use crate::{
     app::Rekindle,
+    ledger::LEFT_ALONE_MILLIS,
+    library::check_room,
+    problem::Problem,
     retry::{Stop, until_won},
 };
 use rekindle_domain::{id::SourceId, notice::Subject, source::Source};
@@ -21,21 +24,20 @@ impl Rekindle {
             let Some(before) = self.store.catalog.source(id).await? else { return Ok(None) };
             let idle = before
                 .idle_at(self.settings.auto_stop_after.as_ref())
-                .filter(|at| *at <= now)
+                .filter(|at| *at <= now && before.retry_at.is_none_or(|at| at <= now))
                 .and_then(|_| before.idle_since());
             let Some(idle_since) = idle else { return Ok(None) };
             let after = Source { updated_at: now, ..before.stopped(now, true) };
             let mut transaction = Transaction::new();
-            match self.move_holders(&mut transaction, &before, &after).await {
-                // A stop needs no data of other sources, so that no problem is expected here.
+            let moved = self.move_holders(&mut transaction, &before, &after).await;
+            match moved.and_then(|_| Ok(check_room(&transaction, false)?)) {
+                // The segments of its audience may have grown beyond what one transaction takes.
                 Err(Stop::Answer(problem)) => {
-                    return Err(StoreError::Refused {
-                        call: "stopping an idle source",
-                        reason: problem.detail,
-                    });
+                    self.stopping_failed(before, problem).await?;
+                    return Ok(None);
                 }
                 Err(Stop::Store(error)) => return Err(error),
-                Ok(_) => {}
+                Ok(()) => {}
             }
             self.put_source(&mut transaction, &after)?;
             let detail = Some(format!("no interactions since {idle_since}"));
@@ -53,5 +55,16 @@ impl Rekindle {
         let Some(notices) = notices else { return Ok(false) };
         self.announce(&notices).await;
         Ok(true)
+    }
+
+    /// Says once in the timeline why an idle source cannot be stopped. The sweeper tries again in a day.
+    async fn stopping_failed(&self, source: Source, problem: Problem) -> Result<(), StoreError> {
+        let mut transaction = Transaction::new();
+        if source.retry_at.is_none() {
+            self.record(&mut transaction, &source.id, "stopping_failed", "sweeper", Some(problem.detail))?;
+        }
+        let retry_at = Some(self.now().plus(LEFT_ALONE_MILLIS));
+        self.put_source(&mut transaction, &Source { retry_at, ..source })?;
+        self.store.catalog.commit(transaction).await
     }
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::manifest::{copy_id, four_slots, further, one_slot, rewrite, run_id, tally};
 use rekindle_domain::{
     id::RunId,
-    manifest::{DataState, Life, MAX_COPIES, MAX_RUNS, Manifest, Run, Tier, check},
+    manifest::{DataState, Life, MAX_COPIES, MAX_INPUT_RUNS, MAX_RUNS, Manifest, Run, Tier, check},
 };
 
 #[test]
@@ -201,6 +201,13 @@ fn a_manifest_is_bounded() {
         swap(&merging, merging.commit_rewrite(copy_id(100), tally(64), 1, NOW).unwrap()).runs.len(),
         1
     );
+    // Rewrites that were given up keep their inputs until they are forgotten.
+    let mut many = m.clone();
+    for i in 0..(MAX_INPUT_RUNS / inputs.len()) as u64 {
+        many = swap(&many, many.stage(rewrite(1_000 + i, 1_000 + i, Tier::Cold, &inputs, 0, NOW)));
+        many = swap(&many, many.abandon(NOW, |_| true));
+    }
+    assert_refused(&many, many.stage(rewrite(9_999, 9_999, Tier::Cold, &inputs, 0, NOW)), "4096 input runs");
     for i in MAX_RUNS..MAX_COPIES {
         m = swap(&m, m.stage(further(1_000 + i as u64, run_id(0), Tier::Cold, NOW)));
     }
