@@ -99,6 +99,8 @@ impl LedgerView {
     ) -> Result<Option<Self>, StoreError> {
         let inbox = store.ledger.read_inbox(ledger).await?;
         let manifest = store.catalog.manifest(ledger).await?;
+        // Blocks that are still to be cleared went into the archive: a part of it would be shown, for a moment.
+        let inbox = if manifest.clearing.is_some() { Vec::new() } else { inbox };
         let mut copies = Vec::new();
         let late = manifest.runs_made_after(archived_at).filter_map(|run| manifest.live(run.id, Tier::Cold));
         for copy in late.filter(|copy| copy.bytes <= MAX_LATE_BYTES) {
