@@ -17,15 +17,23 @@ pub(crate) fn create_dir_all(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Makes a folder and its parents, as far as they are not there, and takes from others what rights they have to the folder.
-pub(crate) fn open_dir(path: &Path) -> io::Result<()> {
+/// Makes the data folder and its parents, as far as they are not there. One that others may read is closed to them, if it has
+/// nothing but the data, whose database is the file `database`. One that cannot be closed is named in the log.
+pub(crate) fn open_dir(path: &Path, database: &str) -> io::Result<()> {
     create_dir_all(path)?;
-    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
+    let is_open = |path: &Path| Ok::<_, io::Error>(fs::metadata(path)?.permissions().mode() & 0o077 != 0);
+    if !is_open(path)? {
         return Ok(());
     }
-    tracing::info!(folder.path = %path.display(), "others could read the data folder; now only its owner can");
-    fs::set_permissions(path, Permissions::from_mode(0o700))
+    let is_ours = path.join(database).exists() || fs::read_dir(path)?.next().is_none();
+    let is_closed =
+        is_ours && fs::set_permissions(path, Permissions::from_mode(0o700)).is_ok() && !is_open(path)?;
+    if is_closed {
+        tracing::warn!(folder.path = %path.display(), "others could read the data folder; now only its owner can");
+    } else {
+        tracing::warn!(folder.path = %path.display(), "others may read the data folder");
+    }
+    Ok(())
 }
 
 /// Whether others than its owner may read a file.

@@ -1,9 +1,10 @@
 //! Items and transactions at the brim: a bound in bytes is refused with a text, and what the lifecycle must do goes on.
 
-use crate::fixture::world::{World, got, purge};
+use crate::fixture::world::{World, got, local_settings, purge};
 use http::Method;
-use rekindle_domain::manifest::MAX_COPIES;
+use rekindle_domain::{manifest::MAX_COPIES, time::Period};
 use rekindle_local::poller::Consumer::Restorer;
+use rekindle_service::Settings;
 use serde_json::{Value, json};
 
 /// An id of 128 characters.
@@ -193,7 +194,7 @@ async fn a_deleted_source_leaves_segments_of_any_size() {
     world.put("/v1/campaigns/a", json!({ "audience": { "any": any } })).await.ok();
     for id in &ids {
         // Ids of other users, so that each segment has some 170 KB.
-        let used_by: Vec<String> = (0..700).map(|i| format!("segment/{}", long("x", i))).collect();
+        let used_by: Vec<String> = (0..1_200).map(|i| format!("segment/{}", long("x", i))).collect();
         world
             .change_document(&format!("segment#{id}"), "segment", |doc| {
                 let all = doc["used_by"].as_array_mut().unwrap();
@@ -208,4 +209,45 @@ async fn a_deleted_source_leaves_segments_of_any_size() {
     }
     world.clean_up().await;
     world.put("/v1/campaigns/a", json!({})).await.ok();
+    for id in &ids {
+        let segment = world.get(&format!("/v1/segments/{id}")).await.ok();
+        assert!(!segment["used_by"].as_array().unwrap().contains(&json!("campaign/a")), "{id}");
+    }
+}
+
+/// An idle source whose segments have grown beyond a transaction says so once, and stops when they are smaller.
+#[tokio::test(start_paused = true)]
+async fn an_idle_source_that_cannot_be_stopped_says_so_and_is_tried_again() {
+    let settings = local_settings(Period::parse("P3M").unwrap());
+    let auto_stop_after = Some(Period::parse("P30D").unwrap());
+    let world = World::with(347, Settings { auto_stop_after, ..settings }).await;
+    let ids: Vec<String> = (0..40).map(|i| format!("s{i}")).collect();
+    for id in &ids {
+        world.put(&format!("/v1/segments/{id}"), json!({ "filter": { "hard_bounced": {} } })).await.ok();
+    }
+    let any: Vec<Value> = ids.iter().map(|id| json!({ "segment": id })).collect();
+    world.put("/v1/campaigns/a", json!({ "audience": { "any": any } })).await.ok();
+    world.start("a").await.ok();
+    let others: Vec<Value> = (0..800).map(|i| json!(format!("segment/{}", long("x", i)))).collect();
+    let grow = async |by: &[Value]| {
+        for id in &ids {
+            let change = |doc: &mut Value| {
+                let used_by = doc["used_by"].as_array_mut().unwrap();
+                used_by.retain(|user| user == "campaign/a");
+                used_by.extend(by.iter().cloned());
+            };
+            world.change_document(&format!("segment#{id}"), "segment", change).await;
+        }
+    };
+    grow(&others).await;
+    for _ in 0..35 {
+        world.advance("P1D");
+        world.settle().await;
+    }
+    assert_eq!(world.campaign("a").await["status"], "active");
+    assert_eq!(world.timeline("a").await, ["registered", "started", "stopping_failed"]);
+    grow(&[]).await;
+    world.advance("P2D");
+    world.settle().await;
+    assert_eq!(world.campaign("a").await["status"], "stopped");
 }

@@ -358,7 +358,26 @@ async fn l1_two_sweepers_spare_a_new_source_of_the_same_id() {
     }
 }
 
-/// Every kind of fault at every call of the sweeps that delete a source for good. Ordinary sweeps finish.
+/// Two sweepers at the end of the week are one look: the deletion is not final before a second one, two minutes later.
+#[tokio::test(start_paused = true)]
+async fn l2_two_sweepers_at_once_are_one_look() {
+    for seed in 0..10 {
+        let world = World::new(50 + seed).await;
+        with_everything(&world).await;
+        delete(&world, "/v1/campaigns/a").await.ok();
+        world.settle().await;
+        world.advance("P7D");
+        let [one, other] = [1, 2].map(|i| world.doomed(Fault::Dawdles, seed as usize * 10 + i));
+        tokio::join!(sweep_with(&one.stack), sweep_with(&other.stack));
+        world.sweep().await;
+        assert!(!world.manifest("a").await.is_deleted, "seed {seed}");
+        world.advance("PT3M");
+        world.sweep().await;
+        assert!(world.manifest("a").await.is_deleted, "seed {seed}");
+    }
+}
+
+/// A fault at every call of the sweeps that delete a source for good. Ordinary sweeps finish.
 #[tokio::test(start_paused = true)]
 async fn l9_at_every_call_of_a_deletion() {
     // The first look, the sweep that makes the deletion final, one that dooms copies, one that deletes them, and the last one.

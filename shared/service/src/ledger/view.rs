@@ -12,8 +12,11 @@ use rekindle_domain::{
 use rekindle_store::{Store, StoreError};
 use std::ops::RangeInclusive;
 
-/// The largest archived copy of late rows that a question reads although the data is expired.
+/// The most bytes of late rows that a question reads although the data is expired: of the inbox, and of each archived copy.
 const MAX_LATE_BYTES: u64 = 4 << 20;
+
+/// The most inbox blocks of late rows that such a question reads.
+const MAX_LATE_BLOCKS: usize = 1_000;
 
 /// A stream of rows in ledger order.
 pub(crate) enum Stream {
@@ -87,7 +90,7 @@ impl LedgerView {
     }
 
     /// Opens a view of the rows that arrived since the data expired at `archived_at`: the inbox, and the archived copies of the
-    /// runs that were made since, unless they are large. `None`: there are none.
+    /// runs that were made since, each unless it is large. `None`: there are none.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if a listed copy is not whole.
@@ -97,7 +100,10 @@ impl LedgerView {
         archived_at: Time,
         only: Option<u64>,
     ) -> Result<Option<Self>, StoreError> {
-        let inbox = store.ledger.read_inbox(ledger).await?;
+        let listed = store.ledger.list_inbox(ledger, MAX_LATE_BLOCKS, MAX_LATE_BYTES).await?;
+        let is_small = listed.len() < MAX_LATE_BLOCKS
+            && listed.iter().map(|entry| entry.bytes).sum::<u64>() <= MAX_LATE_BYTES;
+        let inbox = if is_small { store.ledger.read_inbox(ledger).await? } else { Vec::new() };
         let manifest = store.catalog.manifest(ledger).await?;
         // Blocks that are still to be cleared went into the archive: a part of it would be shown, for a moment.
         let inbox = if manifest.clearing.is_some() { Vec::new() } else { inbox };

@@ -158,16 +158,19 @@ impl Rekindle {
     }
 
     /// Makes the segments that a source's audience names forget it, one by one: together they may be more than a transaction
-    /// takes.
-    pub(crate) async fn leave_segments(&self, source: &Source) -> Result<(), StoreError> {
-        for mut segment in self.store.catalog.segments(&segments_of(source)).await? {
+    /// takes. Each is written with the source, which may be a new one of the same id by now. Returns the source as it is
+    /// then.
+    pub(crate) async fn leave_segments(&self, mut source: Source) -> Result<Source, StoreError> {
+        for mut segment in self.store.catalog.segments(&segments_of(&source)).await? {
             if segment.used_by.remove(&Referrer::Source(source.id.clone())) {
                 let mut transaction = Transaction::new();
                 transaction.put_segment(&segment)?;
+                self.put_source(&mut transaction, &source)?;
                 self.store.catalog.commit(transaction).await?;
+                source.version += 1;
             }
         }
-        Ok(())
+        Ok(source)
     }
 
     /// Adds to a transaction that a deleted source comes back. If a message was sent meanwhile, the source is as if the message

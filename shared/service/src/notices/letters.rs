@@ -163,7 +163,7 @@ fn item_line(item: &Item, name: Option<&String>) -> String {
             let late = match item.late_interactions {
                 0 => String::new(),
                 1 => ", with 1 interaction that arrived after it had expired".to_owned(),
-                late => format!(", with {late} interactions that arrived after it had expired"),
+                late => format!(", with about {late} interactions that arrived after it had expired"),
             };
             format!("restored, {} users{late}{until}", item.users_total)
         }

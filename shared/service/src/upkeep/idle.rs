@@ -30,6 +30,7 @@ impl Rekindle {
             let after = Source { updated_at: now, ..before.stopped(now, true) };
             let mut transaction = Transaction::new();
             let moved = self.move_holders(&mut transaction, &before, &after).await;
+            self.put_source(&mut transaction, &after)?;
             match moved.and_then(|_| Ok(check_room(&transaction, false)?)) {
                 // The segments of its audience may have grown beyond what one transaction takes.
                 Err(Stop::Answer(problem)) => {
@@ -39,7 +40,6 @@ impl Rekindle {
                 Err(Stop::Store(error)) => return Err(error),
                 Ok(()) => {}
             }
-            self.put_source(&mut transaction, &after)?;
             let detail = Some(format!("no interactions since {idle_since}"));
             self.record(&mut transaction, id, "stopped", "sweeper", detail)?;
             let room = Transaction::MAX - transaction.len();

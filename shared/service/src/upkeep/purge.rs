@@ -105,8 +105,13 @@ impl Rekindle {
                 .clone()
                 .filter(|d| !d.is_final && !d.is_to_tell && d.sent_at.is_none() && d.final_at() <= now);
             let Some(deletion) = going else { return Ok(None) };
+            // Another sweeper looked a moment ago.
+            if source.retry_at.is_some_and(|at| now < at) {
+                return Ok(None);
+            }
             let mut transaction = Transaction::new();
-            if is_named || deletion.unnamed_at.is_none() {
+            let is_second_look = deletion.unnamed_at.is_some_and(|at| at.plus(LAG_MILLIS) <= now);
+            if is_named || !is_second_look {
                 let pause = if is_named { LEFT_ALONE_MILLIS } else { LAG_MILLIS };
                 let unnamed_at = (!is_named).then_some(now);
                 let deletion = Some(Deletion { unnamed_at, ..deletion });
@@ -164,7 +169,7 @@ impl Rekindle {
             self.store.ledger.delete_inbox(&ledger, &keys).await?;
         }
         self.store.catalog.delete_timeline(id, before).await?;
-        self.leave_segments(&source).await?;
+        let source = self.leave_segments(source).await?;
         let mut transaction = Transaction::new();
         transaction.delete_source(&source, &manifest);
         self.store.catalog.commit(transaction).await?;
