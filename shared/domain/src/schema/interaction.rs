@@ -65,13 +65,23 @@ fn form(
     if let Some(source) = &source {
         put(source, id.clone().to_value());
     }
+    // Templates send null or the empty text where they have nothing.
+    let absent = json!({ "enum": [null, ""] });
     match kind {
-        Some(SourceKind::Campaign) => put("variant_id", optional(id)),
+        Some(SourceKind::Campaign) => {
+            put("canvas_id", absent);
+            put("variant_id", optional(id));
+        }
         Some(SourceKind::Canvas) => {
+            put("campaign_id", absent);
             put("variation_id", optional(id.clone()));
             put("step_id", optional(id));
         }
-        None => {}
+        None => {
+            for field in ["campaign_id", "canvas_id", "variant_id", "variation_id", "step_id"] {
+                put(field, absent.clone());
+            }
+        }
     }
     put("time", nullable(generator.subschema_for::<GivenTime>()));
     let channel = generator.subschema_for::<Channel>();
