@@ -50,9 +50,8 @@ async fn a_draft_is_active_from_its_first_interaction_on() {
     world.post("/v1/campaigns/draft/stop", Value::Null).await.problem(409, "not_started");
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_cannot_be_held_is_said_once_and_held_when_it_is_back() {
-    let world = world(2).await;
+/// Registers the draft `campaign/x`, whose audience names `campaign/target`, of which the data is expired.
+async fn register_over_expired_data(world: &World) {
     world.begin("target").await;
     world.ingest_received("target", "u", 3).await;
     world.stop("target").await;
@@ -62,6 +61,12 @@ async fn what_cannot_be_held_is_said_once_and_held_when_it_is_back() {
     world.advance("P5D");
     world.settle().await;
     assert_eq!(world.state("target").await, "expired");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_held_is_said_once_and_held_when_it_is_back() {
+    let world = world(2).await;
+    register_over_expired_data(&world).await;
     world.ingest(&[received("x", "u1")]).await;
     for _ in 0..3 {
         world.settle().await;
@@ -81,14 +86,7 @@ async fn what_cannot_be_held_is_said_once_and_held_when_it_is_back() {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_held_keeps_nobody_from_the_rest_of_its_life() {
     let world = world(7).await;
-    world.begin("target").await;
-    world.ingest_received("target", "u", 3).await;
-    world.stop("target").await;
-    world.put("/v1/campaigns/x", json!({ "audience": got("target") })).await.ok();
-    world.advance("P2M28D");
-    world.settle().await;
-    world.advance("P5D");
-    world.settle().await;
+    register_over_expired_data(&world).await;
     world.ingest(&[received("x", "u1")]).await;
     world.settle().await;
     assert_eq!(world.timeline("x").await, ["registered", "started", "holding_failed"]);

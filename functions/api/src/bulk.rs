@@ -1,6 +1,12 @@
 //! `/v1/sources`: the same act on many campaigns and Canvases.
 
-use axum::{Router, body::Body, extract::State, response::Response, routing::post};
+use axum::{
+    Router,
+    body::Body,
+    extract::State,
+    response::Response,
+    routing::{MethodRouter, post},
+};
 use http::{StatusCode, Uri};
 use rekindle_domain::{id::SourceId, time::Time};
 use rekindle_runtime::{
@@ -17,15 +23,16 @@ use rekindle_service::{
 
 pub(crate) fn routes() -> Router<Rekindle> {
     Router::new()
-        .route("/v1/sources/start", post(start))
+        .route("/v1/sources/start", some(Act::Start))
         .route("/v1/sources/stop", post(stop))
         .route("/v1/sources/pin", post(pin))
-        .route("/v1/sources/unpin", post(unpin))
+        .route("/v1/sources/unpin", some(Act::Unpin))
         .route("/v1/sources/delete", post(delete))
-        .route("/v1/sources/undelete", post(undelete))
+        .route("/v1/sources/undelete", some(Act::Undelete))
 }
 
 /// The act that is done to each source.
+#[derive(Clone)]
 enum Act {
     Start,
     Stop { at: Option<Time>, is_dry_run: bool },
@@ -66,9 +73,12 @@ fn item(source: SourceId, outcome: Result<SourceView, Problem>) -> BulkItem<Http
     }
 }
 
-async fn start(State(app): State<Rekindle>, By(by): By, body: Body) -> Result<Response, HttpProblem> {
-    let BulkInput { sources } = json_body(body).await?;
-    each(&app, &by, sources, Act::Start).await
+/// A route of an act whose body names sources, and nothing else.
+fn some(act: Act) -> MethodRouter<Rekindle> {
+    post(async move |State(app): State<Rekindle>, By(by): By, body: Body| {
+        let BulkInput { sources } = json_body(body).await?;
+        each(&app, &by, sources, act).await
+    })
 }
 
 async fn stop(
@@ -88,11 +98,6 @@ async fn pin(State(app): State<Rekindle>, By(by): By, body: Body) -> Result<Resp
     each(&app, &by, input.sources, Act::Pin(pin)).await
 }
 
-async fn unpin(State(app): State<Rekindle>, By(by): By, body: Body) -> Result<Response, HttpProblem> {
-    let BulkInput { sources } = json_body(body).await?;
-    each(&app, &by, sources, Act::Unpin).await
-}
-
 async fn delete(
     State(app): State<Rekindle>,
     By(by): By,
@@ -105,9 +110,4 @@ async fn delete(
     let outcomes = app.delete_sources(each_once(sources)?, how, &by).await?;
     let items = outcomes.into_iter().map(|(source, outcome)| item(source, outcome)).collect();
     Ok(json(StatusCode::OK, &BulkAnswer { items }))
-}
-
-async fn undelete(State(app): State<Rekindle>, By(by): By, body: Body) -> Result<Response, HttpProblem> {
-    let BulkInput { sources } = json_body(body).await?;
-    each(&app, &by, sources, Act::Undelete).await
 }

@@ -38,14 +38,7 @@ pub mod words;
 
 pub use ulid::Ulid;
 
-/// For serde, which takes functions over references.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's interface")]
-pub(crate) const fn is_false(flag: &bool) -> bool {
-    !*flag
-}
-
-/// For serde, which takes functions over references.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's interface")]
-pub(crate) const fn is_zero(number: &u64) -> bool {
-    *number == 0
+/// Whether a field has its default, and is not to be stored: for serde.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

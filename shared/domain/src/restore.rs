@@ -119,7 +119,7 @@ pub struct Item {
     pub users_total: u64,
     /// How many of the interactions that came back arrived after the data had expired. Those of one user that differ in time
     /// alone count once.
-    #[serde(default, skip_serializing_if = "crate::is_zero")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub late_interactions: u64,
     /// When the data expires again.
     pub expires_at: Option<Time>,

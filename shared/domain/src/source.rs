@@ -101,7 +101,7 @@ pub enum RestoreOutcome {
         /// When it expires again.
         expires_at: Option<Time>,
         /// How many interactions arrived after it had expired.
-        #[serde(default, skip_serializing_if = "crate::is_zero")]
+        #[serde(default, skip_serializing_if = "crate::is_default")]
         late_interactions: u64,
     },
     /// It is expired as before.
@@ -182,16 +182,16 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pin>,
     /// Whether the sweeper stopped it because its interactions ceased. Meaningless unless stopped.
-    #[serde(default, skip_serializing_if = "crate::is_false")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub stopped_as_idle: bool,
     /// While stopped: the time of a message that went out after the stop, to within a day of the latest one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_after_stop: Option<Time>,
     /// Whether its people are still to be told that messages go out although it is stopped.
-    #[serde(default, skip_serializing_if = "crate::is_false")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub tell_of_sending: bool,
     /// Whether an interaction made it active, and the sweeper has yet to make it a holder of the data that it retargets.
-    #[serde(default, skip_serializing_if = "crate::is_false")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub holds_later: bool,
     /// While active: when interactions were last seen to arrive, coarsely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -219,7 +219,7 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_until: Option<Time>,
     /// Whether an interaction registered it, and nobody has edited it since.
-    #[serde(default, skip_serializing_if = "crate::is_false")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub is_first_sight: bool,
     /// That it is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -403,20 +403,19 @@ impl Source {
         if !self.settling.is_empty() || (self.tell_of_sending && self.deletion.is_none()) {
             return Some(self.updated_at);
         }
-        let deletion = self.deletion.as_ref().map(Deletion::wakes_at);
-        let due = match self.state {
-            _ if deletion.is_some() => deletion?,
-            DataState::Available if self.holds_later => self.updated_at,
-            DataState::Available if self.status == Status::Active => self.idle_at?,
-            DataState::Available => match self.warn_at(retention, warn_before) {
+        let due = match (&self.deletion, self.state) {
+            (Some(deletion), _) => deletion.wakes_at(),
+            (None, DataState::Available) if self.holds_later => self.updated_at,
+            (None, DataState::Available) if self.status == Status::Active => self.idle_at?,
+            (None, DataState::Available) => match self.warn_at(retention, warn_before) {
                 Some(at) => at,
                 None => self.expires_at(retention)?,
             },
-            DataState::Expired => match self.late_since {
+            (None, DataState::Expired) => match self.late_since {
                 Some(since) => since.plus(LATE_SWEEP_MILLIS),
                 None => self.retry_at?,
             },
-            DataState::Restoring => self.updated_at,
+            (None, DataState::Restoring) => self.updated_at,
         };
         Some(self.retry_at.map_or(due, |retry| retry.max(due)))
     }

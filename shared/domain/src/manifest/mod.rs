@@ -173,7 +173,7 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<Quarantine>,
     /// Whether the source is deleted for good: no run is listed, and every copy goes.
-    #[serde(default, skip_serializing_if = "crate::is_false")]
+    #[serde(default, skip_serializing_if = "crate::is_default")]
     pub is_deleted: bool,
 }
 

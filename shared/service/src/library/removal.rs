@@ -34,7 +34,7 @@ pub type Outcomes = Vec<(SourceId, Result<SourceView, Problem>)>;
 
 impl Rekindle {
     /// Deletes sources, one after the other. Deleting again changes nothing. Reads every source and segment once, to see what
-    /// refers to these: a second for some thousands.
+    /// refers to these.
     ///
     /// # Errors
     /// 503. Of each source: 404; 409 if it is active or pinned, is being restored, or if another source or a segment that was
@@ -134,7 +134,7 @@ impl Rekindle {
                 None => return Ok(None),
                 Some(deletion) if deletion.is_final => {
                     let detail = format!(
-                        "{id} was deleted at {}, and its interaction data is going for good since {}",
+                        "{id} was deleted at {}, and since {} its interaction data has been going for good",
                         deletion.at,
                         deletion.final_at()
                     );

@@ -6,14 +6,14 @@ use super::{
     filters::check_width,
     names::UnknownNames,
     room::{check_fields, check_room},
-    view::{NowDue, SourceView, unknown_source},
+    view::{NowDue, SourceView, deleted_source, unknown_source},
 };
 use crate::{
     app::Rekindle,
     boxed,
     journal::{Caller, changed},
     page::{Listing, NOT_OURS},
-    problem::{Problem, Remedy, expired_data},
+    problem::{Problem, ProblemKind, expired_data},
     retry::{Stop, until_answered},
 };
 use rekindle_domain::{
@@ -61,9 +61,7 @@ impl Rekindle {
         let now = self.now();
         let found = self.store.catalog.source_or_deleted(id).await?;
         if let Some(deletion) = found.as_ref().and_then(|found| found.deletion.as_ref()) {
-            let problem = Problem::conflict("source_deleted", format!("{id} was deleted at {}", deletion.at));
-            let remedy = (!deletion.is_final).then(|| Remedy::Undelete(id.clone()));
-            return Err(Problem { remedy, ..problem }.into());
+            return Err(deleted_source(ProblemKind::Conflict, "source_deleted", id, deletion).into());
         }
         how.check(&id.to_string(), found.as_ref().map(|s| s.version))?;
         let shown = found.clone().map(|source| self.view(source, &Manifest::default()));

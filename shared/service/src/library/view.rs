@@ -2,9 +2,10 @@
 
 use crate::{
     app::Rekindle,
-    problem::{Problem, Remedy},
+    problem::{Problem, ProblemKind, Remedy},
 };
 use rekindle_domain::{
+    deletion::Deletion,
     filter::Filter,
     id::{LedgerId, SourceId, SourceKind},
     manifest::{DataState, Manifest},
@@ -205,10 +206,10 @@ impl Rekindle {
     /// 404 if nobody registered it, or it is deleted; 503.
     pub(crate) async fn known_source(&self, id: &SourceId) -> Result<Source, Problem> {
         let found = self.store.catalog.source_or_deleted(id).await?.ok_or_else(|| unknown_source(id))?;
-        let Some(deletion) = &found.deletion else { return Ok(found) };
-        let problem = Problem::not_found("unknown_source", format!("{id} was deleted at {}", deletion.at));
-        let remedy = (!deletion.is_final).then(|| Remedy::Undelete(id.clone()));
-        Err(Problem { remedy, ..problem })
+        match &found.deletion {
+            None => Ok(found),
+            Some(deletion) => Err(deleted_source(ProblemKind::NotFound, "unknown_source", id, deletion)),
+        }
     }
 
     /// A source by its id, with counts as of the last rewrite.
@@ -220,6 +221,17 @@ impl Rekindle {
         let manifest = self.store.catalog.manifest(&LedgerId::Source(id.clone())).await?;
         Ok(self.view(source, &manifest))
     }
+}
+
+/// The problem that a source is deleted, with the way back while there is one.
+pub(super) fn deleted_source(
+    kind: ProblemKind,
+    code: &'static str,
+    id: &SourceId,
+    deletion: &Deletion,
+) -> Problem {
+    let remedy = (!deletion.is_final).then(|| Remedy::Undelete(id.clone()));
+    Problem { remedy, ..Problem::new(kind, code, format!("{id} was deleted at {}", deletion.at)) }
 }
 
 /// The 404 for a source that nobody registered.

@@ -6,7 +6,7 @@ use rekindle_domain::{
     source::Source,
     time::Time,
 };
-use rekindle_store::queues::NoticeWork;
+use rekindle_store::{StoreError, catalog::Transaction, queues::NoticeWork};
 use std::collections::BTreeMap;
 
 impl Rekindle {
@@ -22,13 +22,25 @@ impl Rekindle {
         }
     }
 
-    /// A notice about a source for each of its recipients, and no more than the transaction has room for.
-    pub(crate) fn notices_of(&self, source: &Source, subject: &Subject, room: usize) -> Vec<Notice> {
+    /// Adds a notice about a source for each of its recipients to a transaction, and no more than it has room for. Nothing may
+    /// be added to it after that. The caller announces the notices when they are committed.
+    pub(crate) fn add_notices(
+        &self,
+        transaction: &mut Transaction,
+        source: &Source,
+        subject: &Subject,
+    ) -> Result<Vec<Notice>, StoreError> {
         let id = self.new_id();
         let notice = |(i, to): (usize, String)| {
             Notice::new(format!("{id}-{i}"), to, subject.clone(), self.now(), self.notice_lease())
         };
-        self.recipients(source).into_iter().take(room).enumerate().map(notice).collect()
+        let room = Transaction::MAX - transaction.len();
+        let notices: Vec<Notice> =
+            self.recipients(source).into_iter().take(room).enumerate().map(notice).collect();
+        for notice in &notices {
+            transaction.add_notice(notice)?;
+        }
+        Ok(notices)
     }
 
     /// The addresses of the deployment and of the source. Addresses that differ only in case are one recipient.

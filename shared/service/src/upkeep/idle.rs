@@ -42,13 +42,9 @@ impl Rekindle {
             }
             let detail = Some(format!("no interactions since {idle_since}"));
             self.record(&mut transaction, id, "stopped", "sweeper", detail)?;
-            let room = Transaction::MAX - transaction.len();
             let expires_at = self.noticed(&after).expires_at(&self.settings.retention);
             let subject = Subject::Stopped { source: id.clone(), idle_since, expires_at };
-            let notices = self.notices_of(&after, &subject, room);
-            for notice in &notices {
-                transaction.add_notice(notice)?;
-            }
+            let notices = self.add_notices(&mut transaction, &after, &subject)?;
             self.store.catalog.commit(transaction).await?;
             Ok(Some(notices))
         })?;

@@ -58,10 +58,7 @@ impl Rekindle {
             let detail = Some(format!("a message went out at {sent_at}"));
             self.record(&mut transaction, id, "undeleted", "sweeper", detail)?;
             let subject = Subject::Undeleted { source: id.clone(), message_at: sent_at };
-            let notices = self.notices_of(&source, &subject, Transaction::MAX - transaction.len());
-            for notice in &notices {
-                transaction.add_notice(notice)?;
-            }
+            let notices = self.add_notices(&mut transaction, &source, &subject)?;
             self.store.catalog.commit(transaction).await?;
             Ok(notices)
         })?;
@@ -79,13 +76,10 @@ impl Rekindle {
             };
             let (by, final_at) = (deletion.by.clone(), deletion.final_at());
             let subject = Subject::Deleted { source: id.clone(), by, final_at };
+            let told = Source { deletion: Some(Deletion { is_to_tell: false, ..deletion }), ..source };
             let mut transaction = Transaction::new();
-            let notices = self.notices_of(&source, &subject, Transaction::MAX - 1);
-            for notice in &notices {
-                transaction.add_notice(notice)?;
-            }
-            let deletion = Some(Deletion { is_to_tell: false, ..deletion });
-            self.put_source(&mut transaction, &Source { deletion, ..source })?;
+            self.put_source(&mut transaction, &told)?;
+            let notices = self.add_notices(&mut transaction, &told, &subject)?;
             self.store.catalog.commit(transaction).await?;
             Ok(notices)
         })?;

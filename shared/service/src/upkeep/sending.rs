@@ -66,11 +66,9 @@ impl Rekindle {
             let detail = Some(format!("a message went out at {sent_at}"));
             self.record(&mut transaction, id, "sent_after_stop", "sweeper", detail)?;
             let subject = Subject::Sending { source: id.clone(), message_at: sent_at };
-            let notices = self.notices_of(&source, &subject, Transaction::MAX - transaction.len() - 1);
-            for notice in &notices {
-                transaction.add_notice(notice)?;
-            }
-            self.put_source(&mut transaction, &Source { tell_of_sending: false, ..source })?;
+            let told = Source { tell_of_sending: false, ..source };
+            self.put_source(&mut transaction, &told)?;
+            let notices = self.add_notices(&mut transaction, &told, &subject)?;
             self.store.catalog.commit(transaction).await?;
             Ok(notices)
         })?;
