@@ -42,6 +42,7 @@ mod repeats;
 mod rotations;
 mod segments;
 mod sending;
+mod settling;
 mod simulation;
 mod stored;
 mod story;

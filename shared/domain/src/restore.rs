@@ -172,7 +172,8 @@ impl Request {
 /// How the restore of one source begins for a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Beginning {
-    /// The request's restore of the source has ended, and the source has yet to tell the request how.
+    /// A restore of the source has ended, and the source has yet to tell how: this request, or, before another restore
+    /// starts, any.
     Settle,
     /// The item ends: there never were interactions.
     NothingToRestore,
@@ -192,11 +193,15 @@ pub enum Beginning {
 
 /// Decides how the restore of `source` begins for a request. A request by a tag (`by_tag`) means the expired sources that
 /// carry it, and renews no clock: its sender need not know what else carries the tag.
+///
+/// No restore starts while requests wait to be told how an earlier one ended: a source's item has room for those of one
+/// restore.
 pub fn begin(source: &Source, by_tag: bool, request: RequestId) -> Beginning {
     if source.settling.iter().any(|s| s.request == request) {
         return Beginning::Settle;
     }
     match source.state {
+        DataState::Expired if !source.settling.is_empty() => Beginning::Settle,
         DataState::Available if !source.has_data => Beginning::NothingToRestore,
         DataState::Available if by_tag => Beginning::AlreadyAvailable,
         DataState::Available => Beginning::RenewClock,

@@ -149,14 +149,19 @@ proptest! {
     }
 
     /// A request is told, joins, starts or ends, by what its source is; what it joined or started it waits for, and no more
-    /// than some wait at once.
+    /// than some wait at once. No restore starts while another request is to be told how an earlier one ended.
     #[test]
     fn restores_begin_by_what_the_source_is(
         source in source(), is_tagged: bool, waits: bool, others in select(vec![0, 1, MAX_WAITING - 1, MAX_WAITING]),
+        settles_another: bool,
     ) {
         let waiting = (0..others as u128).map(|n| RequestId(Ulid(n + 2)));
         let mut source = Source { waiting: waiting.chain(waits.then_some(REQUEST)).collect(), ..source };
-        let is_settling = !source.settling.is_empty();
+        for settlement in source.settling.iter_mut().filter(|_| settles_another) {
+            settlement.request = RequestId(Ulid(u128::MAX));
+        }
+        let is_settling =
+            !source.settling.is_empty() && (!settles_another || source.state == DataState::Expired);
         let by_naming = begin(&source, false, REQUEST);
         let beginning = begin(&source, is_tagged, REQUEST);
         prop_assert_eq!(beginning == Beginning::Settle, is_settling);

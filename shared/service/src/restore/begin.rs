@@ -137,7 +137,11 @@ impl Rekindle {
         };
         let expires_at = source.expires_at(&self.settings.retention);
         let ended = match begin(&source, asked.tag.is_some(), request) {
-            Beginning::Settle => return self.settle(id).await.map(|()| Step::Done),
+            Beginning::Settle => {
+                self.settle(id).await?;
+                // Decides again: the item has ended, or the restore can start.
+                return Err(StoreError::Conflict);
+            }
             Beginning::WaitsAlready => return Ok(Step::Done),
             Beginning::RenewClock => {
                 return self.renew_clock(request, item, source).await.map(|()| Step::Done);
