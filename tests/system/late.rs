@@ -1,6 +1,11 @@
 //! Late interactions are kept while the data is expired, are what is certain of it, and are there after the restore.
 
-use crate::fixture::world::{World, got, received};
+use crate::fixture::{
+    ports::Dice,
+    world::{World, got, received},
+};
+use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
+use rekindle_domain::time::Ids;
 use serde_json::{Value, json};
 
 fn clicked(campaign: &str, user: &str) -> Value {
@@ -161,4 +166,67 @@ async fn l9_late_rows_are_archived_after_a_cancelled_restore() {
     world.restore(&["campaign/a"]).await;
     assert_eq!(world.count(&clicks()).await, 3);
     assert_eq!(world.count(&got("a")).await, 51);
+}
+
+/// A question reads up to 999 inbox blocks of late rows; with more, nothing of them is certain until they are archived.
+#[tokio::test(start_paused = true)]
+async fn l7_many_late_blocks_are_unknown_until_they_are_archived() {
+    let world = expired().await;
+    world.advance("P5D");
+    world.settle().await;
+    click_late(&world).await;
+    // The same block over and over, as from a sender that gets no answer.
+    let block = world.ledger_items_of("i#campaign/a#").await.pop().unwrap();
+    let again = async || {
+        let id = world.ids.new_id(world.clock.now_still()).to_bytes();
+        let mut block = block.clone();
+        block.insert("sk".to_owned(), AttributeValue::B(Blob::new(id)));
+        world.put_ledger_item(block).await;
+    };
+    for _ in world.inbox_blocks("a").await..999 {
+        again().await;
+    }
+    assert_eq!(world.inbox_blocks("a").await, 999);
+    assert_only_late(&world).await;
+    again().await;
+    assert_eq!(world.count_excluding(&clicks()).await, (0, 55));
+    assert_eq!(world.matches(&clicks(), "u45", "exclude").await, "unknown");
+    world.advance("P1D");
+    world.settle().await;
+    assert_eq!(world.inbox_blocks("a").await, 0);
+    assert_only_late(&world).await;
+    world.restore(&["campaign/a"]).await;
+    assert_there(&world).await;
+}
+
+/// A question reads late rows of up to 4 MiB, of the inbox and of each archived copy.
+#[tokio::test(start_paused = true)]
+async fn l7_late_rows_of_many_bytes_are_unknown() {
+    let world = expired().await;
+    world.advance("P5D");
+    world.settle().await;
+    let mut dice = Dice(7);
+    let mut receive_late = async || {
+        // Ids of 128 hexadecimal digits, which nothing compresses much.
+        let mut id = || (0..8).map(|_| format!("{:016x}", dice.roll())).collect::<String>();
+        let items: Vec<String> = (0..28_000).map(|_| received("a", &id()).to_string()).collect();
+        let body = zstd::encode_all(items.join("\n").as_bytes(), 1).unwrap();
+        let request = http::Request::post("/v1/interactions").header("content-type", "application/x-ndjson");
+        let request = request.header("content-encoding", "zstd").body(body.into()).unwrap();
+        assert_eq!(world.send(request).await.ok()["accepted"], 28_000);
+    };
+    receive_late().await;
+    assert_eq!(world.count_excluding(&got("a")).await, (28_000, 50));
+    receive_late().await;
+    receive_late().await;
+    assert_eq!(world.count_excluding(&got("a")).await, (0, 84_050));
+    world.advance("P1D");
+    world.settle().await;
+    assert_eq!(world.inbox_blocks("a").await, 0);
+    assert_eq!(world.count_excluding(&got("a")).await, (0, 84_050), "in the archive, too");
+    // Few rows that come after those are certain.
+    world.ingest_received("a", "u", 3).await;
+    assert_eq!(world.count_excluding(&got("a")).await, (3, 84_047));
+    world.restore(&["campaign/a"]).await;
+    assert_eq!(world.count(&got("a")).await, 84_050);
 }
