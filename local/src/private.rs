@@ -1,6 +1,7 @@
 //! Folders and files that only their owner may read: the data names people.
 
 use std::{
+    ffi::OsStr,
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
@@ -17,17 +18,26 @@ pub(crate) fn create_dir_all(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// Whether the runner makes a file or a folder of this name in its data folder.
+fn is_ours(name: &OsStr) -> bool {
+    let ours = ["admin-key", "admin-key.new", "clock", "clock.new", "lock", "outbox.jsonl", "s3"];
+    name.to_str().is_some_and(|name| ours.contains(&name) || name.starts_with("dynamodb."))
+}
+
 /// Makes the data folder and its parents, as far as they are not there. One that others may read is closed to them, if it has
-/// nothing but the data, whose database is the file `database`. One that cannot be closed is named in the log.
-pub(crate) fn open_dir(path: &Path, database: &str) -> io::Result<()> {
+/// nothing but the data. One that stays open is named in the log.
+pub(crate) fn open_dir(path: &Path) -> io::Result<()> {
     create_dir_all(path)?;
     let is_open = |path: &Path| Ok::<_, io::Error>(fs::metadata(path)?.permissions().mode() & 0o077 != 0);
     if !is_open(path)? {
         return Ok(());
     }
-    let is_ours = path.join(database).exists() || fs::read_dir(path)?.next().is_none();
+    let mut has_other = false;
+    for entry in fs::read_dir(path)? {
+        has_other |= !is_ours(&entry?.file_name());
+    }
     let is_closed =
-        is_ours && fs::set_permissions(path, Permissions::from_mode(0o700)).is_ok() && !is_open(path)?;
+        !has_other && fs::set_permissions(path, Permissions::from_mode(0o700)).is_ok() && !is_open(path)?;
     if is_closed {
         tracing::warn!(folder.path = %path.display(), "others could read the data folder; now only its owner can");
     } else {

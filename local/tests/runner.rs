@@ -56,9 +56,26 @@ impl Program {
     /// The text with which it refuses to start.
     fn refused(arguments: &[&str]) -> String {
         let mut program = Self::spawn(arguments);
-        let mut said = String::new();
-        program.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        let said = program.said();
         assert!(!program.0.wait().unwrap().success(), "it starts");
+        said
+    }
+
+    /// All that it says on standard error until its end.
+    fn said(&mut self) -> String {
+        let mut said = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        said
+    }
+
+    /// The log of a start that succeeds.
+    fn log_of(arguments: &[&str]) -> String {
+        let (mut program, client) = Self::begin(arguments);
+        // With its first answer it also listens to signals.
+        client.get("/v1/tags").unwrap();
+        program.signal("-TERM");
+        let said = program.said();
+        assert!(program.ended().success());
         said
     }
 

@@ -146,7 +146,7 @@ impl EmbeddedAws {
     /// [`EmbeddedError::InUse`] while another handle (of this process or another) holds the directory;
     /// [`EmbeddedError::Damaged`] or [`EmbeddedError::Database`] when the files cannot be read.
     pub fn open(dir: &Path, now: Now) -> Result<Self, EmbeddedError> {
-        private::open_dir(dir, "dynamodb.sqlite").map_err(EmbeddedError::io("create", dir))?;
+        private::open_dir(dir).map_err(EmbeddedError::io("create", dir))?;
         let lock = lock(dir)?;
         Ok(Self::from(Account {
             dynamodb: DynamoDb::open(&dir.join("dynamodb.sqlite"))?,

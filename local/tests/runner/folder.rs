@@ -8,9 +8,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The access rights of a file or a folder.
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
 /// Every file and folder below `path`, with its access rights.
 fn rights(path: &Path) -> Vec<(String, u32)> {
-    let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let mode = mode(path);
     let below = if path.is_dir() { fs::read_dir(path).unwrap().collect() } else { vec![] };
     let below = below.into_iter().flat_map(|entry| rights(&entry.unwrap().path()));
     [(path.display().to_string(), mode)].into_iter().chain(below).collect()
@@ -65,9 +74,35 @@ fn a_folder_that_others_may_read_is_closed() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     fs::create_dir(&data).unwrap();
-    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    set_mode(&data, 0o755);
     filled(&data);
-    assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(mode(&data), 0o700);
+    // So is one that has data.
+    set_mode(&data, 0o755);
+    let arguments = ["--data", data.to_str().unwrap()];
+    let said = Program::log_of(&arguments);
+    assert!(said.contains("others could read the data folder; now only its owner can"), "{said}");
+    assert_eq!(mode(&data), 0o700);
+    let said = Program::log_of(&arguments);
+    assert!(!said.contains("the data folder"), "{said}");
+}
+
+/// A folder that also has files of somebody else is not changed, at the first start and later.
+#[test]
+fn a_folder_that_has_other_files_is_named_in_the_log_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("notes"), "mine").unwrap();
+    set_mode(&data, 0o755);
+    for _ in 0..2 {
+        let said = Program::log_of(&["--data", data.to_str().unwrap()]);
+        assert!(said.contains("others may read the data folder"), "{said}");
+        assert_eq!(mode(&data), 0o755);
+    }
+    for name in ["dynamodb.sqlite", "admin-key", "lock", "s3"] {
+        assert_eq!(mode(&data.join(name)) & 0o077, 0, "{name}");
+    }
 }
 
 #[test]
@@ -181,4 +216,18 @@ fn a_key_is_taken_from_a_file() {
     fs::write(&file, format!("{KEY}\n")).unwrap();
     let (_program, client) = Program::begin(&arguments);
     assert_eq!(client.get("/v1/tags").unwrap().0, 200);
+}
+
+#[test]
+fn a_file_of_the_key_that_others_may_read_is_named_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    fs::write(&file, format!("{KEY}\n")).unwrap();
+    for (bits, is_open) in [(0o600, false), (0o640, true), (0o604, true)] {
+        set_mode(&file, bits);
+        let said = Program::log_of(&["--memory", "--key-file", file.to_str().unwrap()]);
+        let warned = said.contains("others than its owner may read the file of the admin key");
+        assert_eq!(warned, is_open, "{bits:o}: {said}");
+        assert_eq!((said.contains(file.to_str().unwrap()), mode(&file)), (is_open, bits), "{said}");
+    }
 }
