@@ -90,7 +90,7 @@ mod tests {
     fn all_that_a_manifest_may_list_at_once_fits_its_item() {
         let far = Time(253_402_300_799_000);
         let slots = SlotSize::default().bits_for(u64::MAX, u64::MAX);
-        let inputs = Some(Inputs { runs: Vec::new(), inbox_blocks: u32::MAX });
+        let inputs = Some(Inputs { runs: Vec::new(), inbox_blocks: u32::MAX, folded: u64::MAX });
         let (id, run) = (CopyId(Ulid(u128::MAX)), RunId(Ulid(u128::MAX)));
         let life = Life::Retired;
         let copy = Copy { id, run, tier: Tier::Cold, slots, life, since: far, inputs, bytes: u64::MAX };
@@ -102,7 +102,7 @@ mod tests {
             last_at: Some(far),
             digest: Digest(u128::MAX),
         };
-        let listed = stored_bytes(&Run { id: run, slots, tally }) + 1;
+        let listed = stored_bytes(&Run { id: run, slots, tally, folded: u64::MAX }) + 1;
         let copies = (stored_bytes(&copy) + 1) * MAX_COPIES + (stored_bytes(&run) + 1) * MAX_INPUT_RUNS;
         assert!(
             copies + listed * MAX_RUNS + MAX_REASON_BYTES + (4 << 10) <= MAX_ITEM_BYTES,

@@ -24,6 +24,7 @@ pub mod manifest;
 pub mod merge;
 pub mod notice;
 pub mod part;
+pub mod people;
 pub mod removal;
 pub mod restore;
 pub mod rows;

@@ -31,6 +31,11 @@ impl<'a> Group<'a> {
         self.streams[stream].rows.user(at)
     }
 
+    /// Whether any stream has rows of the user. A stream may name a user without rows to say how far it was read.
+    pub fn has_rows(&self) -> bool {
+        self.parts().any(|(.., user)| !user.rows.is_empty())
+    }
+
     /// The user's rows by stream: the stream's number, its current batch, the user's rows in it.
     pub fn parts(&self) -> impl Iterator<Item = (usize, &'a Rows, UserRows<'a>)> + '_ {
         self.members.iter().map(|&(stream, at)| {

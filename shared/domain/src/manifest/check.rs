@@ -169,8 +169,11 @@ fn check_runs(old: &Manifest, new: &Manifest) -> Result<(), Illegal> {
         }
     }
     for run in new.runs.iter().filter(|r| old.run(r.id).is_none()) {
-        if commit.is_none_or(|c| c.run != run.id) {
+        let Some(inputs) = commit.filter(|c| c.run == run.id).and_then(|c| c.inputs.as_ref()) else {
             return illegal(format!("run {} has no committed copy", run.id));
+        };
+        if run.folded != inputs.folded {
+            return illegal(format!("run {} does not say which merges its rewrite followed", run.id));
         }
     }
     if let Some(run) = replaced.iter().find(|r| old.run(**r).is_none()) {

@@ -89,6 +89,9 @@ pub struct Run {
     pub slots: SlotBits,
     /// The counts and the digest of its rows.
     pub tally: Tally,
+    /// The rows of ids that were merged up to the merge of this number lie under the ids of their persons.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub folded: u64,
 }
 
 /// The inputs of a rewrite. They are fixed when its copy is staged.
@@ -98,6 +101,9 @@ pub struct Inputs {
     pub runs: Vec<RunId>,
     /// How many inbox blocks it takes; their keys stand in the copy's inputs item.
     pub inbox_blocks: u32,
+    /// The rewrite puts the rows of ids that were merged up to the merge of this number under the ids of their persons.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub folded: u64,
 }
 
 /// A place where the rows of a run lie, or are about to.

@@ -40,7 +40,7 @@ impl Manifest {
             next.clearing = Some(id);
         }
         next.runs.retain(|r| !inputs.runs.contains(&r.id));
-        next.runs.push(Run { id: run, slots, tally });
+        next.runs.push(Run { id: run, slots, tally, folded: inputs.folded });
         next.retire(now, |c| inputs.runs.contains(&c.run));
         next.release(&inputs);
         Ok(next)
@@ -56,7 +56,7 @@ impl Manifest {
             return illegal(format!("copy {id} is no longer staged"));
         };
         (copy.life, copy.since, copy.bytes) = (Life::Live, now, bytes);
-        let checked = Inputs { runs: vec![copy.run], inbox_blocks: 0 };
+        let checked = Inputs { runs: vec![copy.run], ..Inputs::default() };
         next.release(&checked);
         Ok(next)
     }

@@ -57,7 +57,7 @@ impl Ledger {
             if lies.in_both && state == DataState::Available {
                 put(Tier::Cold);
             }
-            manifest.runs.push(Run { id: run, slots, tally: tally(lies.rows) });
+            manifest.runs.push(Run { id: run, slots, tally: tally(lies.rows), folded: 0 });
         }
         Self { manifest, inbox, ids: ids + 1_000, now }
     }

@@ -96,7 +96,7 @@ impl Rekindle {
             manifest.copies.iter().filter(|c| c.run == *run).map(|c| c.bytes).max().unwrap_or(0)
         };
         let bytes = bite.bytes() + runs.iter().map(bytes_of).sum::<u64>();
-        let inputs = Inputs { runs: runs.to_vec(), inbox_blocks: bite.entries.len() as u32 };
+        let inputs = Inputs { runs: runs.to_vec(), inbox_blocks: bite.entries.len() as u32, folded };
         let copy = Copy {
             id,
             run: RunId(self.new_id()),

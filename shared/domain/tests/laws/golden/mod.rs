@@ -169,7 +169,7 @@ fn manifest() -> Manifest {
         id: copy(3),
         run: run(3),
         life: Life::Staged,
-        inputs: Some(Inputs { runs: vec![run(1), run(2)], inbox_blocks: 17 }),
+        inputs: Some(Inputs { runs: vec![run(1), run(2)], inbox_blocks: 17, folded: 0 }),
         bytes: 0,
         ..plain.clone()
     };
@@ -178,7 +178,7 @@ fn manifest() -> Manifest {
         version: 42,
         epoch: 1,
         state: DataState::Restoring,
-        runs: vec![Run { id: run(1), slots, tally: tally() }],
+        runs: vec![Run { id: run(1), slots, tally: tally(), folded: 0 }],
         copies: vec![
             plain.clone(),
             life(2, Life::Live, Tier::Cold),

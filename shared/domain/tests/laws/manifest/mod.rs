@@ -36,7 +36,7 @@ pub fn four_slots() -> SlotBits {
 
 /// A rewrite of `runs` and of that many inbox blocks into run `run`.
 pub fn rewrite(copy: u64, run: u64, tier: Tier, runs: &[RunId], inbox_blocks: u32, now: Time) -> Copy {
-    let inputs = Some(Inputs { runs: runs.to_vec(), inbox_blocks });
+    let inputs = Some(Inputs { runs: runs.to_vec(), inbox_blocks, folded: 0 });
     Copy {
         id: copy_id(copy),
         run: run_id(run),

@@ -230,7 +230,7 @@ impl Ledger {
         let (m, now) = (self.manifest.clone(), self.now);
         let staged = self.staged();
         let copy = staged.get(copy.index(staged.len().max(1)))?;
-        let inputs = copy.inputs.clone().unwrap_or(Inputs { runs: vec![copy.run], inbox_blocks: 0 });
+        let inputs = copy.inputs.clone().unwrap_or(Inputs { runs: vec![copy.run], ..Inputs::default() });
         self.suspects.extend(inputs.runs.iter().filter(|r| m.run(**r).is_some()));
         self.inbox_is_suspect |= inputs.inbox_blocks > 0;
         let next = m.quarantined("a slot did not verify", copy, now);
@@ -274,7 +274,8 @@ impl Ledger {
                 assert!(before != Some(Life::Retired) || !in_quarantine, "l4: doomed in quarantine");
             }
             if (copy.life, before) == (Life::Live, Some(Life::Staged)) {
-                let inputs = copy.inputs.clone().unwrap_or(Inputs { runs: vec![copy.run], inbox_blocks: 0 });
+                let inputs =
+                    copy.inputs.clone().unwrap_or(Inputs { runs: vec![copy.run], ..Inputs::default() });
                 self.suspects.retain(|r| !inputs.runs.contains(r));
                 self.inbox_is_suspect &= inputs.inbox_blocks == 0;
             }

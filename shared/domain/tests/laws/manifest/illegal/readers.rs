@@ -97,7 +97,7 @@ fn l5_runs_do_not_change() {
 #[test]
 fn l5_new_runs_come_with_their_committed_copy() {
     let m = two_runs();
-    let run = |id| Run { id: run_id(id), slots: one_slot(), tally: tally(1) };
+    let run = |id| Run { id: run_id(id), slots: one_slot(), tally: tally(1), folded: 0 };
     refused(&m, edit(&m, |m| m.runs.push(run(6))));
     // Also where a copy of that run is there, but was not committed now.
     let m = rewriting();
