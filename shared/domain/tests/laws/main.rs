@@ -17,6 +17,7 @@ mod lifecycle;
 mod manifest;
 mod notice;
 mod packing;
+mod people;
 mod rows;
 mod sizes;
 mod support;
