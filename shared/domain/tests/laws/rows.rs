@@ -107,7 +107,10 @@ fn stream(streams: &[Rows], cut: usize) -> Model {
                 one.push(user.hash, user.id, user.rows);
                 model(&one)
             });
-            out.extend(merged(parts.collect::<Vec<_>>()));
+            let of_group = merged(parts.collect::<Vec<_>>());
+            let has_rows = of_group.iter().any(|(_, rows)| !rows.is_empty());
+            assert_eq!(group.has_rows(), has_rows);
+            out.extend(of_group);
         } else if merge.needs().is_none() {
             return out;
         }
@@ -164,6 +167,42 @@ proptest! {
     fn streams_merge_as_batches_gather(mut batches in batches(), cut in 1usize..12) {
         batches.iter_mut().for_each(sort_by_hash);
         prop_assert_eq!(stream(&as_rows(&batches, &[]), cut), merged(batches));
+    }
+
+    /// Streams may name users without rows: each place comes once all the same, in order, and the group says whether the user
+    /// has rows.
+    #[test]
+    fn l11_users_without_rows_have_their_place(
+        mut batches in batches(),
+        are_bare in vec(vec(any::<bool>(), 30), 6),
+        cut in 1usize..6,
+    ) {
+        for (batch, are_bare) in batches.iter_mut().zip(are_bare) {
+            sort_by_hash(batch);
+            batch.iter_mut().zip(are_bare).filter(|(_, is_bare)| *is_bare).for_each(|((_, rows), _)| rows.clear());
+        }
+        let found = stream(&as_rows(&batches, &[]), cut);
+        let places: Vec<(u64, &[u8])> = found.iter().map(|(id, _)| (user_hash(id), &id[..])).collect();
+        prop_assert!(places.is_sorted_by(|a, b| a < b));
+        prop_assert_eq!(&found, &merged(batches));
+    }
+
+    #[test]
+    fn retained_users_are_those_that_were_to_be_kept(users in users(30), are_kept in vec(any::<bool>(), 30)) {
+        let kept: Model = users.iter().cloned().zip(are_kept).filter(|(_, kept)| *kept).map(|(user, _)| user).collect();
+        let rows = rows_of(&users);
+        for (kept, keeps_all) in [(&kept, false), (&users, true)] {
+            let mut retained = rows.clone();
+            retained.retain(|user| {
+                let of_user = user.rows.iter().map(|r| (rows.facets[r.facet as usize].clone(), (r.first_at, r.last_at)));
+                let user = (user.id.to_vec(), of_user.collect());
+                keeps_all || kept.contains(&user)
+            });
+            assert_well_formed(&retained);
+            prop_assert_eq!(&model(&retained), kept);
+            prop_assert_eq!(&retained.facets, &rows.facets);
+            prop_assert_eq!(&retained, &rows_over(rows.facets.clone(), kept));
+        }
     }
 
     #[test]
