@@ -22,6 +22,7 @@ enum Step {
         runs: u64,
         inbox: bool,
         tier: Tier,
+        folded: u64,
     },
     Materialize {
         run: Index,
@@ -65,7 +66,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => Just(Step::Append),
         2 => (0..3 * GRACE_MILLIS).prop_map(Step::Tick),
-        4 => (any::<u64>(), any::<bool>(), tier()).prop_map(|(runs, inbox, tier)| Step::Rewrite { runs, inbox, tier }),
+        4 => (any::<u64>(), any::<bool>(), tier(), 0u64..4)
+            .prop_map(|(runs, inbox, tier, folded)| Step::Rewrite { runs, inbox, tier, folded }),
         3 => (any::<Index>(), tier()).prop_map(|(run, tier)| Step::Materialize { run, tier }),
         8 => (any::<Index>(), state()).prop_map(|(copy, to)| Step::Commit { copy, to }),
         3 => state().prop_map(Step::Turn),
@@ -79,7 +81,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn wild_step() -> impl Strategy<Value = Step> {
-    let wild = (any::<Index>(), 0u8..12).prop_map(|(copy, what)| Step::Wild { copy, what });
+    let wild = (any::<Index>(), 0u8..14).prop_map(|(copy, what)| Step::Wild { copy, what });
     prop_oneof![3 => step(), 1 => wild]
 }
 
@@ -94,6 +96,8 @@ struct Ledger {
     /// The rows each rewrite took from the inbox, by its copy.
     taken: BTreeMap<CopyId, BTreeSet<u32>>,
     rows: BTreeMap<RunId, BTreeSet<u32>>,
+    /// Up to which merge each rewrite follows the ids of users, by its run.
+    folded: BTreeMap<RunId, u64>,
     doomed: BTreeSet<CopyId>,
     /// What did not verify and was not read whole since: listed runs, and the inbox.
     suspects: BTreeSet<RunId>,
@@ -144,7 +148,9 @@ impl Ledger {
                 self.now = now.plus(*millis);
                 None
             }
-            Step::Rewrite { runs, inbox, tier } => Some(self.staged_rewrite(*runs, *inbox, *tier)),
+            Step::Rewrite { runs, inbox, tier, folded } => {
+                Some(self.staged_rewrite(*runs, *inbox, *tier, *folded))
+            }
             Step::Materialize { run, tier } => {
                 let run = m.runs.get(run.index(m.runs.len().max(1)))?.id;
                 let copy = further(self.next(), run, *tier, now);
@@ -175,14 +181,16 @@ impl Ledger {
     }
 
     /// A rewrite staged, of the runs whose bits are set and, if wanted, of all inbox blocks.
-    fn staged_rewrite(&mut self, runs: u64, inbox: bool, tier: Tier) -> (Manifest, bool) {
+    fn staged_rewrite(&mut self, runs: u64, inbox: bool, tier: Tier, folded: u64) -> (Manifest, bool) {
         let (m, now) = (self.manifest.clone(), self.now);
         let inputs: Vec<RunId> = (m.runs.iter().enumerate())
             .filter(|(i, _)| runs >> (i % 64) & 1 == 1)
             .map(|(_, r)| r.id)
             .collect();
         let blocks = if inbox { self.inbox.len() as u32 } else { 0 };
-        let copy = rewrite(self.next(), self.next(), tier, &inputs, blocks, now);
+        let mut copy = rewrite(self.next(), self.next(), tier, &inputs, blocks, now);
+        copy.inputs.as_mut().unwrap().folded = folded;
+        self.folded.insert(copy.run, folded);
         if inbox {
             self.taken.insert(copy.id, self.inbox.clone());
         }
@@ -254,6 +262,11 @@ impl Ledger {
             8 => drop(next.copies.remove(at)),
             9 => next.runs.retain(|r| r.id != copy.run),
             10 => next.copies[at].tier = if copy.tier == Tier::Hot { Tier::Cold } else { Tier::Hot },
+            11 => next.runs.iter_mut().for_each(|r| r.folded += u64::from(r.id == copy.run)),
+            12 => {
+                next = m.commit_rewrite(copy.id, tally(1), 1, now).ok()?;
+                next.runs.last_mut()?.folded += 1;
+            }
             _ => {
                 next = m.commit_rewrite(copy.id, tally(1), 1, now).ok()?;
                 next.runs.pop();
@@ -306,6 +319,9 @@ impl Ledger {
                 let run = m.run(copy.run).expect("l2: a live copy of no run is never collected");
                 assert_eq!(run.slots, copy.slots, "l5: slots are looked for where they are not");
             }
+        }
+        for run in &m.runs {
+            assert_eq!(run.folded, self.folded[&run.id], "l11: a run says of merges what no rewrite did");
         }
         let rewrites: Vec<&Copy> =
             m.copies.iter().filter(|c| c.life == Life::Staged && c.inputs.is_some()).collect();
@@ -368,7 +384,8 @@ impl Ledger {
         }
         if self.manifest.quarantine.is_some() {
             let tier = if self.manifest.state == DataState::Available { Tier::Hot } else { Tier::Cold };
-            let (staged, legal) = self.candidate(&Step::Rewrite { runs: 0, inbox: true, tier }).unwrap();
+            let (staged, legal) =
+                self.candidate(&Step::Rewrite { runs: 0, inbox: true, tier, folded: 0 }).unwrap();
             assert!(legal, "l9: the inbox is suspect and cannot be read");
             self.swap(staged);
             let id = self.staged()[0].id;

@@ -92,11 +92,12 @@ fn l2_retired_copies_are_readable_for_the_grace() {
 #[test]
 fn l2_inputs_are_fixed_when_staged() {
     let m = rewriting();
-    let changes: [fn(&mut Copy); 7] = [
+    let changes: [fn(&mut Copy); 8] = [
         |c| c.inputs = None,
         |c| c.inputs = Some(Inputs::default()),
         |c| c.inputs.as_mut().unwrap().runs.truncate(1),
         |c| c.inputs.as_mut().unwrap().inbox_blocks += 1,
+        |c| c.inputs.as_mut().unwrap().folded += 1,
         |c| c.run = run_id(9),
         |c| c.tier = Tier::Cold,
         |c| c.slots = four_slots(),

@@ -83,11 +83,12 @@ fn l5_runs_only_go_when_a_rewrite_takes_their_place() {
 #[test]
 fn l5_runs_do_not_change() {
     let m = two_runs();
-    let changes: [fn(&mut Run); 4] = [
+    let changes: [fn(&mut Run); 5] = [
         |r| r.tally.rows -= 1,
         |r| r.tally.digest.0 ^= 1,
         |r| r.slots = four_slots(),
         |r| r.tally.users += 1,
+        |r| r.folded += 1,
     ];
     for change in changes {
         assert_refused(&m, edit(&m, |m| change(&mut m.runs[0])), "may only be replaced by a rewrite");
@@ -109,6 +110,35 @@ fn l5_new_runs_come_with_their_committed_copy() {
     let other = edit(&committed, |m| m.runs.last_mut().unwrap().slots = four_slots());
     assert_refused(&m, other, "slots");
     swap(&m, committed);
+}
+
+/// A run that said too much would hide rows under ids that were merged; one that says too little is not what was staged.
+#[test]
+fn l11_a_run_says_what_its_rewrite_followed() {
+    for folded in [0, 7] {
+        let m = two_hot_runs();
+        let mut copy = rewrite(6, 6, Tier::Hot, &[run_id(1)], 0, NOW);
+        copy.inputs.as_mut().unwrap().folded = folded;
+        let m = swap(&m, m.stage(copy));
+        let committed = m.commit_rewrite(copy_id(6), tally(10), 1, NOW).unwrap();
+        assert_eq!(committed.run(run_id(6)).unwrap().folded, folded);
+        let of_run = |folded| edit(&committed, |m| m.runs.last_mut().unwrap().folded = folded);
+        for invented in [0, 6, 7, 8, u64::MAX].into_iter().filter(|n| *n != folded) {
+            assert_refused(&m, of_run(invented), "does not say which merges its rewrite followed");
+            // Nor do run and copy invent it together.
+            let both = edit(&of_run(invented), |m| {
+                m.copies.last_mut().unwrap().inputs.as_mut().unwrap().folded = invented;
+            });
+            assert_refused(&m, both, "cannot go from");
+        }
+        let m = swap(&m, committed);
+        // A further copy has the run's rows as they are, and leaves what is said of them.
+        let m = swap(&m, m.stage(further(7, run_id(6), Tier::Cold, NOW)));
+        let copied = m.commit_copy(copy_id(7), 1, NOW).unwrap();
+        let more = edit(&copied, |m| m.runs.last_mut().unwrap().folded += 1);
+        assert_refused(&m, more, "may only be replaced by a rewrite");
+        assert_eq!(swap(&m, copied).run(run_id(6)).unwrap().folded, folded);
+    }
 }
 
 /// A further copy committed as if it were a rewrite, and the other way round.
