@@ -21,6 +21,7 @@ use rekindle_domain::{
     key::{AccessKey, OldSecret, Scope, Token},
     manifest::{Copy, DataState, Inputs, Life, Manifest, Quarantine, Run, Tier},
     part::{Consumed, Part, PartDone},
+    people::MergedUser,
     restore::{Item, ItemState, Request},
     rows::user_hash,
     slot::{ROWS_PER_SLOT, SlotBits, SlotSize},
@@ -197,6 +198,19 @@ fn manifest() -> Manifest {
     }
 }
 
+/// One with a run under the ids of persons, and a rewrite that follows later merges.
+fn folded_manifest() -> Manifest {
+    let mut manifest = manifest();
+    manifest.runs[0].folded = 7;
+    manifest.copies[2].inputs.as_mut().unwrap().folded = 12;
+    manifest
+}
+
+fn merged_user() -> MergedUser {
+    let by = "key/00000000000000000000000KEY".to_owned();
+    MergedUser { number: 7, from: "Größe-1".into(), into: "user-1".into(), at: AT, by }
+}
+
 /// The manifest of a source that is deleted for good.
 fn deleted_manifest() -> Manifest {
     Manifest { state: DataState::Available, ..manifest() }.deleted(AT.plus(1))
@@ -281,6 +295,8 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("source-v1-warned.json", json_bytes(&warned_source())),
         ("source-v1-deleted.json", json_bytes(&deleted_source())),
         ("manifest-v1-deleted.json", json_bytes(&deleted_manifest())),
+        ("manifest-v1-folded.json", json_bytes(&folded_manifest())),
+        ("merged-user-v1.json", json_bytes(&merged_user())),
         ("part-v1.json", json_bytes(&part())),
         ("request-v1.json", json_bytes(&request())),
         ("request-v1-tag.json", json_bytes(&tag_request())),
@@ -330,6 +346,8 @@ fn items_of_every_version_are_read() {
     assert_read("source-v1-warned.json", &warned_source());
     assert_read("source-v1-deleted.json", &deleted_source());
     assert_read("manifest-v1-deleted.json", &deleted_manifest());
+    assert_read("manifest-v1-folded.json", &folded_manifest());
+    assert_read("merged-user-v1.json", &merged_user());
     assert_read("part-v1.json", &part());
     assert_read("request-v1.json", &request());
     assert_read("item-v1.json", &item());
@@ -385,8 +403,15 @@ fn hashes_and_keys_stay_what_they_are() {
 #[test]
 fn fields_that_came_later_may_lack() {
     let read = |text: serde_json::Value| serde_json::from_value::<Manifest>(text).unwrap();
-    let manifest = json!({"version": 0, "state": "available", "runs": [], "copies": []});
-    assert_eq!(read(manifest), Manifest::default());
+    let least = json!({"version": 0, "state": "available", "runs": [], "copies": []});
+    assert_eq!(read(least), Manifest::default());
+    // As runs and rewrites say nothing of merges in manifests from before there were any.
+    let mut folded = serde_json::from_slice::<serde_json::Value>(&stored("manifest-v1-folded.json")).unwrap();
+    for (place, number) in [("/runs/0", 7), ("/copies/2/inputs", 12)] {
+        let place = folded.pointer_mut(place).unwrap().as_object_mut().unwrap();
+        assert_eq!(place.remove("folded"), Some(json!(number)));
+    }
+    assert_eq!(read(folded), manifest());
     let part = json!({"attempt": 1, "lease_until": "2026-11-22T10:00:00.000Z"});
     let part = serde_json::from_value::<Part>(part).unwrap();
     assert_eq!((part.attempt, part.claimed_by, part.done), (1, String::new(), None));
