@@ -29,6 +29,7 @@ mod keys;
 mod late;
 mod listing;
 mod matrix;
+mod merges;
 mod metrics;
 mod moving;
 mod names;

@@ -8,6 +8,7 @@ mod expirations;
 mod export;
 mod health;
 mod keys;
+mod merges;
 mod openapi;
 mod restores;
 mod segments;
@@ -64,6 +65,9 @@ pub const ROUTES: &[Route] = &[
     (Method::POST, "/v1/audiences/members", Read),
     (Method::POST, "/v1/audiences/match", Read),
     (Method::GET, "/v1/users", Read),
+    (Method::POST, "/v1/users/merge", Manage),
+    (Method::GET, "/v1/users/merges", Read),
+    (Method::POST, "/v1/users/merges", Manage),
     (Method::GET, "/v1/expirations", Read),
     (Method::GET, "/v1/health", Read),
     (Method::GET, "/v1/restores", Read),
@@ -94,6 +98,7 @@ pub fn routes(app: Rekindle) -> Router {
         .merge(audiences::routes())
         .merge(restores::routes())
         .merge(users::routes())
+        .merge(merges::routes())
         .merge(export::routes())
         .merge(expirations::routes())
         .merge(health::routes())

@@ -38,11 +38,17 @@ pub enum Break {
     LosesDirtyMarks,
     /// Nobody is warned, and data expires at its time all the same (L10).
     ExpiresUnannounced,
+    /// A process that knows merges of user ids does not ask whether there are more (L11).
+    TrustsOldPeople,
+    /// A worker of a rewrite follows the merges of now, not those that the rewrite wrote down (L11).
+    FoldsTheLatest,
+    /// A rewrite leaves out the rows of merged ids, counts them, and does not bring them to their persons (L11).
+    DropsMergedUsers,
 }
 
 impl Break {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::VerifiesNothing,
         Self::IgnoresFailedSums,
         Self::ClearsBeforeTheCommit,
@@ -60,6 +66,9 @@ impl Break {
         Self::MergesArchivedWithOthers,
         Self::LosesDirtyMarks,
         Self::ExpiresUnannounced,
+        Self::TrustsOldPeople,
+        Self::FoldsTheLatest,
+        Self::DropsMergedUsers,
     ];
 }
 

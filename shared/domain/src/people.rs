@@ -4,7 +4,10 @@
 //! never changed, so that the state as of a number is the same for ever. Stored rows keep the id under which they arrived;
 //! readers follow the log, and a rewrite puts rows under the id of their person.
 
-use crate::{rows::user_hash, time::Time};
+use crate::{
+    rows::{Rows, user_hash},
+    time::Time,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     ops::RangeInclusive,
@@ -36,7 +39,7 @@ pub struct MergedUser {
 }
 
 /// The merges in the order of their numbers, and where each id stands in them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Log {
     merges: Vec<MergedUser>,
     /// The hash of each `from` with the number of its merge, in order. Each id is merged once at most.
@@ -136,6 +139,21 @@ impl People {
         Self::of(self.merges().iter().cloned().chain(more).collect())
     }
 
+    /// Adds a merge, and gives it the next number.
+    pub fn push(&mut self, from: &str, into: &str, at: Time, by: String) -> &MergedUser {
+        let number = self.last + 1;
+        let log = Arc::make_mut(&mut self.log);
+        log.merges.truncate(self.last as usize);
+        for (index, id) in [(&mut log.from, from), (&mut log.into, into)] {
+            index.retain(|(_, of)| *of < number);
+            let entry = (user_hash(id.as_bytes()), number);
+            index.insert(index.partition_point(|other| *other < entry), entry);
+        }
+        log.merges.push(MergedUser { number, from: from.into(), into: into.into(), at, by });
+        (self.last, self.moves) = (number, Arc::default());
+        &log.merges[number as usize - 1]
+    }
+
     /// The persons as they were after that many merges.
     #[must_use]
     pub fn until(&self, number: u64) -> Self {
@@ -169,8 +187,11 @@ impl People {
     /// The last merge on the way from an id to its person; `None`: the id names the person itself.
     fn last_merge_of(&self, hash: u64, id: &[u8]) -> Option<&MergedUser> {
         let mut found = self.merge_of(hash, id)?;
-        // A merge that would close a circle is refused, and a person has few ids, so that this ends.
-        while let Some(next) = self.merge_of(user_hash(found.into.as_bytes()), found.into.as_bytes()) {
+        // A merge that would close a circle is refused. If storage has one all the same, this ends, too.
+        for _ in 0..MAX_IDS {
+            let Some(next) = self.merge_of(user_hash(found.into.as_bytes()), found.into.as_bytes()) else {
+                break;
+            };
             found = next;
         }
         Some(found)
@@ -198,9 +219,16 @@ impl People {
             let direct = within(&self.log.into, &(hash..=hash)).iter();
             let direct = direct.map(|(_, number)| self.log.merge(*number));
             found.extend(direct.filter(|merge| merge.number <= self.last && *merge.into == *id));
-            let Some(next) = found.get(at) else { return found };
+            let Some(next) = found.get(at).filter(|_| at < MAX_IDS) else { return found };
             (id, at) = (&next.from, at + 1);
         }
+    }
+
+    /// The hashes of all ids of the person that an id belongs to.
+    pub fn hashes(&self, id: &str) -> Vec<u64> {
+        let person = self.person(id);
+        let ids = std::iter::once(person).chain(self.others(person).into_iter().map(|merge| &*merge.from));
+        ids.map(|id| user_hash(id.as_bytes())).collect()
     }
 
     /// Whether an id was taken away by a merge after the one of that number.
@@ -212,6 +240,17 @@ impl People {
     pub fn moves_any(&self, after: u64, hashes: &RangeInclusive<u64>) -> bool {
         let is_later = |(_, number): &(u64, u64)| (after + 1..=self.last).contains(number);
         self.last > after && within(&self.log.from, hashes).iter().any(is_later)
+    }
+
+    /// These users, each under the id of its person, in ledger order: the persons whose hash is within `hashes`. A person
+    /// stands there once for each id that has rows, so that the number of rows stays as it is.
+    pub fn renamed(&self, rows: &Rows, hashes: &RangeInclusive<u64>) -> Rows {
+        let places = rows.iter().map(|user| (self.place(user.hash, user.id), user.rows));
+        let mut places: Vec<_> = places.filter(|((hash, _), _)| hashes.contains(hash)).collect();
+        places.sort_by_key(|(place, _)| *place);
+        let mut out = Rows::with_facets(rows.facets.clone());
+        places.into_iter().for_each(|((hash, id), rows)| out.push(hash, id, rows));
+        out
     }
 
     /// The moves of merges after the one of that number to persons within those hashes, in the order of the persons.

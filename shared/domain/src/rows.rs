@@ -1,6 +1,6 @@
 //! Rows in memory: columns of users, each with the rows of that user, in one of two orders.
 
-use crate::{facet::Facet, people::People};
+use crate::facet::Facet;
 use std::{cmp::Ordering, collections::HashMap};
 use twox_hash::XxHash3_64;
 
@@ -250,23 +250,6 @@ impl Rows {
         let mut kept = Self::with_facets(std::mem::take(&mut self.facets));
         self.iter().filter(keep).for_each(|user| kept.push(user.hash, user.id, user.rows));
         *self = kept;
-    }
-
-    /// The users whose person's hash is within `hashes`, each under the id of the person, in ledger order. A person stands
-    /// there once for each id that has rows, so that the number of rows stays as it is.
-    #[must_use]
-    pub fn under(&self, people: &People, hashes: &std::ops::RangeInclusive<u64>) -> Self {
-        let mut places: Vec<(u64, &[u8], &[Row])> = (self.iter())
-            .map(|user| {
-                let (hash, id) = people.place(user.hash, user.id);
-                (hash, id, user.rows)
-            })
-            .filter(|(hash, ..)| hashes.contains(hash))
-            .collect();
-        places.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
-        let mut out = Self::with_facets(self.facets.clone());
-        places.into_iter().for_each(|(hash, id, rows)| out.push(hash, id, rows));
-        out
     }
 
     /// Appends the users `range` of `other`, which has the same dictionary.

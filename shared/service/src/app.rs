@@ -1,7 +1,7 @@
 //! One deployment: the stores and ports that every use case works with.
 
 use crate::{
-    caches::{KnownSources, Marked, OpenedKeys},
+    caches::{KnownPeople, KnownSources, Marked, OpenedKeys},
     settings::Settings,
 };
 use rekindle_domain::{
@@ -25,6 +25,7 @@ pub struct Rekindle {
     pub(crate) known: Arc<KnownSources>,
     pub(crate) marked: Arc<Marked>,
     pub(crate) keys: Arc<OpenedKeys>,
+    pub(crate) people: Arc<KnownPeople>,
 }
 
 impl Rekindle {
@@ -38,6 +39,7 @@ impl Rekindle {
             known: Arc::default(),
             marked: Arc::default(),
             keys: Arc::default(),
+            people: Arc::default(),
         }
     }
 

@@ -6,6 +6,7 @@ use rekindle_domain::{
     id::{KeyId, LedgerId, SourceId},
     idle::KNOWN_FOR_MILLIS,
     key::{AccessKey, MAX_KEYS},
+    people::People,
     time::Time,
 };
 use std::{
@@ -154,5 +155,27 @@ impl OpenedKeys {
 
     pub(crate) fn forget(&self, id: KeyId) {
         self.0.lock().remove(&id);
+    }
+}
+
+/// The merges of user ids that were read. None is ever changed, so that they are what they were; there may be more by now.
+#[derive(Default)]
+pub(crate) struct KnownPeople(Mutex<People>);
+
+impl KnownPeople {
+    fn lock(&self) -> MutexGuard<'_, People> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn get(&self) -> People {
+        self.lock().clone()
+    }
+
+    /// Remembers these, unless more are known.
+    pub(crate) fn put(&self, people: &People) {
+        let mut known = self.lock();
+        if known.last() < people.last() {
+            *known = people.clone();
+        }
     }
 }

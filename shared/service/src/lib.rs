@@ -11,7 +11,7 @@
 //! | 2 | [`library`] | campaigns, Canvases, segments, tags, pins, and which source holds whose data | |
 //! | 2 | [`ledger`] | rows in and out of one ledger | |
 //! | 2 | [`access`] | keys, the audit trail, health | |
-//! | 1 | ground | [`Rekindle`] itself, settings, caches, problems, pages, checks, journal, budget, retry, metrics | |
+//! | 1 | ground | [`Rekindle`] itself, settings, caches, problems, pages, people, checks, journal, budget, retry, metrics | |
 
 mod app;
 mod budget;
@@ -22,6 +22,7 @@ mod failure;
 mod journal;
 pub mod metrics;
 mod page;
+mod people;
 mod problem;
 mod report;
 mod retry;

@@ -62,10 +62,11 @@ TAKES_BODY = [
     ("POST", "/v1/campaigns/spring-sale/stop"), ("POST", "/v1/campaigns/spring-sale/pin"),
     ("POST", "/v1/campaigns/spring-sale/start"), ("DELETE", "/v1/campaigns/spring-sale/pin"),
     ("POST", "/v1/audiences/count"), ("POST", "/v1/audiences/members"), ("POST", "/v1/audiences/match"),
+    ("POST", "/v1/users/merge"), ("POST", "/v1/users/merges"),
     ("POST", "/v1/keys"), ("POST", "/v1/keys/01KBYD3Q8W4Y2N6M5T7R9V0XZA/rotate"),
     ("POST", "/v1/restores"), ("POST", "/v1/restores/01KBYD3Q8W4Y2N6M5T7R9V0XZA/cancel"),
 ]
-LISTS = ["/v1/campaigns", "/v1/canvases", "/v1/tags", "/v1/segments", "/v1/restores", "/v1/users", "/v1/expirations", "/v1/keys", "/v1/audit",
+LISTS = ["/v1/campaigns", "/v1/canvases", "/v1/tags", "/v1/segments", "/v1/restores", "/v1/users", "/v1/users/merges", "/v1/expirations", "/v1/keys", "/v1/audit",
          "/v1/campaigns/spring-sale/timeline", "/v1/campaigns/spring-sale/interactions.csv"]
 TYPES = [None, "application/json", "application/x-ndjson", "text/plain", "application/xml", "multipart/form-data",
          "application/x-www-form-urlencoded", "application/json; charset=utf-16", ";;;", "*/*"]

@@ -12,8 +12,9 @@ mod segments;
 mod sources;
 
 use operation::Operation;
-use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 
 /// The document as the file must hold it.
 pub fn text() -> String {
@@ -28,6 +29,23 @@ pub fn document() -> Value {
     questions::operations(&mut api);
     keys::operations(&mut api);
     api.finish()
+}
+
+/// The schema of a problem in a body: the document's own.
+struct Problem;
+
+impl JsonSchema for Problem {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ProblemReference".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "$ref": "#/components/schemas/Problem" })
+    }
 }
 
 /// A document that is being put together.

@@ -1,7 +1,7 @@
 //! Interactions, audiences, users, expirations, restores, and the document itself.
 
 use super::{
-    Api,
+    Api, Problem,
     operation::{
         BODY, FILTER, LIST, NO_BODY, Operation, cursor, header, idempotency_key, limit, named, query,
     },
@@ -16,7 +16,7 @@ use rekindle_service::{
     access::Health,
     audience::{Count, CountRequest, Match, MatchRequest, Members, MembersRequest, UserProfile},
     ingest::Accepted,
-    library::Expiration,
+    library::{Expiration, MergeInput, MergeView, MergesAnswer, MergesInput},
     restore::{Estimate, RequestView, RestoreInput},
 };
 use serde_json::json;
@@ -25,6 +25,7 @@ pub fn operations(api: &mut Api) {
     interactions(api);
     audiences(api);
     users(api);
+    merges(api);
     expirations(api);
     estimate(api);
     restores(api);
@@ -151,6 +152,39 @@ fn users(api: &mut Api) {
             .answers(200, "A page of the profile.", output)
             .refuses(400, &LIST)
             .refuses(422, &["invalid_user_id"]),
+    );
+}
+
+fn merges(api: &mut Api) {
+    let pair = json!({ "from": "anonymous-7", "into": "u1" });
+    let (input, some) = (api.input::<MergeInput>(), api.input::<MergesInput>());
+    let (output, outcomes) = (api.output::<MergeView>(), api.output::<MergesAnswer<Problem>>());
+    let listing = api.output::<Listing<MergeView>>();
+    api.add(
+        Operation::new("POST", "/v1/users/merge", "merge_user", "Users", "manage", "Two user ids are one person")
+            .says("All that arrived and will arrive under `from` belongs to the person of `into`. Sending it again is safe. A merge is final.")
+            .takes(input, &pair)
+            .answers(200, "The merge, now or as it was made before.", output)
+            .refuses(400, &BODY)
+            .refuses(409, &["already_merged", "merge_cycle", "too_many_ids", "too_many_merges"])
+            .refuses(413, &["body_too_large"])
+            .refuses(422, &["same_user", "invalid_user_id"]),
+    );
+    let path = "/v1/users/merges";
+    api.add(
+        Operation::new("POST", path, "merge_users", "Users", "manage", "Merges many user ids")
+            .says("One after the other. The answer has an item each, and none hurts another.")
+            .takes(some, &json!({ "merges": [pair] }))
+            .answers(200, "What became of each.", outcomes)
+            .refuses(400, &BODY)
+            .refuses(413, &["body_too_large"])
+            .refuses(422, &["invalid_merges"]),
+    );
+    api.add(
+        Operation::new("GET", path, "list_merges", "Users", "read", "All merges of user ids, oldest first")
+            .with([limit(), cursor()])
+            .answers(200, "A page of merges.", listing)
+            .refuses(400, &LIST),
     );
 }
 

@@ -1,7 +1,7 @@
 //! Campaigns, Canvases and tags.
 
 use super::{
-    Api,
+    Api, Problem,
     operation::{
         BODY, EDIT, FILTER, LIST, NO_BODY, Operation, cursor, dry_run, flag, if_match, limit, named, query,
         word,
@@ -19,9 +19,7 @@ use rekindle_service::{
     },
 };
 use rekindle_store::catalog::sources::TimelineEntry;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
-use std::borrow::Cow;
 
 pub fn operations(api: &mut Api) {
     for kind in [SourceKind::Campaign, SourceKind::Canvas] {
@@ -65,23 +63,6 @@ fn bulk(api: &mut Api) {
                 .refuses(413, &["body_too_large"])
                 .refuses(422, &["invalid_sources"]),
         );
-    }
-}
-
-/// The schema of a problem in a body: the document's own.
-struct Problem;
-
-impl JsonSchema for Problem {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "ProblemReference".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "$ref": "#/components/schemas/Problem" })
     }
 }
 

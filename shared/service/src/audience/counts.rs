@@ -14,8 +14,9 @@ impl Rekindle {
     pub async fn get_source(&self, id: &SourceId) -> Result<SourceView, Problem> {
         let source = self.known_source(id).await?;
         let ledger = LedgerId::Source(id.clone());
+        let people = self.people().await?;
         // Rows move from the inbox to the manifest's runs, so that none is missed in this order.
-        let inbox = match inbox_tally(&self.store, &ledger).await {
+        let inbox = match inbox_tally(&self.store, &ledger, &people).await {
             Ok(inbox) => Some(inbox),
             Err(error) if error.is_transient() => return Err(error.into()),
             // Everything else about the source can be shown.
@@ -26,6 +27,9 @@ impl Rekindle {
             }
         };
         let manifest = self.store.catalog.manifest(&ledger).await?;
-        Ok(self.view_with(source, &manifest, inbox.as_ref()))
+        let mut view = self.view_with(source, &manifest, inbox.as_ref());
+        // A user whose ids were merged since the last rewrite may be counted under each of them.
+        view.interaction_data.exact &= manifest.runs.iter().all(|run| run.folded >= people.last());
+        Ok(view)
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     boxed,
     ledger::{Batch, LedgerView, Merged, Taken},
     page::{decode_cursor, encode_cursor},
+    people::people_of_page,
     problem::{Problem, expired_data},
     retry::read_again,
 };
@@ -12,6 +13,7 @@ use rekindle_domain::{
     facet::{Facet, Kind},
     id::{LedgerId, SourceId},
     merge::Merge,
+    people::People,
     rows::{Dictionary, Row, normalize},
     tally::MACHINE_CLICKED,
     time::Time,
@@ -61,6 +63,9 @@ pub struct CsvPage {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Cursor {
+    /// The last merge of user ids that the page before knew.
+    #[serde(default)]
+    merged: u64,
     hash: u64,
     id: String,
 }
@@ -86,9 +91,14 @@ impl Rekindle {
         let after: Option<Cursor> = cursor.map(decode_cursor).transpose()?;
         self.known_source(id).await?;
         read_again!(async {
+            let people = self.people().await?;
             let view = LedgerView::open(&self.store, &LedgerId::Source(id.clone()), None).await?;
             let view = view.ok_or_else(|| expired_data(BTreeSet::from([id.clone()])))?;
-            Ok(self.page_of(&view, after.as_ref(), reader).await?)
+            let people = match &after {
+                Some(c) => people_of_page(people, c.merged, (c.hash, c.id.as_bytes()), view.folded())?,
+                None => people,
+            };
+            Ok(self.page_of(&view, &people, after.as_ref(), reader).await?)
         })
     }
 
@@ -96,14 +106,15 @@ impl Rekindle {
     async fn page_of(
         &self,
         view: &LedgerView,
+        people: &People,
         after: Option<&Cursor>,
         reader: CsvFor,
     ) -> Result<CsvPage, StoreError> {
         let until = self.now().plus(self.settings.audience_millis);
-        let mut page = Page::new(after.is_none(), reader);
+        let mut page = Page::new(after.is_none(), reader, people.last());
         let from = after.map_or(0, |cursor| cursor.hash);
         let is_done = |hash, id: &[u8]| after.is_some_and(|c| (hash, id) <= (c.hash, c.id.as_bytes()));
-        let streams = view.streams(&(from..=u64::MAX));
+        let streams = view.streams(&(from..=u64::MAX), people)?;
         let mut facets: Vec<Vec<u32>> = vec![Vec::new(); streams.len()];
         let mut dictionary = Dictionary::default();
         let mut merged = Merged::new(streams);
@@ -117,7 +128,7 @@ impl Rekindle {
             _ = merged.fill(take).await?;
             while let Some(group) = merged.next_group() {
                 let user = group.user();
-                if is_done(user.hash, user.id) {
+                if is_done(user.hash, user.id) || !group.has_rows() {
                     continue;
                 }
                 rows.clear();
@@ -142,6 +153,8 @@ impl Rekindle {
 /// A page under construction.
 struct Page {
     reader: CsvFor,
+    /// The last merge of user ids that the page knows.
+    merged: u64,
     text: String,
     bytes: usize,
     last: Option<Cursor>,
@@ -149,11 +162,11 @@ struct Page {
 }
 
 impl Page {
-    fn new(is_first: bool, reader: CsvFor) -> Self {
+    fn new(is_first: bool, reader: CsvFor, merged: u64) -> Self {
         let mark = (is_first && reader == CsvFor::Spreadsheet).then_some(BYTE_ORDER_MARK);
         let header = if is_first { HEADER } else { "" };
         let text: String = mark.into_iter().chain(header.chars()).collect();
-        Self { reader, bytes: wrapped(&text), text, last: None, lines: String::new() }
+        Self { reader, merged, bytes: wrapped(&text), text, last: None, lines: String::new() }
     }
 
     /// Adds a user's lines; `false` if they do not fit. Those of the first user stand on the page whatever their size.
@@ -178,7 +191,7 @@ impl Page {
                 last.id.clear();
                 last.id.push_str(&id);
             }
-            None => self.last = Some(Cursor { hash, id: id.into_owned() }),
+            None => self.last = Some(Cursor { merged: self.merged, hash, id: id.into_owned() }),
         }
         true
     }

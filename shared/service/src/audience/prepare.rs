@@ -5,13 +5,15 @@ use crate::{
     ledger::LedgerView,
     library::{UnknownNames, filters_of},
     page::decode_cursor,
+    people::people_of_page,
     problem::{Problem, expired_data},
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future::try_join, stream};
 use rekindle_domain::{
     filter::{Filter, Known, Program},
     id::{LedgerId, SourceId},
     manifest::DataState,
+    people::People,
     rows::fingerprint,
     segment::Segment,
     time::Time,
@@ -57,6 +59,9 @@ pub(super) struct QuestionCursor {
     pub(super) segments: u64,
     /// The fingerprint of the sources that carry the tags which the filter and its segments name.
     pub(super) tags: u64,
+    /// The last merge of user ids that the page before knew.
+    #[serde(default)]
+    pub(super) merged: u64,
     pub(super) hash: u64,
     pub(super) id: String,
 }
@@ -68,10 +73,12 @@ pub(super) struct Asked<'a> {
     pub(super) unknown_names: UnknownNames,
 }
 
-/// A question made ready: the program, a view of each of its ledgers, and the sources whose data is not available.
+/// A question made ready: the program, a view of each of its ledgers, whose id is whose, and the sources whose data is not
+/// available.
 pub(super) struct Prepared {
     pub(super) program: Program,
     pub(super) views: Vec<LedgerView>,
+    pub(super) people: People,
     pub(super) unavailable: BTreeSet<SourceId>,
 }
 
@@ -89,7 +96,7 @@ fn too_wide(code: &'static str, detail: String) -> Problem {
 }
 
 impl Rekindle {
-    /// Makes a question ready. With `only` it is about users with this hash, and fewer records are read.
+    /// Makes a question ready. With `only` it is about the person of this user id, and fewer records are read.
     ///
     /// # Errors
     /// 400 a cursor of another question; 409 expired data; 422 an invalid filter; 503.
@@ -97,7 +104,7 @@ impl Rekindle {
         &self,
         asked: &Asked<'_>,
         cursor: Option<&str>,
-        only: Option<u64>,
+        only: Option<&str>,
     ) -> Result<(Prepared, QuestionCursor), Problem> {
         let Asked { filter, if_expired, unknown_names } = *asked;
         let parsed = Filter::parse(filter, "filter")?;
@@ -105,11 +112,16 @@ impl Rekindle {
         // The first page's names were let in. If a tag lost its sources since, the cursor is refused below.
         let unknown_names = if cursor.is_some() { UnknownNames::Allow } else { unknown_names };
         let cursor = cursor.map(|text| place_in(question, text)).transpose()?;
-        let segments = self.check_filter(&parsed, "filter", None, None, unknown_names).await?;
+        // The people before any ledger: a rewrite moves rows only by merges that were made long before.
+        let people = async { Ok(self.people().await?) };
+        let segments = self.check_filter(&parsed, "filter", None, None, unknown_names);
+        let (people, segments) = try_join(people, segments).await?;
+        let only = only.map(|user_id| people.hashes(user_id));
+        let only = only.as_deref();
         let all: Vec<&Filter> =
             std::iter::once(&parsed).chain(segments.values().map(|s| &s.filter)).collect();
         let (sources, tags) = self.scope(&all).await?;
-        let from = self.start(cursor, question, &segments, &tags)?;
+        let mut from = self.start(cursor, question, &segments, &tags, &people)?;
         let Opened { mut views, unavailable, late } = self.open_sources(sources, if_expired, only).await?;
         if if_expired == IfExpired::Refuse && !unavailable.is_empty() {
             return Err(expired_data(unavailable));
@@ -138,7 +150,10 @@ impl Rekindle {
             );
             return Err(too_wide("archive_too_wide", detail));
         }
-        Ok((Prepared { program, views: ready, unavailable }, from))
+        let folded = ready.iter().map(LedgerView::folded).max().unwrap_or(0);
+        let people = people_of_page(people, from.merged, (from.hash, from.id.as_bytes()), folded)?;
+        from.merged = people.last();
+        Ok((Prepared { program, views: ready, people, unavailable }, from))
     }
 
     /// The sources that the filters ask, by name or by a tag that the sources carry now; and the sources of each tag.
@@ -169,7 +184,7 @@ impl Rekindle {
         &self,
         sources: BTreeSet<SourceId>,
         if_expired: IfExpired,
-        only: Option<u64>,
+        only: Option<&[u64]>,
     ) -> Result<Opened, StoreError> {
         let open = |source: SourceId| async move {
             let ledger = LedgerId::Source(source.clone());
@@ -207,7 +222,7 @@ impl Rekindle {
         Ok(opened)
     }
 
-    async fn open_late(&self, id: &SourceId, only: Option<u64>) -> Result<Option<LedgerView>, StoreError> {
+    async fn open_late(&self, id: &SourceId, only: Option<&[u64]>) -> Result<Option<LedgerView>, StoreError> {
         let archived_at = self.store.catalog.source(id).await?.and_then(|source| source.archived_at);
         let Some(archived_at) = archived_at else { return Ok(None) };
         LedgerView::open_late(&self.store, &LedgerId::Source(id.clone()), archived_at, only).await
@@ -223,6 +238,7 @@ impl Rekindle {
         question: u64,
         segments: &BTreeMap<String, Segment>,
         tags: &BTreeMap<String, BTreeSet<SourceId>>,
+        people: &People,
     ) -> Result<QuestionCursor, Problem> {
         let filters: Vec<(&String, &Filter)> = segments.iter().map(|(id, s)| (id, &s.filter)).collect();
         let (segments, tags) = (fingerprint_of(&filters), fingerprint_of(tags));
@@ -232,6 +248,7 @@ impl Rekindle {
                 question,
                 segments,
                 tags,
+                merged: people.last(),
                 hash: 0,
                 id: String::new(),
             });

@@ -15,7 +15,8 @@ use rekindle_domain::{
     id::{LedgerId, SourceId, SourceKind},
     interaction::check_user_id,
     manifest::DataState,
-    rows::{Row, user_hash},
+    people::People,
+    rows::Row,
     source::Source,
     time::Time,
 };
@@ -33,8 +34,12 @@ const CONCURRENT_LEDGERS: usize = 6;
 #[derive(Clone, PartialEq, Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UserProfile {
-    /// The user.
+    /// The user: of the ids that were merged, the person's.
     pub user_id: String,
+    /// The other ids that were merged into it, in the order of their merges; on the first page, if there are any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<String>>"))]
+    pub merged: Vec<String>,
     /// Whether what holds over all sources could be read; on the first page. `available`, or `damaged` where what is stored
     /// did not verify: then the fields that hold over all sources are left out.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,9 +172,10 @@ impl Rekindle {
         check_user_id(user_id)
             .map_err(|d| Problem::unprocessable("invalid_user_id", format!("user_id {d}")))?;
         let until = self.now().plus(self.settings.audience_millis);
+        let people = self.people().await?;
         let (mut place, interaction_data, overall) = match cursor {
             Some(text) => (decode_cursor(text)?, None, None),
-            None => match read_again!(async { Ok(self.overall(user_id).await?) }) {
+            None => match read_again!(async { Ok(self.overall(user_id, &people).await?) }) {
                 Ok(overall) => (Place::default(), Some(SeenState::Available), Some(overall)),
                 // A damaged ledger of all users must not hide the sources.
                 Err(problem) if problem.code == DAMAGED => (Place::default(), Some(SeenState::Damaged), None),
@@ -183,11 +189,16 @@ impl Rekindle {
         let mut sources: HashMap<SourceId, Source> = sources.map(|s| (s.id.clone(), s)).collect();
         let looks = entries.into_iter().map(|entry| {
             let source = sources.remove(&entry.source);
-            async move { (entry, self.seen(source, user_id).await) }
+            let people = &people;
+            async move { (entry, self.seen(source, user_id, people).await) }
         });
         let mut looks = stream::iter(looks).buffered(CONCURRENT_LEDGERS);
+        let person = people.person(user_id);
+        let mut merged = if cursor.is_none() { people.others(person) } else { Vec::new() };
+        merged.sort_unstable_by_key(|merge| merge.number);
         let mut page = UserProfile {
-            user_id: user_id.to_owned(),
+            user_id: person.to_owned(),
+            merged: merged.into_iter().map(|merge| merge.from.clone().into_string()).collect(),
             interaction_data,
             overall,
             campaigns_received: Vec::new(),
@@ -212,15 +223,14 @@ impl Rekindle {
         Ok(page)
     }
 
-    async fn overall(&self, user_id: &str) -> Result<Overall, StoreError> {
+    async fn overall(&self, user_id: &str, people: &People) -> Result<Overall, StoreError> {
         let mut overall = Overall::default();
-        let Some(view) =
-            LedgerView::open(&self.store, &LedgerId::Users, Some(user_hash(user_id.as_bytes()))).await?
-        else {
+        let hashes = people.hashes(user_id);
+        let Some(view) = LedgerView::open(&self.store, &LedgerId::Users, Some(&hashes)).await? else {
             return Ok(overall);
         };
         let mut rows = Vec::new();
-        each_row(&view, user_id, |facet, row| {
+        each_row(&view, user_id, people, |facet, row| {
             overall.known = true;
             rows.push((facet.clone(), row));
             let latest = match facet.kind {
@@ -242,7 +252,12 @@ impl Rekindle {
     }
 
     /// The source as the profile shows it; `None` if it does not know the user.
-    async fn seen(&self, source: Option<Source>, user_id: &str) -> Result<Option<Seen>, Problem> {
+    async fn seen(
+        &self,
+        source: Option<Source>,
+        user_id: &str,
+        people: &People,
+    ) -> Result<Option<Seen>, Problem> {
         let Some(source) = source.filter(|s| s.has_data) else { return Ok(None) };
         let seen = |interaction_data: SeenState, facts| Seen {
             source: source.id.clone(),
@@ -255,13 +270,12 @@ impl Rekindle {
         }
         let facts = read_again!(async {
             let ledger = LedgerId::Source(source.id.clone());
-            let Some(view) =
-                LedgerView::open(&self.store, &ledger, Some(user_hash(user_id.as_bytes()))).await?
-            else {
+            let hashes = people.hashes(user_id);
+            let Some(view) = LedgerView::open(&self.store, &ledger, Some(&hashes)).await? else {
                 return Ok(None);
             };
             let mut rows = Vec::new();
-            each_row(&view, user_id, |facet, row| rows.push((facet.clone(), row))).await?;
+            each_row(&view, user_id, people, |facet, row| rows.push((facet.clone(), row))).await?;
             Ok(Some(facts(source.id.kind(), &rows)))
         });
         Ok(match facts {
@@ -276,15 +290,15 @@ impl Rekindle {
     }
 }
 
-/// Calls `each` with every row of a user in a ledger. The same facet may come from the inbox and from several runs.
+/// Calls `each` with every row of a person in a ledger. The same facet may come from the inbox and from several runs.
 async fn each_row(
     view: &LedgerView,
     user_id: &str,
+    people: &People,
     mut each: impl FnMut(&Facet, Row),
 ) -> Result<(), StoreError> {
-    for batch in view.look_up(user_hash(user_id.as_bytes())).await? {
-        // The batch is of one hash, and several users may share it.
-        for user in batch.iter().filter(|u| u.id == user_id.as_bytes()) {
+    for batch in view.look_up(user_id, people).await? {
+        for user in batch.iter() {
             user.rows.iter().for_each(|row| each(&batch.facets[row.facet as usize], *row));
         }
     }

@@ -9,7 +9,6 @@ use rekindle_domain::{
     filter::{Tallied, Truth},
     id::SourceId,
     interaction::check_user_id,
-    rows::user_hash,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -170,22 +169,20 @@ impl Rekindle {
     pub async fn matches(&self, request: &MatchRequest) -> Result<Match, Problem> {
         let id = &request.user_id;
         check_user_id(id).map_err(|d| Problem::unprocessable("invalid_user_id", format!("user_id {d}")))?;
-        let hash = user_hash(id.as_bytes());
         let asked = Asked {
             filter: &request.filter,
             if_expired: request.expired,
             unknown_names: request.unknown_names,
         };
         read_again!(async {
-            let (Prepared { program, views, unavailable }, _) =
-                self.prepare(&asked, None, Some(hash)).await?;
+            let (Prepared { program, views, people, unavailable }, _) =
+                self.prepare(&asked, None, Some(id)).await?;
             let mut facts = program.blank();
             let mut is_known = false;
             for (ledger, view) in views.iter().enumerate() {
-                for batch in view.look_up(hash).await? {
+                for batch in view.look_up(id, &people).await? {
                     let atoms = program.facet_atoms(ledger, &batch.facets);
-                    // The batch is of one hash, and several users may share it.
-                    for user in batch.iter().filter(|u| u.id == id.as_bytes()) {
+                    for user in batch.iter() {
                         is_known = true;
                         facts.learn(user.rows, &atoms);
                     }

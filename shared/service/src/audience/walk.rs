@@ -31,7 +31,7 @@ impl Rekindle {
         let hashes = from.hash..=u64::MAX;
         let (mut ledgers, mut streams) = (Vec::new(), Vec::new());
         for (ledger, view) in prepared.views.iter().enumerate() {
-            streams.extend(view.streams(&hashes));
+            streams.extend(view.streams(&hashes, &prepared.people)?);
             ledgers.resize(streams.len(), ledger);
         }
         let mut atoms = vec![FacetAtoms::default(); streams.len()];
@@ -64,18 +64,14 @@ impl Rekindle {
                 if (user.hash, user.id) <= (from.hash, from.id.as_bytes()) {
                     continue;
                 }
+                note(&mut last, &user);
+                if !group.has_rows() {
+                    continue;
+                }
                 facts.reset();
                 group.parts().for_each(|(stream, _, user)| facts.learn(user.rows, &atoms[stream]));
                 if visitor.user(&user, program.answer(&facts)).is_break() {
                     return Ok(Some(self.go_on(&from, user.hash, user.id)));
-                }
-                match &mut last {
-                    Some((hash, id)) => {
-                        *hash = user.hash;
-                        id.clear();
-                        id.extend_from_slice(user.id);
-                    }
-                    None => last = Some((user.hash, user.id.to_vec())),
                 }
             }
             if merged.has_ended() {
@@ -91,6 +87,18 @@ impl Rekindle {
 
     fn go_on(&self, from: &QuestionCursor, hash: u64, id: &[u8]) -> String {
         encode_cursor(&QuestionCursor { hash, id: String::from_utf8_lossy(id).into_owned(), ..from.clone() })
+    }
+}
+
+/// Notes the place of a user.
+fn note(last: &mut Option<(u64, Vec<u8>)>, user: &UserRows<'_>) {
+    match last {
+        Some((hash, id)) => {
+            *hash = user.hash;
+            id.clear();
+            id.extend_from_slice(user.id);
+        }
+        None => *last = Some((user.hash, user.id.to_vec())),
     }
 }
 

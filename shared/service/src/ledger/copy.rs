@@ -1,19 +1,28 @@
 //! Rows of a copy, as streams in ledger order.
 
+use futures::{StreamExt, TryStreamExt, stream};
 use rekindle_domain::{
     id::LedgerId,
     manifest::{Copy, Tier},
     part::PartDone,
+    people::People,
     rows::Rows,
     tally::{Tallier, Tally},
 };
 use rekindle_store::{
     Store, StoreError,
     archive::ArchiveKey,
-    ledger::{Piece, SlotKey, SlotReader},
+    ledger::{HOT_BLOCK_BYTES, Piece, SlotKey, SlotReader},
     parquet::PartReader,
 };
-use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::RangeInclusive,
+    sync::Arc,
+};
+
+/// How many ids are looked up at once.
+const CONCURRENT_LOOK_UPS: usize = 16;
 
 /// A copy with the recorded attempt of each part: only the bytes of that attempt count.
 #[derive(Clone, Debug)]
@@ -21,7 +30,9 @@ pub(crate) struct CopyReader {
     store: Store,
     ledger: LedgerId,
     copy: Copy,
-    /// The recorded parts by slot. A reader for one user has only the part of that user's slot.
+    /// The `folded` of the copy's run.
+    folded: u64,
+    /// The recorded parts by slot. A reader for some users has only the parts of their slots.
     parts: Arc<BTreeMap<u32, PartDone>>,
 }
 
@@ -30,17 +41,23 @@ impl CopyReader {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if the record of a part is missing: the copy is being deleted, or it is damaged.
-    pub async fn open(store: &Store, ledger: &LedgerId, copy: &Copy) -> Result<Self, StoreError> {
+    pub async fn open(
+        store: &Store,
+        ledger: &LedgerId,
+        copy: &Copy,
+        folded: u64,
+    ) -> Result<Self, StoreError> {
         let parts = store.catalog.parts(copy.id).await?;
         let done: BTreeMap<u32, PartDone> =
             parts.into_iter().filter_map(|(slot, p)| Some((slot, p.done?))).collect();
         if !done.keys().copied().eq(0..copy.slots.count()) {
             return Err(StoreError::missing(format!("the record of a part of copy {}", copy.id)));
         }
-        Ok(Self { store: store.clone(), ledger: ledger.clone(), copy: copy.clone(), parts: Arc::new(done) })
+        let (store, ledger, copy) = (store.clone(), ledger.clone(), copy.clone());
+        Ok(Self { store, ledger, copy, folded, parts: Arc::new(done) })
     }
 
-    /// Opens the copy for users with this hash only. Reads the record of one part.
+    /// Opens the copy for users with these hashes only. Reads the records of the parts that may have them.
     ///
     /// # Errors
     /// As [`CopyReader::open`].
@@ -48,19 +65,32 @@ impl CopyReader {
         store: &Store,
         ledger: &LedgerId,
         copy: &Copy,
-        hash: u64,
+        folded: u64,
+        hashes: &[u64],
     ) -> Result<Self, StoreError> {
-        let slot = copy.slots.slot_of(hash);
-        let part = store.catalog.part(copy.id, slot).await?.value.done;
-        let part =
-            part.ok_or_else(|| StoreError::missing(format!("the record of a part of copy {}", copy.id)))?;
-        let parts = Arc::new(BTreeMap::from([(slot, part)]));
-        Ok(Self { store: store.clone(), ledger: ledger.clone(), copy: copy.clone(), parts })
+        let mut parts = BTreeMap::new();
+        for hash in hashes {
+            let slot = copy.slots.slot_of(*hash);
+            if parts.contains_key(&slot) {
+                continue;
+            }
+            let part = store.catalog.part(copy.id, slot).await?.value.done;
+            let part =
+                part.ok_or_else(|| StoreError::missing(format!("the record of a part of copy {}", copy.id)))?;
+            parts.insert(slot, part);
+        }
+        let (store, ledger, copy) = (store.clone(), ledger.clone(), copy.clone());
+        Ok(Self { store, ledger, copy, folded, parts: Arc::new(parts) })
     }
 
     /// The copy's tier.
     pub(super) const fn tier(&self) -> Tier {
         self.copy.tier
+    }
+
+    /// The rows of ids that were merged up to the merge of this number lie under the ids of their persons.
+    pub(super) const fn folded(&self) -> u64 {
+        self.folded
     }
 
     /// The sums of a slot's rows.
@@ -84,29 +114,85 @@ impl CopyReader {
         SlotKey { copy: self.copy.id, attempt: self.parts[&slot].attempt, slot }
     }
 
-    /// The rows whose hash is within `hashes`, in order.
-    pub fn stream(&self, hashes: RangeInclusive<u64>) -> CopyStream {
+    /// The rows whose hash is within `hashes`, in order, without those that belong under the id of another person.
+    pub fn stream(&self, hashes: RangeInclusive<u64>, people: &People) -> CopyStream {
         let slots = self.copy.slots;
         let next_slot = slots.slot_of(*hashes.start());
         let last_slot = slots.slot_of(*hashes.end());
-        CopyStream { reader: self.clone(), hashes, next_slot, last_slot, part: None }
+        let people = people.clone();
+        CopyStream { reader: self.clone(), people, hashes, next_slot, last_slot, part: None }
     }
 
-    /// The rows of users with this hash.
-    pub async fn look_up(&self, hash: u64) -> Result<Rows, StoreError> {
-        let slot = self.copy.slots.slot_of(hash);
-        if self.parts[&slot].tally.rows == 0 {
+    /// What reading the whole copy costs: about the number of its blocks, or of its parts in the archive.
+    pub(super) fn cost(&self) -> u64 {
+        let slots = u64::from(self.copy.slots.count());
+        match self.copy.tier {
+            Tier::Hot => slots + self.copy.bytes / HOT_BLOCK_BYTES as u64,
+            Tier::Cold => slots,
+        }
+    }
+
+    /// What looking up these ids costs, in the same unit.
+    pub(super) fn cost_of(&self, ids: &[(u64, Vec<u8>)]) -> u64 {
+        match self.copy.tier {
+            Tier::Hot => ids.len() as u64,
+            Tier::Cold => self.by_slot(ids).len() as u64,
+        }
+    }
+
+    /// The hashes and ids of each slot that has rows.
+    fn by_slot<'a>(&self, ids: &'a [(u64, Vec<u8>)]) -> BTreeMap<u32, Vec<&'a (u64, Vec<u8>)>> {
+        let mut by_slot: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+        for id in ids {
+            let slot = self.copy.slots.slot_of(id.0);
+            if self.parts[&slot].tally.rows > 0 {
+                by_slot.entry(slot).or_default().push(id);
+            }
+        }
+        by_slot
+    }
+
+    /// The rows that the copy has under these ids, each of which comes with its hash. Of a hot copy a block is read for each;
+    /// of the archive each part once.
+    pub(super) async fn look_up(&self, ids: &[(u64, Vec<u8>)]) -> Result<Vec<Rows>, StoreError> {
+        let by_slot = self.by_slot(ids);
+        if self.copy.tier == Tier::Cold {
+            let mut found = Vec::new();
+            for ids in by_slot.into_values() {
+                found.push(self.read_only(&ids.into_iter().cloned().collect::<Vec<_>>()).await?);
+            }
+            return Ok(found);
+        }
+        let looks = by_slot.into_iter().flat_map(|(slot, ids)| ids.into_iter().map(move |id| (slot, id)));
+        let look = |(slot, (hash, id)): (u32, &(u64, Vec<u8>))| {
+            let (key, hash, id) = (self.slot_key(slot), *hash, id.clone());
+            async move {
+                let mut rows = self.store.ledger.look_up(key, hash).await?;
+                // Several users may share a hash.
+                rows.retain(|user| user.id == id);
+                Ok(rows)
+            }
+        };
+        let looks: Vec<_> = looks.map(look).collect();
+        stream::iter(looks).buffered(CONCURRENT_LOOK_UPS).try_collect().await
+    }
+
+    /// The rows that the copy has under these ids. Reads it from the first of them to the last.
+    pub(super) async fn read_only(&self, ids: &[(u64, Vec<u8>)]) -> Result<Rows, StoreError> {
+        let wanted: HashSet<&[u8]> = ids.iter().map(|(_, id)| &id[..]).collect();
+        let hashes = || ids.iter().map(|(hash, _)| *hash);
+        let (Some(first), Some(last)) = (hashes().min(), hashes().max()) else {
             return Ok(Rows::default());
-        }
-        if self.copy.tier == Tier::Hot {
-            return self.store.ledger.look_up(self.slot_key(slot), hash).await;
-        }
-        let mut stream = self.stream(hash..=hash);
+        };
+        let mut stream = self.stream(first..=last, &People::default());
         let mut found = Vec::new();
-        while let Some(rows) = stream.next().await? {
-            found.push(rows);
+        while let Some(mut rows) = stream.next().await? {
+            rows.retain(|user| wanted.contains(user.id));
+            if !rows.is_empty() {
+                found.push(rows);
+            }
         }
-        Ok(Rows::gather(&found, hash..=hash))
+        Ok(Rows::gather(&found, first..=last))
     }
 }
 
@@ -200,6 +286,7 @@ pub(super) async fn read_back(
 /// The rows of a copy within a range of hashes.
 pub(crate) struct CopyStream {
     reader: CopyReader,
+    people: People,
     hashes: RangeInclusive<u64>,
     next_slot: u32,
     last_slot: u32,
@@ -220,6 +307,7 @@ impl CopyStream {
                     Some(batch) => {
                         let mut rows = batch.rows()?;
                         rows.restrict(&self.hashes);
+                        rows.retain(|user| !self.people.is_moved(self.reader.folded, user.hash, user.id));
                         if !rows.is_empty() {
                             return Ok(Some(Batch::Rows(rows)));
                         }
@@ -245,7 +333,8 @@ impl CopyStream {
     /// Whether every user that a piece may have was asked for.
     fn has_all_of(&self, piece: &Piece) -> bool {
         let hashes = piece.hashes();
-        self.hashes.start() <= hashes.start() && hashes.end() <= self.hashes.end()
+        let is_within = self.hashes.start() <= hashes.start() && hashes.end() <= self.hashes.end();
+        is_within && !self.people.moves_any(self.reader.folded, &hashes)
     }
 
     /// The next rows; `None` at the end.

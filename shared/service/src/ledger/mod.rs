@@ -1,8 +1,9 @@
-//! Rows in and out of one ledger. This room knows no person, no mail and no lifecycle.
+//! Rows in and out of one ledger. This room knows no mail and no lifecycle.
 
 mod copy;
 mod marks;
 mod merged;
+mod moved;
 mod rewrite;
 mod sink;
 mod view;

@@ -6,8 +6,9 @@ use rekindle_domain::{
     breaks::{self, Break},
     expire::BiteSize,
     id::{CopyId, LedgerId, RunId},
-    manifest::{Copy, Inputs, Life, Manifest, Tier},
+    manifest::{Copy, DataState, Inputs, Life, Manifest, Tier},
     part::{PartDone, consumed_of},
+    people::SETTLING_MILLIS,
     tally::Tally,
     time::DAY_MILLIS,
 };
@@ -96,6 +97,11 @@ impl Rekindle {
             manifest.copies.iter().filter(|c| c.run == *run).map(|c| c.bytes).max().unwrap_or(0)
         };
         let bytes = bite.bytes() + runs.iter().map(bytes_of).sum::<u64>();
+        // Nothing is looked up in the archive: there a rewrite follows the merges that all of its runs followed.
+        let archived = runs.iter().filter(|_| manifest.state != DataState::Available);
+        let followed = archived.map(|run| manifest.run(*run).map_or(0, |run| run.folded));
+        let settled = self.people().await?.settled(self.now().plus(-SETTLING_MILLIS));
+        let folded = followed.fold(settled, u64::min);
         let inputs = Inputs { runs: runs.to_vec(), inbox_blocks: bite.entries.len() as u32, folded };
         let copy = Copy {
             id,

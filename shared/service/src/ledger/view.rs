@@ -1,11 +1,15 @@
 //! A reader's view of a ledger: its inbox, and then the copies that its manifest lists.
 
-use super::copy::{Batch, CopyReader, CopyStream};
+use super::{
+    copy::{Batch, CopyReader, CopyStream},
+    moved::Moved,
+};
 use rekindle_domain::{
     breaks::{self, Break},
     id::LedgerId,
     manifest::{Copy, DataState, Manifest, Tier},
-    rows::Rows,
+    people::People,
+    rows::{Rows, user_hash},
     tally::{Tallier, Tally},
     time::Time,
 };
@@ -24,6 +28,8 @@ pub(crate) enum Stream {
     Copy(Box<CopyStream>),
     /// From memory.
     Memory(Option<Rows>),
+    /// Of merged ids, from copies.
+    Moved(Box<Moved>),
 }
 
 impl Stream {
@@ -31,6 +37,7 @@ impl Stream {
     pub async fn next_batch(&mut self) -> Result<Option<Batch>, StoreError> {
         match self {
             Self::Copy(stream) => stream.next_batch().await,
+            Self::Moved(stream) => stream.next_batch().await,
             Self::Memory(rows) => Ok(rows.take().filter(|r| !r.is_empty()).map(Batch::Rows)),
         }
     }
@@ -47,14 +54,14 @@ pub(crate) struct LedgerView {
 
 impl LedgerView {
     /// Reads the inbox, then the manifest, then the records of each copy's parts. `None`: the data is not available. With
-    /// `only` the view is for users with this hash only, and fewer records are read.
+    /// `only` the view is for users with these hashes only, and fewer records are read.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if a listed copy is not whole.
     pub async fn open(
         store: &Store,
         ledger: &LedgerId,
-        only: Option<u64>,
+        only: Option<&[u64]>,
     ) -> Result<Option<Self>, StoreError> {
         let early = if breaks::is(Break::ReadsTheManifestFirst) {
             Some(store.catalog.manifest(ledger).await?)
@@ -81,7 +88,7 @@ impl LedgerView {
     pub async fn open_archived(
         store: &Store,
         ledger: &LedgerId,
-        only: Option<u64>,
+        only: Option<&[u64]>,
     ) -> Result<Self, StoreError> {
         let inbox = store.ledger.read_inbox(ledger).await?;
         let manifest = store.catalog.manifest(ledger).await?;
@@ -98,7 +105,7 @@ impl LedgerView {
         store: &Store,
         ledger: &LedgerId,
         archived_at: Time,
-        only: Option<u64>,
+        only: Option<&[u64]>,
     ) -> Result<Option<Self>, StoreError> {
         let listed = store.ledger.list_inbox(ledger, MAX_LATE_BLOCKS, MAX_LATE_BYTES).await?;
         let is_small = listed.len() < MAX_LATE_BLOCKS
@@ -110,7 +117,7 @@ impl LedgerView {
         let mut copies = Vec::new();
         let late = manifest.runs_made_after(archived_at).filter_map(|run| manifest.live(run.id, Tier::Cold));
         for copy in late.filter(|copy| copy.bytes <= MAX_LATE_BYTES) {
-            copies.push(open_copy(store, ledger, copy, only).await?);
+            copies.push(open_copy(store, ledger, &manifest, copy, only).await?);
         }
         Ok((inbox.len() + copies.len() > 0).then_some(Self { inbox, copies }))
     }
@@ -120,20 +127,53 @@ impl LedgerView {
         self.copies.iter().filter(|copy| copy.tier() == Tier::Cold).count()
     }
 
-    /// All rows whose hash is within `hashes`: a stream of the inbox, then one of each run.
-    pub fn streams(&self, hashes: &RangeInclusive<u64>) -> Vec<Stream> {
-        let inbox = Stream::Memory(Some(Rows::gather(&self.inbox, hashes.clone())));
-        let copies = self.copies.iter().map(|c| Stream::Copy(Box::new(c.stream(hashes.clone()))));
-        std::iter::once(inbox).chain(copies).collect()
+    /// Up to which merge of user ids all rows of some run lie under the ids of their persons; of several runs the greatest.
+    pub fn folded(&self) -> u64 {
+        self.copies.iter().map(CopyReader::folded).max().unwrap_or(0)
     }
 
-    /// The rows of users with this hash: a batch of the inbox, then one of each run.
-    pub async fn look_up(&self, hash: u64) -> Result<Vec<Rows>, StoreError> {
-        let mut out = vec![Rows::gather(&self.inbox, hash..=hash)];
+    /// All rows of persons whose hash is within `hashes`: a stream of the inbox, one of the rows of merged ids if there may
+    /// be any, and one of each run.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if rows were moved by a merge that these people do not know: they were read too early.
+    pub fn streams(&self, hashes: &RangeInclusive<u64>, people: &People) -> Result<Vec<Stream>, StoreError> {
+        self.check(people)?;
+        let inbox = Stream::Memory(Some(gather(&self.inbox, people, hashes)));
+        // Before the copies, so that a merge reads this one first: then it knows whether a block's users are in it.
+        let moved = Moved::new(&self.copies, people, hashes).map(|moved| Stream::Moved(Box::new(moved)));
+        let copies = self.copies.iter().map(|c| Stream::Copy(Box::new(c.stream(hashes.clone(), people))));
+        Ok(std::iter::once(inbox).chain(moved).chain(copies).collect())
+    }
+
+    /// The rows of the person to whom this user id belongs, under whichever ids: batches of the inbox and of each run.
+    ///
+    /// # Errors
+    /// As [`LedgerView::streams`].
+    pub async fn look_up(&self, user_id: &str, people: &People) -> Result<Vec<Rows>, StoreError> {
+        self.check(people)?;
+        let person = people.person(user_id);
+        let hash = user_hash(person.as_bytes());
+        let mut inbox = gather(&self.inbox, people, &(hash..=hash));
+        // Several users may share a hash.
+        inbox.retain(|user| user.id == person.as_bytes());
+        let mut out = vec![inbox];
+        let others = people.others(person);
         for copy in &self.copies {
-            out.push(copy.look_up(hash).await?);
+            let moved = others.iter().filter(|merge| merge.number > copy.folded());
+            let ids = std::iter::once(person).chain(moved.map(|merge| &*merge.from));
+            let ids = ids.map(|id| (user_hash(id.as_bytes()), id.as_bytes().to_vec()));
+            out.extend(copy.look_up(&ids.collect::<Vec<_>>()).await?);
         }
         Ok(out)
+    }
+
+    fn check(&self, people: &People) -> Result<(), StoreError> {
+        let folded = self.folded();
+        if folded > people.last() {
+            return Err(StoreError::missing(format!("merge {folded} of user ids")));
+        }
+        Ok(())
     }
 }
 
@@ -146,13 +186,13 @@ async fn live_copies(
     ledger: &LedgerId,
     manifest: &Manifest,
     tiers: &[Tier],
-    only: Option<u64>,
+    only: Option<&[u64]>,
 ) -> Result<Vec<CopyReader>, StoreError> {
     let mut out = Vec::with_capacity(manifest.runs.len());
     for run in &manifest.runs {
         let copy = tiers.iter().find_map(|tier| manifest.live(run.id, *tier));
         let copy = copy.ok_or_else(|| StoreError::missing(format!("a live copy of run {}", run.id)))?;
-        out.push(open_copy(store, ledger, copy, only).await?);
+        out.push(open_copy(store, ledger, manifest, copy, only).await?);
     }
     Ok(out)
 }
@@ -160,21 +200,36 @@ async fn live_copies(
 async fn open_copy(
     store: &Store,
     ledger: &LedgerId,
+    manifest: &Manifest,
     copy: &Copy,
-    only: Option<u64>,
+    only: Option<&[u64]>,
 ) -> Result<CopyReader, StoreError> {
+    let folded = manifest.run(copy.run).map_or(0, |run| run.folded);
     match only {
-        Some(hash) => CopyReader::open_at(store, ledger, copy, hash).await,
-        None => CopyReader::open(store, ledger, copy).await,
+        Some(hashes) => CopyReader::open_at(store, ledger, copy, folded, hashes).await,
+        None => CopyReader::open(store, ledger, copy, folded).await,
     }
 }
 
-/// The tally of the rows in a ledger's inbox, each user once.
+/// The rows of inbox blocks, each under the id of its person, of persons within `hashes`.
+fn gather(blocks: &[Rows], people: &People, hashes: &RangeInclusive<u64>) -> Rows {
+    if people.last() == 0 {
+        return Rows::gather(blocks, hashes.clone());
+    }
+    let blocks: Vec<Rows> = blocks.iter().map(|block| people.renamed(block, hashes)).collect();
+    Rows::gather(&blocks, hashes.clone())
+}
+
+/// The tally of the rows in a ledger's inbox, each person once.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] if a block does not decode.
-pub(crate) async fn inbox_tally(store: &Store, ledger: &LedgerId) -> Result<Tally, StoreError> {
-    let rows = Rows::gather(&store.ledger.read_inbox(ledger).await?, 0..=u64::MAX);
+pub(crate) async fn inbox_tally(
+    store: &Store,
+    ledger: &LedgerId,
+    people: &People,
+) -> Result<Tally, StoreError> {
+    let rows = gather(&store.ledger.read_inbox(ledger).await?, people, &(0..=u64::MAX));
     let mut tallier = Tallier::default();
     tallier.use_facets(&rows.facets);
     rows.iter().for_each(|user| tallier.add(&user));

@@ -4,6 +4,7 @@
 use super::{
     copy::{Batch, CopyReader, read_back},
     merged::{Merged, Taken},
+    moved::Finder,
     sink::{ColdSink, HotSink, Sink},
     view::Stream,
 };
@@ -15,6 +16,7 @@ use rekindle_domain::{
     manifest::{Copy, Manifest, Tier},
     merge::Merge,
     part::{Consumed, Part, PartDone},
+    people::{Move, People},
     rows::{Dictionary, Row, Rows, UserRows, normalize},
     slot::SlotBits,
     tally::{Tallier, Tally},
@@ -36,8 +38,10 @@ pub(crate) enum PartResult {
 
 /// The opened inputs of a copy.
 struct Opened {
-    /// The input runs, each with a reader of its live copy.
-    runs: Vec<(RunId, CopyReader)>,
+    /// The input runs, each with a reader of its live copy and its rows of merged ids, under these ids.
+    runs: Vec<(RunId, CopyReader, Rows)>,
+    /// The persons under whose ids the rewrite puts all rows.
+    people: People,
     /// Encoded inbox blocks.
     inbox: Vec<Vec<u8>>,
     /// The cut of the inbox into slots. The worker decodes one slot of it at a time, so that memory is bounded and a
@@ -171,7 +175,7 @@ impl<'a> Worker<'a> {
         if read != done.tally {
             return Err(StoreError::damaged(what(), "what was read back is not what was written"));
         }
-        if let (None, Some((_, source))) = (&copy.inputs, inputs.runs.first())
+        if let (None, Some((_, source, _))) = (&copy.inputs, inputs.runs.first())
             && !source.tally(slot).same_rows(&done.tally)
         {
             return Err(StoreError::damaged(
@@ -196,11 +200,16 @@ impl<'a> Worker<'a> {
     async fn open_inputs(&self, manifest: &Manifest, copy: &Copy) -> Result<Opened, StoreError> {
         let store = &self.app.store;
         let runs = copy.inputs.as_ref().map_or_else(|| vec![copy.run], |i| i.runs.clone());
+        let people = self.people(copy).await?;
+        let moves: Vec<Move> = people.moves(0, &(0..=u64::MAX)).copied().collect();
         let mut opened = Vec::with_capacity(runs.len());
         for run in runs {
             let live = manifest.live(run, Tier::Hot).or_else(|| manifest.live(run, Tier::Cold));
             let live = live.ok_or_else(|| StoreError::missing(format!("a live copy of run {run}")))?;
-            opened.push((run, CopyReader::open(store, self.ledger, live).await?));
+            let folded = manifest.run(run).map_or(0, |run| run.folded);
+            let reader = CopyReader::open(store, self.ledger, live, folded).await?;
+            let moved = Finder::new(reader.clone()).find(&people, &moves, moves.len()).await?;
+            opened.push((run, reader, Rows::gather(&moved, 0..=u64::MAX)));
         }
         let (mut inbox, mut rows) = (Vec::new(), 0);
         if copy.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0) {
@@ -209,7 +218,17 @@ impl<'a> Worker<'a> {
             inbox = store.ledger.get_inbox(self.ledger, &taken.keys).await?;
         }
         let inbox_slots = self.app.settings.sizes.slot.bits_for(rows, 0);
-        Ok(Opened { runs: opened, inbox, inbox_slots, decoded: None })
+        Ok(Opened { runs: opened, people, inbox, inbox_slots, decoded: None })
+    }
+
+    /// The persons as of the merge that was written down when the copy was staged. A further copy of a run takes its rows as
+    /// they are.
+    async fn people(&self, copy: &Copy) -> Result<People, StoreError> {
+        let folded = copy.inputs.as_ref().map_or(0, |inputs| inputs.folded);
+        if breaks::is(Break::FoldsTheLatest) && copy.inputs.is_some() {
+            return self.app.people().await;
+        }
+        Ok(if folded == 0 { People::default() } else { self.app.people().await?.until(folded) })
     }
 
     /// The inbox blocks of the copy's inputs, as recorded when the copy was staged.
@@ -256,7 +275,8 @@ impl Opened {
     fn decode_inbox(&self, hashes: &RangeInclusive<u64>) -> Result<Vec<Rows>, StoreError> {
         let decode = |block: &Vec<u8>| {
             let block = decode(block).map_err(|e| StoreError::damaged("an inbox block", e))?;
-            Ok(Rows::gather(&[block.rows], hashes.clone()))
+            // Not merged, so that the number of rows is that of the block.
+            Ok(self.people.renamed(&block.rows, hashes))
         };
         self.inbox.iter().map(decode).collect()
     }
@@ -270,10 +290,13 @@ impl Opened {
     ) -> Result<PartDone, StoreError> {
         let late = self.inbox_rows(hashes)?;
         let inbox_rows = late.iter().map(|rows| rows.row_count() as u64).sum();
-        let mut streams: Vec<Stream> =
-            self.runs.iter().map(|(_, copy)| Stream::Copy(Box::new(copy.stream(hashes.clone())))).collect();
-        streams.push(Stream::Memory(Some(Rows::gather(&late, 0..=u64::MAX))));
-        drop(late);
+        let stream = |copy: &CopyReader| Stream::Copy(Box::new(copy.stream(hashes.clone(), &self.people)));
+        let mut streams: Vec<Stream> = self.runs.iter().map(|(_, copy, _)| stream(copy)).collect();
+        let arriving = self.runs.iter().map(|(.., moved)| self.people.renamed(moved, hashes));
+        let arriving = arriving.filter(|_| !breaks::is(Break::DropsMergedUsers));
+        let in_memory: Vec<Rows> = late.into_iter().chain(arriving).collect();
+        streams.push(Stream::Memory(Some(Rows::gather(&in_memory, 0..=u64::MAX))));
+        drop(in_memory);
         let mut counts: Vec<Count> = streams.iter().map(|_| Count::default()).collect();
         let mut dictionary = Dictionary::default();
         let mut merged = Merged::new(streams);
@@ -307,7 +330,11 @@ impl Opened {
         }
         let tally: Tally = tallier.tally();
         let bytes = sink.finish(tally.rows == 0).await?;
-        let consumed = self.runs.iter().zip(&counts).map(|((run, _), count)| {
+        let consumed = self.runs.iter().zip(&mut counts).map(|((run, _, moved), count)| {
+            // The rows of a merged id count in the slot of its person, under the id by which the run has them.
+            count.tallier.use_facets(&moved.facets);
+            let arrives = |user: &UserRows<'_>| hashes.contains(&self.people.place(user.hash, user.id).0);
+            moved.iter().filter(arrives).for_each(|user| count.tallier.add(&user));
             let tally = count.tallier.tally();
             Consumed { run: *run, rows: tally.rows, digest: tally.digest }
         });

@@ -19,6 +19,7 @@
 //! | [`tags`] | a source carries a tag; no document | `tags` | `TAG#SOURCE` |
 //! | [`marks`] | dirty mark, no document | `dirty#SHARD`, `0` to `7` | `UNTIL#LEDGER#WORKER` |
 //! | [`keys`] | key; how many were made | `keys` | `k#ID`; `made` |
+//! | [`people`] | merge of user ids; how many were made | `people` | `m#NUMBER`; `made` |
 //! | [`audit`] | audit entry | `audit#YEAR-MONTH` | `a#ID` |
 //!
 //! Every call may answer [`StoreError::Unavailable`] or [`StoreError::Refused`]; every read of documents also
@@ -37,6 +38,7 @@ pub mod listing;
 pub mod marks;
 pub mod notices;
 pub mod parts;
+pub mod people;
 mod query;
 pub mod requests;
 pub mod segments;

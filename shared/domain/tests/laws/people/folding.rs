@@ -72,7 +72,7 @@ impl Run {
     /// What a reader finds, each person once.
     fn read(&self, people: &People, hashes: &RangeInclusive<u64>) -> Rows {
         let [stay, moved] = self.arriving(people, hashes);
-        Rows::gather(&[stay, moved.under(people, hashes)], hashes.clone())
+        Rows::gather(&[stay, people.renamed(&moved, hashes)], hashes.clone())
     }
 
     fn folded(&self, people: &People) -> Self {
@@ -94,8 +94,8 @@ proptest! {
     #[test]
     fn l11_rows_under_persons_are_all_rows(users in users(), pairs in pairs(), hashes in hashes()) {
         let (rows, people) = (rows_of(&users), people_of(&pairs));
-        prop_assert_eq!(rows.under(&people, &ALL).row_count(), rows.row_count());
-        let under = rows.under(&people, &hashes);
+        prop_assert_eq!(people.renamed(&rows, &ALL).row_count(), rows.row_count());
+        let under = people.renamed(&rows, &hashes);
         assert_well_formed(&under);
         prop_assert!(under.iter().is_sorted_by(|a, b| (a.hash, a.id) <= (b.hash, b.id)));
         let (mut found, mut expected) = (model(&under), within(renamed(&users, &pairs), &hashes));
@@ -110,15 +110,15 @@ proptest! {
     fn l11_persons_gather_the_rows_of_their_ids(batches in vec(users(), 1..5), pairs in pairs(), hashes in hashes()) {
         let people = people_of(&pairs);
         let expected = within(merged(batches.iter().map(|users| renamed(users, &pairs))), &hashes);
-        let under: Vec<Rows> = batches.iter().map(|users| rows_of(users).under(&people, &hashes)).collect();
+        let under: Vec<Rows> = batches.iter().map(|users| people.renamed(&rows_of(users), &hashes)).collect();
         let gathered = Rows::gather(&under, hashes.clone());
         assert_well_formed(&gathered);
         prop_assert_eq!(&model(&gathered), &expected);
         // In one batch, or gathered before under the ids of earlier days.
         let one = Rows::gather(&batches.iter().map(rows_of).collect::<Vec<_>>(), ALL);
-        prop_assert_eq!(&model(&Rows::gather(&[one.under(&people, &hashes)], ALL)), &expected);
+        prop_assert_eq!(&model(&Rows::gather(&[people.renamed(&one, &hashes)], ALL)), &expected);
         let before = people.until(people.last() / 2);
-        prop_assert_eq!(&model(&Rows::gather(&[one.under(&before, &ALL).under(&people, &hashes)], ALL)), &expected);
+        prop_assert_eq!(&model(&Rows::gather(&[people.renamed(&before.renamed(&one, &ALL), &hashes)], ALL)), &expected);
     }
 
     /// Folded as of any merges, one after the other: a reader as of a later merge finds what it would have found before.
