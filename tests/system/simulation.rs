@@ -61,5 +61,8 @@ broken! {
     l2_noticed_is_an_archived_run_merged_with_others: Fault::Rule(Break::MergesArchivedWithOthers);
     l9_noticed_is_a_lost_dirty_mark: Fault::Rule(Break::LosesDirtyMarks);
     l10_noticed_is_an_expiry_that_nobody_announced: Fault::Rule(Break::ExpiresUnannounced);
+    l11_noticed_is_a_process_that_knows_old_merges_alone: Fault::Rule(Break::TrustsOldPeople);
+    l11_noticed_is_a_rewrite_that_follows_the_merges_of_now: Fault::Rule(Break::FoldsTheLatest);
+    l11_noticed_are_rows_of_merged_users_left_out: Fault::Rule(Break::DropsMergedUsers);
     l2_noticed_is_one_time_for_a_whole_invocation: Fault::OneNow;
 }

@@ -10,6 +10,7 @@ use rekindle_domain::{
     id::{CopyId, LedgerId, RunId, SourceId},
     manifest::{DataState, Life, Manifest, Tier},
     notice::Subject,
+    people::{People, SETTLING_MILLIS},
     segment::{Closure, Filters, Referrer},
     source::{Holder, Pin, Source, Status},
     time::Time,
@@ -77,7 +78,10 @@ impl Auditor {
         self.taken.extend(taken.map(|key| key.id.0.to_bytes().to_vec()));
         requests(&snapshot)?;
         warnings(&snapshot)?;
-        self.rows(&snapshot, truth)?;
+        let people = people(&snapshot.catalog)?;
+        truth.compare_merges(&people)?;
+        let settled = people.until(people.settled(world.clock.now_still().plus(-SETTLING_MILLIS)));
+        self.rows(&snapshot, truth, (&people, &settled))?;
         Ok(snapshot)
     }
 
@@ -159,7 +163,12 @@ impl Auditor {
     }
 
     /// L1 and L4: every copy that may be read is whole and equals its run, and all rows together equal the posted ones.
-    fn rows(&self, snapshot: &Snapshot, truth: &Truth) -> Result<(), Violation> {
+    fn rows(
+        &self,
+        snapshot: &Snapshot,
+        truth: &Truth,
+        (people, settled): (&People, &People),
+    ) -> Result<(), Violation> {
         let mut ledgers: BTreeSet<LedgerId> = snapshot.inbox.keys().cloned().collect();
         ledgers.extend(snapshot.catalog.manifests.keys().cloned());
         ledgers.extend(snapshot.catalog.sources.keys().cloned().map(LedgerId::Source));
@@ -169,9 +178,10 @@ impl Auditor {
         for ledger in ledgers {
             let mut rows = snapshot.inbox(&ledger)?;
             if let Some(manifest) = snapshot.catalog.manifests.get(&ledger) {
-                self.runs(snapshot, &ledger, &manifest.doc, &mut rows)?;
+                self.runs(snapshot, (truth, settled), &ledger, &manifest.doc, &mut rows)?;
             }
-            truth.compare(&ledger, &rows)?;
+            let rows = by_person(rows, people);
+            truth.compare(&ledger, &rows, people)?;
             let users = rows.into_keys().map(|(user, _)| user);
             if ledger == LedgerId::Users { everybody.extend(users) } else { seen.extend(users) }
         }
@@ -184,6 +194,7 @@ impl Auditor {
     fn runs(
         &self,
         snapshot: &Snapshot,
+        (truth, settled): (&Truth, &People),
         ledger: &LedgerId,
         manifest: &Manifest,
         rows: &mut Rows,
@@ -201,6 +212,7 @@ impl Auditor {
                             ));
                         }
                         is_there = true;
+                        truth.explains(ledger, &found, run.folded, settled)?;
                         for (key, times) in found {
                             let all = rows.entry(key).or_insert(times);
                             *all = (all.0.min(times.0), all.1.max(times.1));
@@ -222,6 +234,40 @@ impl Auditor {
         }
         Ok(())
     }
+}
+
+/// L11: the merges of user ids have no gap and lead in no circle.
+fn people(catalog: &Catalog) -> Result<People, Violation> {
+    let merges: Vec<_> = catalog.merges.values().cloned().collect();
+    if merges.len() as u64 != catalog.merges_made {
+        return violated(format!("L11: {} merges are counted: {merges:?}", catalog.merges_made));
+    }
+    let mut into = BTreeMap::new();
+    for merge in &merges {
+        let mut id = &*merge.into;
+        while let Some(next) = into.get(id) {
+            id = *next;
+        }
+        if id == &*merge.from || into.insert(&*merge.from, &*merge.into).is_some() {
+            return violated(format!(
+                "L11: {merge:?} closes a circle, or merges an id a second time: {merges:?}"
+            ));
+        }
+    }
+    People::of(merges.clone()).map_err(|gap| format!("L11: {gap}: {merges:?}"))
+}
+
+/// The rows of a ledger, each under the id of its person.
+fn by_person(rows: Rows, people: &People) -> Rows {
+    if people.last() == 0 {
+        return rows;
+    }
+    let mut out = Rows::new();
+    for ((user, facet), times) in rows {
+        let all = out.entry((people.person(&user).to_owned(), facet)).or_insert(times);
+        *all = (all.0.min(times.0), all.1.max(times.1));
+    }
+    out
 }
 
 /// The closure of each active source's audience.

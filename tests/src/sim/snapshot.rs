@@ -10,6 +10,7 @@ use rekindle_domain::{
     manifest::{Copy, Manifest, Tier},
     notice::Notice,
     part::Part,
+    people::MergedUser,
     restore::{Item, Request},
     rows,
     segment::Segment,
@@ -45,6 +46,10 @@ pub struct Catalog {
     pub notices: Vec<Stored<Notice>>,
     pub timelines: BTreeMap<String, Vec<TimelineEntry>>,
     pub segments: BTreeMap<String, Segment>,
+    /// Merges of user ids by their numbers.
+    pub merges: BTreeMap<u64, MergedUser>,
+    /// How many merges were made.
+    pub merges_made: u64,
     /// How many dirty marks there are.
     pub marks: usize,
     /// Tags with the sources that carry them.
@@ -143,6 +148,11 @@ impl Catalog {
             self.notices.push(stored(item));
         } else if let Some(segment) = pk.strip_prefix("segment#") {
             self.segments.insert(segment.to_owned(), doc(item));
+        } else if pk == "people" {
+            match sk.strip_prefix("m#") {
+                Some(number) => _ = self.merges.insert(number.parse().expect("a number"), doc(item)),
+                None => self.merges_made = doc(item),
+            }
         } else if pk.starts_with("dirty#") {
             self.marks += 1;
         } else if pk == "tags" {

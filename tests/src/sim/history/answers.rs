@@ -57,6 +57,15 @@ impl History {
                 self.requests.extend(body["id"].as_str().map(str::to_owned));
                 Ok(())
             }
+            Work::Merge(attempt) if is_fine => {
+                let number = body["number"].as_u64().unwrap_or_default();
+                self.truth.merged(attempt, Some((self.step, number)));
+                Ok(())
+            }
+            Work::Merge(attempt) if status.is_client_error() => {
+                self.truth.merged(attempt, None);
+                Ok(())
+            }
             Work::Put | Work::Cancel if is_fine => Ok(()),
             Work::Start(_) | Work::Put | Work::Stop(_) | Work::Cancel if status == StatusCode::CONFLICT => {
                 Ok(())
@@ -88,7 +97,7 @@ impl History {
         (status, body): (StatusCode, &Value),
     ) -> Result<(), Violation> {
         let wrong = |what: &str| Err(format!("L5: {asked} is answered {status} {body}: {what}"));
-        let mut model = self.truth.model();
+        let mut model = self.truth.model(running.since_step);
         for source in body["expired"].as_array().into_iter().flatten() {
             let id: SourceId = source.as_str().unwrap_or_default().parse()?;
             model.expired.insert(id.to_string());
@@ -111,7 +120,7 @@ impl History {
         if !exclude && !model.expired.is_empty() {
             return wrong("it should have been refused");
         }
-        let settled = self.truth.settled(acknowledged);
+        let settled = self.truth.settled(acknowledged, running.since_step, &model);
         check_against(&model, &asked["filter"], question, asked["user_id"].as_str(), &settled, body)
             .map_err(|what| format!("L3: {asked} is answered {body}: {what}"))
     }
@@ -182,6 +191,9 @@ pub(super) fn check_against(
                 body["items"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             let once: BTreeSet<&str> = said.iter().copied().collect();
             let right: BTreeSet<&str> = once.iter().filter(|u| settled.contains(**u)).copied().collect();
+            if let Some(merged) = once.iter().find(|id| model.person(id) != **id) {
+                return Err(format!("{merged} was merged into {}", model.person(merged)));
+            }
             if once.len() != said.len() {
                 return Err("a user is listed twice".to_owned());
             }
@@ -192,7 +204,7 @@ pub(super) fn check_against(
             }
         }
         Question::Match => {
-            let user = user.unwrap_or_default();
+            let user = &*model.person(user.unwrap_or_default());
             let right = model.answer(filter, user);
             let is_right =
                 body["match"] == right || (right == "unknown" && body["match"] == whole.answer(filter, user));

@@ -2,11 +2,25 @@
 
 use super::{answers::filters, *};
 
+/// How many users there are. One id more belongs to nobody, unless it is merged.
+const USERS: u64 = 14;
+/// The most merges of user ids that a history asks for.
+const MAX_MERGES: usize = 4;
+
+fn user_id(n: u64) -> String {
+    if n.is_multiple_of(3) {
+        Ulid::from_parts(n, u128::from(n) << 64 | 0x5eed).to_string()
+    } else {
+        format!("user-{n}")
+    }
+}
+
 impl History {
     pub(super) fn app(&mut self, kind: &Work) -> Rekindle {
-        if let Work::Ingest(_) = kind {
-            let app = &self.ingesters[self.dice.below(2) as usize];
-            return app.clone();
+        match kind {
+            Work::Ingest(_) => return self.ingesters[self.dice.below(2) as usize].clone(),
+            Work::Ask { .. } => return self.asker.clone(),
+            _ => {}
         }
         // Two versions of the software that pack differently run at the same time, as during a deployment.
         let hot_block = [110, 180][self.dice.below(2) as usize];
@@ -60,10 +74,15 @@ impl History {
         if self.has_messages && self.dice.chance(60) {
             return self.deliver().await;
         }
+        if self.truth.merges() < MAX_MERGES && self.dice.chance(10) {
+            self.merge();
+            return Ok(());
+        }
         if self.dice.chance(15) {
             if self.running.is_empty() && self.dice.chance(60) {
-                // Wait until the dirty marks are old enough.
-                self.pass_time(700_000).await?;
+                // Wait until the dirty marks are old enough; or until rewrites follow the merges of user ids, too.
+                let is_long = self.truth.merges() > 0 && self.dice.chance(50);
+                self.pass_time(if is_long { 4_300_000 } else { 700_000 }).await?;
             }
             self.compact();
             return Ok(());
@@ -133,12 +152,8 @@ impl History {
                 out.push(self.truth.again(self.dice.below(self.truth.len() as u64) as usize));
                 continue;
             }
-            let n = self.dice.below(14);
-            let user = if n.is_multiple_of(3) {
-                Ulid::from_parts(n, u128::from(n) << 64 | 0x5eed).to_string()
-            } else {
-                format!("user-{n}")
-            };
+            let n = self.dice.below(USERS);
+            let user = user_id(n);
             let source = SOURCES[self.dice.below(2) as usize];
             let time = now - [0, 5, 60_000, 86_400_000, 7_776_000_000][self.dice.below(5) as usize];
             let is_canvas = source.starts_with("canvas/");
@@ -194,6 +209,15 @@ impl History {
             path,
             &body,
         );
+    }
+
+    /// Merges two user ids: of users who are known, mostly, and of such as were merged before.
+    pub(super) fn merge(&mut self) {
+        let mut id = || user_id(self.dice.below(USERS + 1));
+        let (from, into) = (id(), id());
+        let attempt = self.truth.merge(&from, &into);
+        let body = json!({ "from": from, "into": into });
+        self.request(Work::Merge(attempt), Method::POST, "/v1/users/merge", &body);
     }
 
     /// Notes that a process changes a status: it is unknown until the answer comes. With two changes at once it stays unknown.

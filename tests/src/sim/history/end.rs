@@ -63,8 +63,8 @@ impl History {
             self.auditor.archive_changes(None);
             self.look(Time(0)).await?;
         }
-        let model = self.truth.model();
-        let settled = self.truth.settled(&self.truth.acknowledged());
+        let model = self.truth.model(u64::MAX);
+        let settled = self.truth.settled(&self.truth.acknowledged(), u64::MAX, &model);
         for _ in 0..2 {
             let filter = filters()[self.dice.below(11) as usize].clone();
             let Answer { status, body, .. } = self.world.try_count(&filter, "refuse").await;

@@ -94,6 +94,7 @@ enum Work {
     Start(&'static str),
     Stop(&'static str),
     Put,
+    Merge(usize),
     Restore,
     Cancel,
     Sweep,
@@ -158,6 +159,8 @@ pub struct History {
     running: BTreeMap<u64, Running>,
     ended: Arc<Mutex<Vec<(u64, Ended)>>>,
     ingesters: [Rekindle; 2],
+    /// Asks questions. It lives long, so that it remembers what it read.
+    asker: Rekindle,
     /// The known status of each source; `None` while a process changes it.
     statuses: BTreeMap<&'static str, Option<Status>>,
     /// Sources whose status is not known any more: a change's answer was lost, or two changes ran at once.
@@ -253,7 +256,7 @@ impl History {
         let mut dice = Dice(seed.wrapping_mul(0x0123_4567_89ab_cdef));
         let app =
             || Rekindle::new(store.clone(), world.clock.clone(), world.ids.clone(), world.settings.clone());
-        let ingesters = [app(), app()];
+        let (ingesters, asker) = ([app(), app()], app());
         let fault_percent = [0, 2, 6, 15][dice.below(4) as usize];
         let sticks_percent = [0, 50, 90][dice.below(3) as usize];
         let sticks_percent = if seed >= LEANING { 80 } else { sticks_percent };
@@ -268,6 +271,7 @@ impl History {
             running: BTreeMap::new(),
             ended: Arc::default(),
             ingesters,
+            asker,
             statuses: SOURCES.into_iter().map(|c| (c, Some(Status::Active))).collect(),
             has_messages: false,
             in_hand: VecDeque::new(),
