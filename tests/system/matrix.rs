@@ -26,11 +26,11 @@ enum Work {
     Ingest,
     /// An inbox that is too large for one rewrite is folded into hot runs bite by bite; these are merged, and all is archived.
     Rewrite,
-    /// An inbox and a restored run are archived.
+    /// An inbox and a restored run are archived, and merged users are put together.
     Expire,
     /// Late rows of an expired campaign are archived.
     Late,
-    /// Inboxes are folded and runs merged, of a campaign with an archived run and of `users`.
+    /// Inboxes are folded and runs merged, of a campaign with an archived run and of `users`; merged users are put together.
     Compact,
     /// Copies past their grace are deleted.
     Purge,
@@ -38,6 +38,8 @@ enum Work {
     Restore,
     /// The mails of a restore go out.
     Notice,
+    /// Two user ids are merged, and the client asks again.
+    Merge,
 }
 
 struct Story {
@@ -51,6 +53,16 @@ impl Story {
         let sent = self.truth.send(&events);
         self.world.ingest(&events).await;
         self.truth.acknowledge(sent);
+    }
+
+    /// Merges users, a chain among them, long enough ago that rewrites follow.
+    async fn merge(&mut self, pairs: &[(&str, &str)]) {
+        for (from, into) in pairs {
+            let attempt = self.truth.merge(from, into);
+            let made = self.world.post("/v1/users/merge", json!({ "from": from, "into": into })).await.ok();
+            self.truth.merged(attempt, Some((0, made["number"].as_u64().unwrap())));
+        }
+        self.world.advance("PT61M");
     }
 
     async fn expire(&self) {
@@ -84,6 +96,7 @@ impl Story {
             Work::Expire => {
                 story.world.restore(&["campaign/a"]).await;
                 story.ingest("a", "more", 5).await;
+                story.merge(&[("first0-0", "first1-1"), ("more2", "new")]).await;
                 story.world.advance("P3M");
             }
             Work::Compact => {
@@ -95,6 +108,8 @@ impl Story {
                     story.world.advance("PT12M");
                     if batch == 0 {
                         story.world.compact().await;
+                        let pairs = [("more00-0", "more01-1"), ("more01-1", "first0-2"), ("more10-1", "new")];
+                        story.merge(&pairs).await;
                     }
                 }
             }
@@ -111,7 +126,7 @@ impl Story {
                 story.deliver(&healthy, Consumer::Restorer).await;
                 assert_eq!(story.world.state("a").await, "available");
             }
-            Work::Rewrite | Work::Restore => {}
+            Work::Rewrite | Work::Restore | Work::Merge => {}
         }
         story
     }
@@ -161,6 +176,14 @@ impl Story {
                 assert_eq!(self.ask(&self.world.router).await, 202);
             }
             Work::Notice => self.deliver(process, Consumer::Notifier).await,
+            Work::Merge => {
+                let pair = json!({ "from": "first0-1", "into": "first1-2" });
+                let attempt = self.truth.merge("first0-1", "first1-2");
+                let status = Self::post(&process.router, "/v1/users/merge", &pair).await;
+                assert!(status == 200 || status == 503, "{status}");
+                assert_eq!(Self::post(&self.world.router, "/v1/users/merge", &pair).await, 200);
+                self.truth.merged(attempt, Some((0, 1)));
+            }
         }
     }
 
@@ -227,4 +250,5 @@ every_call_of! {
     l1_to_l9_at_every_call_of_a_purge: Purge, 15;
     l1_to_l9_at_every_call_of_a_restore: Restore, 30;
     l1_to_l9_at_every_call_of_a_notice: Notice, 8;
+    l11_at_every_call_of_a_merge_of_users: Merge, 3;
 }

@@ -79,13 +79,7 @@ impl History {
             return Ok(());
         }
         if self.dice.chance(15) {
-            if self.running.is_empty() && self.dice.chance(60) {
-                // Wait until the dirty marks are old enough; or until rewrites follow the merges of user ids, too.
-                let is_long = self.truth.merges() > 0 && self.dice.chance(50);
-                self.pass_time(if is_long { 4_300_000 } else { 700_000 }).await?;
-            }
-            self.compact();
-            return Ok(());
+            return self.compact_in_time().await;
         }
         let named = SOURCES[self.dice.below(2) as usize];
         let id = named.parse()?;
@@ -300,6 +294,16 @@ impl History {
             }
             None => self.sweep(),
         }
+    }
+
+    /// Runs the compactor, often after the dirty marks are old enough, or the merges of user ids that rewrites follow, too.
+    async fn compact_in_time(&mut self) -> Result<(), Violation> {
+        if self.running.is_empty() && self.dice.chance(60) {
+            let is_long = self.truth.merges() > 0 && self.dice.chance(50);
+            self.pass_time(if is_long { 4_300_000 } else { 700_000 }).await?;
+        }
+        self.compact();
+        Ok(())
     }
 
     pub(super) fn compact(&mut self) {
