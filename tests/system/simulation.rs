@@ -8,7 +8,7 @@ use rekindle_tests::sim::history::{Fault, LEANING, play};
 const SEEDS: u64 = 3_000;
 
 #[test]
-fn l1_to_l10_hold_in_random_histories() {
+fn l1_to_l11_hold_in_random_histories() {
     for seed in (1_000_000..1_000_100).chain(LEANING..LEANING + 100) {
         play(seed, None, false).unwrap_or_else(|violation| panic!("{violation}"));
     }
