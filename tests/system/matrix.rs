@@ -62,7 +62,7 @@ impl Story {
             let made = self.world.post("/v1/users/merge", json!({ "from": from, "into": into })).await.ok();
             self.truth.merged(attempt, Some((0, made["number"].as_u64().unwrap())));
         }
-        self.world.advance("PT61M");
+        self.world.advance("PT25H");
     }
 
     async fn expire(&self) {

@@ -204,6 +204,11 @@ async fn a_mail_that_is_always_rejected_is_given_up() {
     let notice = store.catalog.notice(id).await.unwrap().unwrap().value;
     assert_eq!(notice.attempts, 10);
     assert!(notice.failed.unwrap().contains("not verified"));
+    let page = world.get("/v1/campaigns/a/timeline").await.ok();
+    let entry = &page["items"][0];
+    assert_eq!((&entry["event"], &entry["by"]), (&"mail_failed".into(), &"notifier".into()), "{page}");
+    let detail = entry["detail"].as_str().unwrap();
+    assert!(detail.starts_with("to me@example.com: ") && detail.contains("not verified"), "{detail}");
     // The mail is not sent later either, when SES takes mails again.
     for _ in 0..4 {
         world.advance("P1D");

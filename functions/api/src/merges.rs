@@ -49,6 +49,9 @@ fn item(pair: MergeInput, outcome: Result<MergeView, Problem>) -> MergeItem<Http
 }
 
 async fn list(State(app): State<Rekindle>, uri: Uri) -> Result<Response, HttpProblem> {
-    let query = Query::parse(&uri, &["limit", "cursor"])?;
-    Ok(json(StatusCode::OK, &app.list_merges(query.get("cursor"), query.limit()?).await?))
+    let query = Query::parse(&uri, &["after", "limit", "cursor"])?;
+    let not_a_number =
+        |_| Problem::bad_request("invalid_query", "after must be the number of a merge, such as after=120");
+    let after: u64 = query.get("after").map_or(Ok(0), str::parse).map_err(not_a_number)?;
+    Ok(json(StatusCode::OK, &app.list_merges(after, query.get("cursor"), query.limit()?).await?))
 }

@@ -85,6 +85,21 @@ pub enum Subject {
     },
 }
 
+impl Subject {
+    /// The sources that the mail lists; those of a restore stand in its request.
+    pub fn sources(&self) -> Vec<&SourceId> {
+        match self {
+            Self::Restore { .. } => Vec::new(),
+            Self::Expiring { sources, .. } => sources.iter().map(|entry| &entry.source).collect(),
+            Self::Trouble { source, .. }
+            | Self::Sending { source, .. }
+            | Self::Deleted { source, .. }
+            | Self::Undeleted { source, .. }
+            | Self::Stopped { source, .. } => vec![source],
+        }
+    }
+}
+
 /// One mail to one recipient: pending, claimed under a lease, sent. A lapsed claim is sent again, so that a crash
 /// costs a rare duplicate and never a mail.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -5,23 +5,24 @@
 //! readers follow the log, and a rewrite puts rows under the id of their person.
 
 use crate::{
-    rows::{Rows, user_hash},
-    time::Time,
+    rows::{Rows, UserRows, user_hash},
+    time::{DAY_MILLIS, Time},
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    ops::RangeInclusive,
+    borrow::Cow,
+    ops::{Range, RangeInclusive},
     sync::{Arc, OnceLock},
 };
 use thiserror::Error;
 
-/// The most merges of a deployment. A process keeps them all in memory, some 250 bytes each.
+/// The most merges of a deployment. A process keeps them all in memory, some 250 bytes each where ids are short.
 pub const MAX_MERGES: u64 = 100_000;
 /// The most user ids of one person: a question about one user looks each of them up.
 pub const MAX_IDS: usize = 100;
-/// How long after a merge rewrites still leave its rows as they are, in milliseconds. No reader lives as long, so that no
-/// reader meets a run in which rows moved by a merge that it does not know.
-pub const SETTLING_MILLIS: i64 = 60 * 60 * 1000;
+/// How long after a merge rewrites still leave its rows as they are, in milliseconds. No question lives as long, and few walks
+/// through pages do: so a reader rarely meets a run in which rows were moved by a merge that it does not follow.
+pub const SETTLING_MILLIS: i64 = DAY_MILLIS;
 
 /// One merge: from now on the person of `into` has the id `from`, too.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -61,6 +62,17 @@ fn within<'a>(index: &'a [(u64, u64)], hashes: &RangeInclusive<u64>) -> &'a [(u6
     &index[start..end.max(start)]
 }
 
+/// A user id of a person.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UserId {
+    /// The number of the merge that brought it to the person; 0: it is the person's own.
+    pub number: u64,
+    /// Its hash.
+    pub hash: u64,
+    /// The id.
+    pub id: Box<[u8]>,
+}
+
 /// Rows that a reader finds under one id and shows under another: those of one merge.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Move {
@@ -80,6 +92,38 @@ pub struct People {
     log: Arc<Log>,
     last: u64,
     moves: Arc<OnceLock<Vec<Move>>>,
+}
+
+/// Moves to come, in the order of the persons. Holds no copy of them.
+#[derive(Clone, Debug)]
+pub struct Moves {
+    people: People,
+    left: Range<usize>,
+}
+
+impl Moves {
+    /// Whose ids they are about.
+    pub const fn people(&self) -> &People {
+        &self.people
+    }
+
+    /// The moves to come.
+    pub fn left(&self) -> &[Move] {
+        self.people.moves.get().map_or(&[], |all| &all[self.left.clone()])
+    }
+
+    /// How many of the next moves are to as few persons as make `least` moves: all moves to one person go together.
+    pub fn whole_persons(&self, least: usize) -> usize {
+        let left = self.left();
+        let Some(last) = left.get(..least.min(left.len())).and_then(<[Move]>::last) else { return 0 };
+        let place = |m: &Move| (m.to_hash, self.people.person_of(m));
+        left.partition_point(|m| place(m) <= place(last))
+    }
+
+    /// Goes past that many moves.
+    pub fn pass(&mut self, moves: usize) {
+        self.left.start = (self.left.start + moves).min(self.left.end);
+    }
 }
 
 /// The log lacks a merge.
@@ -224,11 +268,13 @@ impl People {
         }
     }
 
-    /// The hashes of all ids of the person that an id belongs to.
-    pub fn hashes(&self, id: &str) -> Vec<u64> {
+    /// All ids of the person that an id belongs to: first the person's own, with the number 0, then those that were merged.
+    pub fn ids(&self, id: &str) -> Vec<UserId> {
         let person = self.person(id);
-        let ids = std::iter::once(person).chain(self.others(person).into_iter().map(|merge| &*merge.from));
-        ids.map(|id| user_hash(id.as_bytes())).collect()
+        let others = self.others(person).into_iter().map(|merge| (merge.number, &*merge.from));
+        let ids = std::iter::once((0, person)).chain(others);
+        ids.map(|(number, id)| UserId { number, hash: user_hash(id.as_bytes()), id: id.as_bytes().into() })
+            .collect()
     }
 
     /// Whether an id was taken away by a merge after the one of that number.
@@ -253,12 +299,22 @@ impl People {
         out
     }
 
-    /// The moves of merges after the one of that number to persons within those hashes, in the order of the persons.
-    pub fn moves(&self, after: u64, hashes: &RangeInclusive<u64>) -> impl Iterator<Item = &Move> {
+    /// These users, each under the id of its person, in any order; as they are, if they are persons all.
+    pub fn with_persons<'a>(&self, rows: &'a Rows) -> Cow<'a, Rows> {
+        let is_moved = |user: &UserRows<'_>| self.is_moved(0, user.hash, user.id);
+        if rows.iter().any(|user| is_moved(&user)) {
+            Cow::Owned(self.renamed(rows, &(0..=u64::MAX)))
+        } else {
+            Cow::Borrowed(rows)
+        }
+    }
+
+    /// The moves to persons within those hashes, in the order of the persons.
+    pub fn moves(&self, hashes: &RangeInclusive<u64>) -> Moves {
         let all = self.moves.get_or_init(|| self.all_moves());
         let start = all.partition_point(|m| m.to_hash < *hashes.start());
         let end = all.partition_point(|m| m.to_hash <= *hashes.end());
-        all[start..end.max(start)].iter().filter(move |m| m.number > after)
+        Moves { people: self.clone(), left: start..end.max(start) }
     }
 
     fn all_moves(&self) -> Vec<Move> {
@@ -270,24 +326,24 @@ impl People {
         });
         let mut moves: Vec<Move> = moves.collect();
         moves.sort_unstable_by(|a, b| {
-            (a.to_hash, self.to(a), a.number).cmp(&(b.to_hash, self.to(b), b.number))
+            (a.to_hash, self.person_of(a), a.number).cmp(&(b.to_hash, self.person_of(b), b.number))
         });
         moves
     }
 
     /// The id under which the rows of a move lie.
-    pub fn from(&self, moved: &Move) -> &[u8] {
+    pub fn id_of(&self, moved: &Move) -> &[u8] {
         self.log.merge(moved.number).from.as_bytes()
     }
 
     /// The id of the person to whom a move brings rows.
-    pub fn to(&self, moved: &Move) -> &[u8] {
+    pub fn person_of(&self, moved: &Move) -> &[u8] {
         self.log.merge(moved.to).into.as_bytes()
     }
 
-    /// Whether a merge after the one of that number parts a walk at this place: before the merge an id's rows stood on one
+    /// Whether a merge after the one of that number splits a walk at this place: before the merge an id's rows stood on one
     /// side of it, and now they stand on the other.
-    pub fn parts(&self, after: u64, place: (u64, &[u8])) -> bool {
+    pub fn splits(&self, after: u64, place: (u64, &[u8])) -> bool {
         let before = self.until(after);
         let side = |people: &Self, merge: &MergedUser| {
             people.place(user_hash(merge.from.as_bytes()), merge.from.as_bytes()) <= place

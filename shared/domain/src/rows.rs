@@ -1,7 +1,7 @@
 //! Rows in memory: columns of users, each with the rows of that user, in one of two orders.
 
 use crate::facet::Facet;
-use std::{cmp::Ordering, collections::HashMap};
+use std::{borrow::Borrow, cmp::Ordering, collections::HashMap};
 use twox_hash::XxHash3_64;
 
 /// The hash by which ledgers are ordered and cut into slots: XXH3-64 of the user id, seed 0. Part of the stored format.
@@ -242,13 +242,22 @@ impl Rows {
         self.drop_front(self.users.partition_point(|u| u.hash < *hashes.start()));
     }
 
-    /// Keeps the users for which `keep` is true.
+    /// Keeps the users for which `keep` is true, and of the dictionary what they refer to.
     pub fn retain(&mut self, keep: impl Fn(&UserRows<'_>) -> bool) {
         if self.iter().all(|user| keep(&user)) {
             return;
         }
-        let mut kept = Self::with_facets(std::mem::take(&mut self.facets));
-        self.iter().filter(keep).for_each(|user| kept.push(user.hash, user.id, user.rows));
+        let (mut kept, mut dictionary) = (Self::default(), Dictionary::default());
+        let mut rows: Vec<Row> = Vec::new();
+        for user in self.iter().filter(keep) {
+            rows.clear();
+            let number =
+                |row: &Row| Row { facet: dictionary.number(&self.facets[row.facet as usize]), ..*row };
+            rows.extend(user.rows.iter().map(number));
+            normalize(&mut rows);
+            kept.push(user.hash, user.id, &rows);
+        }
+        kept.facets = dictionary.into_facets();
         *self = kept;
     }
 
@@ -262,7 +271,8 @@ impl Rows {
 
     /// Merges many batches, in any order, into one in ledger order with each user once. Only users whose hash is within
     /// `hashes` are kept.
-    pub fn gather(batches: &[Self], hashes: std::ops::RangeInclusive<u64>) -> Self {
+    pub fn gather(batches: &[impl Borrow<Self>], hashes: std::ops::RangeInclusive<u64>) -> Self {
+        let batches: Vec<&Self> = batches.iter().map(Borrow::borrow).collect();
         let mut dictionary = Dictionary::default();
         let maps: Vec<Vec<u32>> = batches.iter().map(|b| dictionary.map(&b.facets)).collect();
         let mut order: Vec<(u64, u32, u32)> = Vec::new();

@@ -19,7 +19,7 @@ impl Rekindle {
         if made <= known.last() {
             return Ok(known);
         }
-        let more = self.store.catalog.merges(known.last()).await?;
+        let more = self.store.catalog.merges(known.last(), made).await?;
         let people = known.with(more).map_err(|gap| StoreError::missing(gap.to_string()))?;
         if people.last() < made {
             return Err(StoreError::missing(format!("merge {made} of user ids")));
@@ -27,13 +27,19 @@ impl Rekindle {
         self.people.put(&people);
         Ok(people)
     }
+
+    /// The persons as of that merge, which was counted before. Reads nothing if this process knows it.
+    pub(crate) async fn people_as_of(&self, number: u64) -> Result<People, StoreError> {
+        let known = self.people.get();
+        if number <= known.last() { Ok(known.until(number)) } else { Ok(self.people().await?.until(number)) }
+    }
 }
 
 /// The persons of a further page, so that pages of one walk show a person once. They are as of the first page, which knew
 /// the merges up to `seen`. If rows that are to be read were `folded` since, they are as of now.
 ///
 /// # Errors
-/// 400 if a merge since then parted the walk at this place: a person would stand on two pages, or on none.
+/// 400 if a merge since then split the walk at this place: a person would stand on two pages, or on none.
 pub(crate) fn people_of_page(
     people: People,
     seen: u64,
@@ -43,7 +49,7 @@ pub(crate) fn people_of_page(
     if folded <= seen {
         return Ok(people.until(seen));
     }
-    if people.parts(seen, place) {
+    if people.splits(seen, place) {
         let detail = "users were merged since the first page; ask again without a cursor";
         return Err(Problem::bad_request("invalid_cursor", detail));
     }

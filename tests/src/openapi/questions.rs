@@ -170,6 +170,8 @@ fn merges(api: &mut Api) {
             .refuses(413, &["body_too_large"])
             .refuses(422, &["same_user", "invalid_user_id"]),
     );
+    let number = json!({ "type": "integer", "minimum": 0, "default": 0 });
+    let after = query("after", "Only merges after the one of this number.", number);
     let path = "/v1/users/merges";
     api.add(
         Operation::new("POST", path, "merge_users", "Users", "manage", "Merges many user ids")
@@ -182,7 +184,7 @@ fn merges(api: &mut Api) {
     );
     api.add(
         Operation::new("GET", path, "list_merges", "Users", "read", "All merges of user ids, oldest first")
-            .with([limit(), cursor()])
+            .with([after, limit(), cursor()])
             .answers(200, "A page of merges.", listing)
             .refuses(400, &LIST),
     );

@@ -13,7 +13,7 @@ use rekindle_domain::{
     filter::{Filter, Known, Program},
     id::{LedgerId, SourceId},
     manifest::DataState,
-    people::People,
+    people::{People, UserId},
     rows::fingerprint,
     segment::Segment,
     time::Time,
@@ -116,7 +116,7 @@ impl Rekindle {
         let people = async { Ok(self.people().await?) };
         let segments = self.check_filter(&parsed, "filter", None, None, unknown_names);
         let (people, segments) = try_join(people, segments).await?;
-        let only = only.map(|user_id| people.hashes(user_id));
+        let only = only.map(|user_id| people.ids(user_id));
         let only = only.as_deref();
         let all: Vec<&Filter> =
             std::iter::once(&parsed).chain(segments.values().map(|s| &s.filter)).collect();
@@ -184,7 +184,7 @@ impl Rekindle {
         &self,
         sources: BTreeSet<SourceId>,
         if_expired: IfExpired,
-        only: Option<&[u64]>,
+        only: Option<&[UserId]>,
     ) -> Result<Opened, StoreError> {
         let open = |source: SourceId| async move {
             let ledger = LedgerId::Source(source.clone());
@@ -222,7 +222,11 @@ impl Rekindle {
         Ok(opened)
     }
 
-    async fn open_late(&self, id: &SourceId, only: Option<&[u64]>) -> Result<Option<LedgerView>, StoreError> {
+    async fn open_late(
+        &self,
+        id: &SourceId,
+        only: Option<&[UserId]>,
+    ) -> Result<Option<LedgerView>, StoreError> {
         let archived_at = self.store.catalog.source(id).await?.and_then(|source| source.archived_at);
         let Some(archived_at) = archived_at else { return Ok(None) };
         LedgerView::open_late(&self.store, &LedgerId::Source(id.clone()), archived_at, only).await

@@ -15,7 +15,7 @@ use rekindle_domain::{
     id::{LedgerId, SourceId, SourceKind},
     interaction::check_user_id,
     manifest::DataState,
-    people::People,
+    people::{People, UserId},
     rows::Row,
     source::Source,
     time::Time,
@@ -225,12 +225,12 @@ impl Rekindle {
 
     async fn overall(&self, user_id: &str, people: &People) -> Result<Overall, StoreError> {
         let mut overall = Overall::default();
-        let hashes = people.hashes(user_id);
-        let Some(view) = LedgerView::open(&self.store, &LedgerId::Users, Some(&hashes)).await? else {
+        let ids = people.ids(user_id);
+        let Some(view) = LedgerView::open(&self.store, &LedgerId::Users, Some(&ids)).await? else {
             return Ok(overall);
         };
         let mut rows = Vec::new();
-        each_row(&view, user_id, people, |facet, row| {
+        each_row(&view, &ids, people, |facet, row| {
             overall.known = true;
             rows.push((facet.clone(), row));
             let latest = match facet.kind {
@@ -270,12 +270,12 @@ impl Rekindle {
         }
         let facts = read_again!(async {
             let ledger = LedgerId::Source(source.id.clone());
-            let hashes = people.hashes(user_id);
-            let Some(view) = LedgerView::open(&self.store, &ledger, Some(&hashes)).await? else {
+            let ids = people.ids(user_id);
+            let Some(view) = LedgerView::open(&self.store, &ledger, Some(&ids)).await? else {
                 return Ok(None);
             };
             let mut rows = Vec::new();
-            each_row(&view, user_id, people, |facet, row| rows.push((facet.clone(), row))).await?;
+            each_row(&view, &ids, people, |facet, row| rows.push((facet.clone(), row))).await?;
             Ok(Some(facts(source.id.kind(), &rows)))
         });
         Ok(match facts {
@@ -293,11 +293,11 @@ impl Rekindle {
 /// Calls `each` with every row of a person in a ledger. The same facet may come from the inbox and from several runs.
 async fn each_row(
     view: &LedgerView,
-    user_id: &str,
+    ids: &[UserId],
     people: &People,
     mut each: impl FnMut(&Facet, Row),
 ) -> Result<(), StoreError> {
-    for batch in view.look_up(user_id, people).await? {
+    for batch in view.look_up(ids, people).await? {
         for user in batch.iter() {
             user.rows.iter().for_each(|row| each(&batch.facets[row.facet as usize], *row));
         }

@@ -177,10 +177,11 @@ impl Rekindle {
         read_again!(async {
             let (Prepared { program, views, people, unavailable }, _) =
                 self.prepare(&asked, None, Some(id)).await?;
+            let ids = people.ids(id);
             let mut facts = program.blank();
             let mut is_known = false;
             for (ledger, view) in views.iter().enumerate() {
-                for batch in view.look_up(id, &people).await? {
+                for batch in view.look_up(&ids, &people).await? {
                     let atoms = program.facet_atoms(ledger, &batch.facets);
                     for user in batch.iter() {
                         is_known = true;

@@ -5,7 +5,7 @@ use rekindle_domain::{
     id::LedgerId,
     manifest::{Copy, Tier},
     part::PartDone,
-    people::People,
+    people::{People, UserId},
     rows::Rows,
     tally::{Tallier, Tally},
 };
@@ -16,7 +16,8 @@ use rekindle_store::{
     parquet::PartReader,
 };
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
+    future::ready,
     ops::RangeInclusive,
     sync::Arc,
 };
@@ -57,7 +58,7 @@ impl CopyReader {
         Ok(Self { store, ledger, copy, folded, parts: Arc::new(done) })
     }
 
-    /// Opens the copy for users with these hashes only. Reads the records of the parts that may have them.
+    /// Opens the copy for users with these ids only. Reads the records of the parts that may have them.
     ///
     /// # Errors
     /// As [`CopyReader::open`].
@@ -66,21 +67,22 @@ impl CopyReader {
         ledger: &LedgerId,
         copy: &Copy,
         folded: u64,
-        hashes: &[u64],
+        ids: &[UserId],
     ) -> Result<Self, StoreError> {
-        let mut parts = BTreeMap::new();
-        for hash in hashes {
-            let slot = copy.slots.slot_of(*hash);
-            if parts.contains_key(&slot) {
-                continue;
-            }
+        let slots: BTreeSet<u32> = lying(ids, folded).map(|(hash, _)| copy.slots.slot_of(hash)).collect();
+        let read = async |slot: u32| {
             let part = store.catalog.part(copy.id, slot).await?.value.done;
-            let part =
-                part.ok_or_else(|| StoreError::missing(format!("the record of a part of copy {}", copy.id)))?;
-            parts.insert(slot, part);
-        }
+            let missing = || StoreError::missing(format!("the record of a part of copy {}", copy.id));
+            Ok::<_, StoreError>((slot, part.ok_or_else(missing)?))
+        };
+        let parts = stream::iter(slots).map(read).buffered(CONCURRENT_LOOK_UPS).try_collect().await?;
         let (store, ledger, copy) = (store.clone(), ledger.clone(), copy.clone());
         Ok(Self { store, ledger, copy, folded, parts: Arc::new(parts) })
+    }
+
+    /// The rows of one person, all of whose ids these are, under the ids by which the copy has them.
+    pub(super) async fn look_up_person(&self, ids: &[UserId]) -> Result<Vec<Rows>, StoreError> {
+        self.look_up(&lying(ids, self.folded).collect::<Vec<_>>()).await
     }
 
     /// The copy's tier.
@@ -133,7 +135,7 @@ impl CopyReader {
     }
 
     /// What looking up these ids costs, in the same unit.
-    pub(super) fn cost_of(&self, ids: &[(u64, Vec<u8>)]) -> u64 {
+    pub(super) fn cost_of(&self, ids: &[(u64, Box<[u8]>)]) -> u64 {
         match self.copy.tier {
             Tier::Hot => ids.len() as u64,
             Tier::Cold => self.by_slot(ids).len() as u64,
@@ -141,7 +143,7 @@ impl CopyReader {
     }
 
     /// The hashes and ids of each slot that has rows.
-    fn by_slot<'a>(&self, ids: &'a [(u64, Vec<u8>)]) -> BTreeMap<u32, Vec<&'a (u64, Vec<u8>)>> {
+    fn by_slot<'a>(&self, ids: &'a [(u64, Box<[u8]>)]) -> BTreeMap<u32, Vec<&'a (u64, Box<[u8]>)>> {
         let mut by_slot: BTreeMap<u32, Vec<_>> = BTreeMap::new();
         for id in ids {
             let slot = self.copy.slots.slot_of(id.0);
@@ -154,7 +156,7 @@ impl CopyReader {
 
     /// The rows that the copy has under these ids, each of which comes with its hash. Of a hot copy a block is read for each;
     /// of the archive each part once.
-    pub(super) async fn look_up(&self, ids: &[(u64, Vec<u8>)]) -> Result<Vec<Rows>, StoreError> {
+    pub(super) async fn look_up(&self, ids: &[(u64, Box<[u8]>)]) -> Result<Vec<Rows>, StoreError> {
         let by_slot = self.by_slot(ids);
         if self.copy.tier == Tier::Cold {
             let mut found = Vec::new();
@@ -164,21 +166,22 @@ impl CopyReader {
             return Ok(found);
         }
         let looks = by_slot.into_iter().flat_map(|(slot, ids)| ids.into_iter().map(move |id| (slot, id)));
-        let look = |(slot, (hash, id)): (u32, &(u64, Vec<u8>))| {
+        let look = |(slot, (hash, id)): (u32, &(u64, Box<[u8]>))| {
             let (key, hash, id) = (self.slot_key(slot), *hash, id.clone());
             async move {
                 let mut rows = self.store.ledger.look_up(key, hash).await?;
                 // Several users may share a hash.
-                rows.retain(|user| user.id == id);
+                rows.retain(|user| *user.id == *id);
                 Ok(rows)
             }
         };
         let looks: Vec<_> = looks.map(look).collect();
-        stream::iter(looks).buffered(CONCURRENT_LOOK_UPS).try_collect().await
+        let found = stream::iter(looks).buffered(CONCURRENT_LOOK_UPS);
+        found.try_filter(|rows: &Rows| ready(!rows.is_empty())).try_collect().await
     }
 
     /// The rows that the copy has under these ids. Reads it from the first of them to the last.
-    pub(super) async fn read_only(&self, ids: &[(u64, Vec<u8>)]) -> Result<Rows, StoreError> {
+    pub(super) async fn read_only(&self, ids: &[(u64, Box<[u8]>)]) -> Result<Rows, StoreError> {
         let wanted: HashSet<&[u8]> = ids.iter().map(|(_, id)| &id[..]).collect();
         let hashes = || ids.iter().map(|(hash, _)| *hash);
         let (Some(first), Some(last)) = (hashes().min(), hashes().max()) else {
@@ -194,6 +197,12 @@ impl CopyReader {
         }
         Ok(Rows::gather(&found, first..=last))
     }
+}
+
+/// The ids of a person under which a run that followed merges up to `folded` may have rows, each with its hash.
+fn lying(ids: &[UserId], folded: u64) -> impl Iterator<Item = (u64, Box<[u8]>)> {
+    let lying = ids.iter().filter(move |id| id.number == 0 || id.number > folded);
+    lying.map(|id| (id.hash, id.id.clone()))
 }
 
 /// Rows in the form in which a stream delivers them.

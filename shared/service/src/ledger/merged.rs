@@ -1,6 +1,7 @@
 //! A merge of streams of rows: the loop that reads a batch whenever the merge needs one.
 
 use super::{copy::Batch, view::Stream};
+use futures::{StreamExt, TryStreamExt, stream};
 use rekindle_domain::{
     merge::{Group, Merge},
     rows::Rows,
@@ -8,9 +9,14 @@ use rekindle_domain::{
 use rekindle_store::StoreError;
 use std::ops::ControlFlow;
 
+/// How many streams are begun at once.
+const CONCURRENT_STREAMS: usize = 16;
+
 /// Several streams in ledger order, merged into users. Memory holds a batch of each stream.
 pub(crate) struct Merged {
     streams: Vec<Stream>,
+    /// The first batch of each stream, once they were read; none: they are taken.
+    first: Option<Vec<Option<Batch>>>,
     merge: Merge,
 }
 
@@ -28,7 +34,7 @@ impl Merged {
     /// A merge of these streams.
     pub(crate) fn new(streams: Vec<Stream>) -> Self {
         let merge = Merge::new(streams.len());
-        Self { streams, merge }
+        Self { streams, first: None, merge }
     }
 
     /// Reads batches until the next groups are certain. Asks `take` about each batch, with the number of its stream. Breaks
@@ -40,8 +46,20 @@ impl Merged {
         &mut self,
         mut take: impl FnMut(usize, &Merge, Batch) -> Result<Taken, StoreError>,
     ) -> Result<ControlFlow<()>, StoreError> {
+        let first = match &mut self.first {
+            Some(first) => first,
+            // The merge cannot begin before it has them all.
+            None => {
+                let batches = stream::iter(&mut self.streams).map(Stream::next_batch);
+                self.first.insert(batches.buffered(CONCURRENT_STREAMS).try_collect().await?)
+            }
+        };
         while let Some(i) = self.merge.needs() {
-            let Some(batch) = self.streams[i].next_batch().await? else {
+            let batch = match first.get_mut(i).and_then(Option::take) {
+                None => self.streams[i].next_batch().await?,
+                batch => batch,
+            };
+            let Some(batch) = batch else {
                 self.merge.finish(i);
                 continue;
             };

@@ -2,8 +2,9 @@
 //! them out there and finds them here, in the order of the persons.
 
 use super::copy::{Batch, CopyReader};
+use futures::future::try_join_all;
 use rekindle_domain::{
-    people::{Move, People},
+    people::{Moves, People},
     rows::Rows,
 };
 use rekindle_store::StoreError;
@@ -13,48 +14,50 @@ const ALL: RangeInclusive<u64> = 0..=u64::MAX;
 
 /// How many ids are looked up at first, so that a short page looks up few. Each further batch takes twice as many.
 const FIRST_BATCH: usize = 4;
-/// The most ids that are looked up for one batch.
+/// The most ids of one batch.
 const MAX_BATCH: usize = 256;
+/// The most ids whose rows are in memory at once, after a copy was read for them.
+const WINDOW: usize = 8_192;
 
-/// Finds the rows of merged ids in one copy. It looks ids up until that has cost as much as reading the copy would; then it
-/// reads the copy once. So it costs at most twice as much as the cheaper way.
-pub(super) struct Finder {
+/// Finds the rows of merged ids in one copy. It looks ids up until that has cost half as much as reading the copy; from then
+/// on it reads the copy once for every [`WINDOW`] of ids.
+struct Finder {
     copy: CopyReader,
     cost: u64,
-    whole: Option<(Rows, HashMap<Vec<u8>, usize>)>,
+    window: Option<Window>,
+}
+
+/// The rows of the ids of some moves that were ahead.
+struct Window {
+    left: usize,
+    rows: Rows,
+    places: HashMap<Box<[u8]>, usize>,
 }
 
 impl Finder {
-    pub fn new(copy: CopyReader) -> Self {
-        Self { copy, cost: 0, whole: None }
-    }
-
-    /// The rows of the first `now` of these moves, under the ids by which the copy has them. The others may be asked for
-    /// later.
-    pub async fn find(
-        &mut self,
-        people: &People,
-        moves: &[Move],
-        now: usize,
-    ) -> Result<Vec<Rows>, StoreError> {
-        let ids = |moves: &[Move]| -> Vec<(u64, Vec<u8>)> {
-            let wanted = moves.iter().filter(|m| m.number > self.copy.folded());
-            wanted.map(|m| (m.hash, people.from(m).to_vec())).collect()
+    /// The rows of the next `now` moves, under the ids by which the copy has them.
+    async fn find(&mut self, moves: &Moves, now: usize) -> Result<Vec<Rows>, StoreError> {
+        let (people, left) = (moves.people(), moves.left());
+        let ids = |many: usize| -> Vec<(u64, Box<[u8]>)> {
+            let wanted = left[..many].iter().filter(|m| m.number > self.copy.folded());
+            wanted.map(|m| (m.hash, people.id_of(m).into())).collect()
         };
-        let wanted = ids(&moves[..now]);
-        if self.whole.is_none() {
+        let wanted = ids(now);
+        if self.window.as_ref().is_none_or(|window| window.left < now) {
             self.cost += self.copy.cost_of(&wanted);
-            if self.cost <= self.copy.cost() {
+            if 2 * self.cost <= self.copy.cost() {
                 return self.copy.look_up(&wanted).await;
             }
-            let all = self.copy.read_only(&ids(moves)).await?;
-            let places = all.iter().zip(0..).map(|(user, place)| (user.id.to_vec(), place)).collect();
-            self.whole = Some((all, places));
+            let ahead = moves.whole_persons(WINDOW).max(now);
+            let rows = self.copy.read_only(&ids(ahead)).await?;
+            let places = rows.iter().zip(0..).map(|(user, place)| (user.id.into(), place)).collect();
+            self.window = Some(Window { left: ahead, rows, places });
         }
-        let Some((all, places)) = &self.whole else { return Ok(Vec::new()) };
-        let mut found = Rows::with_facets(all.facets.clone());
-        for place in wanted.iter().filter_map(|(_, id)| places.get(id)) {
-            found.extend_from(all, *place..place + 1);
+        let Some(window) = &mut self.window else { return Ok(Vec::new()) };
+        window.left -= now;
+        let mut found = Rows::with_facets(window.rows.facets.clone());
+        for place in wanted.iter().filter_map(|(_, id)| window.places.get(id)) {
+            found.extend_from(&window.rows, *place..place + 1);
         }
         Ok(vec![found])
     }
@@ -63,49 +66,54 @@ impl Finder {
 /// A stream of the rows of merged ids in several copies of one ledger, each under the id of its person.
 pub(crate) struct Moved {
     finders: Vec<Finder>,
-    people: People,
-    moves: Vec<Move>,
-    done: usize,
+    moves: Moves,
     batch: usize,
 }
 
 impl Moved {
     /// The rows that belong to persons within `hashes`; `None` if no id that matters was merged since the copies were made.
     pub(super) fn new(copies: &[CopyReader], people: &People, hashes: &RangeInclusive<u64>) -> Option<Self> {
-        let folded = copies.iter().map(CopyReader::folded).min()?;
-        let moves: Vec<Move> = people.moves(folded, hashes).copied().collect();
         let behind = copies.iter().filter(|copy| copy.folded() < people.last());
-        let finders = behind.cloned().map(Finder::new).collect();
-        (!moves.is_empty()).then(|| Self {
-            finders,
-            people: people.clone(),
-            moves,
-            done: 0,
-            batch: FIRST_BATCH,
-        })
+        let finders: Vec<Finder> =
+            behind.map(|copy| Finder { copy: copy.clone(), cost: 0, window: None }).collect();
+        if finders.is_empty() {
+            return None;
+        }
+        let moves = people.moves(hashes);
+        (!moves.left().is_empty()).then_some(Self { finders, moves, batch: FIRST_BATCH })
     }
 
     /// The next batch; `None` at the end. Its last person stands in it even without rows, so that a merge may go on up to
     /// that person before the next batch is looked up.
     pub(super) async fn next_batch(&mut self) -> Result<Option<Batch>, StoreError> {
-        let left = &self.moves[self.done..];
-        let Some(last) = left.get(..self.batch.min(left.len())).and_then(<[Move]>::last) else {
-            return Ok(None);
-        };
-        let (hash, id) = (last.to_hash, self.people.to(last));
-        // All moves to one person stand in one batch.
-        let now = left.partition_point(|m| (m.to_hash, self.people.to(m)) <= (hash, id));
-        let mut found = Vec::new();
-        for finder in &mut self.finders {
-            found.extend(finder.find(&self.people, left, now).await?);
-        }
-        let found: Vec<Rows> = found.iter().map(|rows| self.people.renamed(rows, &ALL)).collect();
+        let now = self.moves.whole_persons(self.batch);
+        let people = self.moves.people();
+        let Some(last) = now.checked_sub(1).map(|last| self.moves.left()[last]) else { return Ok(None) };
+        let (hash, id) = (last.to_hash, people.person_of(&last));
+        let found = self.finders.iter_mut().map(|finder| finder.find(&self.moves, now));
+        let found: Vec<Rows> = try_join_all(found).await?.concat();
+        let found: Vec<Rows> = found.iter().map(|rows| people.renamed(rows, &ALL)).collect();
         let mut rows = Rows::gather(&found, ALL);
         if rows.iter().last().is_none_or(|user| user.id != id) {
             rows.push(hash, id, &[]);
         }
-        self.done += now;
+        self.moves.pass(now);
         self.batch = (2 * self.batch).min(MAX_BATCH);
         Ok(Some(Batch::Rows(rows)))
     }
+}
+
+/// The rows that a copy has under the ids of all moves after its own, under these ids.
+pub(super) async fn moved_rows(copy: &CopyReader, people: &People) -> Result<Rows, StoreError> {
+    let mut found = Vec::new();
+    if copy.folded() < people.last() {
+        let mut moves = people.moves(&ALL);
+        let mut finder = Finder { copy: copy.clone(), cost: 0, window: None };
+        while !moves.left().is_empty() {
+            let now = moves.whole_persons(WINDOW);
+            found.extend(finder.find(&moves, now).await?);
+            moves.pass(now);
+        }
+    }
+    Ok(Rows::gather(&found, ALL))
 }

@@ -8,13 +8,13 @@ use rekindle_domain::{
     breaks::{self, Break},
     id::LedgerId,
     manifest::{Copy, DataState, Manifest, Tier},
-    people::People,
-    rows::{Rows, user_hash},
+    people::{People, UserId},
+    rows::Rows,
     tally::{Tallier, Tally},
     time::Time,
 };
 use rekindle_store::{Store, StoreError};
-use std::ops::RangeInclusive;
+use std::{borrow::Cow, ops::RangeInclusive};
 
 /// The most bytes of late rows that a question reads although the data is expired: of the inbox, and of each archived copy.
 const MAX_LATE_BYTES: u64 = 4 << 20;
@@ -28,7 +28,7 @@ pub(crate) enum Stream {
     Copy(Box<CopyStream>),
     /// From memory.
     Memory(Option<Rows>),
-    /// Of merged ids, from copies.
+    /// Rows of merged ids, from copies.
     Moved(Box<Moved>),
 }
 
@@ -54,14 +54,14 @@ pub(crate) struct LedgerView {
 
 impl LedgerView {
     /// Reads the inbox, then the manifest, then the records of each copy's parts. `None`: the data is not available. With
-    /// `only` the view is for users with these hashes only, and fewer records are read.
+    /// `only` the view is for users with these ids only, and fewer records are read.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if a listed copy is not whole.
     pub async fn open(
         store: &Store,
         ledger: &LedgerId,
-        only: Option<&[u64]>,
+        only: Option<&[UserId]>,
     ) -> Result<Option<Self>, StoreError> {
         let early = if breaks::is(Break::ReadsTheManifestFirst) {
             Some(store.catalog.manifest(ledger).await?)
@@ -88,7 +88,7 @@ impl LedgerView {
     pub async fn open_archived(
         store: &Store,
         ledger: &LedgerId,
-        only: Option<&[u64]>,
+        only: Option<&[UserId]>,
     ) -> Result<Self, StoreError> {
         let inbox = store.ledger.read_inbox(ledger).await?;
         let manifest = store.catalog.manifest(ledger).await?;
@@ -105,7 +105,7 @@ impl LedgerView {
         store: &Store,
         ledger: &LedgerId,
         archived_at: Time,
-        only: Option<&[u64]>,
+        only: Option<&[UserId]>,
     ) -> Result<Option<Self>, StoreError> {
         let listed = store.ledger.list_inbox(ledger, MAX_LATE_BLOCKS, MAX_LATE_BYTES).await?;
         let is_small = listed.len() < MAX_LATE_BLOCKS
@@ -127,7 +127,7 @@ impl LedgerView {
         self.copies.iter().filter(|copy| copy.tier() == Tier::Cold).count()
     }
 
-    /// Up to which merge of user ids all rows of some run lie under the ids of their persons; of several runs the greatest.
+    /// The last merge of user ids that any of its runs followed.
     pub fn folded(&self) -> u64 {
         self.copies.iter().map(CopyReader::folded).max().unwrap_or(0)
     }
@@ -146,24 +146,21 @@ impl LedgerView {
         Ok(std::iter::once(inbox).chain(moved).chain(copies).collect())
     }
 
-    /// The rows of the person to whom this user id belongs, under whichever ids: batches of the inbox and of each run.
+    /// The rows of one person, all of whose ids these are: batches of the inbox and of each run, under whichever of the ids.
     ///
     /// # Errors
     /// As [`LedgerView::streams`].
-    pub async fn look_up(&self, user_id: &str, people: &People) -> Result<Vec<Rows>, StoreError> {
+    pub async fn look_up(&self, ids: &[UserId], people: &People) -> Result<Vec<Rows>, StoreError> {
         self.check(people)?;
-        let person = people.person(user_id);
-        let hash = user_hash(person.as_bytes());
-        let mut inbox = gather(&self.inbox, people, &(hash..=hash));
-        // Several users may share a hash.
-        inbox.retain(|user| user.id == person.as_bytes());
-        let mut out = vec![inbox];
-        let others = people.others(person);
+        let mut out = Vec::new();
+        for id in ids {
+            let mut inbox = Rows::gather(&self.inbox, id.hash..=id.hash);
+            // Several users may share a hash.
+            inbox.retain(|user| *user.id == *id.id);
+            out.push(inbox);
+        }
         for copy in &self.copies {
-            let moved = others.iter().filter(|merge| merge.number > copy.folded());
-            let ids = std::iter::once(person).chain(moved.map(|merge| &*merge.from));
-            let ids = ids.map(|id| (user_hash(id.as_bytes()), id.as_bytes().to_vec()));
-            out.extend(copy.look_up(&ids.collect::<Vec<_>>()).await?);
+            out.extend(copy.look_up_person(ids).await?);
         }
         Ok(out)
     }
@@ -186,7 +183,7 @@ async fn live_copies(
     ledger: &LedgerId,
     manifest: &Manifest,
     tiers: &[Tier],
-    only: Option<&[u64]>,
+    only: Option<&[UserId]>,
 ) -> Result<Vec<CopyReader>, StoreError> {
     let mut out = Vec::with_capacity(manifest.runs.len());
     for run in &manifest.runs {
@@ -202,21 +199,18 @@ async fn open_copy(
     ledger: &LedgerId,
     manifest: &Manifest,
     copy: &Copy,
-    only: Option<&[u64]>,
+    only: Option<&[UserId]>,
 ) -> Result<CopyReader, StoreError> {
     let folded = manifest.run(copy.run).map_or(0, |run| run.folded);
     match only {
-        Some(hashes) => CopyReader::open_at(store, ledger, copy, folded, hashes).await,
+        Some(ids) => CopyReader::open_at(store, ledger, copy, folded, ids).await,
         None => CopyReader::open(store, ledger, copy, folded).await,
     }
 }
 
 /// The rows of inbox blocks, each under the id of its person, of persons within `hashes`.
 fn gather(blocks: &[Rows], people: &People, hashes: &RangeInclusive<u64>) -> Rows {
-    if people.last() == 0 {
-        return Rows::gather(blocks, hashes.clone());
-    }
-    let blocks: Vec<Rows> = blocks.iter().map(|block| people.renamed(block, hashes)).collect();
+    let blocks: Vec<Cow<'_, Rows>> = blocks.iter().map(|block| people.with_persons(block)).collect();
     Rows::gather(&blocks, hashes.clone())
 }
 

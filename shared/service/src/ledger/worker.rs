@@ -4,7 +4,7 @@
 use super::{
     copy::{Batch, CopyReader, read_back},
     merged::{Merged, Taken},
-    moved::Finder,
+    moved::moved_rows,
     sink::{ColdSink, HotSink, Sink},
     view::Stream,
 };
@@ -16,7 +16,7 @@ use rekindle_domain::{
     manifest::{Copy, Manifest, Tier},
     merge::Merge,
     part::{Consumed, Part, PartDone},
-    people::{Move, People},
+    people::People,
     rows::{Dictionary, Row, Rows, UserRows, normalize},
     slot::SlotBits,
     tally::{Tallier, Tally},
@@ -201,15 +201,14 @@ impl<'a> Worker<'a> {
         let store = &self.app.store;
         let runs = copy.inputs.as_ref().map_or_else(|| vec![copy.run], |i| i.runs.clone());
         let people = self.people(copy).await?;
-        let moves: Vec<Move> = people.moves(0, &(0..=u64::MAX)).copied().collect();
         let mut opened = Vec::with_capacity(runs.len());
         for run in runs {
             let live = manifest.live(run, Tier::Hot).or_else(|| manifest.live(run, Tier::Cold));
             let live = live.ok_or_else(|| StoreError::missing(format!("a live copy of run {run}")))?;
             let folded = manifest.run(run).map_or(0, |run| run.folded);
             let reader = CopyReader::open(store, self.ledger, live, folded).await?;
-            let moved = Finder::new(reader.clone()).find(&people, &moves, moves.len()).await?;
-            opened.push((run, reader, Rows::gather(&moved, 0..=u64::MAX)));
+            let moved = moved_rows(&reader, &people).await?;
+            opened.push((run, reader, moved));
         }
         let (mut inbox, mut rows) = (Vec::new(), 0);
         if copy.inputs.as_ref().is_some_and(|i| i.inbox_blocks > 0) {
@@ -228,7 +227,10 @@ impl<'a> Worker<'a> {
         if breaks::is(Break::FoldsTheLatest) && copy.inputs.is_some() {
             return self.app.people().await;
         }
-        Ok(if folded == 0 { People::default() } else { self.app.people().await?.until(folded) })
+        // A log that cannot be read says nothing against this ledger, which must not come into quarantine for it.
+        let unread =
+            |e: StoreError| StoreError::Unavailable { call: "the merges of user ids", reason: e.to_string() };
+        self.app.people_as_of(folded).await.map_err(unread)
     }
 
     /// The inbox blocks of the copy's inputs, as recorded when the copy was staged.

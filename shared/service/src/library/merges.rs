@@ -191,17 +191,18 @@ impl Rekindle {
         })
     }
 
-    /// A page of merges, oldest first.
+    /// A page of merges, oldest first: those after the one of that number.
     ///
     /// # Errors
     /// 400 a cursor that is not ours; 503.
     #[boxed]
     pub async fn list_merges(
         &self,
+        after: u64,
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Listing<MergeView>, Problem> {
-        let after: u64 = cursor.map(decode_cursor).transpose()?.unwrap_or_default();
+        let after: u64 = cursor.map(decode_cursor).transpose()?.unwrap_or(after);
         let people = self.people().await?;
         let later = people.merges().iter().skip(after as usize);
         let items = later.take(limit).map(|merge| MergeView::of(merge, &people)).collect();

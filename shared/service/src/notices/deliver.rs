@@ -3,14 +3,23 @@
 
 use crate::{app::Rekindle, boxed, metrics::count, problem::Spell, report::SweepOutcome, retry::until_won};
 use rekindle_domain::{
+    bounds::shared_reason,
     breaks::{self, Break},
-    notice::{MAX_NOTICE_ATTEMPTS, Notice},
+    id::SourceId,
+    notice::{MAX_NOTICE_ATTEMPTS, Notice, Subject},
 };
-use rekindle_store::{StoreError, catalog::Versioned, queues::NoticeWork};
+use rekindle_store::{
+    StoreError,
+    catalog::{Transaction, Versioned},
+    queues::NoticeWork,
+};
 
 /// Half the time that a mail waits after its first failure, in milliseconds. The time doubles with each failure, so that
 /// ten tries take some 17 hours.
 const FIRST_PAUSE_MILLIS: i64 = 60_000;
+
+/// The most sources whose timelines say that a mail was given up: a transaction writes them together with the notice.
+const MAX_ENTRIES: usize = 90;
 
 impl Rekindle {
     /// Sends a notice, unless it was sent already or another worker is sending it. `spell` says in the mail what its reader
@@ -56,7 +65,7 @@ impl Rekindle {
             }
             Err(error) if claimed.attempts >= MAX_NOTICE_ATTEMPTS => {
                 let failed = Notice { failed: Some(error.to_string()), ..claimed };
-                self.store.catalog.put_notice(&failed, version).await?;
+                self.give_up_notice(&failed, version).await?;
                 tracing::error!(notice.id = id, error.message = %error, notice.attempts = failed.attempts, "a mail was given up");
                 count!(MailsGivenUp = 1);
                 Ok(())
@@ -72,6 +81,27 @@ impl Rekindle {
                 Err(error)
             }
         }
+    }
+
+    /// Records that a mail was given up, also in the timelines of its sources: whoever looks at one sees that its people were
+    /// not told.
+    async fn give_up_notice(&self, failed: &Notice, version: u64) -> Result<(), StoreError> {
+        let mut transaction = Transaction::new();
+        transaction.put_notice(failed, version)?;
+        let named: Vec<SourceId> = match &failed.subject {
+            Subject::Restore { request } => {
+                let items = self.store.catalog.items(*request, None, MAX_ENTRIES).await?.items;
+                items.into_iter().map(|item| item.value.source).collect()
+            }
+            subject => subject.sources().into_iter().take(MAX_ENTRIES).cloned().collect(),
+        };
+        let detail = format!("to {}: {}", failed.to, failed.failed.as_deref().unwrap_or_default());
+        let detail = shared_reason(&detail, 1);
+        // One that is deleted by now keeps no timeline.
+        for source in self.store.catalog.sources_alone(&named).await? {
+            self.record(&mut transaction, &source.id, "mail_failed", "notifier", Some(detail.clone()))?;
+        }
+        self.store.catalog.commit(transaction).await
     }
 
     /// Queues a notice again if it should have been sent by now.

@@ -34,11 +34,21 @@ impl Catalog {
         Ok(self.get(&made_key()).await?.unwrap_or(Versioned { value: 0, version: 0 }))
     }
 
-    /// All merges after the one of that number, in order.
-    pub async fn merges(&self, after: u64) -> Result<Vec<MergedUser>, StoreError> {
-        let after = (after > 0).then(|| key(after).sk);
-        let window = Window { after: after.as_deref(), ..Window::ALL };
-        let (merges, _) = self.query::<MergedUser>(PARTITION, "m#", window).await?;
-        Ok(merges.into_iter().map(|(_, merge)| merge.value).collect())
+    /// The merges after the one of that number, in order, up to `last`, which was counted. Further ones may be on the way: a query
+    /// may see some items of a transaction and not others, and a read of one item sees all of it or nothing. So a merge that
+    /// the query lacks is read by itself.
+    pub async fn merges(&self, after: u64, last: u64) -> Result<Vec<MergedUser>, StoreError> {
+        let from = (after > 0).then(|| key(after).sk);
+        let window = Window { after: from.as_deref(), ..Window::ALL };
+        let (found, _) = self.query::<MergedUser>(PARTITION, "m#", window).await?;
+        let mut found = found.into_iter().map(|(_, merge)| merge.value).peekable();
+        let mut merges = Vec::new();
+        for number in after + 1..=last {
+            match found.next_if(|merge| merge.number == number) {
+                Some(merge) => merges.push(merge),
+                None => merges.extend(self.get::<MergedUser>(&key(number)).await?.map(|merge| merge.value)),
+            }
+        }
+        Ok(merges)
     }
 }

@@ -27,7 +27,7 @@ pub struct TimelineEntry {
     pub at: Time,
     /// The event: registered, started, stopped, pinned, unpinned, warned, expired, restore_started, restored,
     /// restore_cancelled, restore_failed, clock_restarted, holding_failed, stopping_failed, sent_after_stop, archiving_failed,
-    /// compaction_failed, deleted or undeleted.
+    /// compaction_failed, mail_failed, deleted or undeleted.
     pub event: String,
     /// By whom: a person's or a function's name.
     pub by: String,

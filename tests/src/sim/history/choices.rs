@@ -300,7 +300,7 @@ impl History {
     async fn compact_in_time(&mut self) -> Result<(), Violation> {
         if self.running.is_empty() && self.dice.chance(60) {
             let is_long = self.truth.merges() > 0 && self.dice.chance(50);
-            self.pass_time(if is_long { 4_300_000 } else { 700_000 }).await?;
+            self.pass_time(if is_long { 25 * 3_600_000 } else { 700_000 }).await?;
         }
         self.compact();
         Ok(())

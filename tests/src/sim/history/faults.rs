@@ -126,8 +126,10 @@ impl History {
         let key = |name: &str| body["Item"][name]["S"].as_str().unwrap_or_default().to_owned();
         let (pk, sk) = (key("pk"), key("sk"));
         let Some(copy) = pk.strip_prefix("copy#").and_then(|id| id.parse::<CopyId>().ok()) else { return };
+        let Some(slot) = sk.strip_prefix("p#").and_then(|slot| slot.parse().ok()) else { return };
         let catalog = Catalog::read(&self.world).await;
-        let is_done = |parts: &BTreeMap<u32, Part>| parts.values().any(|part| part.done.is_some());
+        // The call may not have arrived.
+        let is_done = |parts: &BTreeMap<u32, Part>| parts.get(&slot).is_some_and(|part| part.done.is_some());
         let staged = catalog.manifests.values().find_map(|m| m.doc.copy(copy));
         let is_restore = staged.is_some_and(|c| c.life == Life::Staged && c.inputs.is_none());
         if !is_restore || !catalog.parts.get(&copy).is_some_and(is_done) {

@@ -53,15 +53,15 @@ impl Run {
         Self { rows: rows_of(&users), folded: 0 }
     }
 
-    /// What arrives within some hashes, under the ids where it lies: the rows of users who stand for themselves, and those
+    /// The rows that arrive within some hashes, under the ids where they lie: those of users who stand for themselves, and those
     /// that merges brought there.
     fn arriving(&self, people: &People, hashes: &RangeInclusive<u64>) -> [Rows; 2] {
         let mut stay = self.rows.clone();
         stay.restrict(hashes);
         stay.retain(|user| !people.is_moved(self.folded, user.hash, user.id));
         let mut moved = Rows::with_facets(self.rows.facets.clone());
-        for m in people.moves(self.folded, hashes) {
-            let is_of_it = |u: &UserRows<'_>| (u.hash, u.id) == (m.hash, people.from(m));
+        for m in people.moves(hashes).left().iter().filter(|m| m.number > self.folded) {
+            let is_of_it = |u: &UserRows<'_>| (u.hash, u.id) == (m.hash, people.id_of(m));
             for user in self.rows.iter().filter(is_of_it) {
                 moved.push(user.hash, user.id, user.rows);
             }
@@ -69,7 +69,7 @@ impl Run {
         [stay, moved]
     }
 
-    /// What a reader finds, each person once.
+    /// The rows that a reader finds, each person once.
     fn read(&self, people: &People, hashes: &RangeInclusive<u64>) -> Rows {
         let [stay, moved] = self.arriving(people, hashes);
         Rows::gather(&[stay, people.renamed(&moved, hashes)], hashes.clone())

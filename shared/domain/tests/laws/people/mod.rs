@@ -9,7 +9,7 @@ use proptest::{
     sample::{Index, select},
 };
 use rekindle_domain::{
-    people::{Gap, MAX_IDS, MAX_MERGES, MergedUser, People, Refused, Verdict},
+    people::{Gap, MAX_IDS, MAX_MERGES, MergedUser, Move, People, Refused, Verdict},
     rows::user_hash,
     time::Time,
 };
@@ -35,7 +35,7 @@ fn place(id: &str) -> (u64, &[u8]) {
     (hash(id), id.as_bytes())
 }
 
-/// What was merged, and the person of each id that was: every merge gives all ids of one person to another.
+/// The merged ids, and the person of each: every merge gives all ids of one person to another.
 #[derive(Clone, Default)]
 struct Replay {
     pairs: Vec<Pair>,
@@ -132,9 +132,12 @@ fn hashes() -> impl Strategy<Value = RangeInclusive<u64>> {
 type Moved = (u64, u64, Vec<u8>, u64, Vec<u8>);
 
 fn moved(people: &People, after: u64, hashes: &RangeInclusive<u64>) -> Vec<Moved> {
-    let with_ids = people
-        .moves(after, hashes)
-        .map(|m| (m.number, m.hash, people.from(m).to_vec(), m.to_hash, people.to(m).to_vec()));
+    let moves = people.moves(hashes);
+    let with_ids = moves
+        .left()
+        .iter()
+        .filter(|m| m.number > after)
+        .map(|m| (m.number, m.hash, people.id_of(m).to_vec(), m.to_hash, people.person_of(m).to_vec()));
     with_ids.collect()
 }
 
@@ -155,7 +158,8 @@ fn answers(people: &People, hashes: &RangeInclusive<u64>) -> Vec<String> {
         ));
         for id in ids() {
             let (hash, bytes) = place(id);
-            let (is_moved, parts) = (people.is_moved(after, hash, bytes), people.parts(after, (hash, bytes)));
+            let (is_moved, parts) =
+                (people.is_moved(after, hash, bytes), people.splits(after, (hash, bytes)));
             out.push(format!("{id} after {after}: {is_moved} {parts}"));
         }
     }
@@ -210,7 +214,7 @@ proptest! {
         }
     }
 
-    /// Whoever is one person is so by the pairs alone.
+    /// The pairs alone say which ids are one person.
     #[test]
     fn l11_the_order_of_merges_does_not_matter(
         (pairs, shuffled) in pairs().prop_flat_map(|pairs| (Just(pairs.clone()), Just(pairs).prop_shuffle())),
@@ -239,7 +243,7 @@ proptest! {
         let log: Vec<MergedUser> =
             (1..).zip(pairs.iter().zip(times)).map(|(number, (pair, at))| merge(number, *pair, at)).collect();
         let people = People::of(log.clone()).unwrap();
-        // What was asked before changes no answer.
+        // Earlier questions change no answer.
         let all = answers(&people, &hashes);
         for n in 0..=log.len() {
             let first = People::of(log[..n].to_vec()).unwrap();
@@ -250,6 +254,41 @@ proptest! {
             prop_assert_eq!(&answers(&until.with(log[n..].to_vec()).unwrap(), &hashes), &all);
         }
         prop_assert_eq!(&answers(&people.until(u64::MAX), &hashes), &all);
+    }
+
+    /// A merge that is pushed is the next one, also after merges that were not known.
+    #[test]
+    fn a_pushed_merge_comes_after_the_known_ones(pairs in pairs(), known in any::<Index>(), hashes in hashes()) {
+        let log = merges_of(&pairs);
+        let known = known.index(log.len() + 1);
+        let whole = People::of(log.clone()).unwrap();
+        let mut people = whole.until(known as u64);
+        answers(&people, &hashes);
+        for m in &log[known..] {
+            prop_assert_eq!(people.push(&m.from, &m.into, m.at, m.by.clone()), m);
+        }
+        prop_assert_eq!(answers(&people, &hashes), answers(&whole, &hashes));
+        prop_assert_eq!(people.merges(), &log[..]);
+    }
+
+    /// Batches of moves hold whole persons, and together all moves.
+    #[test]
+    fn l11_no_person_is_cut_between_batches(pairs in pairs(), least in 1usize..4, hashes in hashes()) {
+        let people = people_of(&pairs);
+        let mut moves = people.moves(&hashes);
+        let all = moves.left().to_vec();
+        let mut seen = Vec::new();
+        while !moves.left().is_empty() {
+            let now = moves.whole_persons(least);
+            prop_assert!(now >= least.min(moves.left().len()));
+            let (batch, rest) = moves.left().split_at(now);
+            let place = |m: &Move| (m.to_hash, people.person_of(m).to_vec());
+            prop_assert!(rest.first().is_none_or(|next| place(next) != place(&batch[now - 1])));
+            seen.extend_from_slice(batch);
+            moves.pass(now);
+        }
+        prop_assert_eq!(moves.whole_persons(least), 0);
+        prop_assert_eq!(seen, all);
     }
 
     #[test]
@@ -281,7 +320,7 @@ proptest! {
         }
     }
 
-    /// Of the merges after some number: whom they took away, and where the rows of those go.
+    /// The merges after some number say which ids they took away, and where the rows of those go.
     #[test]
     fn l11_moves_are_those_of_later_merges(pairs in pairs(), after in 0u64..9, hashes in hashes()) {
         let (people, replay) = (people_of(&pairs), Replay::of(&pairs));
@@ -309,7 +348,7 @@ proptest! {
 
     /// A walk that went up to a place as of an earlier merge can go on as of now, unless rows went over to the other side.
     #[test]
-    fn l11_a_walk_is_parted_where_rows_change_sides(
+    fn l11_a_walk_is_split_where_rows_change_sides(
         pairs in pairs(),
         after in 0u64..9,
         id in select(ids()),
@@ -320,14 +359,14 @@ proptest! {
         let now = Replay::of(&pairs);
         for end in [place(id), (hash(id), bytes.as_bytes())] {
             let is_behind = |replay: &Replay, id| place(replay.person(id)) <= end;
-            let is_parted = ids().into_iter().any(|id| is_behind(&before, id) != is_behind(&now, id));
-            prop_assert_eq!(people.parts(after, end), is_parted);
+            let is_split = ids().into_iter().any(|id| is_behind(&before, id) != is_behind(&now, id));
+            prop_assert_eq!(people.splits(after, end), is_split);
         }
     }
 
     /// Clocks differ, so that times need not ascend: the first merge that is too young ends what is settled.
     #[test]
-    fn what_is_settled_was_all_made_by_then(times in vec(0i64..6, 0..7), by in -1i64..7) {
+    fn settled_merges_were_all_made_by_then(times in vec(0i64..6, 0..7), by in -1i64..7) {
         let ids = ids();
         let log = (1..).zip(&times).map(|(n, at)| merge(n, (ids[n as usize], ids[0]), *at)).collect();
         let settled = People::of(log).unwrap().settled(Time(by)) as usize;
@@ -336,7 +375,7 @@ proptest! {
     }
 }
 
-/// What was merged is the id, not all that have its hash.
+/// A merge is of one id, not of all that have its hash.
 #[test]
 fn l11_an_id_is_not_taken_for_another_of_its_hash() {
     let [twin, other] = [ids()[6], ids()[7]];
@@ -393,7 +432,7 @@ fn a_deployment_has_so_many_merges_and_no_more() {
     let last = full.until(MAX_MERGES - 1);
     assert_eq!(last.judge("a", "b"), Ok(Verdict::New));
     assert_eq!(full.judge("a", "b"), Err(Refused::TooManyMerges));
-    // What needs no merge is answered as ever.
+    // Questions about others are answered as ever.
     assert_eq!(full.judge("old-7", "new-7"), Ok(Verdict::Known(7)));
     assert_eq!(full.judge("new-7", "old-7"), Err(Refused::Cycle));
     assert_eq!(full.judge("a", "a"), Err(Refused::SameUser));
