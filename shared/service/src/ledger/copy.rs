@@ -22,6 +22,9 @@ use std::{
     sync::Arc,
 };
 
+/// A user id with its hash.
+pub(super) type HashedId = (u64, Box<[u8]>);
+
 /// How many ids are looked up at once.
 const CONCURRENT_LOOK_UPS: usize = 16;
 
@@ -135,7 +138,7 @@ impl CopyReader {
     }
 
     /// What looking up these ids costs, in the same unit.
-    pub(super) fn cost_of(&self, ids: &[(u64, Box<[u8]>)]) -> u64 {
+    pub(super) fn cost_of(&self, ids: &[HashedId]) -> u64 {
         match self.copy.tier {
             Tier::Hot => ids.len() as u64,
             Tier::Cold => self.by_slot(ids).len() as u64,
@@ -143,7 +146,7 @@ impl CopyReader {
     }
 
     /// The hashes and ids of each slot that has rows.
-    fn by_slot<'a>(&self, ids: &'a [(u64, Box<[u8]>)]) -> BTreeMap<u32, Vec<&'a (u64, Box<[u8]>)>> {
+    fn by_slot<'a>(&self, ids: &'a [HashedId]) -> BTreeMap<u32, Vec<&'a HashedId>> {
         let mut by_slot: BTreeMap<u32, Vec<_>> = BTreeMap::new();
         for id in ids {
             let slot = self.copy.slots.slot_of(id.0);
@@ -156,7 +159,7 @@ impl CopyReader {
 
     /// The rows that the copy has under these ids, each of which comes with its hash. Of a hot copy a block is read for each;
     /// of the archive each part once.
-    pub(super) async fn look_up(&self, ids: &[(u64, Box<[u8]>)]) -> Result<Vec<Rows>, StoreError> {
+    pub(super) async fn look_up(&self, ids: &[HashedId]) -> Result<Vec<Rows>, StoreError> {
         let by_slot = self.by_slot(ids);
         if self.copy.tier == Tier::Cold {
             let mut found = Vec::new();
@@ -166,7 +169,7 @@ impl CopyReader {
             return Ok(found);
         }
         let looks = by_slot.into_iter().flat_map(|(slot, ids)| ids.into_iter().map(move |id| (slot, id)));
-        let look = |(slot, (hash, id)): (u32, &(u64, Box<[u8]>))| {
+        let look = |(slot, (hash, id)): (u32, &HashedId)| {
             let (key, hash, id) = (self.slot_key(slot), *hash, id.clone());
             async move {
                 let mut rows = self.store.ledger.look_up(key, hash).await?;
@@ -181,7 +184,7 @@ impl CopyReader {
     }
 
     /// The rows that the copy has under these ids. Reads it from the first of them to the last.
-    pub(super) async fn read_only(&self, ids: &[(u64, Box<[u8]>)]) -> Result<Rows, StoreError> {
+    pub(super) async fn read_only(&self, ids: &[HashedId]) -> Result<Rows, StoreError> {
         let wanted: HashSet<&[u8]> = ids.iter().map(|(_, id)| &id[..]).collect();
         let hashes = || ids.iter().map(|(hash, _)| *hash);
         let (Some(first), Some(last)) = (hashes().min(), hashes().max()) else {
@@ -200,7 +203,7 @@ impl CopyReader {
 }
 
 /// The ids of a person under which a run that followed merges up to `folded` may have rows, each with its hash.
-fn lying(ids: &[UserId], folded: u64) -> impl Iterator<Item = (u64, Box<[u8]>)> {
+fn lying(ids: &[UserId], folded: u64) -> impl Iterator<Item = HashedId> {
     let lying = ids.iter().filter(move |id| id.number == 0 || id.number > folded);
     lying.map(|id| (id.hash, id.id.clone()))
 }

@@ -1,7 +1,7 @@
 //! The rows of merged user ids, under the id of their person. A copy keeps them where the old id stands; a reader leaves
 //! them out there and finds them here, in the order of the persons.
 
-use super::copy::{Batch, CopyReader};
+use super::copy::{Batch, CopyReader, HashedId};
 use futures::future::try_join_all;
 use rekindle_domain::{
     people::{Moves, People},
@@ -38,7 +38,7 @@ impl Finder {
     /// The rows of the next `now` moves, under the ids by which the copy has them.
     async fn find(&mut self, moves: &Moves, now: usize) -> Result<Vec<Rows>, StoreError> {
         let (people, left) = (moves.people(), moves.left());
-        let ids = |many: usize| -> Vec<(u64, Box<[u8]>)> {
+        let ids = |many: usize| -> Vec<HashedId> {
             let wanted = left[..many].iter().filter(|m| m.number > self.copy.folded());
             wanted.map(|m| (m.hash, people.id_of(m).into())).collect()
         };
