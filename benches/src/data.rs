@@ -74,6 +74,11 @@ const BY_MACHINE: &str = r#""type":"opened","channel":"email","machine":true"#;
 const CLICKED: &str = r#""type":"clicked","channel":"email","link_alias":"cta""#;
 const CONVERTED: &str = r#""type":"converted""#;
 
+/// Whether a click is in the story of a user.
+pub const fn clicks(user: u64) -> bool {
+    mix(!user) % 100 < 5
+}
+
 impl Crowd {
     /// One interaction of each user, as NDJSON: of a hundred users 65 receive a mail (half of them each variant), 29 open one
     /// (7 by machine), 5 click and 1 converts.
@@ -97,8 +102,12 @@ impl Crowd {
         let (mut body, mut count) = (String::new(), 0);
         for user in users {
             let dice = mix(!user) % 100;
-            let more =
-                [(dice < 22, OPENED), (dice > 92, BY_MACHINE), (dice < 5, CLICKED), (dice < 1, CONVERTED)];
+            let more = [
+                (dice < 22, OPENED),
+                (dice > 92, BY_MACHINE),
+                (clicks(user), CLICKED),
+                (dice < 1, CONVERTED),
+            ];
             let more = more.into_iter().filter(|(does, _)| *does).map(|(_, what)| what);
             for (salt, what) in std::iter::once(RECEIVED[(user % 2) as usize]).chain(more).enumerate() {
                 self.line(&mut body, user, what, salt as u64);

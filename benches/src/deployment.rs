@@ -121,7 +121,8 @@ impl Deployment {
         if status.is_success() { Ok(answer) } else { Err(format!("{path}: {status} {answer}").into()) }
     }
 
-    async fn post(&self, path: &str, body: &Value) -> Outcome<Value> {
+    /// Posts JSON; an error's answer is an error.
+    pub async fn post(&self, path: &str, body: &Value) -> Outcome<Value> {
         self.call(Method::POST, path, "application/json", body.to_string().into()).await
     }
 

@@ -8,6 +8,7 @@
 //! | [`units`] | write units of appending, and of one item for each event |
 //! | [`trickle`] | all units of interactions that arrive in small batches, until they are compacted |
 //! | [`restore`] | expiring and restoring a million users |
+//! | [`merged`] | merging users, and questions about merged users |
 //! | [`cpu`] | packing; decoding, merging and counting |
 //! | [`beside`] | the same question asked of DuckDB |
 //! | [`memory`] | a worker's peak, by [`allocator`] |
@@ -25,6 +26,7 @@ mod data;
 mod deployment;
 mod growth;
 mod memory;
+mod merged;
 mod meter;
 mod report;
 mod restore;
@@ -68,6 +70,8 @@ enum Section {
     Trickle,
     /// Measure expiry and restore.
     Restore,
+    /// Measure merged users.
+    Merged,
     /// Measure packing and counting.
     Cpu,
     /// Compare counting with DuckDB; needs Python with venv, and PyPI.
@@ -139,6 +143,7 @@ fn measure(section: Section, size: Size, chart: &mut Option<String>) -> Outcome<
         Section::Units => runtime()?.block_on(units::measure(size)),
         Section::Trickle => runtime()?.block_on(trickle::measure(size)),
         Section::Restore => runtime()?.block_on(restore::measure(size)),
+        Section::Merged => runtime()?.block_on(merged::measure(size)),
         Section::Cpu => cpu::measure(size),
         Section::Beside => beside::measure(size),
         Section::Memory => memory::measure(size),
