@@ -85,7 +85,7 @@ impl Life {
         let crowd = Crowd { ids: Ids::Uuids, spread: HOUR, now: deployment.now() };
         let (interactions, _) = deployment.fill(&crowd, 0..users).await?;
         for _ in 0..3 {
-            deployment.wait("PT61M").await?;
+            deployment.wait("PT25H").await?;
             deployment.compact().await?;
             deployment.sweep().await?;
         }
@@ -134,7 +134,7 @@ impl Life {
     /// The units of reading all merges, as a new process does.
     async fn read_merges(&self) -> Outcome<f64> {
         self.deployment.meter.take();
-        let merges = self.deployment.local.stack.app.store.catalog.merges(0).await?;
+        let merges = self.deployment.local.stack.app.store.catalog.merges(0, self.merged).await?;
         let units = self.deployment.meter.take().all(Way::Read);
         if merges.len() as u64 == self.merged { Ok(units) } else { Err("merges are missing".into()) }
     }
