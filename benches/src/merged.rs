@@ -85,7 +85,7 @@ impl Life {
         let crowd = Crowd { ids: Ids::Uuids, spread: HOUR, now: deployment.now() };
         let (interactions, _) = deployment.fill(&crowd, 0..users).await?;
         for _ in 0..3 {
-            deployment.wait("PT25H").await?;
+            deployment.wait("PT61M").await?;
             deployment.compact().await?;
             deployment.sweep().await?;
         }

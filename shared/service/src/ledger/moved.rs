@@ -17,7 +17,7 @@ const FIRST_BATCH: usize = 4;
 /// The most ids of one batch.
 const MAX_BATCH: usize = 256;
 /// The most ids whose rows are in memory at once, after a copy was read for them.
-const WINDOW: usize = 8_192;
+const WINDOW: usize = 16_384;
 
 /// Finds the rows of merged ids in one copy. It looks ids up until that has cost half as much as reading the copy; from then
 /// on it reads the copy once for every [`WINDOW`] of ids.
