@@ -17,8 +17,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 /// How far ahead a wake time counts as work, in milliseconds. A later one, such as a future expiry, does not disturb the rest.
 const DAYS: i64 = 3 * 24 * 3_600_000;
-/// The shortest time between two sweeps here, in milliseconds: half a grace, so that few sweeps find nothing to do.
-const PAUSE: i64 = 1_800_000;
+/// The shortest time between two sweeps here, in milliseconds: two graces, so that each sweep finds what several would.
+const PAUSE: i64 = 7_200_000;
 /// How many sweeps it may take until everything is at rest.
 const ROUNDS: usize = 80;
 
