@@ -4,6 +4,7 @@ use crate::fixture::{
     faults::Fault,
     world::{World, got},
 };
+use rekindle_domain::restore::Item;
 use rekindle_local::{poller::Consumer, stack::CATALOG};
 use serde_json::{Value, json};
 
@@ -206,7 +207,7 @@ async fn a_mail_that_is_always_rejected_is_given_up() {
     assert!(notice.failed.unwrap().contains("not verified"));
     let page = world.get("/v1/campaigns/a/timeline").await.ok();
     let entry = &page["items"][0];
-    assert_eq!((&entry["event"], &entry["by"]), (&"mail_failed".into(), &"notifier".into()), "{page}");
+    assert_eq!((&entry["event"], &entry["by"]), (&"mail_failed".into(), &"sweeper".into()), "{page}");
     let detail = entry["detail"].as_str().unwrap();
     assert!(detail.starts_with("to me@example.com: ") && detail.contains("not verified"), "{detail}");
     // The mail is not sent later either, when SES takes mails again.
@@ -216,6 +217,20 @@ async fn a_mail_that_is_always_rejected_is_given_up() {
     }
     assert_eq!(world.outbox().len(), 0);
     assert_eq!(world.count(&got("a")).await, 30);
+}
+
+/// A write of a request's items that arrives late puts none back that has ended.
+#[tokio::test(start_paused = true)]
+async fn l8_items_that_are_written_again_stay_as_they_ended() {
+    let world = expired(22).await;
+    let request = world.request_restore(&["campaign/a"], &[]).await;
+    world.drain().await;
+    let (catalog, id) = (&world.app().store.catalog, request.parse().unwrap());
+    let items = catalog.items(id, None, 10).await.unwrap().items;
+    assert!(items.iter().all(|item| item.value.state.is_final()) && items.len() == 1);
+    catalog.add_items(id, &[Item::queued("campaign/a".parse().unwrap())]).await.unwrap();
+    assert_eq!(catalog.items(id, None, 10).await.unwrap().items, items);
+    assert_eq!(world.request(&request).await["state"], "completed");
 }
 
 /// SQS takes a batch but refuses one entry: the request is accepted all the same, is queued again, and is done once.

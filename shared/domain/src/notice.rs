@@ -119,6 +119,9 @@ pub struct Notice {
     pub sent_at: Option<Time>,
     /// Why it was given up; `None` unless it was.
     pub failed: Option<String>,
+    /// Whether the timelines of its sources say that it was given up.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub is_told: bool,
     /// Until when no other notifier may send it, and when the sweeper looks at it again.
     pub lease_until: Time,
 }
@@ -126,7 +129,17 @@ pub struct Notice {
 impl Notice {
     /// A notice that no notifier has tried to send; the sweeper looks at it at `look_at` if it is still unsent then.
     pub fn new(id: String, to: String, subject: Subject, created_at: Time, look_at: Time) -> Self {
-        Self { id, to, subject, created_at, attempts: 0, sent_at: None, failed: None, lease_until: look_at }
+        Self {
+            id,
+            to,
+            subject,
+            created_at,
+            attempts: 0,
+            sent_at: None,
+            failed: None,
+            is_told: false,
+            lease_until: look_at,
+        }
     }
 
     /// Whether a notifier may try to send it at `now`.
@@ -134,9 +147,10 @@ impl Notice {
         self.sent_at.is_none() && self.failed.is_none() && (self.attempts == 0 || self.lease_until <= now)
     }
 
-    /// When the sweeper must look at it. `None`: it was sent or given up.
+    /// When the sweeper must look at it. `None`: it was sent, or given up and told.
     pub fn wake_at(&self) -> Option<Time> {
-        (self.sent_at.is_none() && self.failed.is_none()).then_some(self.lease_until)
+        let is_over = self.sent_at.is_some() || self.failed.is_some() && self.is_told;
+        (!is_over).then_some(self.lease_until)
     }
 
     /// The daily notice with this id, of the day of `day`, with its first source. It goes out at the end of the sweep that

@@ -98,6 +98,7 @@ pub struct People {
 #[derive(Clone, Debug)]
 pub struct Moves {
     people: People,
+    after: u64,
     left: Range<usize>,
 }
 
@@ -107,17 +108,19 @@ impl Moves {
         &self.people
     }
 
-    /// The moves to come.
+    /// The moves to come, those of earlier merges among them.
     pub fn left(&self) -> &[Move] {
         self.people.moves.get().map_or(&[], |all| &all[self.left.clone()])
     }
 
-    /// How many of the next moves are to as few persons as make `least` moves: all moves to one person go together.
+    /// How many of the moves to come go to as few persons as make `least` moves of merges that matter, or to all that are
+    /// left; all moves to one person go together. 0: none is left that matters.
     pub fn whole_persons(&self, least: usize) -> usize {
         let left = self.left();
-        let Some(last) = left.get(..least.min(left.len())).and_then(<[Move]>::last) else { return 0 };
+        let pending = left.iter().enumerate().filter(|(_, m)| m.number > self.after).map(|(index, _)| index);
+        let Some(last) = pending.take(least).last() else { return 0 };
         let place = |m: &Move| (m.to_hash, self.people.person_of(m));
-        left.partition_point(|m| place(m) <= place(last))
+        left.partition_point(|m| place(m) <= place(&left[last]))
     }
 
     /// Goes past that many moves.
@@ -309,12 +312,13 @@ impl People {
         }
     }
 
-    /// The moves to persons within those hashes, in the order of the persons.
-    pub fn moves(&self, hashes: &RangeInclusive<u64>) -> Moves {
+    /// The moves to persons within those hashes, in the order of the persons. Those of merges after the one of that number
+    /// matter.
+    pub fn moves(&self, after: u64, hashes: &RangeInclusive<u64>) -> Moves {
         let all = self.moves.get_or_init(|| self.all_moves());
         let start = all.partition_point(|m| m.to_hash < *hashes.start());
         let end = all.partition_point(|m| m.to_hash <= *hashes.end());
-        Moves { people: self.clone(), left: start..end.max(start) }
+        Moves { people: self.clone(), after, left: start..end.max(start) }
     }
 
     fn all_moves(&self) -> Vec<Move> {

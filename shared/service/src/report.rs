@@ -35,6 +35,8 @@ pub enum SweepOutcome {
     RequestQueued,
     /// A mail was queued again.
     MailQueued,
+    /// A mail was given up, and the timelines of its sources say so.
+    MailGivenUp,
     /// This many copies were deleted.
     CopiesDeleted(u32),
     /// A ledger was compacted.
@@ -65,6 +67,7 @@ impl fmt::Display for SweepOutcome {
             Self::PartsQueued(parts) => write!(f, "{parts} parts queued again"),
             Self::RequestQueued => f.write_str("request queued again"),
             Self::MailQueued => f.write_str("mail queued again"),
+            Self::MailGivenUp => f.write_str("mail given up"),
             Self::CopiesDeleted(copies) => write!(f, "{copies} copies deleted"),
             Self::Compacted { rewrites } => write!(f, "{rewrites} rewrites"),
             Self::BroughtBack => f.write_str("brought back, since it sends"),

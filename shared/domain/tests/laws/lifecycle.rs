@@ -266,18 +266,20 @@ proptest! {
 
     /// L8, L9: a notice that was neither sent nor given up is looked at again, and is free by then.
     #[test]
-    fn l8_l9_notices_are_sent_or_looked_at_again(attempts in 0u32..12, sent in time(), gave_up: bool, lease in time()) {
+    fn l8_l9_notices_are_sent_or_looked_at_again(attempts in 0u32..12, sent in time(), gave_up: bool, is_told: bool, lease in time()) {
         let subject = Subject::Restore { request: REQUEST };
         let notice = Notice::new("n".to_owned(), "me@example.com".to_owned(), subject, NOW, NOW);
         let notice = Notice {
             attempts,
             sent_at: sent,
             failed: gave_up.then(|| "gone".to_owned()),
+            is_told,
             lease_until: lease.unwrap_or(NOW),
             ..notice
         };
         let is_open = sent.is_none() && !gave_up;
-        prop_assert_eq!(notice.wake_at().is_some(), is_open);
+        let is_to_be_told = sent.is_none() && gave_up && !is_told;
+        prop_assert_eq!(notice.wake_at().is_some(), is_open || is_to_be_told);
         prop_assert_eq!(notice.wake_at().is_some_and(|at| notice.is_free(at)), is_open);
         prop_assert!(is_open || !notice.is_free(NOW));
         // Claimed under a lease: nobody else sends it until that lapses.

@@ -19,6 +19,10 @@ const MAX_BATCH: usize = 256;
 /// The most ids whose rows are in memory at once, after a copy was read for them.
 const WINDOW: usize = 16_384;
 
+/// The largest copy that is read for them, by its cost: some 256 MB in blocks. In a larger one ids are looked up, so that each
+/// batch comes soon and a question can end in time.
+const MAX_READ: u64 = 8_192;
+
 /// Finds the rows of merged ids in one copy. It looks ids up until that has cost half as much as reading the copy; from then
 /// on it reads the copy once for every [`WINDOW`] of ids.
 struct Finder {
@@ -45,7 +49,7 @@ impl Finder {
         let wanted = ids(now);
         if self.window.as_ref().is_none_or(|window| window.left < now) {
             self.cost += self.copy.cost_of(&wanted);
-            if 2 * self.cost <= self.copy.cost() {
+            if 2 * self.cost <= self.copy.cost() || self.copy.cost() > MAX_READ {
                 return self.copy.look_up(&wanted).await;
             }
             let ahead = moves.whole_persons(WINDOW).max(now);
@@ -79,8 +83,9 @@ impl Moved {
         if finders.is_empty() {
             return None;
         }
-        let moves = people.moves(hashes);
-        (!moves.left().is_empty()).then_some(Self { finders, moves, batch: FIRST_BATCH })
+        let folded = copies.iter().map(CopyReader::folded).min().unwrap_or(0);
+        let moves = people.moves(folded, hashes);
+        (moves.whole_persons(1) > 0).then_some(Self { finders, moves, batch: FIRST_BATCH })
     }
 
     /// The next batch; `None` at the end. Its last person stands in it even without rows, so that a merge may go on up to
@@ -107,13 +112,9 @@ impl Moved {
 pub(super) async fn moved_rows(copy: &CopyReader, people: &People) -> Result<Rows, StoreError> {
     let mut found = Vec::new();
     if copy.folded() < people.last() {
-        let mut moves = people.moves(&ALL);
+        let moves = people.moves(copy.folded(), &ALL);
         let mut finder = Finder { copy: copy.clone(), cost: 0, window: None };
-        while !moves.left().is_empty() {
-            let now = moves.whole_persons(WINDOW);
-            found.extend(finder.find(&moves, now).await?);
-            moves.pass(now);
-        }
+        found = finder.find(&moves, moves.left().len()).await?;
     }
     Ok(Rows::gather(&found, ALL))
 }

@@ -13,6 +13,7 @@ use rekindle_store::{
     catalog::{Transaction, Versioned},
     queues::NoticeWork,
 };
+use std::collections::BTreeSet;
 
 /// Half the time that a mail waits after its first failure, in milliseconds. The time doubles with each failure, so that
 /// ten tries take some 17 hours.
@@ -65,7 +66,7 @@ impl Rekindle {
             }
             Err(error) if claimed.attempts >= MAX_NOTICE_ATTEMPTS => {
                 let failed = Notice { failed: Some(error.to_string()), ..claimed };
-                self.give_up_notice(&failed, version).await?;
+                self.store.catalog.put_notice(&failed, version).await?;
                 tracing::error!(notice.id = id, error.message = %error, notice.attempts = failed.attempts, "a mail was given up");
                 count!(MailsGivenUp = 1);
                 Ok(())
@@ -83,28 +84,41 @@ impl Rekindle {
         }
     }
 
-    /// Records that a mail was given up, also in the timelines of its sources: whoever looks at one sees that its people were
-    /// not told.
-    async fn give_up_notice(&self, failed: &Notice, version: u64) -> Result<(), StoreError> {
+    /// Says in the timelines of its sources that a mail was given up: a person who looks at one sees that nobody was told.
+    async fn tell_given_up(&self, notice: &Notice, version: u64) -> Result<(), StoreError> {
         let mut transaction = Transaction::new();
-        transaction.put_notice(failed, version)?;
-        let named: Vec<SourceId> = match &failed.subject {
+        transaction.put_notice(&Notice { is_told: true, ..notice.clone() }, version)?;
+        let detail = format!("to {}: {}", notice.to, notice.failed.as_deref().unwrap_or_default());
+        let detail = shared_reason(&detail, 1);
+        match self.sources_of(notice).await {
+            Ok(sources) => {
+                for source in sources {
+                    self.record(&mut transaction, &source, "mail_failed", "sweeper", Some(detail.clone()))?;
+                }
+            }
+            Err(error) if error.is_transient() => return Err(error),
+            // It may have been given up for this very reason.
+            Err(error) => {
+                tracing::error!(notice.id = notice.id, error.message = %error, "the sources of a mail could not be read");
+            }
+        }
+        self.store.catalog.commit(transaction).await
+    }
+
+    /// The sources that a mail is about, as far as a transaction takes them; of one that is deleted by now no timeline is kept.
+    async fn sources_of(&self, notice: &Notice) -> Result<Vec<SourceId>, StoreError> {
+        let named: BTreeSet<SourceId> = match &notice.subject {
             Subject::Restore { request } => {
                 let items = self.store.catalog.items(*request, None, MAX_ENTRIES).await?.items;
                 items.into_iter().map(|item| item.value.source).collect()
             }
             subject => subject.sources().into_iter().take(MAX_ENTRIES).cloned().collect(),
         };
-        let detail = format!("to {}: {}", failed.to, failed.failed.as_deref().unwrap_or_default());
-        let detail = shared_reason(&detail, 1);
-        // One that is deleted by now keeps no timeline.
-        for source in self.store.catalog.sources_alone(&named).await? {
-            self.record(&mut transaction, &source.id, "mail_failed", "notifier", Some(detail.clone()))?;
-        }
-        self.store.catalog.commit(transaction).await
+        let named: Vec<SourceId> = named.into_iter().collect();
+        Ok(self.store.catalog.sources_alone(&named).await?.into_iter().map(|source| source.id).collect())
     }
 
-    /// Queues a notice again if it should have been sent by now.
+    /// Queues a notice again if it should have been sent by now; tells of one that was given up.
     pub(crate) async fn resume_notice(&self, id: &str) -> Result<Option<SweepOutcome>, StoreError> {
         until_won!(async {
             let Some(Versioned { value: notice, version }) = self.store.catalog.notice(id).await? else {
@@ -112,6 +126,10 @@ impl Rekindle {
             };
             if notice.wake_at().is_none_or(|at| at > self.now()) {
                 return Ok(None);
+            }
+            if notice.failed.is_some() {
+                self.tell_given_up(&notice, version).await?;
+                return Ok(Some(SweepOutcome::MailGivenUp));
             }
             // The notice is free: it was never tried, or its claim lapsed. If this message is lost too, a later sweep
             // queues the notice again.

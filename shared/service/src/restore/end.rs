@@ -141,21 +141,26 @@ impl Rekindle {
                 let Some(Settlement { request, outcome }) = source.settling.pop() else {
                     return Ok(true);
                 };
-                let mut transaction = Transaction::new();
-                self.put_source(&mut transaction, &source)?;
-                match self.store.catalog.item(request, id).await {
+                let popped = || {
+                    let mut transaction = Transaction::new();
+                    self.put_source(&mut transaction, &source).map(|()| transaction)
+                };
+                let told = match self.store.catalog.item(request, id).await {
                     Ok(Some(item)) if !item.value.state.is_final() => {
                         let ended = item.value.ended(&outcome);
-                        self.end_item(transaction, request, item, ended).await?;
+                        self.end_item(popped()?, request, item, ended).await
                     }
-                    Ok(_) => self.store.catalog.commit(transaction).await?,
-                    // An item that cannot be read must not keep the other requests waiting.
-                    Err(error) if !error.is_transient() => {
+                    Ok(_) => self.store.catalog.commit(popped()?).await,
+                    Err(error) => Err(error),
+                };
+                match told {
+                    // A request that cannot be read must not keep the other ones waiting.
+                    Err(error @ StoreError::Damaged { .. }) => {
                         tracing::error!(restore.id = %request, source.id = %id, error.message = %error, "a request could not be told how a restore ended");
                         count!(Damage = 1);
-                        self.store.catalog.commit(transaction).await?;
+                        self.store.catalog.commit(popped()?).await?;
                     }
-                    Err(other) => return Err(other),
+                    told => told?,
                 }
                 Ok(false)
             })?;
@@ -182,7 +187,7 @@ impl Rekindle {
     ) -> Result<(), StoreError> {
         let now = self.now();
         let Some(before) = self.store.catalog.request(request).await? else {
-            return Ok(());
+            return self.store.catalog.commit(transaction).await;
         };
         let after = before.item_ended(ended.state, now);
         transaction.put_item(request, &ended, item.version)?;

@@ -1,10 +1,7 @@
 //! Restore requests, their items, and the idempotency keys of requests.
 
 use super::{Catalog, Index, Key, Page, Transaction, Versioned, Window, Write, query::Order};
-use crate::{
-    dynamo::{put, write_all},
-    error::StoreError,
-};
+use crate::error::StoreError;
 use rekindle_domain::{
     id::{RequestId, SourceId},
     restore::{Item, Request},
@@ -88,12 +85,24 @@ impl Catalog {
         Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
     }
 
-    /// Writes the items of a request that does not exist yet, unconditionally; after an error some may be written.
+    /// Writes the items of a request that does not exist yet, each on the condition that it is not there: a write that arrives
+    /// late, after it was sent again, must not put back an item that has ended by then. After an error some may be written.
     pub async fn add_items(&self, request: RequestId, items: &[Item]) -> Result<(), StoreError> {
-        let requests = items
-            .iter()
-            .map(|item| put(Write::new(item_key(request, &item.source), item, 0, Index::default())?.item()));
-        write_all(&self.client, &self.table, requests.collect::<Result<_, StoreError>>()?).await
+        for some in items.chunks(Transaction::MAX) {
+            let mut transaction = Transaction::new();
+            some.iter().try_for_each(|item| transaction.put_item(request, item, 0))?;
+            match self.commit(transaction).await {
+                // The id is new, so that only this call writes these items: it did, and its answer was lost.
+                Err(StoreError::Conflict) => {
+                    let keys: Vec<Key> = some.iter().map(|item| item_key(request, &item.source)).collect();
+                    if self.get_items(&keys).await?.len() < keys.len() {
+                        return Err(StoreError::Conflict);
+                    }
+                }
+                other => other?,
+            }
+        }
+        Ok(())
     }
 
     /// An item of a request, if it exists.

@@ -11,6 +11,7 @@ pub(super) fn notice() -> Notice {
         created_at: AT,
         attempts: 2,
         sent_at: Some(AT.plus(1)),
+        is_told: false,
         failed: Some("mailbox full".to_owned()),
         lease_until: AT.plus(2),
     }

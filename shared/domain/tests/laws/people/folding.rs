@@ -60,7 +60,7 @@ impl Run {
         stay.restrict(hashes);
         stay.retain(|user| !people.is_moved(self.folded, user.hash, user.id));
         let mut moved = Rows::with_facets(self.rows.facets.clone());
-        for m in people.moves(hashes).left().iter().filter(|m| m.number > self.folded) {
+        for m in people.moves(0, hashes).left().iter().filter(|m| m.number > self.folded) {
             let is_of_it = |u: &UserRows<'_>| (u.hash, u.id) == (m.hash, people.id_of(m));
             for user in self.rows.iter().filter(is_of_it) {
                 moved.push(user.hash, user.id, user.rows);
