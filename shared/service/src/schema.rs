@@ -60,3 +60,12 @@ impl JsonSchema for MailAddress {
         })
     }
 }
+
+/// A merge of user ids within a list: each is judged by itself, so that the document demands no more than two texts.
+#[derive(schemars::JsonSchema)]
+#[schemars(inline, deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
+pub(crate) struct MergePair {
+    from: String,
+    into: String,
+}

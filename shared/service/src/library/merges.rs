@@ -41,7 +41,7 @@ pub struct MergeInput {
 #[serde(deny_unknown_fields)]
 pub struct MergesInput {
     /// They are made one after the other, in this order.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = MAX_PAIRS)))]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::schema::MergePair>", length(min = 1, max = MAX_PAIRS)))]
     pub merges: Vec<MergeInput>,
 }
 
