@@ -238,6 +238,13 @@ async fn merges_are_judged_one_after_the_other() {
         world.post("/v1/users/merges", json!({ "merges": merges })).await.problem(422, "invalid_merges");
     }
 
+    for (merges, place) in [(json!(["y"]), "merges[0]"), (json!([[]]), "merges[0]")] {
+        let refused = world.post("/v1/users/merges", json!({ "merges": merges })).await;
+        let refused = refused.problem(400, "invalid_field");
+        let detail = refused["detail"].as_str().unwrap();
+        assert!(detail.starts_with(place) && detail.ends_with("expected an object"), "{detail}");
+    }
+
     let list = world.get("/v1/users/merges?limit=2").await.ok();
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
     assert_eq!(list["items"][0]["user_id"], "z", "as of now");
@@ -381,6 +388,30 @@ async fn l11_pages_of_counts_and_exports_are_as_of_the_first() {
     }
     assert_eq!(users, everybody, "as of the first page");
     assert_eq!(world.members(&got("a"), 1_000).await.len(), 360);
+}
+
+/// More merges are pending than a reader holds rows of at once: it reads the copy again, and shows each person once.
+#[tokio::test(start_paused = true)]
+async fn l11_more_merges_than_are_in_memory_at_once() {
+    // Each person stands there by moved rows alone.
+    const PAIRS: usize = 16_384 + 700;
+    let world = World::with(80, local_settings(Period::parse("P3M").unwrap())).await;
+    world.begin("a").await;
+    world.ingest_received("a", "from", PAIRS).await;
+    world.stop_and_expire("a").await;
+    world.restore(&["campaign/a"]).await;
+    let pairs: Vec<Value> =
+        (0..PAIRS).map(|i| json!({ "from": format!("from{i}"), "into": format!("into{i}") })).collect();
+    for merges in pairs.chunks(50) {
+        let answer = world.post("/v1/users/merges", json!({ "merges": merges })).await.ok();
+        assert!(answer["items"].as_array().unwrap().iter().all(|item| item["status"] == 200), "{answer}");
+    }
+    assert_eq!(folded(&world, &ledger_of("a")).await, [0], "all are pending");
+    assert_eq!(world.count(&got("a")).await, PAIRS as u64);
+    let members = world.members(&got("a"), 5_000).await;
+    assert!(members.iter().all(|user| user.starts_with("into")));
+    assert_eq!(members.iter().collect::<BTreeSet<_>>().len(), PAIRS);
+    assert_eq!(members.len(), PAIRS);
 }
 
 /// A source's counts are a bound while a merge waits for a rewrite, and exact afterwards.

@@ -4,7 +4,10 @@ use crate::fixture::{
     faults::Fault,
     world::{World, got},
 };
-use rekindle_domain::restore::Item;
+use rekindle_domain::{
+    notice::{Expiring, Notice, Subject},
+    restore::Item,
+};
 use rekindle_local::{poller::Consumer, stack::CATALOG};
 use serde_json::{Value, json};
 
@@ -217,6 +220,38 @@ async fn a_mail_that_is_always_rejected_is_given_up() {
     }
     assert_eq!(world.outbox().len(), 0);
     assert_eq!(world.count(&got("a")).await, 30);
+}
+
+/// A daily mail that was given up stands in the timeline of each source that it lists, however often it lists it, and of none
+/// that is gone.
+#[tokio::test(start_paused = true)]
+async fn a_mail_that_was_given_up_is_in_the_timelines_of_its_sources() {
+    let world = expired(23).await;
+    world.begin("b").await;
+    let now = world.clock.now_still();
+    let listed = |campaign: &str| Expiring {
+        source: format!("campaign/{campaign}").parse().unwrap(),
+        expires_at: now,
+    };
+    let notice = Notice::daily("expiring-x".to_owned(), now, "me@example.com", listed("a"), now);
+    let sources = ["a", "b", "a", "gone"].map(listed).to_vec();
+    let subject = Subject::Expiring { sources, more: 3 };
+    let failed = Notice { subject, attempts: 10, failed: Some("not verified".to_owned()), ..notice };
+    world.app().store.catalog.put_notice(&failed, 0).await.unwrap();
+    for _ in 0..2 {
+        world.settle().await;
+        for campaign in ["a", "b"] {
+            let events = world.timeline(campaign).await;
+            assert_eq!(events.iter().filter(|event| *event == "mail_failed").count(), 1, "{events:?}");
+        }
+    }
+    let (subject, notice) =
+        (&failed.subject, world.app().store.catalog.notice("expiring-x").await.unwrap().unwrap().value);
+    assert!(
+        notice.is_told
+            && notice.subject == *subject
+            && world.outbox().iter().all(|mail| mail.to != ["me@example.com"])
+    );
 }
 
 /// A write of a request's items that arrives late puts none back that has ended.

@@ -4,6 +4,7 @@ use crate::fixture::{
     faults::Fault,
     world::{World, got, large, local_settings, long, try_sweep},
 };
+use aws_sdk_dynamodb::types::AttributeValue;
 use rekindle_domain::{
     bounds::{MAX_FIELDS_BYTES, MAX_HOLDERS_BYTES, stored_bytes},
     id::RequestId,
@@ -11,7 +12,7 @@ use rekindle_domain::{
     source::{Holder, MAX_WAITING, Source},
     time::{Ids, Period},
 };
-use rekindle_local::poller::Consumer::Restorer;
+use rekindle_local::{poller::Consumer::Restorer, stack::CATALOG};
 use rekindle_service::Settings;
 use rekindle_store::catalog::Transaction;
 use serde_json::{Value, json};
@@ -104,6 +105,41 @@ async fn l8_no_restore_starts_before_the_requests_of_the_one_before_are_told() {
     for address in &to {
         assert_eq!(world.mails_to(address).len(), 1, "{address}");
     }
+    assert_eq!(world.count(&got("a")).await, 30);
+}
+
+/// One of several waiting requests is lost, and another cannot be read: the others are told all the same, and the next restore
+/// starts.
+#[tokio::test(start_paused = true)]
+async fn l9_a_lost_request_keeps_no_other_one_waiting() {
+    let world = World::new(362).await;
+    let (key, bytes) = lost(&world).await;
+    let mut asked = Vec::new();
+    for _ in 0..4 {
+        asked.push(world.request_restore(&["campaign/a"], &[]).await);
+    }
+    for _ in &asked {
+        deliver(&world).await;
+    }
+    deliver_to_dying(&world, failing_call().await).await;
+    assert_eq!(stored(&world, "campaign/a").await.settling.len(), asked.len());
+    let attribute = |text: &str| AttributeValue::S(text.to_owned());
+    let delete = world.dynamodb.delete_item().table_name(CATALOG).key("sk", attribute("request"));
+    delete.key("pk", attribute(&format!("restore#{}", asked[1]))).send().await.unwrap();
+    world
+        .change_document(&format!("restore#{}", asked[2]), "request", |request| *request = json!("garbled"))
+        .await;
+
+    world.put_object(&key, bytes).await;
+    let next = world.request_restore(&["campaign/a"], &[]).await;
+    deliver(&world).await;
+    let restoring = stored(&world, "campaign/a").await;
+    assert_eq!((restoring.settling.len(), restoring.waiting.len()), (0, 1));
+    for told in [&asked[0], &asked[3]] {
+        assert_eq!(world.request(told).await["state"], "failed");
+    }
+    world.drain().await;
+    assert_eq!(world.request(&next).await["state"], "completed");
     assert_eq!(world.count(&got("a")).await, 30);
 }
 

@@ -63,6 +63,10 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         let text = inner.to_string();
         let position = format!(" at line {} column {}", inner.line(), inner.column());
         let text = text.strip_suffix(&position).unwrap_or(&text);
+        // Serde names our type, which says nothing to a caller.
+        let text = text
+            .split_once("expected struct ")
+            .map_or_else(|| text.to_owned(), |(before, _)| format!("{before}expected an object"));
         let code = if text.starts_with("unknown field") {
             "unknown_field"
         } else if text.starts_with("missing field") {

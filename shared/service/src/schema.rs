@@ -61,11 +61,24 @@ impl JsonSchema for MailAddress {
     }
 }
 
-/// A merge of user ids within a list: each is judged by itself, so that the document demands no more than two texts.
-#[derive(schemars::JsonSchema)]
-#[schemars(inline, deny_unknown_fields)]
-#[allow(dead_code, reason = "only its schema is used")]
-pub(crate) struct MergePair {
-    from: String,
-    into: String,
+/// The schema of a merge within a list. Each is judged by itself, so that the list takes any two texts.
+pub struct MergePair;
+
+impl JsonSchema for MergePair {
+    fn schema_name() -> Cow<'static, str> {
+        "MergePair".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A merge that is asked for. One that is refused has a problem in its item of the answer.",
+            "type": "object",
+            "required": ["from", "into"],
+            "additionalProperties": false,
+            "properties": {
+                "from": { "description": "The id that names no person of its own any more.", "type": "string" },
+                "into": { "description": "The id of the person that it belongs to from now on.", "type": "string" },
+            },
+        })
+    }
 }

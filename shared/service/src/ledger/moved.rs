@@ -110,11 +110,10 @@ impl Moved {
 
 /// The rows that a copy has under the ids of all moves after its own, under these ids.
 pub(super) async fn moved_rows(copy: &CopyReader, people: &People) -> Result<Rows, StoreError> {
-    let mut found = Vec::new();
-    if copy.folded() < people.last() {
-        let moves = people.moves(copy.folded(), &ALL);
-        let mut finder = Finder { copy: copy.clone(), cost: 0, window: None };
-        found = finder.find(&moves, moves.left().len()).await?;
+    if copy.folded() >= people.last() {
+        return Ok(Rows::default());
     }
-    Ok(Rows::gather(&found, ALL))
+    let moves = people.moves(copy.folded(), &ALL);
+    let mut finder = Finder { copy: copy.clone(), cost: 0, window: None };
+    Ok(Rows::gather(&finder.find(&moves, moves.left().len()).await?, ALL))
 }
