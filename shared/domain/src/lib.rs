@@ -31,6 +31,7 @@ pub mod rows;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod segment;
+pub mod session;
 pub mod slot;
 pub mod source;
 pub mod tally;

@@ -16,6 +16,7 @@ use crate::{
 use rekindle_domain::{
     id::KeyId,
     key::{AccessKey, MAX_KEYS, Scope, Token},
+    session::Session,
     time::{Period, Time},
 };
 use rekindle_store::{StoreError, catalog::Transaction};
@@ -125,6 +126,41 @@ impl Rekindle {
         }
         self.keys.put(now, &key);
         Ok(Ok(key))
+    }
+
+    /// Returns the session's key, or the reason for a refusal. While this process remembers a key, it does not see changes that
+    /// other processes make to it.
+    ///
+    /// # Errors
+    /// The inner error: the session is refused. The outer error: the store does not answer, so that the session was not
+    /// checked.
+    #[boxed]
+    pub async fn verify_session(&self, session: &Session) -> Result<Result<AccessKey, Refusal>, StoreError> {
+        let now = self.now();
+        if let Some(key) = self.keys.get(session.key, now).filter(|key| key.has_session(session, now)) {
+            return Ok(Ok(key));
+        }
+        let Some(key) = self.store.catalog.access_key(session.key).await? else {
+            return Ok(Err(Refusal::UnknownKey));
+        };
+        if !key.is_living() {
+            return Ok(Err(Refusal::Revoked(key.id)));
+        }
+        if !key.has_session(session, now) {
+            return Ok(Err(Refusal::WrongSecret));
+        }
+        self.keys.put(now, &key);
+        Ok(Ok(key))
+    }
+
+    /// Makes a session of the token's key, or says why the token is refused.
+    ///
+    /// # Errors
+    /// As [`Rekindle::verify`].
+    #[boxed]
+    pub async fn sign_in(&self, token: &Token) -> Result<Result<Session, Refusal>, StoreError> {
+        let verified = self.verify(token).await?;
+        Ok(verified.map(|key| key.session(self.now())))
     }
 
     /// Makes a key. Its secret is in this answer and nowhere else.

@@ -1,0 +1,88 @@
+//! The pages: each file loads what one page shows, and renders it.
+
+mod act;
+mod forms;
+mod restores;
+mod source;
+mod sources;
+
+use crate::html;
+use axum::{
+    Router,
+    extract::{FromRequestParts, Request, State},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::request::Parts;
+use rekindle_domain::key::Scope;
+use rekindle_service::{Caller, Problem, Rekindle};
+use std::collections::BTreeSet;
+
+pub(crate) fn routes() -> Router<Rekindle> {
+    Router::new()
+        .route("/console", get(sources::show))
+        .route("/console/sources", get(sources::show))
+        .route("/console/sources/review", post(act::review))
+        .route("/console/sources/act", post(act::act))
+        .route("/console/restores", get(restores::list))
+        .route("/console/restores/{id}", get(restores::show))
+        .route("/console/restores/{id}/cancel", post(restores::cancel))
+        .route("/console/{kind}/{id}", get(source::show))
+        .route("/console/{kind}/{id}/act", post(act::act_on))
+        .fallback(unknown)
+}
+
+async fn unknown(State(_): State<Rekindle>, request: Request) -> Response {
+    let detail = format!("there is no page {}", request.uri().path());
+    html::problem(&Problem::not_found("unknown_page", detail), request.extensions().get())
+}
+
+/// The reader of a page: the key of the session.
+#[derive(Clone, Debug)]
+pub(crate) struct Viewer {
+    pub(crate) caller: Caller,
+    pub(crate) name: String,
+    pub(crate) scopes: BTreeSet<Scope>,
+}
+
+impl Viewer {
+    /// Whether the reader may change things. A page shows no button that its reader may not press.
+    pub(crate) fn may_manage(&self) -> bool {
+        self.scopes.iter().any(|scope| scope.allows(Scope::Manage))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Viewer {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        let missing = || html::problem(&Problem::bad_request("no_session", "sign in first"), None);
+        parts.extensions.get().cloned().ok_or_else(missing)
+    }
+}
+
+/// A page that could not be made: the page that says why.
+pub(crate) struct Refused(Response);
+
+impl Refused {
+    pub(crate) fn of(problem: &Problem, viewer: &Viewer) -> Self {
+        Self(html::problem(problem, Some(viewer)))
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+/// Turns a problem into the page that says so.
+pub(crate) trait OrRefused<T> {
+    fn or_refused(self, viewer: &Viewer) -> Result<T, Refused>;
+}
+
+impl<T> OrRefused<T> for Result<T, Problem> {
+    fn or_refused(self, viewer: &Viewer) -> Result<T, Refused> {
+        self.map_err(|problem| Refused::of(&problem, viewer))
+    }
+}
