@@ -10,6 +10,7 @@
 //! | `private` | access rights on files and folders |
 //! | [`poller`] | Lambda's SQS event source |
 //! | [`server`] | API Gateway, EventBridge's schedule, and the `/_local` endpoints |
+//! | [`sign_in`] | whoever hands a newcomer the console, signed in |
 //! | [`demo`] | a newcomer's first minute |
 
 pub mod admin_key;
@@ -20,4 +21,5 @@ pub mod listen;
 pub mod poller;
 mod private;
 pub mod server;
+pub mod sign_in;
 pub mod stack;

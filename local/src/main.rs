@@ -12,6 +12,7 @@ use rekindle_local::{
     embedded::{EmbeddedAws, Now},
     listen,
     server::Local,
+    sign_in::SignInLink,
     stack::{Stack, local_settings},
 };
 use rekindle_runtime::ports::RandomIds;
@@ -143,10 +144,12 @@ async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         (None, None) => AdminKey::kept(&arguments.data, &*clock, &RandomIds)?,
     };
     stack.app.install_key(&key.token, admin_key::NAME).await?;
-    let local = Local::new(stack, aws, clock.clone());
+    let link = SignInLink::new(key.token.clone(), &RandomIds);
+    let mut local = Local::new(stack, aws, clock.clone());
+    local.link = Some(link.clone());
     let kept =
         if arguments.memory { "in memory".to_owned() } else { format!("in {}", arguments.data.display()) };
-    println!("{}", welcome(port, &kept, clock.now(), &key));
+    println!("{}", welcome(port, &kept, clock.now(), &key, &link));
     tokio::select! {
         () = listen::serve(listener, local.router(), local.limits, listen::stopped()) => {}
         () = local.run_in_background() => {}
@@ -159,7 +162,8 @@ fn now(clock: &Arc<LocalClock>) -> Now {
     Arc::new(move || jiff::Timestamp::from_millisecond(clock.now().0).unwrap_or_default())
 }
 
-fn welcome(port: u16, kept: &str, now: Time, key: &AdminKey) -> String {
+fn welcome(port: u16, kept: &str, now: Time, key: &AdminKey, link: &SignInLink) -> String {
+    let path = link.path().unwrap_or_default();
     let url = format!("http://127.0.0.1:{port}");
     let auth = format!("-H \"authorization: Bearer {}\"", key.in_shell);
     let made = key.made.as_ref().map_or_else(String::new, |file| {
@@ -171,6 +175,9 @@ fn welcome(port: u16, kept: &str, now: Time, key: &AdminKey) -> String {
     });
     format!(
         r#"Rekindle runs at {url}, its data is {kept}, its clock says {now}.{made}
+
+Open the console. This link signs you in, and works once:
+  {url}{path}
 
 Post interactions (the campaign is registered on first sight):
   curl -s {url}/v1/interactions {auth} -H 'content-type: application/json' -d '[{{"user_id":"u1","campaign_id":"spring-sale","type":"received","channel":"email"}},{{"user_id":"u2","campaign_id":"spring-sale","type":"received","channel":"email"}},{{"user_id":"u1","campaign_id":"spring-sale","type":"clicked","channel":"email","link_alias":"cta"}}]'

@@ -6,12 +6,13 @@ use crate::{
     embedded::EmbeddedAws,
     listen::Limits,
     poller::{Consumer, context},
+    sign_in::SignInLink,
     stack::Stack,
 };
 use axum::{
     Router,
     body::Body,
-    extract::{Request, State},
+    extract::{Path, Request, State},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
@@ -54,6 +55,8 @@ pub struct Local {
     pub clock: Arc<LocalClock>,
     /// How long clients may take.
     pub limits: Limits,
+    /// The link that signs a reader in to the console, if there is one.
+    pub link: Option<SignInLink>,
     /// Every running handler holds it for reading; a move of the clock holds it for writing.
     gate: Arc<RwLock<()>>,
 }
@@ -61,7 +64,7 @@ pub struct Local {
 impl Local {
     /// The system over a stack. Nothing runs yet.
     pub fn new(stack: Stack, aws: EmbeddedAws, clock: Arc<LocalClock>) -> Self {
-        Self { stack, aws, clock, limits: Limits::default(), gate: Arc::default() }
+        Self { stack, aws, clock, limits: Limits::default(), link: None, gate: Arc::default() }
     }
 
     /// Handles the queues, sweeps and compacts on schedule, until the future is dropped.
@@ -176,12 +179,19 @@ impl Local {
         Ok(self.clock.now())
     }
 
-    /// All routes: those of the functions, which take a key, and `/_local`, which takes none.
+    /// All routes: those of the functions, which take a key, the console's, which take a session, and `/_local`, which takes
+    /// neither.
     pub fn router(&self) -> Router {
         let functions = functions(&self.stack.app)
             .layer(from_fn_with_state(self.clone(), one_invocation))
             .layer(from_fn_with_state(self.clone(), health_of_the_disk));
+        let console = rekindle_console::router(self.stack.app.clone())
+            .layer(from_fn_with_state(self.clone(), one_invocation));
         let local = Router::new()
+            .route_service("/", console.clone())
+            .route_service("/console", console.clone())
+            .route_service("/console/{*page}", console)
+            .route("/_local/sign-in/{word}", get(sign_in))
             .route("/_local/clock", get(show_clock).post(move_clock))
             .route("/_local/sweep", axum::routing::post(sweep_now))
             .route("/_local/outbox", get(outbox))
@@ -259,6 +269,15 @@ async fn health_of_the_disk(State(local): State<Local>, request: Request, next: 
 async fn one_invocation(State(local): State<Local>, request: Request, next: Next) -> Response {
     let _running = local.gate.read().await;
     next.run(request).await
+}
+
+/// Signs in whoever has the link that the runner printed, once.
+async fn sign_in(State(local): State<Local>, Path(word): Path<String>) -> Result<Response, HttpProblem> {
+    let Some(key) = local.link.as_ref().and_then(|link| link.use_up(&word)) else {
+        return Ok(rekindle_console::to_sign_in());
+    };
+    let session = local.stack.app.sign_in(&key).await.map_err(Problem::from)?;
+    Ok(session.map_or_else(|_| rekindle_console::to_sign_in(), |session| rekindle_console::enter(&session)))
 }
 
 async fn show_clock(State(local): State<Local>) -> Response {

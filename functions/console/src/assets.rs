@@ -18,10 +18,28 @@ struct Asset {
     content: &'static str,
 }
 
+/// One stylesheet, in parts that are easy to find: what every page has, then what some pages have.
+const STYLE: &str = concat!(
+    include_str!("assets/css/base.css"),
+    include_str!("assets/css/lists.css"),
+    include_str!("assets/css/source.css"),
+    include_str!("assets/css/audiences.css"),
+    include_str!("assets/css/plots.css"),
+    include_str!("assets/css/users.css"),
+);
+
 const ASSETS: [Asset; 3] = [
-    Asset { name: "console.css", kind: "text/css; charset=utf-8", content: include_str!("assets/console.css") },
-    Asset { name: "console.js", kind: "text/javascript; charset=utf-8", content: include_str!("assets/console.js") },
-    Asset { name: "htmx.js", kind: "text/javascript; charset=utf-8", content: include_str!("assets/htmx.min.js") },
+    Asset { name: "console.css", kind: "text/css; charset=utf-8", content: STYLE },
+    Asset {
+        name: "console.js",
+        kind: "text/javascript; charset=utf-8",
+        content: include_str!("assets/console.js"),
+    },
+    Asset {
+        name: "htmx.js",
+        kind: "text/javascript; charset=utf-8",
+        content: include_str!("assets/htmx.min.js"),
+    },
 ];
 
 static DIGEST: LazyLock<String> = LazyLock::new(|| {

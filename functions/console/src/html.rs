@@ -9,12 +9,20 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use maud::{DOCTYPE, Markup, html};
-use rekindle_domain::time::Time;
+use rekindle_domain::{key::Scope, time::Time};
 use rekindle_runtime::problem::HttpProblem;
 use rekindle_service::Problem;
 
-/// The pages that the navigation leads to: address, name.
-const SECTIONS: [(&str, &str); 2] = [("/console", "Campaigns and Canvases"), ("/console/restores", "Restores")];
+/// The pages that the navigation leads to: address, name, and the scope that a reader must have to see it.
+const SECTIONS: [(&str, &str, Scope); 7] = [
+    ("/console", "Campaigns and Canvases", Scope::Read),
+    ("/console/audiences", "Audiences", Scope::Read),
+    ("/console/users", "Users", Scope::Read),
+    ("/console/expirations", "Expirations", Scope::Read),
+    ("/console/restores", "Restores", Scope::Read),
+    ("/console/overview", "Overview", Scope::Read),
+    ("/console/keys", "Keys", Scope::Admin),
+];
 
 /// A page: its title, and the reader it is for.
 pub(crate) struct Page<'a> {
@@ -39,10 +47,10 @@ impl<'a> Page<'a> {
             a .skip href="#main" { "Skip to content" }
             header .bar {
                 a .brand href="/console" { "Rekindle" }
-                @if self.viewer.is_some() {
+                @if let Some(viewer) = self.viewer {
                     nav aria-label="Sections" {
-                        @for (address, name) in SECTIONS {
-                            a href=(address) aria-current=[(address == self.section).then_some("page")] { (name) }
+                        @for (address, name, _) in SECTIONS.iter().filter(|(_, _, scope)| viewer.may(*scope)) {
+                            a href=(address) aria-current=[(*address == self.section).then_some("page")] { (name) }
                         }
                     }
                 }
@@ -91,7 +99,9 @@ pub(crate) fn problem(problem: &Problem, viewer: Option<&Viewer>) -> Response {
     let (title, hint) = match status {
         StatusCode::NOT_FOUND => ("There is nothing here", "Go back, or look for it in the list."),
         StatusCode::SERVICE_UNAVAILABLE => ("Busy", "Nothing is lost. Try again in a moment."),
-        StatusCode::INTERNAL_SERVER_ERROR => ("This did not work", "Whoever runs Rekindle finds the reason in its log."),
+        StatusCode::INTERNAL_SERVER_ERROR => {
+            ("This did not work", "Whoever runs Rekindle finds the reason in its log.")
+        }
         _ => ("This was not done", "Nothing was changed."),
     };
     let content = html! {

@@ -7,37 +7,49 @@ mod pages;
 mod session;
 mod words;
 
-use axum::{Router, middleware::from_fn_with_state};
+use axum::{
+    Router,
+    middleware::from_fn_with_state,
+    response::{IntoResponse, Redirect, Response},
+    routing::get,
+};
 use http::Method;
-use rekindle_domain::key::Scope::{Manage, Read};
+use rekindle_domain::session::Session;
 use rekindle_runtime::scopes::Route;
 use rekindle_service::Rekindle;
 
-/// Every page and act of the console that takes a session, with the scope that it takes.
-pub const ROUTES: &[Route] = &[
-    (Method::GET, "/console", Read),
-    (Method::GET, "/console/sources", Read),
-    (Method::POST, "/console/sources/review", Manage),
-    (Method::POST, "/console/sources/act", Manage),
-    (Method::GET, "/console/{kind}/{id}", Read),
-    (Method::POST, "/console/{kind}/{id}/act", Manage),
-    (Method::GET, "/console/restores", Read),
-    (Method::GET, "/console/restores/{id}", Read),
-    (Method::POST, "/console/restores/{id}/cancel", Manage),
-];
+/// Every page and act of the console that takes a session, with the scope that it takes. Each page has its own.
+pub fn routes() -> Vec<Route> {
+    pages::ROUTES.concat()
+}
 
 /// The pages that take no session.
 pub const OPEN: &[(Method, &str)] = &[
+    (Method::GET, "/"),
     (Method::GET, "/console/sign-in"),
     (Method::POST, "/console/sign-in"),
     (Method::POST, "/console/sign-out"),
     (Method::GET, "/console/assets/{name}"),
 ];
 
+/// Signs the reader in whom the local runner's link brought, and leads to the console.
+pub fn enter(session: &Session) -> Response {
+    session::enter(session, "/console", false)
+}
+
+/// Leads to the page that asks for a key.
+pub fn to_sign_in() -> Response {
+    Redirect::to("/console/sign-in").into_response()
+}
+
 /// The console's routes, behind the layer that asks for a session.
 pub fn router(app: Rekindle) -> Router {
     let pages = pages::routes().with_state(app.clone());
     let pages = pages.layer(from_fn_with_state(app.clone(), session::signed_in));
-    let open = Router::new().merge(session::routes()).merge(assets::routes()).with_state(app);
+    let open = Router::new()
+        .route("/", get(|| async { Redirect::to("/console") }))
+        .merge(session::routes())
+        .merge(assets::routes())
+        .with_state(app);
     pages.merge(open).layer(axum::middleware::from_fn(html::policy))
 }

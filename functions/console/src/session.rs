@@ -14,21 +14,20 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, uri::Authority};
+use http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority};
 use maud::{Markup, html};
 use rekindle_domain::{
     key::{Scope, Token},
     session::{SESSION_MILLIS, Session},
 };
+use rekindle_runtime::scopes::wanted;
 use rekindle_service::{Caller, Problem, Rekindle, access::Refusal};
 use serde::Deserialize;
 
 const COOKIE: &str = "rekindle";
 
 pub(crate) fn routes() -> Router<Rekindle> {
-    Router::new()
-        .route("/console/sign-in", get(ask).post(sign_in))
-        .route("/console/sign-out", post(sign_out))
+    Router::new().route("/console/sign-in", get(ask).post(sign_in)).route("/console/sign-out", post(sign_out))
 }
 
 /// The page that a reader wanted before signing in: one of this console's, and nothing else.
@@ -40,7 +39,8 @@ struct Wanted {
 
 impl Wanted {
     fn path(&self) -> &str {
-        let is_ours = self.to == "/console" || self.to.starts_with("/console/") || self.to.starts_with("/console?");
+        let is_ours =
+            self.to == "/console" || self.to.starts_with("/console/") || self.to.starts_with("/console?");
         if is_ours && !self.to.contains(['\\', '\r', '\n']) { &self.to } else { "/console" }
     }
 }
@@ -126,7 +126,8 @@ fn is_own(headers: &HeaderMap) -> bool {
 }
 
 fn foreign() -> Response {
-    let detail = "the form was not sent by a page of this console; open the page again and send it from there";
+    let detail =
+        "the form was not sent by a page of this console; open the page again and send it from there";
     html::problem(&Problem::bad_request("foreign_request", detail), None)
 }
 
@@ -146,19 +147,15 @@ pub(crate) async fn signed_in(State(app): State<Rekindle>, mut request: Request,
         Ok(Ok(key)) => key,
     };
     let viewer = Viewer { caller: Caller::of(key.id), name: key.name.clone(), scopes: key.scopes.clone() };
-    let wanted = crate::ROUTES.iter().find(|(method, path, _)| {
-        (method == request.method() || request.method() == Method::HEAD && method == Method::GET)
-            && Some(*path) == route.as_deref()
-    });
-    let Some((_, _, scope)) = wanted else {
+    let Some(scope) = wanted(&crate::routes(), request.method(), route.as_deref().unwrap_or_default()) else {
         let detail = "there is no such page; the address may be mistyped, or the page has moved";
         return html::problem(&Problem::not_found("unknown_page", detail), Some(&viewer));
     };
     if !request.method().is_safe() && !is_own(request.headers()) {
         return foreign();
     }
-    if !key.allows(*scope) {
-        return lacks(*scope, &viewer);
+    if !key.allows(scope) {
+        return lacks(scope, &viewer);
     }
     request.extensions_mut().insert(viewer);
     next.run(request).await

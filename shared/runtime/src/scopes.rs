@@ -96,7 +96,7 @@ pub fn bearer(headers: &HeaderMap) -> Result<Token, &'static str> {
 }
 
 /// The scope that a route takes. HEAD takes the scope of GET.
-fn wanted(routes: &[Route], method: &Method, route: &str) -> Option<Scope> {
+pub fn wanted(routes: &[Route], method: &Method, route: &str) -> Option<Scope> {
     let method = if method == Method::HEAD { &Method::GET } else { method };
     let found = routes.iter().find(|(m, path, _)| m == method && *path == route);
     found.map(|(_, _, scope)| *scope)

@@ -10,17 +10,35 @@ use crate::{
     words,
 };
 use axum::{
+    Router,
     body::Body,
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
+    routing::post,
 };
+use http::Method;
 use maud::{Markup, html};
 use rekindle_domain::id::SourceId;
+use rekindle_domain::key::Scope::Manage;
+use rekindle_runtime::scopes::Route;
 use rekindle_service::{
     Problem, Rekindle,
     library::{PinInput, each_once},
     restore::{Estimate, RestoreInput},
 };
+
+pub(super) const ROUTES: &[Route] = &[
+    (Method::POST, "/console/sources/review", Manage),
+    (Method::POST, "/console/sources/act", Manage),
+    (Method::POST, "/console/{kind}/{id}/act", Manage),
+];
+
+pub(super) fn routes() -> Router<Rekindle> {
+    Router::new()
+        .route("/console/sources/review", post(review))
+        .route("/console/sources/act", post(act))
+        .route("/console/{kind}/{id}/act", post(act_on))
+}
 
 /// What can be done to sources.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,7 +76,9 @@ impl Act {
 
     fn of(fields: &Fields) -> Result<Self, Problem> {
         let named = Self::ALL.into_iter().find(|act| fields.get("act") == Some(act.name()));
-        named.ok_or_else(|| Problem::bad_request("unknown_act", "the form does not say what to do; press one of its buttons"))
+        named.ok_or_else(|| {
+            Problem::bad_request("unknown_act", "the form does not say what to do; press one of its buttons")
+        })
     }
 }
 
@@ -73,17 +93,14 @@ fn restore_input(sources: &[SourceId], notify: Vec<String>) -> RestoreInput {
 }
 
 /// The page that says what an act on the ticked sources will do.
-pub(super) async fn review(
-    State(app): State<Rekindle>,
-    viewer: Viewer,
-    body: Body,
-) -> Result<Markup, Refused> {
+async fn review(State(app): State<Rekindle>, viewer: Viewer, body: Body) -> Result<Markup, Refused> {
     let fields = Fields::of_body(body).await.or_refused(&viewer)?;
     let act = Act::of(&fields).or_refused(&viewer)?;
     let sources = fields.sources().and_then(each_once).or_refused(&viewer)?;
     let what = match act {
         Act::Restore => {
-            let estimate = app.estimate_restore(&restore_input(&sources, Vec::new())).await.or_refused(&viewer)?;
+            let estimate =
+                app.estimate_restore(&restore_input(&sources, Vec::new())).await.or_refused(&viewer)?;
             estimated(&estimate)
         }
         _ => html! { p { (act.title()) " " (count(sources.len() as u64, "source", "sources")) ":" } },
@@ -141,7 +158,7 @@ pub(super) fn duration(seconds: u64) -> String {
 }
 
 /// Does an act on the ticked sources, one after the other, and says what became of each.
-pub(super) async fn act(State(app): State<Rekindle>, viewer: Viewer, body: Body) -> Result<Response, Refused> {
+async fn act(State(app): State<Rekindle>, viewer: Viewer, body: Body) -> Result<Response, Refused> {
     let fields = Fields::of_body(body).await.or_refused(&viewer)?;
     let act = Act::of(&fields).or_refused(&viewer)?;
     let sources = fields.sources().and_then(each_once).or_refused(&viewer)?;
@@ -208,7 +225,7 @@ async fn one(
 }
 
 /// Does an act on the source of a page, and leads back to it.
-pub(super) async fn act_on(
+async fn act_on(
     State(app): State<Rekindle>,
     viewer: Viewer,
     Path((kind, id)): Path<(String, String)>,

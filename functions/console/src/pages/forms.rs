@@ -19,11 +19,16 @@ impl Fields {
 
     pub(crate) fn of(encoded: &[u8]) -> Self {
         let pairs = form_urlencoded::parse(encoded).into_owned();
-        Self(pairs.map(|(name, value)| (name, value.trim().to_owned())).filter(|(_, value)| !value.is_empty()).collect())
+        Self(
+            pairs
+                .map(|(name, value)| (name, value.trim().to_owned()))
+                .filter(|(_, value)| !value.is_empty())
+                .collect(),
+        )
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
+        self.0.iter().find(|(of, _)| of == name).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -33,7 +38,8 @@ impl Fields {
     /// The sources that were ticked.
     pub(crate) fn sources(&self) -> Result<Vec<SourceId>, Problem> {
         let id = |text: &str| {
-            let invalid = |_| Problem::bad_request("invalid_source", format!("{text} is no campaign and no Canvas"));
+            let invalid =
+                |_| Problem::bad_request("invalid_source", format!("{text} is no campaign and no Canvas"));
             text.parse().map_err(invalid)
         };
         let sources: Vec<SourceId> = self.all("source").map(id).collect::<Result<_, _>>()?;

@@ -11,24 +11,22 @@ use axum::{
     Router,
     extract::{FromRequestParts, Request, State},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use http::request::Parts;
 use rekindle_domain::key::Scope;
+use rekindle_runtime::scopes::Route;
 use rekindle_service::{Caller, Problem, Rekindle};
 use std::collections::BTreeSet;
 
+/// The routes of each page, with the scopes that they take.
+pub(crate) const ROUTES: [&[Route]; 4] = [act::ROUTES, restores::ROUTES, source::ROUTES, sources::ROUTES];
+
 pub(crate) fn routes() -> Router<Rekindle> {
     Router::new()
-        .route("/console", get(sources::show))
-        .route("/console/sources", get(sources::show))
-        .route("/console/sources/review", post(act::review))
-        .route("/console/sources/act", post(act::act))
-        .route("/console/restores", get(restores::list))
-        .route("/console/restores/{id}", get(restores::show))
-        .route("/console/restores/{id}/cancel", post(restores::cancel))
-        .route("/console/{kind}/{id}", get(source::show))
-        .route("/console/{kind}/{id}/act", post(act::act_on))
+        .merge(act::routes())
+        .merge(restores::routes())
+        .merge(source::routes())
+        .merge(sources::routes())
         .fallback(unknown)
 }
 
@@ -48,7 +46,12 @@ pub(crate) struct Viewer {
 impl Viewer {
     /// Whether the reader may change things. A page shows no button that its reader may not press.
     pub(crate) fn may_manage(&self) -> bool {
-        self.scopes.iter().any(|scope| scope.allows(Scope::Manage))
+        self.may(Scope::Manage)
+    }
+
+    /// Whether the reader's key has a scope, or one that includes it.
+    pub(crate) fn may(&self, wanted: Scope) -> bool {
+        self.scopes.iter().any(|scope| scope.allows(wanted))
     }
 }
 

@@ -6,19 +6,37 @@ use crate::{
     words,
 };
 use axum::{
+    Router,
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
+    routing::{get, post},
 };
+use http::Method;
 use http::Uri;
 use maud::{Markup, html};
+use rekindle_domain::key::Scope::{Manage, Read};
 use rekindle_domain::{
     id::RequestId,
     restore::{ItemState, RequestState},
 };
+use rekindle_runtime::scopes::Route;
 use rekindle_service::{
     Problem, Rekindle,
     restore::{ItemView, RequestView},
 };
+
+pub(super) const ROUTES: &[Route] = &[
+    (Method::GET, "/console/restores", Read),
+    (Method::GET, "/console/restores/{id}", Read),
+    (Method::POST, "/console/restores/{id}/cancel", Manage),
+];
+
+pub(super) fn routes() -> Router<Rekindle> {
+    Router::new()
+        .route("/console/restores", get(list))
+        .route("/console/restores/{id}", get(show))
+        .route("/console/restores/{id}/cancel", post(cancel))
+}
 
 /// How many restores a page shows.
 const PAGE: usize = 50;
@@ -28,6 +46,7 @@ const fn state(state: RequestState) -> &'static str {
         RequestState::Queued => "Waiting",
         RequestState::Running => "Under way",
         RequestState::Completed => "Done",
+        RequestState::PartlyFailed => "Partly failed",
         RequestState::Failed => "Failed",
         RequestState::Cancelled => "Cancelled",
     }
@@ -38,16 +57,20 @@ const fn item_state(state: ItemState) -> &'static str {
         ItemState::Queued => "Waiting",
         ItemState::Restoring => "Being restored",
         ItemState::Restored => "Restored",
-        ItemState::Skipped => "Nothing to restore",
+        ItemState::AlreadyAvailable => "Was available",
+        ItemState::NothingToRestore => "Nothing to restore",
         ItemState::Failed => "Failed",
         ItemState::Cancelled => "Cancelled",
     }
 }
 
-pub(super) async fn list(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<Markup, Refused> {
+async fn list(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<Markup, Refused> {
     let fields = Fields::of(uri.query().unwrap_or_default().as_bytes());
     let page = app.list_requests(fields.get("cursor"), PAGE).await.or_refused(&viewer)?;
-    let next = page.next.as_deref().map(|next| format!("/console/restores?{}", fields.with(&[("cursor", Some(next))])));
+    let next = page
+        .next
+        .as_deref()
+        .map(|next| format!("/console/restores?{}", fields.with(&[("cursor", Some(next))])));
     let content = html! {
         h1 { "Restores" }
         @if page.items.is_empty() {
@@ -78,7 +101,7 @@ fn id_of(text: &str) -> Result<RequestId, Problem> {
     text.parse().map_err(|_| Problem::not_found("unknown_restore", format!("there is no restore {text}")))
 }
 
-pub(super) async fn show(
+async fn show(
     State(app): State<Rekindle>,
     viewer: Viewer,
     Path(id): Path<String>,
@@ -141,7 +164,7 @@ fn row(item: &ItemView) -> Markup {
     }
 }
 
-pub(super) async fn cancel(
+async fn cancel(
     State(app): State<Rekindle>,
     viewer: Viewer,
     Path(id): Path<String>,

@@ -5,17 +5,30 @@ use crate::{
     html::{Page, number, time},
     words,
 };
-use axum::extract::{Path, State};
+use axum::{
+    Router,
+    extract::{Path, State},
+    routing::get,
+};
+use http::Method;
 use maud::{Markup, html};
+use rekindle_domain::key::Scope::Read;
 use rekindle_domain::{
     id::{SourceId, SourceKind},
     source::Status,
 };
+use rekindle_runtime::scopes::Route;
 use rekindle_service::{
     Problem, Rekindle,
     library::{ShownState, SourceView},
 };
 use rekindle_store::catalog::sources::TimelineEntry;
+
+pub(super) const ROUTES: &[Route] = &[(Method::GET, "/console/{kind}/{id}", Read)];
+
+pub(super) fn routes() -> Router<Rekindle> {
+    Router::new().route("/console/{kind}/{id}", get(show))
+}
 
 /// How many entries of the timeline the page shows.
 const ENTRIES: usize = 30;
@@ -30,7 +43,7 @@ pub(super) fn named(kind: &str, id: &str) -> Result<SourceId, Problem> {
     text.parse().map_err(|_| Problem::not_found("unknown_page", "there is no such page"))
 }
 
-pub(super) async fn show(
+async fn show(
     State(app): State<Rekindle>,
     viewer: Viewer,
     Path((kind, id)): Path<(String, String)>,

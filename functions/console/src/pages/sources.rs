@@ -5,14 +5,23 @@ use crate::{
     html::{self, Page, number},
     words,
 };
-use axum::extract::State;
+use axum::{Router, extract::State, routing::get};
+use http::Method;
 use http::Uri;
 use maud::{Markup, html};
+use rekindle_domain::key::Scope::Read;
 use rekindle_domain::{id::SourceKind, source::Status};
+use rekindle_runtime::scopes::Route;
 use rekindle_service::{
     Listing, Rekindle,
     library::{ListRequest, ShownState, Sort, SourceView},
 };
+
+pub(super) const ROUTES: &[Route] = &[(Method::GET, "/console", Read)];
+
+pub(super) fn routes() -> Router<Rekindle> {
+    Router::new().route("/console", get(show))
+}
 
 /// How many sources a page shows.
 const PAGE: usize = 50;
@@ -30,7 +39,10 @@ fn asked(fields: &Fields) -> (SourceKind, ListRequest) {
     let text = |name: &str| fields.get(name).map(str::to_owned);
     let request = ListRequest {
         status: STATUSES.into_iter().find(|status| fields.get("status") == Some(status.as_str())),
-        state: STATES.into_iter().map(|(state, _)| state).find(|state| fields.get("state") == Some(state.as_str())),
+        state: STATES
+            .into_iter()
+            .map(|(state, _)| state)
+            .find(|state| fields.get("state") == Some(state.as_str())),
         is_first_sight: fields.get("first_sight").is_some(),
         is_deleted: fields.get("deleted").is_some(),
         tag: text("tag"),
@@ -42,7 +54,7 @@ fn asked(fields: &Fields) -> (SourceKind, ListRequest) {
     (kind, request)
 }
 
-pub(super) async fn show(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<Markup, Refused> {
+async fn show(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<Markup, Refused> {
     let fields = Fields::of(uri.query().unwrap_or_default().as_bytes());
     let (kind, request) = asked(&fields);
     let page = app.list(kind, &request).await.or_refused(&viewer)?;
@@ -105,7 +117,8 @@ fn filters(kind: SourceKind, fields: &Fields) -> Markup {
 
 fn table(kind: SourceKind, viewer: &Viewer, fields: &Fields, page: &Listing<SourceView>) -> Markup {
     let is_narrowed = ["q", "status", "state", "tag", "cursor"].iter().any(|name| fields.get(name).is_some());
-    let next = page.next.as_deref().map(|next| format!("/console?{}", fields.with(&[("cursor", Some(next))])));
+    let next =
+        page.next.as_deref().map(|next| format!("/console?{}", fields.with(&[("cursor", Some(next))])));
     html! {
         @if page.items.is_empty() && next.is_none() {
             div .card .empty {
