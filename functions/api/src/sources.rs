@@ -182,7 +182,7 @@ async fn list(
         cursor: query.get("cursor").map(str::to_owned),
         limit: query.limit()?,
     };
-    Ok(json(StatusCode::OK, &app.list(kind, &request).await?))
+    Ok(json(StatusCode::OK, &app.list(&[kind], &request).await?))
 }
 
 async fn timeline(State(app): State<Rekindle>, Named(id): Named, uri: Uri) -> Result<Response, HttpProblem> {

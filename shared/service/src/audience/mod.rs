@@ -1,5 +1,6 @@
 //! Questions about users: counts, members, one user's profile; a source with its counts, and its data as CSV.
 
+mod breakdown;
 mod counts;
 mod export;
 mod prepare;
@@ -7,6 +8,7 @@ mod profile;
 mod questions;
 mod walk;
 
+pub use breakdown::{Breakdown, Property};
 pub use export::{CsvFor, CsvPage};
 pub use prepare::IfExpired;
 pub use profile::{Overall, Seen, SeenState, SourceFacts, UserProfile};

@@ -21,7 +21,7 @@ use rekindle_store::{
     StoreError,
     catalog::{
         Page,
-        listing::Order,
+        listing::{Order, Place},
         sources::{ListCursor, SourceQuery, words},
     },
 };
@@ -103,7 +103,7 @@ impl ListRequest {
 }
 
 impl Rekindle {
-    /// A page of sources.
+    /// A page of sources of some kinds, in one order.
     ///
     /// Without a tag the index is read until the page is full: some 300 bytes for each source that is passed, whether or
     /// not it fits. With a tag and no sort the tag's ids are read, and the items of a page. With a tag and a sort the items
@@ -115,7 +115,7 @@ impl Rekindle {
     #[boxed]
     pub async fn list(
         &self,
-        kind: SourceKind,
+        kinds: &[SourceKind],
         request: &ListRequest,
     ) -> Result<Listing<SourceView>, Problem> {
         let query = request.query()?;
@@ -125,16 +125,16 @@ impl Rekindle {
         let Listing { items: ids, next } = match (found_by, request.sort) {
             (Some(tag), None) => {
                 let after = request.cursor.as_deref().map(decode_cursor).transpose()?;
-                Listing::of(self.tagged_by_id(kind, tag, after, request.limit).await?)
+                Listing::of(self.tagged_by_id(kinds, tag, after, request.limit).await?)
             }
             (tag, sort) => {
                 let cursor = request.cursor.as_deref().map(decode_cursor).transpose()?;
                 let tagged = match tag {
-                    Some(tag) => Some(self.all_tagged(kind, tag).await?),
+                    Some(tag) => Some(self.all_tagged(kinds, tag).await?),
                     None => None,
                 };
                 let order = if sort == Some(Sort::ExpiresAt) { Order::Soonest } else { Order::Newest };
-                let page = self.in_order(kind, &query, order, cursor, tagged.as_deref(), request.limit);
+                let page = self.in_order(kinds, &query, order, cursor, tagged.as_deref(), request.limit);
                 Listing::of(page.await?)
             }
         };
@@ -154,25 +154,25 @@ impl Rekindle {
     /// a page may be short or empty and still have a `next`.
     async fn tagged_by_id(
         &self,
-        kind: SourceKind,
+        kinds: &[SourceKind],
         tag: &str,
         after: Option<SourceId>,
         limit: usize,
     ) -> Result<Page<SourceId, SourceId>, Problem> {
         let mut ids = self.store.catalog.tagged(tag).await?;
-        ids.retain(|id| id.kind() == kind && after.as_ref().is_none_or(|after| id > after));
+        ids.retain(|id| kinds.contains(&id.kind()) && after.as_ref().is_none_or(|after| id > after));
         let more = ids.len() > limit;
         ids.truncate(limit);
         Ok(Page::new(ids, more, SourceId::clone))
     }
 
-    /// All sources of a kind that carry a tag.
+    /// All sources of some kinds that carry a tag.
     ///
     /// # Errors
     /// 422 a text that cannot be a tag, or more than [`MAX_SORTED`].
-    async fn all_tagged(&self, kind: SourceKind, tag: &str) -> Result<Vec<Source>, Problem> {
+    async fn all_tagged(&self, kinds: &[SourceKind], tag: &str) -> Result<Vec<Source>, Problem> {
         let mut ids = self.store.catalog.tagged(tag).await?;
-        ids.retain(|id| id.kind() == kind);
+        ids.retain(|id| kinds.contains(&id.kind()));
         if ids.len() > MAX_SORTED {
             let detail = format!(
                 "{} sources carry the tag, and at most {MAX_SORTED} are sorted; leave sort out, and they are listed by id",
@@ -186,21 +186,22 @@ impl Rekindle {
     /// A page of the ids of sources in an order; of those in `tagged`, if that is given.
     async fn in_order(
         &self,
-        kind: SourceKind,
+        kinds: &[SourceKind],
         query: &SourceQuery,
         order: Order,
-        cursor: Option<Paging<ListCursor>>,
+        cursor: Option<Paging<Place>>,
         tagged: Option<&[Source]>,
         limit: usize,
-    ) -> Result<Page<SourceId, Paging<ListCursor>>, StoreError> {
+    ) -> Result<Page<SourceId, Paging<Place>>, StoreError> {
         let mut paging = cursor.unwrap_or_else(|| Paging::begin(self.now()));
         let mut ids: Vec<SourceId> = Vec::new();
         loop {
             let (by, after) = paging.place(order);
+            let after = after.unwrap_or_default();
             let left = limit - ids.len();
             let page = match tagged {
-                Some(sources) => self.sorted(sources, query, by, after.as_ref(), left),
-                None => self.store.catalog.list_sources(kind, query, by, after, left).await?,
+                Some(sources) => self.sorted(sources, query, by, &after, left),
+                None => self.store.catalog.list_kinds(kinds, query, by, &after, left).await?,
             };
             let newest = page.items.first().filter(|_| by == Order::Newest).map(|entry| Time(entry.sort));
             // One page names no source twice.
@@ -222,9 +223,9 @@ impl Rekindle {
         sources: &[Source],
         query: &SourceQuery,
         order: Order,
-        after: Option<&ListCursor>,
+        after: &Place,
         limit: usize,
-    ) -> Page<ListCursor, ListCursor> {
+    ) -> Page<ListCursor, Place> {
         let has = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
         let entry = |source: &Source| {
             let at = match order {
@@ -244,14 +245,12 @@ impl Rekindle {
         if order == Order::Newest {
             entries.reverse();
         }
-        let is_after = |entry: &ListCursor| match after {
+        let is_after = |entry: &ListCursor| match after.of(entry.source.kind()) {
             None => true,
             Some(after) if order == Order::Newest => key(entry) < key(after),
             Some(after) => key(entry) > key(after),
         };
         entries.retain(is_after);
-        let more = entries.len() > limit;
-        entries.truncate(limit);
-        Page::new(entries, more, ListCursor::clone)
+        after.page(entries, limit, false)
     }
 }

@@ -8,5 +8,5 @@ mod requests;
 mod work;
 
 pub use estimate::{Estimate, EstimateItem, EstimateState};
-pub use progress::{ItemView, RequestView};
+pub use progress::{ItemView, RequestView, Restoring};
 pub use requests::RestoreInput;

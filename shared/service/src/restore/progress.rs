@@ -8,7 +8,9 @@ use crate::{
 };
 use rekindle_domain::{
     id::{CopyId, RequestId, SourceId},
+    manifest::{DataState, Manifest, Tier},
     restore::{Item, ItemState, Request, RequestState},
+    source::Source,
     time::Time,
 };
 use rekindle_store::{StoreError, catalog::Page};
@@ -61,6 +63,19 @@ pub struct ItemView {
     pub expires_at: Option<Time>,
     /// Why it failed, for people.
     pub error: Option<String>,
+}
+
+/// How far the restore of a source is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Restoring {
+    /// Which.
+    pub source: SourceId,
+    /// How many users are back.
+    pub users_done: u64,
+    /// How many users come back.
+    pub users_total: u64,
+    /// About how many seconds the rest takes, if nothing else is restored at the time.
+    pub seconds_left: u64,
 }
 
 /// The view of a request without its items.
@@ -118,13 +133,37 @@ impl Rekindle {
         Ok(RequestView { eta_seconds: self.eta(&request, &views), items: Some(views), ..summary(request) })
     }
 
+    /// How far the restores of these sources are. A source that is not being restored is left out. No id may be given
+    /// twice.
+    ///
+    /// # Errors
+    /// 503.
+    #[boxed]
+    pub async fn restoring(&self, sources: &[SourceId]) -> Result<Vec<Restoring>, Problem> {
+        let mut found = self.store.catalog.sources(sources).await?;
+        found.retain(|(source, _)| source.state == DataState::Restoring);
+        let done = self.users_back(&found).await?;
+        let progress = |(source, manifest): (Source, Manifest)| {
+            let users_total = manifest.runs_without(Tier::Hot).map(|run| run.tally.users).sum();
+            let users_done = done.get(&source.id).copied().unwrap_or(0).min(users_total);
+            let seconds_left = seconds_for(users_total - users_done, NOMINAL_USERS_PER_SECOND).max(1);
+            Restoring { source: source.id, users_done, users_total, seconds_left }
+        };
+        Ok(found.into_iter().map(progress).collect())
+    }
+
     /// For each source that is being restored, the number of users in the parts that are done.
     async fn users_done(&self, items: &[Item]) -> Result<HashMap<SourceId, u64>, StoreError> {
         let restoring = items.iter().filter(|item| item.state == ItemState::Restoring);
         let restoring: Vec<SourceId> = restoring.map(|item| item.source.clone()).collect();
+        self.users_back(&self.store.catalog.sources(&restoring).await?).await
+    }
+
+    /// For each of these sources, the number of users in the parts that are done.
+    async fn users_back(&self, sources: &[(Source, Manifest)]) -> Result<HashMap<SourceId, u64>, StoreError> {
         let mut of: HashMap<CopyId, SourceId> = HashMap::new();
         let mut copies = Vec::new();
-        for (source, manifest) in self.store.catalog.sources(&restoring).await? {
+        for (source, manifest) in sources {
             for copy in manifest.staged_copies() {
                 of.insert(copy.id, source.id.clone());
                 copies.push((copy.id, copy.slots.count()));
