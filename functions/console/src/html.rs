@@ -24,6 +24,15 @@ const SECTIONS: [(&str, &str, Scope); 7] = [
     ("/console/keys", "Keys", Scope::Admin),
 ];
 
+/// The keys that the script knows.
+const KEYS: [(&str, &str); 5] = [
+    ("/", "Search"),
+    ("↓ ↑", "Go through the list"),
+    ("x", "Tick or untick"),
+    ("Enter", "Open"),
+    ("?", "Show this list"),
+];
+
 /// A page: its title, and the reader it is for.
 pub(crate) struct Page<'a> {
     title: &'a str,
@@ -64,14 +73,24 @@ impl<'a> Page<'a> {
                     }
                 }
             }
+            p #away .refused role="status" hidden {
+                "Rekindle does not answer. Nothing is lost; this page goes on by itself when it is back."
+            }
             main #main tabindex="-1" { (content) }
+            dialog #keys aria-labelledby="keys-title" {
+                h2 #keys-title { "Keys" }
+                dl {
+                    @for (key, does) in KEYS { dt { kbd { (key) } } dd { (does) } }
+                }
+                form method="dialog" { button { "Close" } }
+            }
         };
         self.document(&body)
     }
 
     /// The document with nothing but the content.
     pub(crate) fn plain(&self, content: &Markup) -> Markup {
-        self.document(&html! { main #main { (content) } })
+        self.document(&html! { p #away hidden {} main #main { (content) } })
     }
 
     fn document(&self, body: &Markup) -> Markup {

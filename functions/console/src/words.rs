@@ -43,9 +43,9 @@ pub(crate) fn state(view: &SourceView) -> &'static str {
     match data.state {
         ShownState::Available if data.users.is_none() && data.last_interaction_at.is_none() => "No data yet",
         ShownState::Available => "Available",
-        ShownState::Expiring => "Expiring",
+        ShownState::Expiring => "Being archived",
         ShownState::Expired => "Expired",
-        ShownState::Restoring => "Restoring",
+        ShownState::Restoring => "Being restored",
     }
 }
 
@@ -59,6 +59,9 @@ fn holder(holder: &Holder) -> Markup {
 /// When the data goes, or why it stays.
 pub(crate) fn keeping(view: &SourceView) -> Markup {
     let data = &view.interaction_data;
+    if let Some(at) = view.final_at {
+        return html! { "Deleted; it can be brought back until " (time(at)) };
+    }
     html! {
         @match (data.state, data.expires_at) {
             (ShownState::Expired, _) => {
@@ -83,4 +86,40 @@ pub(crate) fn keeping(view: &SourceView) -> Markup {
             }
         }
     }
+}
+
+/// The address of a segment's page.
+pub(crate) fn segment(id: &str) -> String {
+    format!("/console/segments/{id}")
+}
+
+/// The name of a kind of interaction, a channel or the like, as people read it: `machine_clicked` as "Machine clicked".
+pub(crate) fn kind(name: &str) -> String {
+    let text = name.replace('_', " ");
+    let mut letters = text.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    format!("{first}{}", letters.as_str())
+}
+
+/// An event of a timeline, as people read it.
+pub(crate) fn event(name: &str) -> String {
+    let text = match name {
+        "registered" => "Registered",
+        "edited" => "Edited",
+        "warned" => "People were warned of the expiry",
+        "expired" => "Interaction data expired",
+        "restore_started" => "Restore began",
+        "restored" => "Interaction data restored",
+        "restore_cancelled" => "Restore cancelled",
+        "restore_failed" => "Restore failed",
+        "clock_restarted" => "Asked for while available: kept anew",
+        "sent_after_stop" => "Messages went out after the stop",
+        "mail_failed" => "A mail could not be sent",
+        "archiving_failed" => "The archive could not be written",
+        "compaction_failed" => "Compaction failed",
+        "holding_failed" => "What it retargets could not be held",
+        "stopping_failed" => "It could not be stopped",
+        other => return kind(other),
+    };
+    text.to_owned()
 }

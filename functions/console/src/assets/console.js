@@ -1,43 +1,61 @@
-// Times in the reader's zone, the theme, and "tick all on the page". Everything works without this.
+// Times in the reader's zone, the theme, ticks, keys, and a word when the server is away. Everything works without this.
 "use strict";
+const $ = (selector, within = document) => [...within.querySelectorAll(selector)];
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
-function settle(root) {
-  for (const time of root.querySelectorAll("time[datetime]")) {
-    time.textContent = day.format(new Date(time.dateTime));
+const minute = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+function settle(within) {
+  for (const time of $("time[datetime]", within)) {
+    const at = new Date(time.dateTime);
+    time.textContent = (Math.abs(Date.now() - at) < 2 * 864e5 ? minute : day).format(at);
   }
-  for (const box of root.querySelectorAll("input[data-all]")) {
+  for (const box of $("input[data-all]", within)) {
     box.hidden = false;
-    box.addEventListener("change", () => {
-      for (const one of box.closest("form").querySelectorAll("input[name=source]")) one.checked = box.checked;
-      tell(box.closest("form"));
-    });
+    box.onchange = () => $("input[name=source]", box.form).forEach((one) => (one.checked = box.checked));
   }
-  for (const form of root.querySelectorAll("form[data-ticks]")) {
-    form.addEventListener("change", () => tell(form));
-    tell(form);
-  }
+  for (const form of $("form[data-send]", within)) form.requestSubmit();
 }
-function tell(form) {
-  const ticked = form.querySelectorAll("input[name=source]:checked").length;
-  const out = form.querySelector("output");
-  if (out) out.textContent = ticked ? `${ticked} ticked` : "";
-}
-const theme = document.getElementById("theme");
+
 const root = document.documentElement;
+const theme = document.getElementById("theme");
 if (localStorage.theme) root.dataset.theme = localStorage.theme;
 if (theme) {
   theme.hidden = false;
-  theme.addEventListener("click", () => {
-    const isDark = (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-    root.dataset.theme = localStorage.theme = isDark ? "light" : "dark";
-  });
+  theme.onclick = () => {
+    const now = root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+    root.dataset.theme = localStorage.theme = now === "dark" ? "light" : "dark";
+  };
+}
+
+const away = document.getElementById("away");
+document.addEventListener("htmx:error", () => (away.hidden = false));
+document.addEventListener("htmx:before:swap", (event) => {
+  const isAway = event.detail.ctx.response?.status >= 500;
+  if (isAway) event.preventDefault();
+  away.hidden = !isAway;
+});
+document.addEventListener("htmx:after:swap", () => settle(document));
+
+// Keys: / searches, the arrows go through the list, x ticks, Enter opens, ? lists the keys.
+const keys = document.getElementById("keys");
+function step(by) {
+  const rows = $("tbody tr:has(td.name)");
+  const links = rows.map((row) => row.querySelector("td.name a")).filter(Boolean);
+  const at = rows.findIndex((row) => row.contains(document.activeElement));
+  const next = links[Math.min(Math.max(at + by, 0), links.length - 1)];
+  if (next) next.focus();
 }
 document.addEventListener("keydown", (event) => {
-  if (event.target.matches("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "/") {
-    const search = document.querySelector("input[type=search]");
-    if (search) { search.focus(); event.preventDefault(); }
-  }
+  if (event.target.matches("input:not([type=checkbox]), textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
+  const act = {
+    "/": () => $("input[type=search]")[0]?.focus(),
+    "?": () => keys?.showModal(),
+    ArrowDown: () => step(1),
+    ArrowUp: () => step(-1),
+    x: () => document.activeElement.closest("tr")?.querySelector("input[name=source]")?.click(),
+  }[event.key];
+  if (!act || (event.key.startsWith("Arrow") && !$("tbody tr:has(td.name)").length)) return;
+  event.preventDefault();
+  act();
 });
-document.addEventListener("htmx:after:swap", (event) => settle(event.target));
 settle(document);

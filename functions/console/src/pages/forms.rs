@@ -4,6 +4,7 @@ use axum::body::Body;
 use rekindle_domain::id::SourceId;
 use rekindle_runtime::http::read_body;
 use rekindle_service::Problem;
+use std::collections::BTreeSet;
 
 /// The most bytes of a form.
 const MAX_FORM: usize = 1 << 20;
@@ -35,19 +36,30 @@ impl Fields {
         self.0.iter().filter(move |(of, _)| of == name).map(|(_, value)| value.as_str())
     }
 
-    /// The sources that were ticked.
+    /// All fields, in order.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The fields whose names begin with a prefix, without it.
+    pub(crate) fn below(&self, prefix: &str) -> Self {
+        let named = self.pairs().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?, value)));
+        Self(named.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    /// The sources that were ticked, each once.
     pub(crate) fn sources(&self) -> Result<Vec<SourceId>, Problem> {
         let id = |text: &str| {
             let invalid =
                 |_| Problem::bad_request("invalid_source", format!("{text} is no campaign and no Canvas"));
             text.parse().map_err(invalid)
         };
-        let sources: Vec<SourceId> = self.all("source").map(id).collect::<Result<_, _>>()?;
+        let sources: BTreeSet<SourceId> = self.all("source").map(id).collect::<Result<_, _>>()?;
         if sources.is_empty() {
             let detail = "nothing is ticked; go back and tick the campaigns and Canvases that you mean";
             return Err(Problem::bad_request("nothing_ticked", detail));
         }
-        Ok(sources)
+        Ok(sources.into_iter().collect())
     }
 
     /// These fields with others in place of those of the same names, as a query.

@@ -2,7 +2,9 @@
 
 mod act;
 mod forms;
+mod progress;
 mod restores;
+mod review;
 mod source;
 mod sources;
 
@@ -19,12 +21,15 @@ use rekindle_service::{Caller, Problem, Rekindle};
 use std::collections::BTreeSet;
 
 /// The routes of each page, with the scopes that they take.
-pub(crate) const ROUTES: [&[Route]; 4] = [act::ROUTES, restores::ROUTES, source::ROUTES, sources::ROUTES];
+pub(crate) const ROUTES: [&[Route]; 6] =
+    [act::ROUTES, progress::ROUTES, restores::ROUTES, review::ROUTES, source::ROUTES, sources::ROUTES];
 
 pub(crate) fn routes() -> Router<Rekindle> {
     Router::new()
         .merge(act::routes())
+        .merge(progress::routes())
         .merge(restores::routes())
+        .merge(review::routes())
         .merge(source::routes())
         .merge(sources::routes())
         .fallback(unknown)

@@ -1,6 +1,6 @@
 //! Restores: those under way with their progress, and past ones.
 
-use super::{OrRefused, Refused, Viewer, act::duration, forms::Fields};
+use super::{OrRefused, Refused, Viewer, act::duration, forms::Fields, sources};
 use crate::{
     html::{Page, count, number, sentence, time},
     words,
@@ -11,12 +11,11 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
-use http::Method;
-use http::Uri;
+use http::{Method, Uri};
 use maud::{Markup, html};
-use rekindle_domain::key::Scope::{Manage, Read};
 use rekindle_domain::{
-    id::RequestId,
+    id::{RequestId, SourceId},
+    key::Scope::{Manage, Read},
     restore::{ItemState, RequestState},
 };
 use rekindle_runtime::scopes::Route;
@@ -24,16 +23,20 @@ use rekindle_service::{
     Problem, Rekindle,
     restore::{ItemView, RequestView},
 };
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ROUTES: &[Route] = &[
-    (Method::GET, "/console/restores", Read),
+    (Method::GET, LIST, Read),
     (Method::GET, "/console/restores/{id}", Read),
     (Method::POST, "/console/restores/{id}/cancel", Manage),
 ];
 
+/// The address of the list.
+pub(super) const LIST: &str = "/console/restores";
+
 pub(super) fn routes() -> Router<Rekindle> {
     Router::new()
-        .route("/console/restores", get(list))
+        .route(LIST, get(list))
         .route("/console/restores/{id}", get(show))
         .route("/console/restores/{id}/cancel", post(cancel))
 }
@@ -67,34 +70,72 @@ const fn item_state(state: ItemState) -> &'static str {
 async fn list(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<Markup, Refused> {
     let fields = Fields::of(uri.query().unwrap_or_default().as_bytes());
     let page = app.list_requests(fields.get("cursor"), PAGE).await.or_refused(&viewer)?;
-    let next = page
-        .next
-        .as_deref()
-        .map(|next| format!("/console/restores?{}", fields.with(&[("cursor", Some(next))])));
+    let callers: BTreeSet<String> =
+        page.items.iter().filter_map(|request| request.requested_by.clone()).collect();
+    let names = app.caller_names(&callers).await.or_refused(&viewer)?;
+    let next = page.next.as_deref().map(|next| format!("{LIST}?{}", fields.with(&[("cursor", Some(next))])));
+    let is_live = page.items.iter().any(|request| is_open(request.state));
     let content = html! {
         h1 { "Restores" }
         @if page.items.is_empty() {
-            div .card .empty { p { "Nothing was restored yet." } p { a href="/console?state=expired" { "Show what has expired" } } }
+            div .card .empty {
+                p { strong { "Nothing was restored yet." } }
+                p { a .button href=(format!("{}?state=expired", sources::LIST)) { "Show what has expired" } }
+            }
         } @else {
-            div .card .scroll {
-                table {
-                    thead { tr { th scope="col" { "Asked for" } th scope="col" { "By" } th scope="col" { "State" } th scope="col" { "Done" } } }
-                    tbody {
-                        @for request in &page.items {
-                            tr {
-                                td { a href=(format!("/console/restores/{}", request.id)) { (time(request.created_at)) } @if let Some(tag) = &request.tag { " " span .tag { (tag) } } }
-                                td { (request.requested_by.as_deref().unwrap_or("–")) }
-                                td { (state(request.state)) }
-                                td { @if let Some(at) = request.completed_at { (time(at)) } @else { "–" } }
-                            }
+            div .card .scroll #restores hx-get=[is_live.then_some(uri.path_and_query().map_or(LIST, |path| path.as_str()))]
+                hx-trigger=[is_live.then_some("every 2s")] hx-select="#restores" hx-swap="outerHTML" {
+                table .wide {
+                    caption .hidden { "Restores, newest first" }
+                    thead {
+                        tr {
+                            th scope="col" { "Asked for" }
+                            th scope="col" { "By" }
+                            th scope="col" { "State" }
+                            th .number scope="col" { "Sources" }
+                            th scope="col" { "Took" }
                         }
                     }
+                    tbody { @for request in &page.items { (line(request, &names)) } }
                 }
             }
-            @if let Some(next) = next { p { a .button href=(next) { "Earlier ones" } } }
+            nav .pages aria-label="Pages" {
+                @if let Some(next) = next { a .button href=(next) rel="next" { "Earlier ones" } }
+            }
         }
     };
-    Ok(Page::new("Restores", Some(&viewer)).within("/console/restores").around(&content))
+    Ok(Page::new("Restores", Some(&viewer)).within(LIST).around(&content))
+}
+
+fn line(request: &RequestView, names: &BTreeMap<String, String>) -> Markup {
+    let by = request.requested_by.as_ref().map(|by| names.get(by).unwrap_or(by));
+    html! {
+        tr {
+            td .name {
+                a href=(address(request.id)) { (time(request.created_at)) }
+                @if let Some(tag) = &request.tag { " " span .tag dir="auto" { (tag) } }
+            }
+            td dir="auto" { (by.map_or("–", String::as_str)) }
+            td { span .state data-state=(state(request.state)) { (state(request.state)) } }
+            td .number {
+                @if is_open(request.state) { (request.ended) " of " }
+                (number(u64::from(request.sources)))
+            }
+            td {
+                @if let Some(at) = request.completed_at {
+                    (duration((at.0 - request.created_at.0).max(0).unsigned_abs() / 1000))
+                } @else { "–" }
+            }
+        }
+    }
+}
+
+const fn is_open(state: RequestState) -> bool {
+    matches!(state, RequestState::Queued | RequestState::Running)
+}
+
+fn address(id: RequestId) -> String {
+    format!("{LIST}/{id}")
 }
 
 fn id_of(text: &str) -> Result<RequestId, Problem> {
@@ -105,51 +146,89 @@ async fn show(
     State(app): State<Rekindle>,
     viewer: Viewer,
     Path(id): Path<String>,
+    uri: Uri,
 ) -> Result<Markup, Refused> {
+    let fields = Fields::of(uri.query().unwrap_or_default().as_bytes());
+    let then = fields.get("then").and_then(|then| then.parse::<SourceId>().ok());
     let request = app.get_request(id_of(&id).or_refused(&viewer)?).await.or_refused(&viewer)?;
-    let content = html! {
-        p { a href="/console/restores" { "Restores" } }
-        h1 { "Restore of " (time(request.created_at)) }
-        (progress(&viewer, &request))
-    };
-    Ok(Page::new("Restore", Some(&viewer)).within("/console/restores").around(&content))
-}
-
-/// The state of a restore. While it is under way the browser asks for this part again every second.
-fn progress(viewer: &Viewer, request: &RequestView) -> Markup {
-    let is_open = matches!(request.state, RequestState::Queued | RequestState::Running);
     let items = request.items.as_deref().unwrap_or_default();
+    let named: BTreeSet<SourceId> = items.iter().map(|item| item.source.clone()).collect();
+    let names = app.names_of(&named).await.or_refused(&viewer)?;
+    let is_open = is_open(request.state);
     let every = is_open.then_some("every 1s");
-    let address = format!("/console/restores/{}", request.id);
-    html! {
-        section .card #progress hx-get=[is_open.then_some(&address)] hx-trigger=[every] hx-select="#progress" hx-swap="outerHTML" {
-            p role="status" {
-                strong { (state(request.state)) }
-                @if let (true, Some(seconds)) = (is_open, request.eta_seconds) { ", about " (duration(seconds)) " left" }
-                @if let Some(at) = request.completed_at { " on " (time(at)) }
-            }
-            @if !request.notify.is_empty() { p { "A mail goes to " (request.notify.join(", ")) " when it is done." } }
+    let this = uri.path_and_query().map_or_else(|| address(request.id), |path| path.as_str().to_owned());
+    let content = html! {
+        p .trail { a href=(LIST) { "Restores" } }
+        h1 { "Restore of " (time(request.created_at)) }
+        section .card #progress hx-get=[is_open.then_some(&this)] hx-trigger=[every] hx-select="#progress" hx-swap="outerHTML" {
+            (summary(&request))
             div .scroll {
-                table {
-                    thead { tr { th scope="col" { "Source" } th scope="col" { "State" } th scope="col" { "Users" } } }
-                    tbody { @for item in items { (row(item)) } }
+                table .wide {
+                    caption .hidden { "Its campaigns and Canvases" }
+                    thead { tr { th scope="col" { "Name" } th scope="col" { "State" } th scope="col" { "Users" } } }
+                    tbody { @for item in items { (row(item, &names)) } }
                 }
             }
+            @if let Some(then) = &then { (afterwards(&viewer, then, &request)) }
             @if is_open && viewer.may_manage() {
-                form method="post" action=(format!("{address}/cancel")) { p { button { "Cancel what is not restored yet" } } }
+                form method="post" action=(format!("{}/cancel", address(request.id))) {
+                    p { button { "Cancel what is not restored yet" } }
+                }
             }
+            @if is_open { noscript { p { a .button href=(this) { "Look again" } } } }
+        }
+    };
+    Ok(Page::new("Restore", Some(&viewer)).within(LIST).around(&content))
+}
+
+/// The state of a restore as a whole, with the time that is left.
+fn summary(request: &RequestView) -> Markup {
+    let items = request.items.as_deref().unwrap_or_default();
+    let is_open = is_open(request.state);
+    let sum = |of: fn(&ItemView) -> u64| items.iter().map(of).sum::<u64>();
+    let (done, total) = (sum(|item| item.users_done), sum(|item| item.users_total));
+    html! {
+        p role="status" {
+            span .state data-state=(state(request.state)) { (state(request.state)) }
+            " " (request.ended) " of " (count(u64::from(request.sources), "source", "sources"))
+            @if let (true, Some(seconds)) = (is_open, request.eta_seconds) { ", about " (duration(seconds)) " left" }
+            @if let Some(at) = request.completed_at { ", ended on " (time(at)) }
+        }
+        @if is_open && total > 0 { progress max=(total) value=(done) aria-label="Users that are back" {} }
+        @if !request.notify.is_empty() {
+            p { @if is_open { "A mail goes to " } @else { "A mail went to " } (request.notify.join(", ")) @if is_open { " when it is done" } "." }
         }
     }
 }
 
-fn row(item: &ItemView) -> Markup {
+/// The source that waits for the restore: it starts by itself while the page is open, or by its button.
+fn afterwards(viewer: &Viewer, then: &SourceId, request: &RequestView) -> Markup {
+    let action = format!("{}/act", words::address(then));
+    html! {
+        @match request.state {
+            RequestState::Queued | RequestState::Running => {
+                p .banner { (then.id()) " starts when this is done, for as long as this page is open." }
+            }
+            RequestState::Completed if viewer.may_manage() => {
+                form #then method="post" action=(action) data-send="" {
+                    input type="hidden" name="act" value="start";
+                    p { button .primary { "Start " (then.id()) } }
+                }
+            }
+            _ => { p .refused { (then.id()) " was not started: not all of the data is back." } }
+        }
+    }
+}
+
+fn row(item: &ItemView, names: &BTreeMap<SourceId, String>) -> Markup {
+    let name = names.get(&item.source).map_or(item.source.id(), String::as_str);
     html! {
         tr {
-            td .name { a href=(words::address(&item.source)) { (item.source.id()) } }
+            td .name { a dir="auto" href=(words::address(&item.source)) { (name) } }
             td {
-                (item_state(item.state))
+                span .state data-state=(item_state(item.state)) { (item_state(item.state)) }
                 @if let Some(error) = &item.error { div role="alert" { (sentence(error)) } }
-                @if let Some(at) = item.expires_at { div .hint { "Expires on " (time(at)) } }
+                @if let Some(at) = item.expires_at { div .hint { "Kept until " (time(at)) } }
                 @if item.late_interactions > 0 {
                     div .hint { (count(item.late_interactions, "interaction", "interactions")) " came after the data had expired" }
                 }
@@ -157,7 +236,7 @@ fn row(item: &ItemView) -> Markup {
             td {
                 @if item.users_total > 0 {
                     progress max=(item.users_total) value=(item.users_done) aria-label=(format!("Users of {}", item.source.id())) {}
-                    (number(item.users_done)) " of " (number(item.users_total))
+                    div .hint { (number(item.users_done)) " of " (number(item.users_total)) }
                 } @else { "–" }
             }
         }
@@ -171,5 +250,5 @@ async fn cancel(
 ) -> Result<Response, Refused> {
     let id = id_of(&id).or_refused(&viewer)?;
     app.cancel_request(id, &viewer.caller).await.or_refused(&viewer)?;
-    Ok(Redirect::to(&format!("/console/restores/{id}")).into_response())
+    Ok(Redirect::to(&address(id)).into_response())
 }

@@ -1,84 +1,151 @@
-//! The list of campaigns and Canvases: found by name, status, state of the data and tag, and ticked for an act on many.
+//! The list of campaigns and Canvases: found by name, kind, status, state of the data and tag, and ticked for an act on many.
 
-use super::{OrRefused, Refused, Viewer, forms::Fields};
+use super::{OrRefused, Refused, Viewer, act::Act, forms::Fields, progress};
 use crate::{
-    html::{self, Page, number},
+    html::{self, Page, count, number},
     words,
 };
 use axum::{Router, extract::State, routing::get};
-use http::Method;
-use http::Uri;
+use http::{Method, Uri};
 use maud::{Markup, html};
-use rekindle_domain::key::Scope::Read;
-use rekindle_domain::{id::SourceKind, source::Status};
+use rekindle_domain::{
+    id::{SourceId, SourceKind},
+    key::Scope::Read,
+    source::Status,
+};
 use rekindle_runtime::scopes::Route;
 use rekindle_service::{
-    Listing, Rekindle,
+    Listing, Problem, Rekindle,
     library::{ListRequest, ShownState, Sort, SourceView},
+    restore::Restoring,
 };
+use std::collections::BTreeMap;
 
-pub(super) const ROUTES: &[Route] = &[(Method::GET, "/console", Read)];
+pub(super) const ROUTES: &[Route] = &[(Method::GET, LIST, Read)];
+
+/// The address of the list.
+pub(super) const LIST: &str = "/console";
 
 pub(super) fn routes() -> Router<Rekindle> {
-    Router::new().route("/console", get(show))
+    Router::new().route(LIST, get(show))
 }
 
 /// How many sources a page shows.
 const PAGE: usize = 50;
 
+const KINDS: [(SourceKind, &str); 2] =
+    [(SourceKind::Campaign, "Campaigns"), (SourceKind::Canvas, "Canvases")];
 const STATUSES: [Status; 3] = [Status::Draft, Status::Active, Status::Stopped];
+/// The value of the status filter that stands for deleted sources.
+const DELETED: &str = "deleted";
+
 const STATES: [(ShownState, &str); 4] = [
     (ShownState::Available, "Available"),
-    (ShownState::Expiring, "Expiring"),
+    (ShownState::Expiring, "Being archived"),
     (ShownState::Expired, "Expired"),
-    (ShownState::Restoring, "Restoring"),
+    (ShownState::Restoring, "Being restored"),
 ];
 
-fn asked(fields: &Fields) -> (SourceKind, ListRequest) {
-    let kind = if fields.get("kind") == Some("canvases") { SourceKind::Canvas } else { SourceKind::Campaign };
-    let text = |name: &str| fields.get(name).map(str::to_owned);
-    let request = ListRequest {
-        status: STATUSES.into_iter().find(|status| fields.get("status") == Some(status.as_str())),
-        state: STATES
+/// The fields by which the list is narrowed.
+const NARROWING: [&str; 5] = ["q", "kind", "status", "state", "tag"];
+
+/// The sources that a query of the list asks for.
+pub(super) struct Asked {
+    kinds: Vec<SourceKind>,
+    request: ListRequest,
+}
+
+impl Asked {
+    pub(super) fn of(fields: &Fields) -> Self {
+        let is = |name: &str, value: &str| fields.get(name) == Some(value);
+        let text = |name: &str| fields.get(name).map(str::to_owned);
+        let named: Vec<SourceKind> = KINDS
             .into_iter()
-            .map(|(state, _)| state)
-            .find(|state| fields.get("state") == Some(state.as_str())),
-        is_first_sight: fields.get("first_sight").is_some(),
-        is_deleted: fields.get("deleted").is_some(),
-        tag: text("tag"),
-        q: text("q"),
-        sort: (fields.get("sort") == Some("expires_at")).then_some(Sort::ExpiresAt),
-        cursor: text("cursor"),
-        limit: PAGE,
-    };
-    (kind, request)
+            .map(|(kind, _)| kind)
+            .filter(|kind| is("kind", words::kind_path(*kind)))
+            .collect();
+        let request = ListRequest {
+            status: STATUSES.into_iter().find(|status| is("status", status.as_str())),
+            state: STATES.into_iter().map(|(state, _)| state).find(|state| is("state", state.as_str())),
+            is_first_sight: false,
+            is_deleted: is("status", DELETED),
+            tag: text("tag"),
+            q: text("q"),
+            sort: is("sort", "expires_at").then_some(Sort::ExpiresAt),
+            cursor: text("cursor"),
+            limit: PAGE,
+        };
+        let all = KINDS.map(|(kind, _)| kind).to_vec();
+        Self { kinds: if named.is_empty() { all } else { named }, request }
+    }
+
+    async fn page(&self, app: &Rekindle) -> Result<Listing<SourceView>, Problem> {
+        app.list(&self.kinds, &self.request).await
+    }
+
+    /// All sources that match, up to a number, from the first page on; and whether there are more.
+    pub(super) async fn all(mut self, app: &Rekindle, most: usize) -> Result<(Vec<SourceId>, bool), Problem> {
+        let mut out: Vec<SourceId> = Vec::new();
+        self.request.cursor = None;
+        self.request.limit = 250;
+        loop {
+            let page = self.page(app).await?;
+            for view in page.items {
+                if out.len() == most {
+                    return Ok((out, true));
+                }
+                if !out.contains(&view.source) {
+                    out.push(view.source);
+                }
+            }
+            self.request.cursor = page.next;
+            if self.request.cursor.is_none() {
+                return Ok((out, false));
+            }
+        }
+    }
 }
 
 async fn show(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<Markup, Refused> {
     let fields = Fields::of(uri.query().unwrap_or_default().as_bytes());
-    let (kind, request) = asked(&fields);
-    let page = app.list(kind, &request).await.or_refused(&viewer)?;
+    let page = Asked::of(&fields).page(&app).await.or_refused(&viewer)?;
+    let restoring = progress::of(&app, &page.items).await.or_refused(&viewer)?;
     let content = html! {
         h1 { "Campaigns and Canvases" }
-        (filters(kind, &fields))
-        (table(kind, &viewer, &fields, &page))
+        (done(&fields))
+        (filters(&fields))
+        (list(&viewer, &fields, &page, &restoring))
     };
-    Ok(Page::new("Campaigns and Canvases", Some(&viewer)).within("/console").around(&content))
+    Ok(Page::new("Campaigns and Canvases", Some(&viewer)).within(LIST).around(&content))
 }
 
-fn filters(kind: SourceKind, fields: &Fields) -> Markup {
+/// Says that an act on some of the list was done.
+fn done(fields: &Fields) -> Markup {
+    let act = fields.get("done").and_then(Act::named);
+    let of = fields.get("of").and_then(|n| n.parse::<u64>().ok());
+    html! {
+        @if let (Some(act), Some(of)) = (act, of) {
+            p .notice role="status" { (act.title()) ": done for " (count(of, "source", "sources")) "." }
+        }
+    }
+}
+
+fn filters(fields: &Fields) -> Markup {
     let is = |name: &str, value: &str| fields.get(name) == Some(value);
     html! {
-        form .card .filters method="get" action="/console" role="search" {
-            div {
-                label for="q" { "Name" }
-                input #q type="search" name="q" value=[fields.get("q")] placeholder="Words in the name or id";
+        form .card .filters method="get" action=(LIST) role="search"
+            hx-get=(LIST) hx-trigger="change, submit, input delay:300ms from:#q" hx-select="#list" hx-target="#list" hx-swap="outerHTML" hx-push-url="true" {
+            div .wide {
+                label for="q" { "Search" }
+                input #q type="search" name="q" value=[fields.get("q")] placeholder="Words in the name or id" autocomplete="off";
             }
             div {
                 label for="kind" { "Kind" }
                 select #kind name="kind" {
-                    option value="campaigns" selected[kind == SourceKind::Campaign] { "Campaigns" }
-                    option value="canvases" selected[kind == SourceKind::Canvas] { "Canvases" }
+                    option value="" { "Both" }
+                    @for (kind, name) in KINDS {
+                        option value=(words::kind_path(kind)) selected[is("kind", words::kind_path(kind))] { (name) }
+                    }
                 }
             }
             div {
@@ -88,6 +155,7 @@ fn filters(kind: SourceKind, fields: &Fields) -> Markup {
                     @for status in STATUSES {
                         option value=(status.as_str()) selected[is("status", status.as_str())] { (words::status(status)) }
                     }
+                    option value=(DELETED) selected[is("status", DELETED)] { "Deleted" }
                 }
             }
             div {
@@ -101,7 +169,7 @@ fn filters(kind: SourceKind, fields: &Fields) -> Markup {
             }
             div {
                 label for="tag" { "Tag" }
-                input #tag name="tag" value=[fields.get("tag")];
+                input #tag name="tag" value=[fields.get("tag")] autocomplete="off" spellcheck="false";
             }
             div {
                 label for="sort" { "Order" }
@@ -115,75 +183,133 @@ fn filters(kind: SourceKind, fields: &Fields) -> Markup {
     }
 }
 
-fn table(kind: SourceKind, viewer: &Viewer, fields: &Fields, page: &Listing<SourceView>) -> Markup {
-    let is_narrowed = ["q", "status", "state", "tag", "cursor"].iter().any(|name| fields.get(name).is_some());
-    let next =
-        page.next.as_deref().map(|next| format!("/console?{}", fields.with(&[("cursor", Some(next))])));
+fn list(
+    viewer: &Viewer,
+    fields: &Fields,
+    page: &Listing<SourceView>,
+    restoring: &BTreeMap<SourceId, Restoring>,
+) -> Markup {
+    let next = page.next.as_deref().map(|next| address_of(fields, Some(next)));
+    let is_first = fields.get("cursor").is_none();
     html! {
-        @if page.items.is_empty() && next.is_none() {
-            div .card .empty {
-                @if is_narrowed {
-                    p { "Nothing matches." }
-                    p { a href=(format!("/console?kind={}", words::kind_path(kind))) { "Show all" } }
-                } @else {
-                    p { "There is nothing here yet. A campaign appears with its first interaction." }
+        div #list {
+            @if page.items.is_empty() && next.is_none() {
+                (nothing(fields))
+            } @else {
+                form method="post" action="/console/sources/review" data-ticks="" {
+                    div .card .scroll { (table(viewer, page, restoring)) }
+                    @if viewer.may_manage() { (acts(fields)) }
+                }
+                (progress::poll(restoring.keys()))
+                nav .pages aria-label="Pages" {
+                    @if !is_first { a .button href=(address_of(fields, None)) { "First page" } }
+                    @if let Some(next) = next { a .button href=(next) rel="next" { "Next page" } }
                 }
             }
-        } @else {
-            form method="post" action="/console/sources/review" data-ticks="" {
-                div .card .scroll {
-                    table .wide {
-                        thead {
-                            tr {
-                                @if viewer.may_manage() { th { input type="checkbox" data-all="" aria-label="Tick all on this page" hidden; } }
-                                th scope="col" { "Name" }
-                                th scope="col" { "Status" }
-                                th scope="col" { "Interaction data" }
-                                th scope="col" { "Users" }
-                                th scope="col" { "Until" }
-                            }
-                        }
-                        tbody { @for view in &page.items { (row(viewer, view)) } }
-                    }
-                }
-                @if viewer.may_manage() {
-                    div .acts {
-                        button .primary name="act" value="restore" { "Restore interaction data" }
-                        button name="act" value="stop" { "Stop" }
-                        button name="act" value="pin" { "Pin" }
-                        button name="act" value="unpin" { "Unpin" }
-                        output aria-live="polite" {}
-                    }
-                }
-            }
-            @if let Some(next) = next { p { a .button href=(next) rel="next" { "Further ones" } } }
         }
     }
 }
 
-fn row(viewer: &Viewer, view: &SourceView) -> Markup {
-    let state = words::state(view);
+/// The address of the list, narrowed as it is, at a page.
+fn address_of(fields: &Fields, cursor: Option<&str>) -> String {
+    format!("{LIST}?{}", fields.with(&[("cursor", cursor), ("done", None), ("of", None)]))
+}
+
+fn nothing(fields: &Fields) -> Markup {
+    let is_narrowed = NARROWING.iter().chain(&["cursor"]).any(|name| fields.get(name).is_some());
+    html! {
+        div .card .empty {
+            @if is_narrowed {
+                p { strong { "Nothing matches." } }
+                p { a .button href=(LIST) { "Show all" } }
+            } @else {
+                p { strong { "There is no campaign and no Canvas yet." } }
+                p { "Each appears by itself with its first interaction, or as soon as your platform registers it." }
+            }
+        }
+    }
+}
+
+fn table(viewer: &Viewer, page: &Listing<SourceView>, restoring: &BTreeMap<SourceId, Restoring>) -> Markup {
+    html! {
+        table .wide {
+            caption .hidden { "Campaigns and Canvases" }
+            thead {
+                tr {
+                    @if viewer.may_manage() {
+                        th scope="col" { input type="checkbox" data-all="" aria-label="Tick all on this page" hidden; span .hidden { "Tick" } }
+                    }
+                    th scope="col" { "Name" }
+                    th scope="col" { "Status" }
+                    th scope="col" { "Interaction data" }
+                    th .number scope="col" { "Users" }
+                    th scope="col" { "Kept until" }
+                }
+            }
+            tbody {
+                @for (i, view) in page.items.iter().enumerate() { (row(viewer, i, view, restoring.get(&view.source))) }
+            }
+        }
+    }
+}
+
+fn row(viewer: &Viewer, i: usize, view: &SourceView, restoring: Option<&Restoring>) -> Markup {
     let users = view.interaction_data.users;
     html! {
         tr {
             @if viewer.may_manage() {
-                td .tick { input type="checkbox" name="source" value=(view.source) aria-label=(format!("Tick {}", view.name)); }
+                td .tick { input type="checkbox" name="source" value=(view.source) aria-labelledby=(format!("n{i}")); }
             }
             td .name {
-                a href=(words::address(&view.source)) dir="auto" { (view.name) }
-                @if view.name != view.source.id() { div .id { (view.source.id()) } }
-                div { @for tag in &view.tags { span .tag dir="auto" { (tag) } } }
+                @if view.deleted_at.is_some() {
+                    span #(format!("n{i}")) dir="auto" { (view.name) }
+                } @else {
+                    a #(format!("n{i}")) href=(words::address(&view.source)) dir="auto" { (view.name) }
+                }
+                div .id { (words::kind_name(view.source.kind())) @if view.name != view.source.id() { " · " (view.source.id()) } }
+                @if !view.tags.is_empty() {
+                    div .tags { @for tag in &view.tags { a .tag dir="auto" href=(by_tag(tag)) { (tag) } } }
+                }
             }
             td { (words::status(view.status)) }
-            td { span .state data-state=(state) { (state) } }
-            td .number { @if let Some(users) = users { (number(users)) } @else { "–" } }
+            td { (progress::cell(view, restoring)) }
+            td .number { @if let Some(users) = users { (number(users)) } @else { span .hint { "none" } } }
             td { (words::keeping(view)) }
         }
     }
 }
 
+/// The list of the sources that carry a tag.
+pub(super) fn by_tag(tag: &str) -> String {
+    format!("{LIST}?{}", Fields::default().with(&[("tag", Some(tag))]))
+}
+
+/// The bar under the list: it appears with the first tick, and says what a restore would do.
+fn acts(fields: &Fields) -> Markup {
+    html! {
+        div .acts .floating {
+            label .inline { input type="checkbox" name="all" value="1"; " All that match, on every page" }
+            @for name in NARROWING {
+                @if let Some(value) = fields.get(name) { input type="hidden" name=(format!("list.{name}")) value=(value); }
+            }
+            @if fields.get("status") == Some(DELETED) {
+                (button(Act::Undelete, true))
+            } @else {
+                (button(Act::Restore, true))
+                @for act in [Act::Stop, Act::Pin, Act::Unpin] { (button(act, false)) }
+            }
+            p .estimate #estimate role="status" hx-post="/console/sources/estimate"
+                hx-trigger=r#"change from:"closest form" delay:200ms"# hx-include="closest form" hx-swap="innerHTML" {}
+        }
+    }
+}
+
+fn button(act: Act, is_first: bool) -> Markup {
+    html! { button .primary[is_first] name="act" value=(act.name()) { (act.title()) } }
+}
+
 /// The ticked sources as hidden fields of a further form.
-pub(super) fn hidden(sources: &[rekindle_domain::id::SourceId]) -> Markup {
+pub(super) fn hidden(sources: &[SourceId]) -> Markup {
     html! { @for source in sources { input type="hidden" name="source" value=(source); } }
 }
 

@@ -21,7 +21,7 @@ use rekindle_domain::{
 };
 use rekindle_store::{StoreError, catalog::Transaction};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest time for which an old secret may go on working.
 const MAX_GRACE: &str = "P7D";
@@ -161,6 +161,25 @@ impl Rekindle {
     pub async fn sign_in(&self, token: &Token) -> Result<Result<Session, Refusal>, StoreError> {
         let verified = self.verify(token).await?;
         Ok(verified.map(|key| key.session(self.now())))
+    }
+
+    /// The names of callers such as `key/ID`, as timelines and the audit trail have them; those that are no keys are left out.
+    ///
+    /// # Errors
+    /// 503.
+    #[boxed]
+    pub async fn caller_names(
+        &self,
+        callers: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, String>, Problem> {
+        let mut names = BTreeMap::new();
+        for caller in callers {
+            let Some(Ok(id)) = caller.strip_prefix("key/").map(str::parse) else { continue };
+            if let Some(key) = self.store.catalog.access_key(id).await? {
+                names.insert(caller.clone(), key.name.clone());
+            }
+        }
+        Ok(names)
     }
 
     /// Makes a key. Its secret is in this answer and nowhere else.

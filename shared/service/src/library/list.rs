@@ -26,6 +26,8 @@ use rekindle_store::{
     },
 };
 
+use std::collections::{BTreeMap, BTreeSet};
+
 /// The most words of a query.
 const MAX_WORDS: usize = 16;
 
@@ -147,6 +149,20 @@ impl Rekindle {
         let mut items: Vec<SourceView> = sources.map(|(s, m)| self.view(s, &m)).collect();
         items.retain(|view| request.shows(view));
         Ok(Listing { items, next })
+    }
+
+    /// The names of sources. One that nobody registered is left out, and a deleted one.
+    ///
+    /// # Errors
+    /// 503.
+    #[boxed]
+    pub async fn names_of(
+        &self,
+        sources: &BTreeSet<SourceId>,
+    ) -> Result<BTreeMap<SourceId, String>, Problem> {
+        let sources: Vec<SourceId> = sources.iter().cloned().collect();
+        let found = self.store.catalog.sources_alone(&sources).await?;
+        Ok(found.into_iter().map(|source| (source.id, source.name)).collect())
     }
 
     /// A page of the ids of the sources that carry a tag, by id. Unlike other lists it is read with strong consistency, so

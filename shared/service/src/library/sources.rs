@@ -92,7 +92,7 @@ impl Rekindle {
         if is_new {
             self.record_act(&mut transaction, id, "registered", by, None)?;
         } else {
-            self.audit(&mut transaction, by, "edited", &id.to_string(), edits(&before, &after))?;
+            self.record_act(&mut transaction, id, "edited", by, edits(&before, &after))?;
         }
         if starts {
             self.record_act(&mut transaction, id, "started", by, None)?;

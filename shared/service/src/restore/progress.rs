@@ -40,6 +40,10 @@ pub struct RequestView {
     pub tag: Option<String>,
     /// Who gets a mail at the end.
     pub notify: Vec<String>,
+    /// How many sources it restores.
+    pub sources: u32,
+    /// How many of them have ended, one way or the other.
+    pub ended: u32,
     /// Left out of lists: `GET /v1/restores/{id}` shows them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub items: Option<Vec<ItemView>>,
@@ -89,6 +93,8 @@ fn summary(request: Request) -> RequestView {
         requested_by: request.requested_by,
         tag: request.tag,
         notify: request.notify,
+        sources: request.items,
+        ended: request.items.saturating_sub(request.remaining),
         items: None,
     }
 }

@@ -25,7 +25,7 @@ use std::collections::HashMap;
 pub struct TimelineEntry {
     /// When.
     pub at: Time,
-    /// The event: registered, started, stopped, pinned, unpinned, warned, expired, restore_started, restored,
+    /// The event: registered, edited, started, stopped, pinned, unpinned, warned, expired, restore_started, restored,
     /// restore_cancelled, restore_failed, clock_restarted, holding_failed, stopping_failed, sent_after_stop, archiving_failed,
     /// compaction_failed, mail_failed, deleted or undeleted.
     pub event: String,
