@@ -28,7 +28,8 @@ const STYLE: &str = concat!(
     include_str!("assets/css/users.css"),
 );
 
-const ASSETS: [Asset; 3] = [
+const ASSETS: [Asset; 4] = [
+    Asset { name: "icon.svg", kind: "image/svg+xml", content: include_str!("assets/icon.svg") },
     Asset { name: "console.css", kind: "text/css; charset=utf-8", content: STYLE },
     Asset {
         name: "console.js",

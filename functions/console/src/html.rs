@@ -55,7 +55,7 @@ impl<'a> Page<'a> {
         let body = html! {
             a .skip href="#main" { "Skip to content" }
             header .bar {
-                a .brand href="/console" { "Rekindle" }
+                a .brand href="/console" { img src=(assets::address("icon.svg")) alt="" width="24" height="24"; "Rekindle" }
                 @if let Some(viewer) = self.viewer {
                     nav aria-label="Sections" {
                         @for (address, name, _) in SECTIONS.iter().filter(|(_, _, scope)| viewer.may(*scope)) {
@@ -64,7 +64,7 @@ impl<'a> Page<'a> {
                     }
                 }
                 div .tools {
-                    button #theme type="button" hidden { "Light or dark" }
+                    button #theme type="button" title="Light or dark" aria-label="Light or dark" hidden { "◐" }
                     @if let Some(viewer) = self.viewer {
                         form method="post" action="/console/sign-out" {
                             span .who { (viewer.name) }
@@ -103,6 +103,7 @@ impl<'a> Page<'a> {
                     meta name="color-scheme" content="light dark";
                     title { (self.title) " · Rekindle" }
                     link rel="stylesheet" href=(assets::address("console.css"));
+                    link rel="icon" type="image/svg+xml" href=(assets::address("icon.svg"));
                     script src=(assets::address("htmx.js")) defer {}
                     script src=(assets::address("console.js")) defer {}
                 }

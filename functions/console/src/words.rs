@@ -29,6 +29,14 @@ pub(crate) const fn kind_name(kind: SourceKind) -> &'static str {
     }
 }
 
+/// The kind within a sentence.
+pub(crate) const fn kind_word(kind: SourceKind) -> &'static str {
+    match kind {
+        SourceKind::Campaign => "campaign",
+        SourceKind::Canvas => "Canvas",
+    }
+}
+
 pub(crate) const fn status(status: Status) -> &'static str {
     match status {
         Status::Draft => "Draft",
@@ -41,7 +49,7 @@ pub(crate) const fn status(status: Status) -> &'static str {
 pub(crate) fn state(view: &SourceView) -> &'static str {
     let data = &view.interaction_data;
     match data.state {
-        ShownState::Available if data.users.is_none() && data.last_interaction_at.is_none() => "No data yet",
+        ShownState::Available if !data.has_data => "No data yet",
         ShownState::Available => "Available",
         ShownState::Expiring => "Being archived",
         ShownState::Expired => "Expired",

@@ -101,8 +101,8 @@ pub(super) fn restore_input(sources: &[SourceId], fields: &Fields) -> RestoreInp
 pub(super) fn duration(seconds: u64) -> String {
     match seconds {
         0..=59 => "less than a minute".to_owned(),
-        60..=3599 => count(seconds.div_ceil(60), "minute", "minutes"),
-        _ => count(seconds.div_ceil(3600), "hour", "hours"),
+        60..=3599 => format!("about {}", count(seconds.div_ceil(60), "minute", "minutes")),
+        _ => format!("about {}", count(seconds.div_ceil(3600), "hour", "hours")),
     }
 }
 

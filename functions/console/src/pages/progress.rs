@@ -75,7 +75,7 @@ pub(super) fn bar(restoring: &Restoring) -> Markup {
     html! {
         span .state data-state="Being restored" { "Being restored" }
         progress max=((*users_total).max(1)) value=(users_done) aria-label=(format!("Users of {source} that are back")) {}
-        div .hint { (number(*users_done)) " of " (count(*users_total, "user", "users")) ", about " (duration(*seconds_left)) " left" }
+        div .hint { (number(*users_done)) " of " (count(*users_total, "user", "users")) ", " (duration(*seconds_left)) " left" }
     }
 }
 

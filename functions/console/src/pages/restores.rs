@@ -191,7 +191,7 @@ fn summary(request: &RequestView) -> Markup {
         p role="status" {
             span .state data-state=(state(request.state)) { (state(request.state)) }
             " " (request.ended) " of " (count(u64::from(request.sources), "source", "sources"))
-            @if let (true, Some(seconds)) = (is_open, request.eta_seconds) { ", about " (duration(seconds)) " left" }
+            @if let (true, Some(seconds)) = (is_open, request.eta_seconds) { ", " (duration(seconds)) " left" }
             @if let Some(at) = request.completed_at { ", ended on " (time(at)) }
         }
         @if is_open && total > 0 { progress max=(total) value=(done) aria-label="Users that are back" {} }

@@ -144,7 +144,7 @@ fn estimated(estimate: &Estimate) -> Markup {
                 "This brings back the interaction data of "
                 strong { (count(u64::from(estimate.sources), "source", "sources")) }
                 ": up to " (count(estimate.users, "user", "users")) ", " (bytes(estimate.bytes))
-                " of the archive, in about " (duration(estimate.seconds)) "."
+                " of the archive, in " (duration(estimate.seconds)) "."
             }
         }
     }
@@ -188,7 +188,7 @@ async fn estimate(State(app): State<Rekindle>, viewer: Viewer, body: Body) -> Re
             "Nothing of it has expired."
         } @else {
             "A restore brings back " (estimate.sources) ": up to " (count(estimate.users, "user", "users")) ", "
-            (bytes(estimate.bytes)) ", in about " (duration(estimate.seconds)) "."
+            (bytes(estimate.bytes)) ", in " (duration(estimate.seconds)) "."
         }
     })
 }

@@ -271,10 +271,10 @@ fn row(viewer: &Viewer, i: usize, view: &SourceView, restoring: Option<&Restorin
                     div .tags { @for tag in &view.tags { a .tag dir="auto" href=(by_tag(tag)) { (tag) } } }
                 }
             }
-            td { (words::status(view.status)) }
-            td { (progress::cell(view, restoring)) }
-            td .number { @if let Some(users) = users { (number(users)) } @else { span .hint { "none" } } }
-            td { (words::keeping(view)) }
+            td data-name="Status" { (words::status(view.status)) }
+            td data-name="Interaction data" { (progress::cell(view, restoring)) }
+            td .number data-name="Users" { @if let Some(users) = users { (number(users)) } @else { "–" } }
+            td data-name="Kept until" { (words::keeping(view)) }
         }
     }
 }

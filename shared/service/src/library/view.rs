@@ -101,6 +101,9 @@ pub struct DataView {
     pub counts: Option<BTreeMap<String, u64>>,
     /// Whether these are known to be exact. Audiences always are.
     pub exact: bool,
+    /// Whether it ever had an interaction. A young source may have some before they are counted.
+    #[serde(skip)]
+    pub has_data: bool,
 }
 
 /// The state of a source's data as the API shows it: the stored state, or `expiring` once the expiry date is past.
@@ -164,6 +167,7 @@ impl Rekindle {
             last_interaction_at: tally.as_ref().and_then(|t| t.last_at),
             users: tally.as_ref().map(|t| t.users),
             counts: tally.map(|t| t.by_kind),
+            has_data: source.has_data,
             exact: inbox.is_some() && manifest.runs.len() + usize::from(waiting.is_some()) == 1,
         };
         let (variants, variations, steps) = match source.id.kind() {

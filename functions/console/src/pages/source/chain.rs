@@ -45,12 +45,11 @@ pub(super) async fn card(app: &Rekindle, view: &SourceView) -> Result<Markup, Pr
             h2 { "Retargeting" }
             @if let Some(audience) = &view.audience {
                 p { "Goes to every user who " span dir="auto" { (audience.describe()) } "." }
-            } @else {
-                p .hint { "Its audience is not known here." }
             }
             @if !links.is_empty() {
                 ul .chains { @for link in &links { (picture(link, &view.source, &names)) } }
             }
+            @if view.audience.is_none() { p .hint { "It has no audience here: your platform decides who gets it." } }
             @if view.interaction_data.held_by.is_empty() {
                 p .hint { "No active campaign or Canvas retargets it." }
             }
@@ -79,7 +78,7 @@ fn source_box(source: &SourceId, here: &SourceId, names: &BTreeMap<SourceId, Str
     let name = names.get(source).map_or(source.id(), String::as_str);
     html! {
         @if source == here {
-            span .box .here { "This " (words::kind_name(source.kind())) }
+            span .box .here { "This " (words::kind_word(source.kind())) }
         } @else {
             a .box href=(words::address(source)) { span .hint { (words::kind_name(source.kind())) } " " span dir="auto" { (name) } }
         }

@@ -28,11 +28,11 @@ pub(super) fn card(view: &SourceView) -> Markup {
                         strong .figure { @if !data.exact { "up to " } (number(users)) }
                         @if let Some(at) = data.last_interaction_at { " users, the last interaction on " (time(at)) }
                     }
-                    (bars(counts.iter().map(|(kind, n)| (words::kind(kind), *n)).collect()))
+                    (bars(by_kind(counts)))
                     @if data.state != ShownState::Expired && data.state != ShownState::Restoring {
                         div #breakdown {
                             a .button href=(address) hx-get=(address) hx-select="#breakdown" hx-target="#breakdown" hx-swap="outerHTML" {
-                                "Count by channel, " (by(view.source.kind()))
+                                "Count by channel" (by(view.source.kind()))
                             }
                         }
                     }
@@ -45,9 +45,18 @@ pub(super) fn card(view: &SourceView) -> Markup {
 
 const fn by(kind: SourceKind) -> &'static str {
     match kind {
-        SourceKind::Campaign => "and variant",
-        SourceKind::Canvas => "variation and step",
+        SourceKind::Campaign => " and variant",
+        SourceKind::Canvas => ", variation and step",
     }
+}
+
+/// The counts in the order of a message's life: received, opened, clicked and so on.
+fn by_kind(counts: &BTreeMap<String, u64>) -> Vec<(String, u64)> {
+    let place =
+        |name: &str| Kind::ALL.iter().position(|kind| kind.as_str() == name).unwrap_or(Kind::ALL.len());
+    let mut counts: Vec<(&String, &u64)> = counts.iter().collect();
+    counts.sort_by_key(|(name, _)| place(name));
+    counts.into_iter().map(|(name, n)| (words::kind(name), *n)).collect()
 }
 
 fn bars(counts: Vec<(String, u64)>) -> Markup {
@@ -73,7 +82,7 @@ pub(super) async fn show(
     let view = app.get_source(&id).await.or_refused(&viewer)?;
     let content = html! {
         p .trail { a href=(words::address(&id)) dir="auto" { (view.name) } }
-        h1 { "Users by channel, " (by(id.kind())) }
+        h1 { "Users by channel" (by(id.kind())) }
         div .card {
             div #breakdown {
                 @match app.breakdown(&id).await {

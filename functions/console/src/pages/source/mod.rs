@@ -138,7 +138,7 @@ fn banner(viewer: &Viewer, view: &SourceView, restoring: Option<&Restoring>) -> 
                         p { strong { "Interaction data expired" @if let Some(at) = data.archived_at { " on " (time(at)) } "." } }
                         p {
                             "It lies in long-term storage. Audiences that name this "
-                            (words::kind_name(view.source.kind()))
+                            (words::kind_word(view.source.kind()))
                             " cannot tell who received or clicked it until it is restored."
                         }
                     }
