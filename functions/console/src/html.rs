@@ -15,7 +15,7 @@ use rekindle_service::Problem;
 
 /// The pages that the navigation leads to: address, name, and the scope that a reader must have to see it.
 const SECTIONS: [(&str, &str, Scope); 7] = [
-    ("/console", "Campaigns and Canvases", Scope::Read),
+    ("/console", "Campaigns", Scope::Read),
     ("/console/audiences", "Audiences", Scope::Read),
     ("/console/users", "Users", Scope::Read),
     ("/console/expirations", "Expirations", Scope::Read),

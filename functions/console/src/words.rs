@@ -103,6 +103,9 @@ pub(crate) fn segment(id: &str) -> String {
 
 /// The name of a kind of interaction, a channel or the like, as people read it: `machine_clicked` as "Machine clicked".
 pub(crate) fn kind(name: &str) -> String {
+    if name == "sms" {
+        return "SMS".to_owned();
+    }
     let text = name.replace('_', " ");
     let mut letters = text.chars();
     let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 class Answer:
     status: int
     body: object
+    cookie: str = ""
 
     def __str__(self):
         return f"{self.status} {str(self.body)[:500]}"
@@ -36,10 +37,11 @@ class HttpApi:
             connection.request(method, path, body=body, headers=headers)
             answer = connection.getresponse()
             data = answer.read()
+            cookie = answer.getheader("set-cookie") or ""
             is_json = "json" in (answer.getheader("content-type") or "")
         finally:
             connection.close()
-        return Answer(answer.status, json.loads(data) if is_json and data else data)
+        return Answer(answer.status, json.loads(data) if is_json and data else data, cookie)
 
     def must(self, status, method, path, body=None, **more):
         """Sends one request, which must be answered with `status`; returns the body."""

@@ -76,6 +76,7 @@ def tell(emulator, template, folder):
     step("every route")
     story.much_arrives()
     story.nobody_gets_in_unauthorized()
+    story.people_sign_in()
 
     step("interactions arrive")
     story.interactions_arrive()

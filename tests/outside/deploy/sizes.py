@@ -12,6 +12,7 @@ from pathlib import Path
 LIMITS = {
     "IngestFunction": 4.0,
     "ApiFunction": 6.0,
+    "ConsoleFunction": 6.0,
     "SweeperFunction": 10.0,
     "CompactorFunction": 6.0,
     "RestorerFunction": 10.0,
