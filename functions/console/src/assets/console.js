@@ -1,4 +1,4 @@
-// Times in the reader's zone, the theme, and "tick all on the page". Everything works without this.
+// Times in the reader's zone, the theme, "tick all on the page", and copying a new key. Everything works without this.
 "use strict";
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 function settle(root) {
@@ -12,6 +12,7 @@ function settle(root) {
       tell(box.closest("form"));
     });
   }
+  for (const button of root.querySelectorAll("button[data-copy]")) button.hidden = false;
   for (const form of root.querySelectorAll("form[data-ticks]")) {
     form.addEventListener("change", () => tell(form));
     tell(form);
@@ -32,6 +33,14 @@ if (theme) {
     root.dataset.theme = localStorage.theme = isDark ? "light" : "dark";
   });
 }
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-copy]");
+  if (!button) return;
+  const field = document.getElementById(button.dataset.copy);
+  field.select();
+  await navigator.clipboard.writeText(field.value);
+  button.textContent = "Copied";
+});
 document.addEventListener("keydown", (event) => {
   if (event.target.matches("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "/") {
