@@ -25,6 +25,10 @@ const SECTIONS: [(&str, &str, Scope); 8] = [
     ("/console/audit", "Audit", Scope::Admin),
 ];
 
+/// The icon of a tab.
+const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\
+                    %3Ccircle cx='8' cy='8' r='7' fill='%230b6b4f'/%3E%3C/svg%3E";
+
 /// A page: its title, and the reader it is for.
 pub(crate) struct Page<'a> {
     title: &'a str,
@@ -87,6 +91,7 @@ impl<'a> Page<'a> {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     title { (self.title) " · Rekindle" }
+                    link rel="icon" href=(ICON);
                     link rel="stylesheet" href=(assets::address("console.css"));
                     script src=(assets::address("htmx.js")) defer {}
                     script src=(assets::address("console.js")) defer {}

@@ -110,9 +110,11 @@ impl Asks<'_> {
         Page::new("Sign in", None).plain(&html! {
             form .card .narrow method="post" action="/console/sign-in" {
                 h1 { "Sign in to Rekindle" }
-                @if let Some(says) = self.says { p .refused role="alert" { (says) } }
+                @if let Some(says) = self.says { p .notice role="alert" { (says) } }
                 @if self.kept.is_some() { p { "What you filled in is kept. You can send it once you are signed in." } }
                 label for="key" { "Your key" }
+                // Password managers keep a key under this name.
+                input type="text" autocomplete="username" value="Rekindle" readonly hidden;
                 input #key name="key" type="password" autocomplete="current-password" required autofocus spellcheck="false";
                 p .hint { "A key begins with " code { "rk_" } ". Whoever runs Rekindle for you gives you one." }
                 input type="hidden" name="to" value=(self.kept.map_or(self.to, |kept| &kept.to));
@@ -157,7 +159,7 @@ async fn sign_in(State(app): State<Rekindle>, headers: HeaderMap, body: Body) ->
     let to = own_page(fields.get("to"));
     let kept = fields.get("kept").and_then(|kept| Kept::of(to, kept.as_bytes()));
     let again = |why: &str| {
-        // For the log, as other refused keys are: by name, never by what was typed.
+        // Never with what was typed: it may be a key with a letter too many.
         tracing::warn!(error.message = why, "a sign-in was refused");
         let asks = Asks { to, kept: kept.as_ref(), says: Some(why) };
         (StatusCode::FORBIDDEN, asks.page()).into_response()

@@ -145,6 +145,7 @@ fn address(on: &str) -> Option<String> {
     }
     match on.split_once('/')? {
         ("restore", id) => Some(format!("/console/restores/{id}")),
+        ("segment", id) => Some(format!("/console/segments/{id}")),
         ("key", id) => Some(format!("/console/keys#key-{id}")),
         _ => None,
     }

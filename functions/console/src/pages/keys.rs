@@ -155,9 +155,9 @@ fn row(viewer: &Viewer, key: &KeyView, makers: &HashMap<String, String>) -> Mark
                 @if key.id == viewer.key { " " span .state { "Yours" } }
                 div .id { (key.id) }
             }
-            td { (scopes.join(", ")) }
-            td { (time(key.created_at)) div .hint { "by " bdi { (maker) } } }
-            td {
+            td data-label="May" { (scopes.join(", ")) }
+            td data-label="Made" { (time(key.created_at)) div .hint { "by " bdi { (maker) } } }
+            td data-label="Secret" {
                 @if let Some(at) = key.rotated_at { "New since " (time(at)) } @else { "The first one" }
                 @if let Some(until) = key.old_secret_until { div .hint { "The old one goes on until " (time(until)) } }
             }
@@ -225,12 +225,9 @@ fn secret(viewer: &Viewer, title: &str, key: &KeyView) -> Markup {
         section .card .secret-page {
             h1 { (title) }
             p .note dir="auto" { strong { (key.name) } }
-            p .refused role="status" { "Copy it now: it is shown this once. Rekindle does not keep it." }
-            label for="secret" { "The key" }
-            div .copy {
-                input #secret type="text" readonly value=(whole) autocomplete="off" spellcheck="false";
-                button type="button" data-copy="secret" hidden { "Copy" }
-            }
+            p .notice role="status" { "Copy it now: it is shown this once. Rekindle does not keep it." }
+            code #secret .secret { (whole) }
+            p { button .primary type="button" data-copy="secret" aria-live="polite" hidden { "Copy the key" } }
             p .hint { "Programs send it in the header " code { "Authorization: Bearer" } ". People paste it into the sign-in page." }
             @if let Some(until) = key.old_secret_until { p { "The old secret goes on until " (time(until)) "." } }
             p { a .button href="/console/keys" { "I have copied it" } }
@@ -264,7 +261,7 @@ async fn ask_rotate(
             }
             p .hint { "Give the new one to all who use the key within this time." }
             @if let Some(until) = key.old_secret_until {
-                p .refused { "The secret before the present one goes on until " (time(until)) ". It ends now." }
+                p .notice { "The secret before the present one goes on until " (time(until)) ". It ends now." }
             }
             // A form that arrives twice, by a double click, makes one rotation: the second takes the place of the first.
             input type="hidden" name="since" value=(key.rotated_at.unwrap_or(key.created_at));
@@ -327,7 +324,7 @@ fn revoke_page(viewer: &Viewer, key: &KeyView, refused: Option<&str>) -> Markup 
                 }
                 @if key.old_secret_until.is_some() { li { "Its old secret, which still goes on, ends as well." } }
             }
-            @if key.id == viewer.key { p .refused { "You are signed in with this key: you will be signed out." } }
+            @if key.id == viewer.key { p .notice { "You are signed in with this key: you will be signed out." } }
             p .hint { "Give those who need one another key first. What this key did stays in the audit trail." }
             p { button .danger { "Revoke the key" } " " a .button href="/console/keys" { "Keep it" } }
         }

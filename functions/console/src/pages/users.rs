@@ -9,7 +9,10 @@ use crate::{
 use axum::{Router, extract::State, routing::get};
 use http::{Method, Uri};
 use maud::{Markup, html};
-use rekindle_domain::{id::SourceId, key::Scope::Read};
+use rekindle_domain::{
+    id::{SourceId, SourceKind},
+    key::Scope::Read,
+};
 use rekindle_runtime::scopes::Route;
 use rekindle_service::{
     Rekindle,
@@ -117,6 +120,7 @@ fn search(asked: &Asked) -> Markup {
 
 /// Says under which id the person is kept, and which other ids they have.
 fn ids(asked: &Asked, profile: &UserProfile) -> Markup {
+    let others: Vec<&String> = profile.merged.iter().filter(|id| **id != asked.user_id).collect();
     html! {
         @if asked.user_id != profile.user_id {
             p .note {
@@ -124,10 +128,10 @@ fn ids(asked: &Asked, profile: &UserProfile) -> Markup {
                 bdi .as-typed { (profile.user_id) } "."
             }
         }
-        @if !profile.merged.is_empty() {
+        @if !others.is_empty() {
             p .note {
                 "Also known as "
-                @for (i, id) in profile.merged.iter().enumerate() { @if i > 0 { ", " } bdi .as-typed { (id) } }
+                @for (i, id) in others.iter().enumerate() { @if i > 0 { ", " } bdi .as-typed { (id) } }
                 "."
             }
         }
@@ -186,7 +190,7 @@ fn in_all(overall: &Overall) -> Markup {
         overall.hard_bounced.is_none() && overall.marked_spam.is_none() && overall.unsubscribed.is_empty();
     let channels: Vec<&str> = overall.unsubscribed.iter().map(|channel| words::channel(*channel)).collect();
     html! {
-        section .card {
+        section .card .over-all {
             h2 { "Over all campaigns and Canvases" }
             dl {
                 dt { "Last received" }
@@ -274,7 +278,7 @@ fn one(seen: &Seen) -> Markup {
                     thead {
                         tr { th scope="col" { "What" } th scope="col" { "Where" } th scope="col" { "First" } th scope="col" { "Last" } }
                     }
-                    tbody { @for interaction in seen.interactions.iter().take(SHOWN) { (row(interaction)) } }
+                    tbody { @for interaction in seen.interactions.iter().take(SHOWN) { (row(seen.source.kind(), interaction)) } }
                 }
             }
             @if more > 0 {
@@ -297,14 +301,18 @@ fn marks(facts: &SourceFacts, state: SeenState) -> Markup {
     }
 }
 
-fn row(interaction: &SeenInteraction) -> Markup {
+fn row(kind: SourceKind, interaction: &SeenInteraction) -> Markup {
     let facet = &interaction.facet;
+    let variant_name = match kind {
+        SourceKind::Campaign => "variant",
+        SourceKind::Canvas => "variation",
+    };
     html! {
         tr {
             td .what { (words::did(facet)) }
             td .where {
                 @if let Some(channel) = facet.channel { span { (words::channel(channel)) } }
-                @if let Some(variant) = &facet.variant { span { "variant " bdi { (variant) } } }
+                @if let Some(variant) = &facet.variant { span { (variant_name) " " bdi { (variant) } } }
                 @if let Some(step) = &facet.step { span { "step " bdi { (step) } } }
                 @if let Some(alias) = &facet.alias { span { "link " bdi { (alias) } } }
             }
