@@ -285,7 +285,8 @@ async fn sign_in(State(local): State<Local>, Path(word): Path<String>) -> Result
         return Ok(rekindle_console::to_sign_in());
     };
     let session = local.stack.app.sign_in(&key).await.map_err(Problem::from)?;
-    Ok(session.map_or_else(|_| rekindle_console::to_sign_in(), |session| rekindle_console::enter(&session)))
+    let enter = |(_, session)| rekindle_console::enter(&session);
+    Ok(session.map_or_else(|_| rekindle_console::to_sign_in(), enter))
 }
 
 async fn show_clock(State(local): State<Local>) -> Response {

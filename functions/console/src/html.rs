@@ -14,7 +14,7 @@ use rekindle_runtime::problem::HttpProblem;
 use rekindle_service::Problem;
 
 /// The pages that the navigation leads to: address, name, and the scope that a reader must have to see it.
-const SECTIONS: [(&str, &str, Scope); 7] = [
+const SECTIONS: [(&str, &str, Scope); 8] = [
     ("/console", "Campaigns", Scope::Read),
     ("/console/audiences", "Audiences", Scope::Read),
     ("/console/users", "Users", Scope::Read),
@@ -22,6 +22,7 @@ const SECTIONS: [(&str, &str, Scope); 7] = [
     ("/console/restores", "Restores", Scope::Read),
     ("/console/overview", "Overview", Scope::Read),
     ("/console/keys", "Keys", Scope::Admin),
+    ("/console/audit", "Audit", Scope::Admin),
 ];
 
 /// The keys that the script knows.
@@ -76,7 +77,10 @@ impl<'a> Page<'a> {
             p #away .refused role="status" hidden {
                 "Rekindle does not answer. Nothing is lost; this page goes on by itself when it is back."
             }
-            main #main tabindex="-1" { (content) }
+            main #main tabindex="-1" {
+                div #signed-out {}
+                (content)
+            }
             dialog #keys aria-labelledby="keys-title" {
                 h2 #keys-title { "Keys" }
                 dl {
@@ -113,21 +117,48 @@ impl<'a> Page<'a> {
     }
 }
 
+/// How many seconds later a page that could not be shown is asked for again.
+const AGAIN_SECONDS: u32 = 5;
+
 /// The page that says why something was not done.
 pub(crate) fn problem(problem: &Problem, viewer: Option<&Viewer>) -> Response {
+    problem_of(problem, viewer, viewer.is_some_and(|viewer| viewer.reads))
+}
+
+/// The same. A page that was only to be shown tries again by itself when the store is busy; an act is sent again by its reader.
+pub(crate) fn problem_of(problem: &Problem, viewer: Option<&Viewer>, reads: bool) -> Response {
     let status = HttpProblem::from(problem.clone()).status;
+    let is_busy = status == StatusCode::SERVICE_UNAVAILABLE;
     let (title, hint) = match status {
         StatusCode::NOT_FOUND => ("There is nothing here", "Go back, or look for it in the list."),
-        StatusCode::SERVICE_UNAVAILABLE => ("Busy", "Nothing is lost. Try again in a moment."),
+        _ if is_busy && reads => {
+            ("Busy, trying again", "Nothing is lost. This page tries again by itself in a few seconds.")
+        }
+        _ if is_busy => ("Busy", "Nothing is lost. Go back and send it again in a moment."),
         StatusCode::INTERNAL_SERVER_ERROR => {
             ("This did not work", "Whoever runs Rekindle finds the reason in its log.")
         }
         _ => ("This was not done", "Nothing was changed."),
     };
+    let mut response = refusal(status, title, &sentence(&problem.detail), hint, viewer);
+    if is_busy && reads {
+        response.headers_mut().insert(header::REFRESH, HeaderValue::from(AGAIN_SECONDS));
+    }
+    response
+}
+
+/// A page that says in words what is in the way, and what to do about it.
+pub(crate) fn refusal(
+    status: StatusCode,
+    title: &str,
+    detail: &str,
+    hint: &str,
+    viewer: Option<&Viewer>,
+) -> Response {
     let content = html! {
         section .card .narrow {
             h1 { (title) }
-            p role="alert" { (sentence(&problem.detail)) }
+            p role="alert" dir="auto" { (detail) }
             p .hint { (hint) }
             p { a href="/console" { "To the list of campaigns and Canvases" } }
         }
@@ -172,11 +203,19 @@ pub(crate) fn count(n: u64, one: &str, many: &str) -> String {
 pub(crate) async fn policy(request: Request<Body>, next: Next) -> Response {
     const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                           form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+    let is_part = request.headers().contains_key("hx-request");
     let mut response = next.run(request).await;
+    let is_broken = response.status().is_server_error();
     let headers = response.headers_mut();
+    if is_part && is_broken {
+        // The part of the page that asked stays as it is, and asks again at its time.
+        headers.insert("hx-reswap", HeaderValue::from_static("none"));
+    }
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

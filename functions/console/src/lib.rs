@@ -5,6 +5,7 @@ mod assets;
 mod html;
 mod pages;
 mod session;
+mod sign_in;
 mod words;
 
 use axum::{
@@ -34,7 +35,7 @@ pub const OPEN: &[(Method, &str)] = &[
 
 /// Signs the reader in whom the local runner's link brought, and leads to the console.
 pub fn enter(session: &Session) -> Response {
-    session::enter(session, "/console", false)
+    sign_in::enter(session, "/console", false)
 }
 
 /// Leads to the page that asks for a key.
@@ -48,7 +49,7 @@ pub fn router(app: Rekindle) -> Router {
     let pages = pages.layer(from_fn_with_state(app.clone(), session::signed_in));
     let open = Router::new()
         .route("/", get(|| async { Redirect::to("/console") }))
-        .merge(session::routes())
+        .merge(sign_in::routes())
         .merge(assets::routes())
         .with_state(app);
     pages.merge(open).layer(axum::middleware::from_fn(html::policy))

@@ -3,7 +3,9 @@
 use crate::html::time;
 use maud::{Markup, html};
 use rekindle_domain::{
+    facet::{Channel, Facet, Kind},
     id::{SourceId, SourceKind},
+    key::Scope,
     source::{Holder, Status},
 };
 use rekindle_service::library::{ShownState, SourceView};
@@ -34,6 +36,59 @@ pub(crate) const fn kind_word(kind: SourceKind) -> &'static str {
     match kind {
         SourceKind::Campaign => "campaign",
         SourceKind::Canvas => "Canvas",
+    }
+}
+
+/// A channel, for people.
+pub(crate) const fn channel(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Email => "Email",
+        Channel::Push => "Push",
+        Channel::Sms => "SMS",
+        Channel::Whatsapp => "WhatsApp",
+        Channel::Webhook => "Webhook",
+        Channel::InApp => "In-app message",
+        Channel::ContentCard => "Content Card",
+        Channel::Banner => "Banner",
+        Channel::Line => "LINE",
+        Channel::Rcs => "RCS",
+    }
+}
+
+/// The act of a user, or of a machine or a server on the way, that an interaction is.
+pub(crate) fn did(facet: &Facet) -> String {
+    let text = match (facet.kind, facet.machine) {
+        (Kind::Received, _) => "Received",
+        (Kind::Delivered, _) => "Delivered",
+        (Kind::Opened, false) => "Opened",
+        (Kind::Opened, true) => "Opened by a machine",
+        (Kind::Clicked, false) => "Clicked",
+        (Kind::Clicked, true) => "Clicked by a machine",
+        (Kind::Dismissed, _) => "Put away unopened",
+        (Kind::Replied, _) => "Replied",
+        (Kind::Converted, _) if facet.conversion > 0 => {
+            return format!("Converted (event {})", facet.conversion);
+        }
+        (Kind::Converted, _) => "Converted",
+        (Kind::Entered, _) => "Entered the Canvas",
+        (Kind::Control, _) => "Put into the control group",
+        (Kind::HardBounced, _) => "Bounced: no such address",
+        (Kind::SoftBounced, _) => "Bounced this time",
+        (Kind::Complained, _) => "Marked as spam",
+        (Kind::NotSpam, _) => "Took back the mark as spam",
+        (Kind::Unsubscribed, _) => "Unsubscribed",
+        (Kind::Subscribed, _) => "Subscribed",
+    };
+    text.to_owned()
+}
+
+/// The acts that a scope allows, after "may".
+pub(crate) const fn may(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Ingest => "post interactions",
+        Scope::Read => "look at everything but keys",
+        Scope::Manage => "change things and restore data",
+        Scope::Admin => "make keys and read the audit trail",
     }
 }
 
@@ -103,9 +158,6 @@ pub(crate) fn segment(id: &str) -> String {
 
 /// The name of a kind of interaction, a channel or the like, as people read it: `machine_clicked` as "Machine clicked".
 pub(crate) fn kind(name: &str) -> String {
-    if name == "sms" {
-        return "SMS".to_owned();
-    }
     let text = name.replace('_', " ");
     let mut letters = text.chars();
     let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();

@@ -1,4 +1,5 @@
-// Times in the reader's zone, the theme, ticks, keys, and a word when the server is away. Everything works without this.
+// Times in the reader's zone, the theme, ticks, keys, copying a new key, and a word when the server is away. Everything works
+// without this.
 "use strict";
 const $ = (selector, within = document) => [...within.querySelectorAll(selector)];
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
@@ -13,6 +14,7 @@ function settle(within) {
     box.hidden = false;
     box.onchange = () => $("input[name=source]", box.form).forEach((one) => (one.checked = box.checked));
   }
+  for (const button of $("button[data-copy]", within)) button.hidden = false;
   for (const form of $("form[data-send]", within)) form.requestSubmit();
 }
 
@@ -45,6 +47,12 @@ function step(by) {
   const next = links[Math.min(Math.max(at + by, 0), links.length - 1)];
   if (next) next.focus();
 }
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+  button.textContent = "Copied";
+});
 document.addEventListener("keydown", (event) => {
   if (event.target.matches("input:not([type=checkbox]), textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
   const act = {

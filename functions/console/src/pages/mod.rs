@@ -1,51 +1,66 @@
 //! The pages: each file loads what one page shows, and renders it.
 
 mod act;
-mod forms;
+mod audit;
+pub(crate) mod forms;
+mod keys;
 mod progress;
 mod restores;
 mod review;
 mod source;
 mod sources;
+mod users;
 
 use crate::html;
 use axum::{
     Router,
-    extract::{FromRequestParts, Request, State},
+    extract::FromRequestParts,
     response::{IntoResponse, Response},
 };
-use http::request::Parts;
-use rekindle_domain::key::Scope;
+use http::{StatusCode, request::Parts};
+use rekindle_domain::{id::KeyId, key::Scope};
 use rekindle_runtime::scopes::Route;
 use rekindle_service::{Caller, Problem, Rekindle};
 use std::collections::BTreeSet;
 
 /// The routes of each page, with the scopes that they take.
-pub(crate) const ROUTES: [&[Route]; 6] =
-    [act::ROUTES, progress::ROUTES, restores::ROUTES, review::ROUTES, source::ROUTES, sources::ROUTES];
+pub(crate) const ROUTES: [&[Route]; 9] = [
+    act::ROUTES,
+    audit::ROUTES,
+    keys::ROUTES,
+    progress::ROUTES,
+    restores::ROUTES,
+    review::ROUTES,
+    source::ROUTES,
+    sources::ROUTES,
+    users::ROUTES,
+];
 
 pub(crate) fn routes() -> Router<Rekindle> {
     Router::new()
         .merge(act::routes())
+        .merge(audit::routes())
+        .merge(keys::routes())
         .merge(progress::routes())
         .merge(restores::routes())
         .merge(review::routes())
         .merge(source::routes())
         .merge(sources::routes())
-        .fallback(unknown)
-}
-
-async fn unknown(State(_): State<Rekindle>, request: Request) -> Response {
-    let detail = format!("there is no page {}", request.uri().path());
-    html::problem(&Problem::not_found("unknown_page", detail), request.extensions().get())
+        .merge(users::routes())
+        // The layer that asks for a session stands before it, and says so in words.
+        .fallback(async || StatusCode::NOT_FOUND)
 }
 
 /// The reader of a page: the key of the session.
 #[derive(Clone, Debug)]
 pub(crate) struct Viewer {
     pub(crate) caller: Caller,
+    /// The key's id.
+    pub(crate) key: KeyId,
     pub(crate) name: String,
     pub(crate) scopes: BTreeSet<Scope>,
+    /// Whether the request only asks for a page, and changes nothing.
+    pub(crate) reads: bool,
 }
 
 impl Viewer {

@@ -153,14 +153,18 @@ impl Rekindle {
         Ok(Ok(key))
     }
 
-    /// Makes a session of the token's key, or says why the token is refused.
+    /// Makes a session of the token's key, or says why the token is refused. Returns the key, too: the caller sees by its scopes
+    /// whether there is anything that the session may do.
     ///
     /// # Errors
     /// As [`Rekindle::verify`].
     #[boxed]
-    pub async fn sign_in(&self, token: &Token) -> Result<Result<Session, Refusal>, StoreError> {
+    pub async fn sign_in(&self, token: &Token) -> Result<Result<(AccessKey, Session), Refusal>, StoreError> {
         let verified = self.verify(token).await?;
-        Ok(verified.map(|key| key.session(self.now())))
+        Ok(verified.map(|key| {
+            let session = key.session(self.now());
+            (key, session)
+        }))
     }
 
     /// The names of callers such as `key/ID`, as timelines and the audit trail have them; those that are no keys are left out.
@@ -224,6 +228,16 @@ impl Rekindle {
         let page = self.store.catalog.access_keys(after, limit).await?;
         let now = self.now();
         Ok(Listing::of(page.map(|key| KeyView::of(key, now))))
+    }
+
+    /// A key, whether or not it was revoked.
+    ///
+    /// # Errors
+    /// 404.
+    #[boxed]
+    pub async fn get_key(&self, id: KeyId) -> Result<KeyView, Problem> {
+        let key = self.store.catalog.access_key(id).await?.ok_or_else(|| unknown(id))?;
+        Ok(KeyView::of(key, self.now()))
     }
 
     /// Gives a key another secret, which is in this answer and nowhere else. A rotation that is sent again under the same

@@ -11,5 +11,5 @@ mod walk;
 pub use breakdown::{Breakdown, Property};
 pub use export::{CsvFor, CsvPage};
 pub use prepare::IfExpired;
-pub use profile::{Overall, Seen, SeenState, SourceFacts, UserProfile};
+pub use profile::{Overall, ProfileRequest, Seen, SeenInteraction, SeenState, SourceFacts, UserProfile};
 pub use questions::{Count, CountRequest, Match, MatchRequest, Members, MembersRequest};

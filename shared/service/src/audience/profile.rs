@@ -25,10 +25,26 @@ use rekindle_store::{
     catalog::listing::{Order, Place},
 };
 use serde::Serialize;
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
 
 /// The number of ledgers that are read at once: the inbox of each is in memory.
 const CONCURRENT_LEDGERS: usize = 6;
+
+/// A question for a page of a user's profile.
+#[derive(Clone, Debug, Default)]
+pub struct ProfileRequest<'a> {
+    /// The user, under any of the ids that the person has.
+    pub user_id: &'a str,
+    /// Where the page begins; `None`: the first page.
+    pub cursor: Option<&'a str>,
+    /// The most sources that the page looks at.
+    pub limit: usize,
+    /// Whether data that is not available is read from the archive. Nothing is restored by it, and it takes longer.
+    pub reads_archive: bool,
+}
 
 /// A page of a user's profile.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -86,9 +102,23 @@ pub struct Seen {
     /// not verify.
     #[cfg_attr(feature = "schema", schemars(with = "String", extend("enum" = ["available", "expired", "restoring", "damaged"])))]
     pub interaction_data: SeenState,
-    /// What is known of the user there, if its data is available.
+    /// What is known of the user there, if its data was read: where it is not available, from the archive.
     #[serde(flatten)]
     pub facts: Option<SourceFacts>,
+    /// Each interaction by itself, the last one first. The API answers the facts alone; its export has the rows.
+    #[serde(skip)]
+    pub interactions: Vec<SeenInteraction>,
+}
+
+/// A kind of interaction of a user with a source.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SeenInteraction {
+    /// The kind, with the channel, variant, step and link.
+    pub facet: Facet,
+    /// The first time.
+    pub first_at: Time,
+    /// The last time.
+    pub last_at: Time,
 }
 
 /// The state of a source's data in a user's profile.
@@ -158,17 +188,14 @@ impl Rekindle {
     /// A page of a user's profile. It looks at `limit` sources, last updated first; at fewer if the time is up, but at
     /// one at least. A page may have fewer entries, or none, and still have a `next`: most sources do not know the user.
     /// An unknown user gets an answer too, with `known: false`, so that a profile page can list expired sources even for
-    /// such a user.
+    /// such a user. Where the archive is read, a source whose data is not available stands in the page only if it knows the
+    /// user.
     ///
     /// # Errors
     /// 400 a cursor that is not ours; 422 an invalid user id; 503.
     #[boxed]
-    pub async fn user_profile(
-        &self,
-        user_id: &str,
-        cursor: Option<&str>,
-        limit: usize,
-    ) -> Result<UserProfile, Problem> {
+    pub async fn user_profile(&self, request: &ProfileRequest<'_>) -> Result<UserProfile, Problem> {
+        let ProfileRequest { user_id, cursor, limit, reads_archive } = *request;
         check_user_id(user_id)
             .map_err(|d| Problem::unprocessable("invalid_user_id", format!("user_id {d}")))?;
         let until = self.now().plus(self.settings.audience_millis);
@@ -190,7 +217,7 @@ impl Rekindle {
         let looks = entries.into_iter().map(|entry| {
             let source = sources.remove(&entry.source);
             let people = &people;
-            async move { (entry, self.seen(source, user_id, people).await) }
+            async move { (entry, self.seen(source, user_id, people, reads_archive).await) }
         });
         let mut looks = stream::iter(looks).buffered(CONCURRENT_LEDGERS);
         let person = people.person(user_id);
@@ -257,37 +284,63 @@ impl Rekindle {
         source: Option<Source>,
         user_id: &str,
         people: &People,
+        reads_archive: bool,
     ) -> Result<Option<Seen>, Problem> {
         let Some(source) = source.filter(|s| s.has_data) else { return Ok(None) };
-        let seen = |interaction_data: SeenState, facts| Seen {
+        let seen = |interaction_data: SeenState| Seen {
             source: source.id.clone(),
             name: source.name.clone(),
             interaction_data,
-            facts,
+            facts: None,
+            interactions: Vec::new(),
         };
-        if source.state != DataState::Available {
-            return Ok(Some(seen(source.state.into(), None)));
+        if source.state != DataState::Available && !reads_archive {
+            return Ok(Some(seen(source.state.into())));
         }
-        let facts = read_again!(async {
+        let rows = read_again!(async {
             let ledger = LedgerId::Source(source.id.clone());
             let ids = people.ids(user_id);
-            let Some(view) = LedgerView::open(&self.store, &ledger, Some(&ids)).await? else {
-                return Ok(None);
+            let view = if reads_archive {
+                Some(LedgerView::open_archived(&self.store, &ledger, Some(&ids)).await?)
+            } else {
+                LedgerView::open(&self.store, &ledger, Some(&ids)).await?
             };
+            let Some(view) = view else { return Ok(None) };
             let mut rows = Vec::new();
             each_row(&view, &ids, people, |facet, row| rows.push((facet.clone(), row))).await?;
-            Ok(Some(facts(source.id.kind(), &rows)))
+            Ok(Some(rows))
         });
-        Ok(match facts {
+        let rows = match rows {
             // A damaged source must not hide the others.
-            Err(problem) if problem.code == DAMAGED => Some(seen(SeenState::Damaged, None)),
+            Err(problem) if problem.code == DAMAGED => return Ok(Some(seen(SeenState::Damaged))),
             Err(problem) => return Err(problem),
             // The source expired after it was listed.
-            Ok(None) => Some(seen(SeenState::Expired, None)),
-            Ok(Some(None)) => None,
-            Ok(Some(facts)) => Some(seen(source.state.into(), facts)),
-        })
+            Ok(None) => return Ok(Some(seen(SeenState::Expired))),
+            Ok(Some(rows)) => rows,
+        };
+        Ok(facts(source.id.kind(), &rows).map(|facts| Seen {
+            facts: Some(facts),
+            interactions: interactions(rows),
+            ..seen(source.state.into())
+        }))
     }
+}
+
+/// Each facet once, with its first and its last time, the last one first.
+fn interactions(rows: Vec<(Facet, Row)>) -> Vec<SeenInteraction> {
+    let mut by_facet: BTreeMap<Facet, (i64, i64)> = BTreeMap::new();
+    for (facet, row) in rows {
+        let times = by_facet.entry(facet).or_insert((row.first_at, row.last_at));
+        *times = (times.0.min(row.first_at), times.1.max(row.last_at));
+    }
+    let each = by_facet.into_iter().map(|(facet, (first, last))| SeenInteraction {
+        facet,
+        first_at: Time(first),
+        last_at: Time(last),
+    });
+    let mut all: Vec<SeenInteraction> = each.collect();
+    all.sort_by_key(|seen| Reverse(seen.last_at));
+    all
 }
 
 /// Calls `each` with every row of a person in a ledger. The same facet may come from the inbox and from several runs.
@@ -394,5 +447,19 @@ mod tests {
             (Some("V1"), None, None)
         );
         assert_eq!(facts(SourceKind::Canvas, &[]), None);
+    }
+
+    #[test]
+    fn an_interaction_that_lies_in_several_places_is_one_and_the_last_comes_first() {
+        let rows = vec![
+            row(Kind::Received, "A", "", 5),
+            row(Kind::Received, "B", "", 7),
+            row(Kind::Received, "A", "", 9),
+            row(Kind::Received, "A", "", 3),
+        ];
+        let times: Vec<_> = (interactions(rows).into_iter())
+            .map(|seen| (seen.facet.variant.unwrap().into_string(), seen.first_at.0, seen.last_at.0))
+            .collect();
+        assert_eq!(times, [("A".to_owned(), 3, 9), ("B".to_owned(), 7, 7)]);
     }
 }

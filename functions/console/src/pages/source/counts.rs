@@ -7,7 +7,10 @@ use crate::{
 };
 use axum::extract::{Path, State};
 use maud::{Markup, html};
-use rekindle_domain::{facet::Kind, id::SourceKind};
+use rekindle_domain::{
+    facet::{Channel, Kind},
+    id::SourceKind,
+};
 use rekindle_service::{
     Rekindle,
     audience::{Breakdown, Property},
@@ -129,7 +132,10 @@ fn broken_down(breakdown: &Breakdown, view: &SourceView) -> Markup {
 /// The name that people gave a variant or step; its id where it has none.
 fn name_of(property: Property, value: &str, view: &SourceView) -> String {
     let known = match property {
-        Property::Channel => return words::kind(value),
+        Property::Channel => {
+            let known = Channel::ALL.iter().find(|channel| channel.as_str() == value);
+            return known.map_or_else(|| value.to_owned(), |channel| words::channel(*channel).to_owned());
+        }
         Property::Variant => view.variants.as_ref().or(view.variations.as_ref()),
         Property::Step => view.steps.as_ref(),
     };
