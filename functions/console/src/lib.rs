@@ -2,6 +2,7 @@
 //! form; htmx makes parts of a page live where the browser runs scripts. No rule lives here.
 
 mod assets;
+mod extras;
 mod html;
 mod pages;
 mod session;
@@ -17,6 +18,10 @@ use http::Method;
 use rekindle_domain::session::Session;
 use rekindle_runtime::scopes::Route;
 use rekindle_service::Rekindle;
+
+pub use extras::{Extras, Section};
+pub use html::{Page, count, number, problem, time};
+pub use pages::Viewer;
 
 /// Every page and act of the console that takes a session, with the scope that it takes. Each page has its own.
 pub fn routes() -> Vec<Route> {
@@ -44,8 +49,14 @@ pub fn to_sign_in() -> Response {
 
 /// The console's routes, behind the layer that asks for a session.
 pub fn router(app: Rekindle) -> Router {
-    let pages = pages::routes().with_state(app.clone());
-    let pages = pages.layer(from_fn_with_state(app.clone(), session::signed_in));
+    router_with(app, &extras::NONE, Router::new())
+}
+
+/// The same with pages that the program around the console adds. They stand behind the same layer, and take a [`Viewer`].
+pub fn router_with(app: Rekindle, extras: &'static Extras, added: Router) -> Router {
+    let pages = pages::routes().with_state(app.clone()).merge(added);
+    let asked = session::Asked { app: app.clone(), extras };
+    let pages = pages.layer(from_fn_with_state(asked, session::signed_in));
     let open = Router::new()
         .route("/", get(|| async { Redirect::to("/console") }))
         .merge(session::routes())

@@ -6,7 +6,7 @@ mod restores;
 mod source;
 mod sources;
 
-use crate::html;
+use crate::{extras::Extras, html};
 use axum::{
     Router,
     extract::{FromRequestParts, Request, State},
@@ -37,10 +37,12 @@ async fn unknown(State(_): State<Rekindle>, request: Request) -> Response {
 
 /// The reader of a page: the key of the session.
 #[derive(Clone, Debug)]
-pub(crate) struct Viewer {
-    pub(crate) caller: Caller,
+pub struct Viewer {
+    /// The key, as the caller of what the reader does.
+    pub caller: Caller,
     pub(crate) name: String,
     pub(crate) scopes: BTreeSet<Scope>,
+    pub(crate) extras: &'static Extras,
 }
 
 impl Viewer {
@@ -50,7 +52,7 @@ impl Viewer {
     }
 
     /// Whether the reader's key has a scope, or one that includes it.
-    pub(crate) fn may(&self, wanted: Scope) -> bool {
+    pub fn may(&self, wanted: Scope) -> bool {
         self.scopes.iter().any(|scope| scope.allows(wanted))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{OrRefused, Refused, Viewer, forms::Fields};
 use crate::{
+    extras::offer_sample,
     html::{self, Page, number},
     words,
 };
@@ -127,6 +128,7 @@ fn table(kind: SourceKind, viewer: &Viewer, fields: &Fields, page: &Listing<Sour
                     p { a href=(format!("/console?kind={}", words::kind_path(kind))) { "Show all" } }
                 } @else {
                     p { "There is nothing here yet. A campaign appears with its first interaction." }
+                    (offer_sample(viewer))
                 }
             }
         } @else {
