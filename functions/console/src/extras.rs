@@ -1,6 +1,7 @@
 //! What the program around the console adds to it: in Lambda nothing, in the local runner a few pages of its own.
 
-use crate::{html, pages::Viewer};
+use crate::pages::Viewer;
+use axum::extract::Request;
 use maud::{Markup, html};
 use rekindle_domain::key::Scope;
 use rekindle_runtime::scopes::Route;
@@ -19,8 +20,15 @@ pub struct Extras {
     pub sample: Option<&'static str>,
 }
 
-/// Nothing.
-pub(crate) static NONE: Extras = Extras { routes: &[], sections: &[], sample: None };
+impl Extras {
+    /// Nothing.
+    pub const NONE: Self = Self { routes: &[], sections: &[], sample: None };
+}
+
+/// Those of the program around the console that a request came to.
+pub(crate) fn of(request: &Request) -> &'static Extras {
+    request.extensions().get::<&'static Extras>().copied().unwrap_or(&Extras::NONE)
+}
 
 /// A button that fills an empty system, for a list that has nothing; nothing where there is no such page, or the reader may
 /// not.
@@ -30,7 +38,7 @@ pub(crate) fn offer_sample(viewer: &Viewer) -> Markup {
         @if let Some(address) = address {
             form .offer method="post" action=(address) {
                 button .primary { "Load sample data" }
-                p .hint { "Some forty campaigns and Canvases with the interactions of eight months, to look around in. It takes about " (html::count(15, "second", "seconds")) "." }
+                p .hint { "Some forty campaigns and Canvases with the interactions of eight months, to look around in. It takes some seconds." }
             }
         }
     }

@@ -9,7 +9,7 @@ mod session;
 mod words;
 
 use axum::{
-    Router,
+    Extension, Router,
     middleware::from_fn_with_state,
     response::{IntoResponse, Redirect, Response},
     routing::get,
@@ -49,14 +49,13 @@ pub fn to_sign_in() -> Response {
 
 /// The console's routes, behind the layer that asks for a session.
 pub fn router(app: Rekindle) -> Router {
-    router_with(app, &extras::NONE, Router::new())
+    router_with(app, &Extras::NONE, Router::new())
 }
 
 /// The same with pages that the program around the console adds. They stand behind the same layer, and take a [`Viewer`].
 pub fn router_with(app: Rekindle, extras: &'static Extras, added: Router) -> Router {
     let pages = pages::routes().with_state(app.clone()).merge(added);
-    let asked = session::Asked { app: app.clone(), extras };
-    let pages = pages.layer(from_fn_with_state(asked, session::signed_in));
+    let pages = pages.layer(from_fn_with_state(app.clone(), session::signed_in)).layer(Extension(extras));
     let open = Router::new()
         .route("/", get(|| async { Redirect::to("/console") }))
         .merge(session::routes())

@@ -4,7 +4,7 @@
 //! secret: see `rekindle_domain::session`. An act also shows by its `Origin` that a page of this host sent it.
 
 use crate::{
-    extras::Extras,
+    extras,
     html::{self, Page},
     pages::Viewer,
 };
@@ -138,19 +138,8 @@ fn session_of(headers: &HeaderMap) -> Option<Session> {
     pairs.find(|(name, _)| *name == COOKIE)?.1.parse().ok()
 }
 
-/// The parts of the layer.
-#[derive(Clone)]
-pub(crate) struct Asked {
-    pub(crate) app: Rekindle,
-    pub(crate) extras: &'static Extras,
-}
-
 /// Lets a request through whose session has the scope of its route.
-pub(crate) async fn signed_in(
-    State(Asked { app, extras }): State<Asked>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn signed_in(State(app): State<Rekindle>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let Some(session) = session_of(request.headers()) else { return sign_in_first(&request) };
     let key = match app.verify_session(&session).await {
@@ -158,6 +147,7 @@ pub(crate) async fn signed_in(
         Ok(Err(_)) => return sign_in_first(&request),
         Ok(Ok(key)) => key,
     };
+    let extras = extras::of(&request);
     let viewer =
         Viewer { caller: Caller::of(key.id), name: key.name.clone(), scopes: key.scopes.clone(), extras };
     let routes = [crate::routes().as_slice(), extras.routes].concat();

@@ -41,7 +41,7 @@ pub(crate) const fn status(status: Status) -> &'static str {
 pub(crate) fn state(view: &SourceView) -> &'static str {
     let data = &view.interaction_data;
     match data.state {
-        ShownState::Available if data.users.is_none() && data.last_interaction_at.is_none() => "No data yet",
+        ShownState::Available if !data.is_there => "No data yet",
         ShownState::Available => "Available",
         ShownState::Expiring => "Expiring",
         ShownState::Expired => "Expired",

@@ -88,6 +88,9 @@ pub struct DataView {
     pub held_by: Vec<Holder>,
     /// The pin that is in force.
     pub pin: Option<Pin>,
+    /// Whether an interaction ever arrived. The counts below may not know yet.
+    #[serde(skip)]
+    pub is_there: bool,
     /// When it last expired.
     pub archived_at: Option<Time>,
     /// When it was last restored.
@@ -159,6 +162,7 @@ impl Rekindle {
             expires_at,
             held_by: source.holders.iter().cloned().collect(),
             pin: source.pin_in_force(self.now()).cloned(),
+            is_there: source.has_data,
             archived_at: source.archived_at,
             restored_at: source.restored_at,
             last_interaction_at: tally.as_ref().and_then(|t| t.last_at),
