@@ -1,4 +1,5 @@
-//! A clock that follows the machine's clock and can be moved ahead, so that months pass in a second.
+//! A clock that follows the machine's clock and can be moved ahead, so that months pass in a second. While sample data is made
+//! it begins in the past, and ends where it stood.
 
 use crate::private;
 use rekindle_domain::time::{Clock, Period, Time};
@@ -6,7 +7,10 @@ use rekindle_runtime::ports::SystemClock;
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 /// The clock is moved up to here and no further: to the first day of 2286.
@@ -14,11 +18,16 @@ const LAST: Time = Time(9_972_028_800_000);
 /// Keys of dirty marks write times with 13 digits, which suffice until November 2286. Times that are added to a clock before
 /// that stay within the calendar.
 const END: Time = Time(9_999_999_999_999);
+/// The state of a folder whose clock is rewound, and the remedy.
+const BROKEN_OFF: &str = "the program ended while it loaded sample data there, so that the folder holds a part of it; delete the \
+                          folder to begin anew";
 
-/// The machine's clock plus an offset, which is kept with the data and never shrinks.
+/// The machine's clock plus an offset, which is kept with the data. It never shrinks, but where [`LocalClock::rewind`] says so.
 #[derive(Debug)]
 pub struct LocalClock {
     offset: AtomicI64,
+    /// While the clock is rewound: the offset that it had before. Held during each change of the offset.
+    home: Mutex<Option<i64>>,
     file: Option<PathBuf>,
 }
 
@@ -44,17 +53,20 @@ pub enum ClockError {
 impl LocalClock {
     /// A clock that starts at the machine's time. Its offset is not kept.
     pub const fn in_memory() -> Self {
-        Self { offset: AtomicI64::new(0), file: None }
+        Self { offset: AtomicI64::new(0), home: Mutex::new(None), file: None }
     }
 
-    /// A clock whose offset is kept in `dir/clock`, in milliseconds.
+    /// A clock whose offset is kept in `dir/clock`, in milliseconds. While the clock is rewound, the offset before stands behind
+    /// it.
     ///
     /// # Errors
-    /// If the file cannot be read, or does not hold the offset of a clock that this program would have set.
+    /// If the file cannot be read, or does not hold the offset of a clock that this program would have set; or if the program
+    /// ended while the clock was rewound.
     pub fn open(dir: &Path) -> io::Result<Self> {
         let file = dir.join("clock");
         let most = END.0 - SystemClock.now().0;
         let offset = match std::fs::read_to_string(&file) {
+            Ok(text) if text.trim().contains(' ') => return Err(io::Error::other(BROKEN_OFF)),
             Ok(text) => text.trim().parse().ok().filter(|offset| (0..=most).contains(offset)).ok_or_else(|| {
                 let path = file.display();
                 io::Error::other(format!(
@@ -64,7 +76,7 @@ impl LocalClock {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
-        Ok(Self { offset: AtomicI64::new(offset), file: Some(file) })
+        Ok(Self { offset: AtomicI64::new(offset), home: Mutex::new(None), file: Some(file) })
     }
 
     /// Whether the clock may move to a time.
@@ -93,12 +105,53 @@ impl LocalClock {
     /// # Errors
     /// [`ClockError`]; the clock stands where it stood.
     pub fn set(&self, wanted: Time) -> Result<(), ClockError> {
+        let home = self.home();
         self.check(wanted)?;
-        let offset = self.offset.load(Ordering::SeqCst) + (wanted.0 - self.now().0);
+        Ok(self.put(self.offset_of(wanted), *home)?)
+    }
+
+    /// Goes back to a time, for data that is made as if it had arrived since. Only for a system that has none: stored times
+    /// would lie in the future. It ends with [`Self::come_home`]; a program that is ended before that refuses the folder at its
+    /// next start, since the folder holds a part of that data.
+    ///
+    /// # Errors
+    /// The offset could not be kept; the clock stands where it stood.
+    pub fn rewind(&self, to: Time) -> io::Result<()> {
+        let mut home = self.home();
+        let before = home.unwrap_or(self.offset.load(Ordering::SeqCst));
+        self.put(self.offset_of(to), Some(before))?;
+        *home = Some(before);
+        Ok(())
+    }
+
+    /// Is again where it would be if it had not been rewound, unless it was moved beyond that since.
+    ///
+    /// # Errors
+    /// The offset could not be kept; the clock stands where it stood.
+    pub fn come_home(&self) -> io::Result<()> {
+        let mut home = self.home();
+        if let Some(before) = *home {
+            self.put(before.max(self.offset.load(Ordering::SeqCst)), None)?;
+            *home = None;
+        }
+        Ok(())
+    }
+
+    fn home(&self) -> MutexGuard<'_, Option<i64>> {
+        self.home.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The offset with which the clock shows a time now.
+    fn offset_of(&self, wanted: Time) -> i64 {
+        wanted.0 - SystemClock.now().0
+    }
+
+    fn put(&self, offset: i64, home: Option<i64>) -> io::Result<()> {
         if let Some(file) = &self.file {
             let draft = file.with_extension("new");
             let mut new = private::create(&draft)?;
-            new.write_all(offset.to_string().as_bytes())?;
+            let home = home.map_or_else(String::new, |home| format!(" {home}"));
+            new.write_all(format!("{offset}{home}").as_bytes())?;
             new.sync_all()?;
             std::fs::rename(&draft, file)?;
         }
@@ -127,6 +180,34 @@ mod tests {
         assert!(matches!(clock.set(Time(later.0 - 60_000)), Err(ClockError::Backwards { .. })));
         let again = LocalClock::open(dir.path()).unwrap();
         assert!((again.now().0 - later.0).abs() < 60_000);
+    }
+
+    #[test]
+    fn a_clock_that_was_rewound_comes_home_and_a_folder_that_was_left_meanwhile_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = LocalClock::open(dir.path()).unwrap();
+        clock.advance(&Period::parse("P1D").unwrap()).unwrap();
+        let (before, day) = (clock.now(), 24 * 3_600_000);
+        for days in [200, 100] {
+            let start = before.plus(-days * day);
+            clock.rewind(start).unwrap();
+            assert!((clock.now().0 - start.0).abs() < 60_000, "{days} days back");
+        }
+        clock.advance(&Period::parse("P1M").unwrap()).unwrap();
+        assert!(clock.now() < before);
+        let error = LocalClock::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("delete the folder to begin anew"), "{error}");
+        clock.come_home().unwrap();
+        assert!((clock.now().0 - before.0).abs() < 60_000);
+        clock.come_home().unwrap();
+        let again = LocalClock::open(dir.path()).unwrap();
+        assert!((again.now().0 - before.0).abs() < 60_000);
+        // One that was moved beyond its home stays there.
+        clock.rewind(before.plus(-day)).unwrap();
+        let beyond = before.plus(5 * day);
+        clock.set(beyond).unwrap();
+        clock.come_home().unwrap();
+        assert!((clock.now().0 - beyond.0).abs() < 60_000);
     }
 
     #[test]

@@ -228,7 +228,8 @@ impl Demo {
     }
 }
 
-fn bar(length: u64, template: &str) -> ProgressBar {
+/// A bar for the terminal.
+pub fn bar(length: u64, template: &str) -> ProgressBar {
     let style =
         ProgressStyle::with_template(&format!("   {template}")).unwrap_or(ProgressStyle::default_bar());
     ProgressBar::new(length).with_style(style)
@@ -286,7 +287,7 @@ fn write_line(out: &mut String, user: u32, interaction: &str, now: i64) -> std::
 }
 
 /// `SplitMix64`'s finalizer: it looks random and is the same in every run.
-const fn mix(n: u64) -> u64 {
+pub(crate) const fn mix(n: u64) -> u64 {
     let n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use rekindle_domain::{
+    compact::Tiering,
     key::Token,
     time::{Clock, Period, Time},
 };
@@ -11,12 +12,13 @@ use rekindle_local::{
     demo,
     embedded::{EmbeddedAws, Now},
     listen,
+    sample::{self, SampleError},
     server::Local,
     sign_in::SignInLink,
     stack::{Stack, local_settings},
 };
 use rekindle_runtime::ports::RandomIds;
-use rekindle_service::{Settings, config::addresses};
+use rekindle_service::{Caller, Settings, Sizes, config::addresses};
 use std::{error::Error, io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use tracing_subscriber::EnvFilter;
 
@@ -41,6 +43,9 @@ struct Arguments {
     /// A file that holds the admin key. Other users of this machine can see the arguments of a program, but not this file.
     #[arg(long, value_name = "FILE", conflicts_with = "key")]
     key_file: Option<PathBuf>,
+    /// Fill an empty system with sample data: some forty campaigns and Canvases, in every state, over eight months.
+    #[arg(long)]
+    sample: bool,
     /// How long a campaign's data stays available after the campaign stopped (ISO 8601).
     #[arg(long, default_value = "P3M", value_parser = Period::parse, value_name = "PERIOD")]
     retention: Period,
@@ -68,6 +73,9 @@ enum Command {
     },
 }
 
+/// An inbox of this many bytes is folded into a run. A deployment folds larger ones, since each fold costs some writes; here
+/// they cost nothing, and lists show the counts of small campaigns, too.
+const FOLDED_BYTES: u64 = 32 << 10;
 /// How long the program's end waits for calls that are under way, such as a write to the disk.
 const LAST_CALLS: Duration = Duration::from_secs(2);
 
@@ -129,12 +137,15 @@ async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     } else {
         EmbeddedAws::open(&arguments.data, now)?
     };
+    let defaults = local_settings(arguments.retention);
+    let tiering = Tiering { inbox_bytes: FOLDED_BYTES, ..defaults.sizes.tiering };
     let settings = Settings {
+        sizes: Sizes { tiering, ..defaults.sizes },
         auto_stop_after: arguments.auto_stop_after,
         warn_before: arguments.warn_before,
         notice_period: arguments.notice_period,
         notify: addresses(&arguments.notify.join(",")).map_err(|why| format!("--notify: {why}"))?,
-        ..local_settings(arguments.retention)
+        ..defaults
     };
     let stack = Stack::create(&aws, clock.clone(), Arc::new(RandomIds), settings).await?;
     let key = match (&arguments.key, &arguments.key_file) {
@@ -147,6 +158,9 @@ async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let link = SignInLink::new(key.token.clone(), &RandomIds);
     let mut local = Local::new(stack, aws, clock.clone());
     local.link = Some(link.clone());
+    if arguments.sample {
+        load_sample(&local, Caller::of(key.token.id)).await?;
+    }
     let kept =
         if arguments.memory { "in memory".to_owned() } else { format!("in {}", arguments.data.display()) };
     println!("{}", welcome(port, &kept, clock.now(), &key, &link));
@@ -155,6 +169,31 @@ async fn serve(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         () = local.run_in_background() => {}
     }
     Ok(())
+}
+
+/// Fills the system with sample data, with a bar at a terminal. A system that takes none goes on without, and says why.
+async fn load_sample(local: &Local, by: Caller) -> Result<(), Box<dyn Error>> {
+    let bar = demo::bar(0, "{bar:40} {msg}");
+    let tell = |progress: sample::Progress| {
+        bar.set_length(progress.days);
+        bar.set_position(progress.done);
+        let day = progress.day.to_string();
+        bar.set_message(format!(
+            "{}, {} interactions",
+            day.get(..10).unwrap_or_default(),
+            progress.interactions
+        ));
+    };
+    let loaded = sample::load(local, by, tell).await;
+    bar.finish_and_clear();
+    match loaded {
+        Err(error @ SampleError::Broken(_)) => Err(error.into()),
+        Err(error) => {
+            eprintln!("rekindle: {error}.");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 fn now(clock: &Arc<LocalClock>) -> Now {

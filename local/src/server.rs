@@ -5,7 +5,9 @@ use crate::{
     clock::{ClockError, LocalClock},
     embedded::EmbeddedAws,
     listen::Limits,
+    pages,
     poller::{Consumer, context},
+    sample::Sample,
     sign_in::SignInLink,
     stack::Stack,
 };
@@ -58,6 +60,8 @@ pub struct Local {
     pub limits: Limits,
     /// The link that signs a reader in to the console, if there is one.
     pub link: Option<SignInLink>,
+    /// How far it is with loading sample data.
+    pub sample: Arc<Sample>,
     /// Every running handler holds it for reading; a move of the clock holds it for writing.
     gate: Arc<RwLock<()>>,
 }
@@ -65,7 +69,15 @@ pub struct Local {
 impl Local {
     /// The system over a stack. Nothing runs yet.
     pub fn new(stack: Stack, aws: EmbeddedAws, clock: Arc<LocalClock>) -> Self {
-        Self { stack, aws, clock, limits: Limits::default(), link: None, gate: Arc::default() }
+        Self {
+            stack,
+            aws,
+            clock,
+            limits: Limits::default(),
+            link: None,
+            sample: Arc::default(),
+            gate: Arc::default(),
+        }
     }
 
     /// Handles the queues, sweeps and compacts on schedule, until the future is dropped.
@@ -145,7 +157,11 @@ impl Local {
         rekindle_compactor::handle(&self.stack.app, event).await
     }
 
-    async fn sweep(&self) -> Result<Value, HttpProblem> {
+    /// Runs one invocation of the sweeper. Answers its report.
+    ///
+    /// # Errors
+    /// 500 `sweep_failed`.
+    pub async fn sweep(&self) -> Result<Value, HttpProblem> {
         let _running = self.gate.read().await;
         let event = LambdaEvent::new(Value::Null, context(&*self.clock));
         let report = rekindle_sweeper::handle(&self.stack.app, event).await.map_err(|error| {
@@ -186,8 +202,9 @@ impl Local {
         let functions = functions(&self.stack.app)
             .layer(from_fn_with_state(self.clone(), one_invocation))
             .layer(from_fn_with_state(self.clone(), health_of_the_disk));
-        let console = rekindle_console::router(self.stack.app.clone())
-            .layer(from_fn_with_state(self.clone(), one_invocation));
+        let console =
+            rekindle_console::router_with(self.stack.app.clone(), &pages::EXTRAS, pages::routes(self))
+                .layer(from_fn_with_state(self.clone(), one_invocation));
         let local = Router::new()
             .route("/_local/sign-in/{word}", get(sign_in))
             .route("/_local/clock", get(show_clock).post(move_clock))

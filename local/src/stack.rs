@@ -211,7 +211,8 @@ async fn refuse_orphans(config: &SdkConfig) -> Result<(), StackError> {
     Err(StackError { what: CATALOG, reason })
 }
 
-fn archive(config: &SdkConfig) -> aws_sdk_s3::Client {
+/// A client of the archive's bucket.
+pub(crate) fn archive(config: &SdkConfig) -> aws_sdk_s3::Client {
     aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(true).build())
 }
 

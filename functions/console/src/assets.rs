@@ -24,6 +24,7 @@ const STYLE: &str = concat!(
     include_str!("assets/css/lists.css"),
     include_str!("assets/css/source.css"),
     include_str!("assets/css/audiences.css"),
+    include_str!("assets/css/local.css"),
     include_str!("assets/css/plots.css"),
     include_str!("assets/css/users.css"),
 );

@@ -1,6 +1,6 @@
 //! The frame of every page, and the pieces that many pages share.
 
-use crate::{assets, pages::Viewer};
+use crate::{assets, extras::Section, pages::Viewer};
 use axum::{
     body::Body,
     extract::Request,
@@ -14,7 +14,7 @@ use rekindle_runtime::problem::HttpProblem;
 use rekindle_service::Problem;
 
 /// The pages that the navigation leads to: address, name, and the scope that a reader must have to see it.
-const SECTIONS: [(&str, &str, Scope); 8] = [
+const SECTIONS: [Section; 8] = [
     ("/console", "Campaigns", Scope::Read),
     ("/console/audiences", "Audiences", Scope::Read),
     ("/console/users", "Users", Scope::Read),
@@ -35,31 +35,38 @@ const KEYS: [(&str, &str); 5] = [
 ];
 
 /// A page: its title, and the reader it is for.
-pub(crate) struct Page<'a> {
+pub struct Page<'a> {
     title: &'a str,
     viewer: Option<&'a Viewer>,
     section: &'a str,
+    is_live: bool,
 }
 
 impl<'a> Page<'a> {
-    pub(crate) fn new(title: &'a str, viewer: Option<&'a Viewer>) -> Self {
-        Self { title, viewer, section: "" }
+    /// A page of no section.
+    pub fn new(title: &'a str, viewer: Option<&'a Viewer>) -> Self {
+        Self { title, viewer, section: "", is_live: false }
     }
 
     /// The page of the navigation that it belongs to.
-    pub(crate) fn within(self, section: &'a str) -> Self {
+    pub fn within(self, section: &'a str) -> Self {
         Self { section, ..self }
     }
 
+    /// A page that shows progress: a browser that runs no scripts loads it again every other second.
+    pub fn live(self, is_live: bool) -> Self {
+        Self { is_live, ..self }
+    }
+
     /// The whole document around the content.
-    pub(crate) fn around(&self, content: &Markup) -> Markup {
+    pub fn around(&self, content: &Markup) -> Markup {
         let body = html! {
             a .skip href="#main" { "Skip to content" }
             header .bar {
                 a .brand href="/console" { img src=(assets::address("icon.svg")) alt="" width="24" height="24"; "Rekindle" }
                 @if let Some(viewer) = self.viewer {
                     nav aria-label="Sections" {
-                        @for (address, name, _) in SECTIONS.iter().filter(|(_, _, scope)| viewer.may(*scope)) {
+                        @for (address, name, _) in SECTIONS.iter().chain(viewer.extras.sections).filter(|(_, _, scope)| viewer.may(*scope)) {
                             a href=(address) aria-current=[(*address == self.section).then_some("page")] { (name) }
                         }
                     }
@@ -106,6 +113,7 @@ impl<'a> Page<'a> {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     title { (self.title) " · Rekindle" }
+                    @if self.is_live { noscript { meta http-equiv="refresh" content="2"; } }
                     link rel="stylesheet" href=(assets::address("console.css"));
                     link rel="icon" type="image/svg+xml" href=(assets::address("icon.svg"));
                     script src=(assets::address("htmx.js")) defer {}
@@ -121,7 +129,7 @@ impl<'a> Page<'a> {
 const AGAIN_SECONDS: u32 = 5;
 
 /// The page that says why something was not done.
-pub(crate) fn problem(problem: &Problem, viewer: Option<&Viewer>) -> Response {
+pub fn problem(problem: &Problem, viewer: Option<&Viewer>) -> Response {
     problem_of(problem, viewer, viewer.is_some_and(|viewer| viewer.reads))
 }
 
@@ -175,14 +183,14 @@ pub(crate) fn sentence(text: &str) -> String {
 }
 
 /// A time for people: the day in UTC; a script puts the reader's own time there, and the whole time stands in the title.
-pub(crate) fn time(at: Time) -> Markup {
+pub fn time(at: Time) -> Markup {
     let text = at.to_string();
     let day = text.get(..10).unwrap_or(&text).to_owned();
     html! { time datetime=(text) title=(format!("{} UTC", text.replace('T', " ").trim_end_matches('Z'))) { (day) } }
 }
 
 /// A number with its digits in groups of three.
-pub(crate) fn number(n: u64) -> String {
+pub fn number(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -195,7 +203,7 @@ pub(crate) fn number(n: u64) -> String {
 }
 
 /// A number of things, with their name.
-pub(crate) fn count(n: u64, one: &str, many: &str) -> String {
+pub fn count(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(n), if n == 1 { one } else { many })
 }
 

@@ -2,6 +2,7 @@
 //! form; htmx makes parts of a page live where the browser runs scripts. No rule lives here.
 
 mod assets;
+mod extras;
 mod html;
 mod pages;
 mod session;
@@ -9,7 +10,7 @@ mod sign_in;
 mod words;
 
 use axum::{
-    Router,
+    Extension, Router,
     middleware::from_fn_with_state,
     response::{IntoResponse, Redirect, Response},
     routing::get,
@@ -18,6 +19,10 @@ use http::Method;
 use rekindle_domain::session::Session;
 use rekindle_runtime::scopes::Route;
 use rekindle_service::Rekindle;
+
+pub use extras::{Extras, Section};
+pub use html::{Page, count, number, problem, time};
+pub use pages::Viewer;
 
 /// Every page and act of the console that takes a session, with the scope that it takes. Each page has its own.
 pub fn routes() -> Vec<Route> {
@@ -45,8 +50,13 @@ pub fn to_sign_in() -> Response {
 
 /// The console's routes, behind the layer that asks for a session.
 pub fn router(app: Rekindle) -> Router {
-    let pages = pages::routes().with_state(app.clone());
-    let pages = pages.layer(from_fn_with_state(app.clone(), session::signed_in));
+    router_with(app, &Extras::NONE, Router::new())
+}
+
+/// The same with pages that the program around the console adds. They stand behind the same layer, and take a [`Viewer`].
+pub fn router_with(app: Rekindle, extras: &'static Extras, added: Router) -> Router {
+    let pages = pages::routes().with_state(app.clone()).merge(added);
+    let pages = pages.layer(from_fn_with_state(app.clone(), session::signed_in)).layer(Extension(extras));
     let open = Router::new()
         .route("/", get(|| async { Redirect::to("/console") }))
         .merge(sign_in::routes())

@@ -5,6 +5,7 @@
 //! sends one with a form; without one, or with `null`, which forms in foreign sandboxed frames have, an act is refused.
 
 use crate::{
+    extras::{self, Extras},
     html,
     pages::Viewer,
     sign_in::{self, Kept},
@@ -99,13 +100,15 @@ pub(crate) async fn signed_in(State(app): State<Rekindle>, mut request: Request,
         return foreign();
     }
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let scope = wanted(&crate::routes(), request.method(), route.as_deref().unwrap_or_default());
+    let extras = extras::of(&request);
+    let routes = [crate::routes().as_slice(), extras.routes].concat();
+    let scope = wanted(&routes, request.method(), route.as_deref().unwrap_or_default());
     let key = match key_of(&app, request.headers()).await {
         Err(problem) => return html::problem_of(&problem, None, reads),
         Ok(None) => return sign_in_first(request, scope.is_some()).await,
         Ok(Some(key)) => key,
     };
-    let viewer = Viewer::of(&key, reads);
+    let viewer = Viewer::of(&key, reads, extras);
     // A part of the path that is not UTF-8 names nothing.
     let is_text = request.extract_parts::<RawPathParams>().await.is_ok();
     let Some(scope) = scope.filter(|_| is_text) else {
@@ -121,9 +124,9 @@ pub(crate) async fn signed_in(State(app): State<Rekindle>, mut request: Request,
 
 impl Viewer {
     /// The reader whose session has this key.
-    pub(crate) fn of(key: &AccessKey, reads: bool) -> Self {
+    pub(crate) fn of(key: &AccessKey, reads: bool, extras: &'static Extras) -> Self {
         let (name, scopes) = (key.name.clone(), key.scopes.clone());
-        Self { caller: Caller::of(key.id), key: key.id, name, scopes, reads }
+        Self { caller: Caller::of(key.id), key: key.id, name, scopes, reads, extras }
     }
 }
 

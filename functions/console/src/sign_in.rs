@@ -1,6 +1,7 @@
 //! Signing in and out. A form that was sent after its session had ended is kept on the way, and sent after all.
 
 use crate::{
+    extras::Extras,
     html::{self, Page},
     pages::{Viewer, forms::Fields},
     session::{foreign, is_own, is_secure, key_of, with_session, without_session},
@@ -180,7 +181,7 @@ async fn sign_in(State(app): State<Rekindle>, headers: HeaderMap, body: Body) ->
     }
     match kept {
         Some(kept) => {
-            let page = kept.page(&Viewer::of(&key, false)).into_response();
+            let page = kept.page(&Viewer::of(&key, false, &Extras::NONE)).into_response();
             with_session(page, &session, is_secure(&headers))
         }
         None => enter(&session, to, is_secure(&headers)),

@@ -11,7 +11,7 @@ mod source;
 mod sources;
 mod users;
 
-use crate::html;
+use crate::{extras::Extras, html};
 use axum::{
     Router,
     extract::FromRequestParts,
@@ -53,14 +53,16 @@ pub(crate) fn routes() -> Router<Rekindle> {
 
 /// The reader of a page: the key of the session.
 #[derive(Clone, Debug)]
-pub(crate) struct Viewer {
-    pub(crate) caller: Caller,
+pub struct Viewer {
+    /// The key, as the caller of what the reader does.
+    pub caller: Caller,
     /// The key's id.
     pub(crate) key: KeyId,
     pub(crate) name: String,
     pub(crate) scopes: BTreeSet<Scope>,
     /// Whether the request only asks for a page, and changes nothing.
     pub(crate) reads: bool,
+    pub(crate) extras: &'static Extras,
 }
 
 impl Viewer {
@@ -70,7 +72,7 @@ impl Viewer {
     }
 
     /// Whether the reader's key has a scope, or one that includes it.
-    pub(crate) fn may(&self, wanted: Scope) -> bool {
+    pub fn may(&self, wanted: Scope) -> bool {
         self.scopes.iter().any(|scope| scope.allows(wanted))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{OrRefused, Refused, Viewer, act::Act, forms::Fields, progress};
 use crate::{
+    extras::offer_sample,
     html::{self, Page, count, number},
     words,
 };
@@ -194,7 +195,7 @@ fn list(
     html! {
         div #list {
             @if page.items.is_empty() && next.is_none() {
-                (nothing(fields))
+                (nothing(viewer, fields))
             } @else {
                 form method="post" action="/console/sources/review" data-ticks="" {
                     div .card .scroll { (table(viewer, page, restoring)) }
@@ -215,7 +216,7 @@ fn address_of(fields: &Fields, cursor: Option<&str>) -> String {
     format!("{LIST}?{}", fields.with(&[("cursor", cursor), ("done", None), ("of", None)]))
 }
 
-fn nothing(fields: &Fields) -> Markup {
+fn nothing(viewer: &Viewer, fields: &Fields) -> Markup {
     let is_narrowed = NARROWING.iter().chain(&["cursor"]).any(|name| fields.get(name).is_some());
     html! {
         div .card .empty {
@@ -225,6 +226,7 @@ fn nothing(fields: &Fields) -> Markup {
             } @else {
                 p { strong { "There is no campaign and no Canvas yet." } }
                 p { "Each appears by itself with its first interaction, or as soon as your platform registers it." }
+                (offer_sample(viewer))
             }
         }
     }
