@@ -93,9 +93,14 @@ impl<'a> Page<'a> {
     }
 }
 
+/// The status of the page that says why something was not done.
+pub(crate) fn status(problem: &Problem) -> StatusCode {
+    HttpProblem::from(problem.clone()).status
+}
+
 /// The page that says why something was not done.
 pub(crate) fn problem(problem: &Problem, viewer: Option<&Viewer>) -> Response {
-    let status = HttpProblem::from(problem.clone()).status;
+    let status = status(problem);
     let (title, hint) = match status {
         StatusCode::NOT_FOUND => ("There is nothing here", "Go back, or look for it in the list."),
         StatusCode::SERVICE_UNAVAILABLE => ("Busy", "Nothing is lost. Try again in a moment."),

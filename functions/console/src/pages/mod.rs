@@ -1,6 +1,7 @@
 //! The pages: each file loads what one page shows, and renders it.
 
 mod act;
+mod audiences;
 mod forms;
 mod restores;
 mod source;
@@ -19,11 +20,13 @@ use rekindle_service::{Caller, Problem, Rekindle};
 use std::collections::BTreeSet;
 
 /// The routes of each page, with the scopes that they take.
-pub(crate) const ROUTES: [&[Route]; 4] = [act::ROUTES, restores::ROUTES, source::ROUTES, sources::ROUTES];
+pub(crate) const ROUTES: [&[Route]; 5] =
+    [act::ROUTES, audiences::ROUTES, restores::ROUTES, source::ROUTES, sources::ROUTES];
 
 pub(crate) fn routes() -> Router<Rekindle> {
     Router::new()
         .merge(act::routes())
+        .merge(audiences::routes())
         .merge(restores::routes())
         .merge(source::routes())
         .merge(sources::routes())
