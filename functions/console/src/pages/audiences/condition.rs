@@ -2,9 +2,10 @@
 
 use super::{
     draft::{Leaf, Place},
-    fields::{UNITS, local, period, prefix},
+    fields::prefix,
     form::{ADDRESS, Shown, remove, title, why},
     kinds::{KINDS, Part, SEGMENT, Way},
+    spelling::{UNITS, local, period},
     state::element,
 };
 use crate::words;

@@ -1,7 +1,10 @@
 //! A filter while a person builds it: a tree that may have gaps. It becomes JSON, which the domain reads and judges, and is made
 //! from JSON. A part that no field can show keeps its JSON, so that nothing is lost.
 
-use super::kinds::{self, Kind, Part, SEGMENT, Way};
+use super::{
+    kinds::{self, Kind, Part, SEGMENT, Way},
+    spelling::{joined_period, period, whole_time},
+};
 use rekindle_domain::filter::MAX_DEPTH;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -150,7 +153,9 @@ impl Leaf {
         for (field, value) in body.as_object().into_iter().flatten() {
             match (field.as_str(), value) {
                 ("source" | "tag", Value::String(text)) => {
-                    leaf.set("of", field);
+                    if leaf.kind.ways.len() > 1 {
+                        leaf.set("of", field);
+                    }
                     leaf.set(field, text);
                 }
                 ("any", Value::Bool(true)) => leaf.set("of", "any"),
@@ -158,13 +163,27 @@ impl Leaf {
                 ("conversion", Value::Number(number)) => leaf.set(field, &number.to_string()),
                 ("ever", Value::Bool(true)) => leaf.set(field, "yes"),
                 ("is", Value::Bool(is)) => leaf.set(field, if *is { "yes" } else { "no" }),
-                (field, Value::String(text)) => leaf.set(field, text),
+                (field, Value::String(text)) if is_kept(field, text) => leaf.set(field, text),
                 _ => return None,
             }
         }
         // Fields of forms lose blanks at their ends, and line breaks.
         let is_plain = |text: &String| text.trim() == text && !text.contains(char::is_control);
         (leaf.texts.values().all(is_plain) && leaf.body() == *body).then_some(leaf)
+    }
+}
+
+/// Whether a field that shows this text gives it back.
+fn is_kept(field: &str, text: &str) -> bool {
+    match field {
+        "opens" | "clicks" => matches!(text, "human" | "machine"),
+        "bounce" => matches!(text, "hard" | "soft"),
+        "before" | "after" => whole_time(text) == text,
+        "more_than" | "less_than" => {
+            let (number, unit) = period(text);
+            joined_period(number, unit) == text
+        }
+        _ => true,
     }
 }
 

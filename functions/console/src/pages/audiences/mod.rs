@@ -11,6 +11,7 @@ mod known;
 mod matching;
 mod members;
 mod segments;
+mod spelling;
 mod state;
 #[cfg(test)]
 mod tests;
