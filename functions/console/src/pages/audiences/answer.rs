@@ -3,7 +3,7 @@
 
 use super::{
     super::{Viewer, forms::Fields, sources::hidden},
-    form::ADDRESS,
+    pieces::ADDRESS,
     state::State,
     trouble::Trouble,
 };

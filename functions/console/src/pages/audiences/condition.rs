@@ -3,8 +3,8 @@
 use super::{
     draft::{Leaf, Place},
     fields::prefix,
-    form::{ADDRESS, Shown, remove, title, why},
     kinds::{KINDS, Part, SEGMENT, Way},
+    pieces::{ADDRESS, Shown, remove, title, why},
     spelling::{UNITS, local, period},
     state::element,
 };

@@ -5,10 +5,11 @@ use super::{
     super::{Viewer, forms::Fields},
     answer::{Counted, answer, counted},
     draft::Place,
-    form::{ADDRESS, Shown, builder, whys},
+    form::{builder, whys},
     known::Known,
     matching::{Why, matching, why},
     members,
+    pieces::{ADDRESS, Shown},
     state::State,
     trouble::Trouble,
 };

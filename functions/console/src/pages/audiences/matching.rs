@@ -1,6 +1,6 @@
 //! Whether one user is in the audience, and why: the answer of each condition.
 
-use super::{form::ADDRESS, state::State};
+use super::{pieces::ADDRESS, state::State};
 use crate::html::sentence;
 use maud::{Markup, html};
 use rekindle_domain::filter::{Filter, Truth};

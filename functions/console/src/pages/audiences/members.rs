@@ -3,7 +3,7 @@
 use super::{
     super::{OrRefused, Refused, Viewer, forms::Fields},
     draft::pretty,
-    form::ADDRESS,
+    pieces::ADDRESS,
     state::State,
 };
 use crate::html::{Page, count, number};

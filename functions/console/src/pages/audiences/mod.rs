@@ -10,6 +10,7 @@ mod kinds;
 mod known;
 mod matching;
 mod members;
+mod pieces;
 mod segments;
 mod spelling;
 mod state;
@@ -34,8 +35,8 @@ use rekindle_service::Rekindle;
 use state::State;
 
 pub(super) const ROUTES: &[Route] = &[
-    (Method::GET, form::ADDRESS, Read),
-    (Method::POST, form::ADDRESS, Read),
+    (Method::GET, pieces::ADDRESS, Read),
+    (Method::POST, pieces::ADDRESS, Read),
     (Method::POST, members::PAGES, Read),
     (Method::POST, members::FILES, Read),
     (Method::GET, "/console/segments", Read),
@@ -47,7 +48,7 @@ pub(super) const ROUTES: &[Route] = &[
 
 pub(super) fn routes() -> Router<Rekindle> {
     Router::new()
-        .route(form::ADDRESS, get(open).post(build))
+        .route(pieces::ADDRESS, get(open).post(build))
         .route(members::PAGES, post(members::list))
         .route(members::FILES, post(members::file))
         .route("/console/segments", get(segments::list).post(segments::make))

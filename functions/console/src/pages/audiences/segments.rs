@@ -4,7 +4,7 @@ use super::{
     super::{OrRefused, Refused, Viewer, forms::Fields},
     draft::Draft,
     editor::{Asked, address, page, sections, users},
-    form::ADDRESS,
+    pieces::ADDRESS,
     state::{State, Subject},
 };
 use crate::html::{self, Page, count, time};

@@ -3,9 +3,10 @@
 use super::{
     super::forms::Fields,
     draft::{Draft, Place},
-    form::{Shown, builder},
+    form::{builder, whys},
     kinds::KINDS,
     known::Known,
+    pieces::Shown,
     state::State,
     trouble::Trouble,
 };
@@ -431,7 +432,7 @@ proptest! {
             prop_assert!(page.starts_with("<div id=\"builder\">"));
             state = round(&state);
         }
-        _ = super::form::whys(&state.draft, &mut Place::new(), None);
+        _ = whys(&state.draft, &mut Place::new(), None);
     }
 }
 
