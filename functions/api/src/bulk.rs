@@ -106,7 +106,7 @@ async fn delete(
 ) -> Result<Response, HttpProblem> {
     let is_dry_run = Query::parse(&uri, &["dry_run"])?.flag("dry_run")?;
     let BulkInput { sources } = json_body(body).await?;
-    let how = Edit { if_match: None, is_dry_run };
+    let how = Edit { is_dry_run, ..Edit::default() };
     let outcomes = app.delete_sources(each_once(sources)?, how, &by).await?;
     let items = outcomes.into_iter().map(|(source, outcome)| item(source, outcome)).collect();
     Ok(json(StatusCode::OK, &BulkAnswer { items }))

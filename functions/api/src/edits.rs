@@ -17,7 +17,7 @@ impl<S: Send + Sync> FromRequestParts<S> for How {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, HttpProblem> {
         let is_dry_run = Query::parse(&parts.uri, &["dry_run"])?.flag("dry_run")?;
         let if_match = header_text(&parts.headers, header::IF_MATCH.as_str())?.map(version).transpose()?;
-        Ok(Self(Edit { if_match, is_dry_run }))
+        Ok(Self(Edit { if_match, is_dry_run, ..Edit::default() }))
     }
 }
 

@@ -125,6 +125,11 @@ impl<'a> Page<'a> {
     }
 }
 
+/// The status of the page that says why something was not done.
+pub(crate) fn status(problem: &Problem) -> StatusCode {
+    HttpProblem::from(problem.clone()).status
+}
+
 /// How many seconds later a page that could not be shown is asked for again.
 const AGAIN_SECONDS: u32 = 5;
 
@@ -135,7 +140,7 @@ pub fn problem(problem: &Problem, viewer: Option<&Viewer>) -> Response {
 
 /// The same. A page that was only to be shown tries again by itself when the store is busy; an act is sent again by its reader.
 pub(crate) fn problem_of(problem: &Problem, viewer: Option<&Viewer>, reads: bool) -> Response {
-    let status = HttpProblem::from(problem.clone()).status;
+    let status = status(problem);
     let is_busy = status == StatusCode::SERVICE_UNAVAILABLE;
     let (title, hint) = match status {
         StatusCode::NOT_FOUND => ("There is nothing here", "Go back, or look for it in the list."),

@@ -1,6 +1,7 @@
 //! The pages: each file loads what one page shows, and renders it.
 
 mod act;
+mod audiences;
 mod audit;
 pub(crate) mod forms;
 mod keys;
@@ -24,8 +25,9 @@ use rekindle_service::{Caller, Problem, Rekindle};
 use std::collections::BTreeSet;
 
 /// The routes of each page, with the scopes that they take.
-pub(crate) const ROUTES: [&[Route]; 9] = [
+pub(crate) const ROUTES: [&[Route]; 10] = [
     act::ROUTES,
+    audiences::ROUTES,
     audit::ROUTES,
     keys::ROUTES,
     progress::ROUTES,
@@ -39,6 +41,7 @@ pub(crate) const ROUTES: [&[Route]; 9] = [
 pub(crate) fn routes() -> Router<Rekindle> {
     Router::new()
         .merge(act::routes())
+        .merge(audiences::routes())
         .merge(audit::routes())
         .merge(keys::routes())
         .merge(progress::routes())

@@ -1,5 +1,7 @@
-//! A source's interaction data as CSV, in pages: one line for each user and facet, ordered by user hash, then id.
+//! CSV in pages: a source's interaction data, one line for each user and facet, and the members of an audience, one line for
+//! each user; ordered by user hash, then id.
 
+use super::questions::MembersRequest;
 use crate::{
     app::Rekindle,
     boxed,
@@ -29,6 +31,7 @@ const MAX_PAGE_BYTES: usize = 5 << 20;
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 const HEADER: &str = "user_id,kind,channel,variant,step,alias,first_at,last_at\r\n";
+const MEMBERS_HEADER: &str = "user_id\r\n";
 
 /// The reader that a CSV is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,6 +105,22 @@ impl Rekindle {
         })
     }
 
+    /// A page of the users that match a filter as CSV, with the column `user_id`. Each page is a file of its own, with the header
+    /// line; it ends where that of [`Rekindle::members`] ends.
+    ///
+    /// # Errors
+    /// As [`Rekindle::members`].
+    #[boxed]
+    pub async fn members_csv(&self, request: &MembersRequest, reader: CsvFor) -> Result<CsvPage, Problem> {
+        let page = self.members(request).await?;
+        let mut text = first_line(reader, MEMBERS_HEADER);
+        for user in &page.items {
+            write_field(&mut text, reader, user);
+            text.push_str("\r\n");
+        }
+        Ok(CsvPage { text, next: page.next })
+    }
+
     /// Makes a page. Memory holds the page, the inbox, and a block of each run.
     async fn page_of(
         &self,
@@ -163,9 +182,7 @@ struct Page {
 
 impl Page {
     fn new(is_first: bool, reader: CsvFor, merged: u64) -> Self {
-        let mark = (is_first && reader == CsvFor::Spreadsheet).then_some(BYTE_ORDER_MARK);
-        let header = if is_first { HEADER } else { "" };
-        let text: String = mark.into_iter().chain(header.chars()).collect();
+        let text = if is_first { first_line(reader, HEADER) } else { String::new() };
         Self { reader, merged, bytes: wrapped(&text), text, last: None, lines: String::new() }
     }
 
@@ -200,6 +217,12 @@ impl Page {
         let next = self.last.filter(|_| goes_on).map(|last| encode_cursor(&last));
         CsvPage { text: self.text, next }
     }
+}
+
+/// The header line, for a spreadsheet behind the mark.
+fn first_line(reader: CsvFor, header: &str) -> String {
+    let mark = (reader == CsvFor::Spreadsheet).then_some(BYTE_ORDER_MARK);
+    mark.into_iter().chain(header.chars()).collect()
 }
 
 /// The bytes that the text takes within JSON.

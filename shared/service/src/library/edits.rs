@@ -36,13 +36,20 @@ impl<Input: Clone, View> Said<Input, View> {
 pub struct Edit {
     /// Only if the thing has this version.
     pub if_match: Option<u64>,
+    /// Only if the thing does not exist yet.
+    pub is_new: bool,
     /// Answer as if it were done, and write nothing.
     pub is_dry_run: bool,
 }
 
 impl Edit {
-    /// 412 unless the thing has the version that the caller read. `found` is `None` for a thing that does not exist.
+    /// 412 unless the thing has the version that the caller read, or does not exist where it is to be made. `found` is `None`
+    /// for a thing that does not exist.
     pub(super) fn check(&self, thing: &str, found: Option<u64>) -> Result<(), Problem> {
+        if self.is_new && found.is_some() {
+            let detail = format!("{thing} exists already; choose another id, or edit it");
+            return Err(Problem::new(ProblemKind::PreconditionFailed, "precondition_failed", detail));
+        }
         if self.if_match.is_none() || self.if_match == found {
             return Ok(());
         }

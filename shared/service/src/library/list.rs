@@ -165,6 +165,16 @@ impl Rekindle {
         Ok(found.into_iter().map(|source| (source.id, source.name)).collect())
     }
 
+    /// These sources as lists show them, in no particular order. Those that nobody registered, and deleted ones, are left out.
+    ///
+    /// # Errors
+    /// 503.
+    #[boxed]
+    pub async fn named_sources(&self, ids: &[SourceId]) -> Result<Vec<SourceView>, Problem> {
+        let found = self.store.catalog.sources(ids).await?;
+        Ok(found.into_iter().map(|(source, manifest)| self.view(source, &manifest)).collect())
+    }
+
     /// A page of the ids of the sources that carry a tag, by id. Unlike other lists it is read with strong consistency, so
     /// that a source tagged a moment ago is not missed. Sources that do not fit are left out after they were read, so that
     /// a page may be short or empty and still have a `next`.

@@ -83,7 +83,7 @@ pub(super) async fn save(
 ) -> Result<Response, Refused> {
     let id = super::named(&kind, &id).or_refused(&viewer)?;
     let typed = Typed::read(&Fields::of_body(body).await.or_refused(&viewer)?);
-    let how = Edit { if_match: Some(typed.version), is_dry_run: false };
+    let how = Edit { if_match: Some(typed.version), ..Edit::default() };
     let problem = match app.edit_source(&id, &typed.said(), how, &viewer.caller).await {
         Ok(_) => return Ok(Redirect::to(&words::address(&id)).into_response()),
         Err(problem) => problem,
