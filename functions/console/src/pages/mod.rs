@@ -1,7 +1,9 @@
 //! The pages: each file loads what one page shows, and renders it.
 
 mod act;
+mod expirations;
 mod forms;
+mod overview;
 mod restores;
 mod source;
 mod sources;
@@ -19,11 +21,14 @@ use rekindle_service::{Caller, Problem, Rekindle};
 use std::collections::BTreeSet;
 
 /// The routes of each page, with the scopes that they take.
-pub(crate) const ROUTES: [&[Route]; 4] = [act::ROUTES, restores::ROUTES, source::ROUTES, sources::ROUTES];
+pub(crate) const ROUTES: [&[Route]; 6] =
+    [act::ROUTES, expirations::ROUTES, overview::ROUTES, restores::ROUTES, source::ROUTES, sources::ROUTES];
 
 pub(crate) fn routes() -> Router<Rekindle> {
     Router::new()
         .merge(act::routes())
+        .merge(expirations::routes())
+        .merge(overview::routes())
         .merge(restores::routes())
         .merge(source::routes())
         .merge(sources::routes())
