@@ -2,8 +2,7 @@
 
 use crate::fixture::{
     faults::Fault,
-    peek::ledger_of,
-    world::{ADMIN_KEY, World, got, local_settings, received, sweep_with, try_compact, try_sweep},
+    world::{ADMIN_KEY, World, got, local_settings, sweep_with, try_compact, try_sweep},
 };
 use axum::{Router, body::Body};
 use http::{Request, header};
@@ -15,7 +14,6 @@ use rekindle_domain::{
 };
 use rekindle_service::{Settings, Sizes};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use tower::ServiceExt;
 
 /// Four blocks of `users` are folded.
@@ -44,7 +42,11 @@ fn counts<const N: usize>(of: [(&str, u64); N]) -> Counts {
 async fn nine(world: &World, prefix: &str) {
     let event = |user: &str, kind: &str, machine: bool| {
         let user = format!("{prefix}-{user}");
-        json!({ "user_id": user, "campaign_id": "a", "type": kind, "channel": "email", "machine": machine })
+        let mut event = json!({ "user_id": user, "campaign_id": "a", "type": kind, "channel": "email" });
+        if machine {
+            event["machine"] = true.into();
+        }
+        event
     };
     let mut batch: Vec<Value> = ["x", "y", "z"].map(|user| event(user, "received", false)).into();
     batch.extend([event("x", "received", false), event("x", "clicked", false), event("y", "clicked", true)]);
@@ -232,16 +234,81 @@ impl Reader {
         Self { cookie: cookie.split(';').next().unwrap().to_owned(), router }
     }
 
-    /// A page: without its tags, as lines of text, and as it is.
-    async fn page(&self, path: &str) -> (Vec<String>, String) {
+    /// A page, as it is.
+    async fn page(&self, path: &str) -> String {
         let request = Request::get(path).header(header::COOKIE, &self.cookie).body(Body::empty());
         let answer = self.router.clone().oneshot(request.unwrap()).await.unwrap();
         assert_eq!(answer.status(), 200, "{path}");
         let bytes = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         let page = String::from_utf8(bytes.to_vec()).unwrap();
         assert!(!page.contains("style="), "the policy of the page forbids styles within it");
-        let lines =
-            page.split(['<', '\n']).filter_map(|part| part.split_once('>')).map(|(_, text)| text.trim());
-        (lines.filter(|text| !text.is_empty()).map(str::to_owned).collect(), page)
+        page
     }
+}
+
+/// These texts follow one upon the other, between the tags of a page.
+#[track_caller]
+fn assert_shows(page: &str, expected: &[&str]) {
+    let texts = page.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text.trim());
+    let texts: Vec<&str> = texts.filter(|text| !text.is_empty()).collect();
+    assert!(texts.windows(expected.len()).any(|found| found == expected), "{expected:?} in {texts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_overview_shows_the_figures_in_plots_and_tables() {
+    let world = world(5).await;
+    let reader = Reader::new(&world).await;
+    assert_shows(&reader.page("/console/overview").await, &["Nothing was counted yet."]);
+    nine(&world, "u").await;
+    world.stop("a").await;
+    world.sweep().await;
+    world.advance("P3M");
+    world.sweep().await;
+    world.advance("P1D");
+    world.restore(&["campaign/a"]).await;
+    world.sweep().await;
+    let page = reader.page("/console/overview?days=7").await;
+    assert_shows(&page, &["No interactions arrived in these days."]);
+    assert_shows(&page, &["2 April", "0", "1", "1 April", "1", "0", "31 March", "–", "–"]);
+    assert_shows(&page, &["Available", "1", "Expiring", "0", "Expired", "0"]);
+    nine(&world, "v").await;
+    world.advance("PT5M");
+    world.sweep().await;
+    let page = reader.page("/console/overview").await;
+    assert_shows(&page, &["Received", "4", "Opened", "3", "Clicked", "1", "Clicked by machines", "1"]);
+    assert_shows(&page, &["2 April", "4", "3", "1", "1", "1 April", "0", "0", "0", "0", "31 March", "–"]);
+    let plots: Vec<&str> =
+        page.split("<svg ").skip(1).filter(|svg| svg.starts_with("class=\"bars-plot\"")).collect();
+    assert_eq!(plots.len(), 3);
+    for svg in plots {
+        assert!(svg.contains("role=\"img\"") && svg.contains("<title id="), "{svg}");
+    }
+    assert!(page.contains("us-east-1") && page.contains("$0.0125"), "prices, and where they hold");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_calendar_shows_what_expires_and_what_is_kept() {
+    let world = world(6).await;
+    for campaign in ["goes", "held", "pinned"] {
+        let name = json!({ "name": format!("<{campaign}>") });
+        world.put(&format!("/v1/campaigns/{campaign}"), name).await.ok();
+        world.start(campaign).await.ok();
+        world.ingest_received(campaign, "u", 2).await;
+    }
+    world.put("/v1/segments/vip", json!({ "filter": got("held") })).await.ok();
+    world.put("/v1/campaigns/again", json!({ "audience": { "segment": "vip" } })).await.ok();
+    world.start("again").await.ok();
+    world.post("/v1/campaigns/pinned/pin", json!({ "reason": "the <yearly> report" })).await.ok();
+    for campaign in ["goes", "held", "pinned"] {
+        world.stop(campaign).await;
+    }
+    let reader = Reader::new(&world).await;
+    let page = reader.page("/console/expirations").await;
+    assert_shows(&page, &["April 2027"]);
+    assert_shows(&page, &["1", "Thursday", "&lt;goes&gt;", "2"]);
+    assert!(page.contains("action=\"/console/sources/review\"") && page.contains("value=\"campaign/goes\""));
+    assert_shows(&page, &["Held by", "again", "through segment", "vip"]);
+    assert_shows(&page, &[", because:", "the &lt;yearly&gt; report"]);
+    let soon = reader.page("/console/expirations?ahead=30").await;
+    assert_shows(&soon, &["No interaction data expires within 30 days."]);
 }
