@@ -35,6 +35,7 @@ mod moving;
 mod names;
 mod notice;
 mod openapi;
+mod overview;
 mod pins;
 mod poison;
 mod races;

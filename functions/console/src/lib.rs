@@ -2,6 +2,7 @@
 //! form; htmx makes parts of a page live where the browser runs scripts. No rule lives here.
 
 mod assets;
+mod calendar;
 mod extras;
 mod html;
 mod pages;

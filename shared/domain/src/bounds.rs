@@ -50,6 +50,7 @@ pub fn shared_reason(reason: &str, requests: usize) -> String {
 mod tests {
     use super::*;
     use crate::{
+        day::{Arrivals, DAYS_BACK},
         facet::Kind,
         filter,
         id::{CopyId, RequestId, RunId},
@@ -58,7 +59,7 @@ mod tests {
         slot::SlotSize,
         source::{MAX_WAITING, RestoreOutcome, Settlement},
         tally::{Digest, Tally},
-        time::Time,
+        time::{DAY_MILLIS, Time},
     };
     use proptest::prelude::*;
     use ulid::Ulid;
@@ -85,7 +86,7 @@ mod tests {
         assert!(filter::MAX_BYTES + 2 * users + name + (4 << 10) <= MAX_ITEM_BYTES);
     }
 
-    /// A manifest: each copy without its inputs, the inputs of all copies, each run, and a reason.
+    /// A manifest: each copy without its inputs, the inputs of all copies, each run, a reason, and what arrived in three days.
     #[test]
     fn all_that_a_manifest_may_list_at_once_fits_its_item() {
         let far = Time(253_402_300_799_000);
@@ -102,11 +103,14 @@ mod tests {
             last_at: Some(far),
             digest: Digest(u128::MAX),
         };
+        let mut arrivals = Arrivals::default();
+        (0..DAYS_BACK as i64).for_each(|day| arrivals.add(Time(day * DAY_MILLIS), &tally.by_kind));
+        let arrived = stored_bytes(&arrivals);
         let listed = stored_bytes(&Run { id: run, slots, tally, folded: u64::MAX }) + 1;
         let copies = (stored_bytes(&copy) + 1) * MAX_COPIES + (stored_bytes(&run) + 1) * MAX_INPUT_RUNS;
         assert!(
-            copies + listed * MAX_RUNS + MAX_REASON_BYTES + (4 << 10) <= MAX_ITEM_BYTES,
-            "{copies} {listed}"
+            copies + listed * MAX_RUNS + MAX_REASON_BYTES + arrived + (4 << 10) <= MAX_ITEM_BYTES,
+            "{copies} {listed} {arrived}"
         );
     }
 

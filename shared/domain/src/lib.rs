@@ -11,6 +11,7 @@ pub mod bounds;
 pub mod breaks;
 mod codec;
 pub mod compact;
+pub mod day;
 pub mod deletion;
 #[doc(hidden)]
 pub mod expire;
@@ -25,6 +26,7 @@ pub mod merge;
 pub mod notice;
 pub mod part;
 pub mod people;
+pub mod prices;
 pub mod removal;
 pub mod restore;
 pub mod rows;

@@ -54,6 +54,11 @@ pub const MACHINE_CLICKED: &str = "machine_clicked";
 /// The place of clicks by machines among the counts; the others stand at the number of their kind. The first place is empty.
 const MACHINE_CLICKS: usize = Kind::ALL.len() + 1;
 
+/// The name under which interactions of this facet count, in [`Tally::by_kind`] and wherever kinds are counted.
+pub const fn counted_as(facet: &Facet) -> &'static str {
+    if matches!(facet.kind, Kind::Clicked) && facet.machine { MACHINE_CLICKED } else { facet.kind.as_str() }
+}
+
 fn place(facet: &Facet) -> usize {
     if facet.kind == Kind::Clicked && facet.machine { MACHINE_CLICKS } else { facet.kind as usize }
 }

@@ -1,6 +1,7 @@
 //! The auditor: reads everything that is stored, and names the invariant that does not hold.
 
 use super::{
+    days,
     snapshot::{Catalog, Snapshot, Stored},
     truth::{Rows, Truth},
 };
@@ -78,6 +79,7 @@ impl Auditor {
         self.taken.extend(taken.map(|key| key.id.0.to_bytes().to_vec()));
         requests(&snapshot)?;
         warnings(&snapshot)?;
+        days::check(&snapshot.catalog, truth)?;
         let people = people(&snapshot.catalog)?;
         truth.compare_merges(&people)?;
         let settled = people.until(people.settled(world.clock.now_still().plus(-SETTLING_MILLIS)));

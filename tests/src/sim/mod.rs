@@ -6,6 +6,7 @@
 //! everything that is stored with a plain list of the posted interactions.
 
 pub mod audit;
+mod days;
 pub mod gate;
 pub mod history;
 pub mod rest;

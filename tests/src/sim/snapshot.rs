@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use rekindle_domain::{
     Ulid,
     block::{CoverCheck, Position, Sealed, decode},
+    day::Day,
     id::{CopyId, InboxId, LedgerId, SourceId},
     manifest::{Copy, Manifest, Tier},
     notice::Notice,
@@ -52,6 +53,8 @@ pub struct Catalog {
     pub merges_made: u64,
     /// How many dirty marks there are.
     pub marks: usize,
+    /// The days in numbers.
+    pub days: Vec<Day>,
     /// Tags with the sources that carry them.
     pub tags: BTreeSet<(String, SourceId)>,
 }
@@ -153,6 +156,8 @@ impl Catalog {
                 Some(number) => _ = self.merges.insert(number.parse().expect("a number"), doc(item)),
                 None => self.merges_made = doc(item),
             }
+        } else if pk == "days" {
+            self.days.push(doc(item));
         } else if pk.starts_with("dirty#") {
             self.marks += 1;
         } else if pk == "tags" {

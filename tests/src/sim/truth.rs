@@ -2,9 +2,11 @@
 
 use crate::fixture::model::Model;
 use rekindle_domain::{
+    day::Counts,
     facet::{Channel, Facet, Kind},
     id::LedgerId,
     people::People,
+    tally::counted_as,
     time::Time,
 };
 use serde_json::Value;
@@ -177,6 +179,16 @@ impl Truth {
             settled.remove(&model.person(id));
         }
         settled
+    }
+
+    /// How many interactions of each kind were posted, each as often as it was.
+    pub fn posted(&self) -> Counts {
+        let mut counts = Counts::new();
+        for sent in &self.sent {
+            let [_, (_, (_, facet))] = rows_of(&sent.event);
+            *counts.entry(counted_as(&facet).to_owned()).or_default() += 1;
+        }
+        counts
     }
 
     pub fn users(&self) -> BTreeSet<String> {

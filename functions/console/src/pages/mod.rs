@@ -3,8 +3,10 @@
 mod act;
 mod audiences;
 mod audit;
+mod expirations;
 pub(crate) mod forms;
 mod keys;
+mod overview;
 mod progress;
 mod restores;
 mod review;
@@ -25,11 +27,13 @@ use rekindle_service::{Caller, Problem, Rekindle};
 use std::collections::BTreeSet;
 
 /// The routes of each page, with the scopes that they take.
-pub(crate) const ROUTES: [&[Route]; 10] = [
+pub(crate) const ROUTES: [&[Route]; 12] = [
     act::ROUTES,
     audiences::ROUTES,
     audit::ROUTES,
+    expirations::ROUTES,
     keys::ROUTES,
+    overview::ROUTES,
     progress::ROUTES,
     restores::ROUTES,
     review::ROUTES,
@@ -43,7 +47,9 @@ pub(crate) fn routes() -> Router<Rekindle> {
         .merge(act::routes())
         .merge(audiences::routes())
         .merge(audit::routes())
+        .merge(expirations::routes())
         .merge(keys::routes())
+        .merge(overview::routes())
         .merge(progress::routes())
         .merge(restores::routes())
         .merge(review::routes())

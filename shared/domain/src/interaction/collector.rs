@@ -11,8 +11,10 @@ use super::{
 };
 use crate::{
     arrival::Arrival,
+    day::Counts,
     id::{LedgerId, SourceId, SourceKind},
     rows::Rows,
+    tally::counted_as,
     time::Time,
 };
 use serde_json::value::RawValue;
@@ -46,6 +48,8 @@ pub struct Collected {
     pub ledgers: Vec<(LedgerId, Rows)>,
     /// How many interactions were taken.
     pub accepted: usize,
+    /// How many of each kind; see [`counted_as`].
+    pub by_kind: Counts,
     /// How many of these have a link alias that is stored in another form: see [`super::stored_alias`].
     pub aliases_shortened: usize,
     /// The interactions that were not taken, in the order of the request.
@@ -291,6 +295,7 @@ impl Collector {
     pub fn finish(mut self) -> Collected {
         self.rejected.sort_by_key(|r| r.index);
         let accepted = self.users.entries.len();
+        let by_kind = by_kind(&self.users);
         let users = Users::of(&self.users.entries, &self.ids, self.items);
         let mut ledgers = Vec::with_capacity(self.piles.len() + 1);
         if accepted > 0 {
@@ -301,6 +306,18 @@ impl Collector {
                 ledgers.push((LedgerId::Source(source), pile.into_rows(&users)));
             }
         }
-        Collected { ledgers, accepted, aliases_shortened: self.shortened.len(), rejected: self.rejected }
+        let aliases_shortened = self.shortened.len();
+        Collected { ledgers, accepted, by_kind, aliases_shortened, rejected: self.rejected }
     }
+}
+
+/// How many interactions of each kind a pile has.
+fn by_kind(pile: &Pile) -> Counts {
+    let mut by_facet = vec![0; pile.facets.len()];
+    pile.entries.iter().for_each(|entry| by_facet[entry.facet as usize] += 1);
+    let mut counts = Counts::new();
+    for (facet, n) in pile.facets.iter().zip(by_facet).filter(|(_, n)| *n > 0) {
+        *counts.entry(counted_as(facet).to_owned()).or_default() += n;
+    }
+    counts
 }

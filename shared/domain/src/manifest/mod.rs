@@ -10,6 +10,7 @@ mod swap;
 pub use check::check;
 
 use crate::{
+    day::Arrivals,
     id::{CopyId, RunId},
     slot::SlotBits,
     tally::Tally,
@@ -181,6 +182,10 @@ pub struct Manifest {
     /// Whether the source is deleted for good: no run is listed, and every copy goes.
     #[serde(default, skip_serializing_if = "crate::is_default")]
     pub is_deleted: bool,
+    /// Of `users`: the interactions of the last days that arrived with inbox blocks which committed rewrites took. Information:
+    /// nothing is decided by it, and no swap is judged by it.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub arrived: Arrivals,
 }
 
 /// The rule that a swap breaks. It is a bug, or a race after which the writer must decide anew.

@@ -3,7 +3,7 @@
 use super::{
     Copy, DataState, GRACE_MILLIS, Illegal, Inputs, Life, Manifest, Quarantine, Run, Tier, check, illegal,
 };
-use crate::{id::CopyId, tally::Tally, time::Time};
+use crate::{day::Arrivals, id::CopyId, tally::Tally, time::Time};
 
 impl Manifest {
     /// This manifest as the successor of `old`, if it may follow it.
@@ -44,6 +44,15 @@ impl Manifest {
         next.retire(now, |c| inputs.runs.contains(&c.run));
         next.release(&inputs);
         Ok(next)
+    }
+
+    /// Counts the interactions that arrived with the inbox blocks of a rewrite: to be swapped in with its commit, so that each
+    /// block counts once. Days that no longer count are left out.
+    pub fn counting(&self, arrived: &Arrivals, now: Time) -> Self {
+        let mut next = self.clone();
+        next.arrived.add_all(arrived);
+        next.arrived = next.arrived.since(now);
+        next
     }
 
     /// Makes a further copy live.

@@ -15,10 +15,14 @@ use futures::{StreamExt, TryStreamExt, stream};
 use rekindle_domain::{
     arrival::Arrival,
     block::encode_inbox,
+    day::Counts,
     id::{InboxId, LedgerId, SourceId},
     interaction::{BatchError, Collected, Collector, Rejection},
 };
-use rekindle_store::{StoreError, ledger::INBOX_BLOCK_BYTES};
+use rekindle_store::{
+    StoreError,
+    ledger::{INBOX_BLOCK_BYTES, NewBlock},
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -74,7 +78,7 @@ impl Rekindle {
         collector.refuse_sources(&refused.going, "deleted_source", |source| {
             format!("{source} was deleted, and its data is going for some hours; send this again after that")
         });
-        let Collected { ledgers, accepted, aliases_shortened, rejected } = collector.finish();
+        let Collected { ledgers, accepted, by_kind, aliases_shortened, rejected } = collector.finish();
         log_rejected(&rejected, by);
         if accepted == 0 {
             let detail = if rejected.is_empty() {
@@ -89,7 +93,7 @@ impl Rekindle {
                 .with(Fact::RejectedCount(rejected.len()))
                 .with(Fact::Rejected(listed)));
         }
-        self.append(ledgers).await?;
+        self.append(ledgers, &by_kind).await?;
         let rejected_count = rejected.len();
         count!(InteractionsAccepted = accepted, InteractionsRejected = rejected_count);
         if aliases_shortened > 0 {
@@ -101,17 +105,28 @@ impl Rekindle {
 
     /// Appends rows to the `users` ledger first and to the sources' ledgers after it, so that `users` never lacks a user
     /// that a source knows. Every ledger is marked before its append, so that the compactor looks at it even if this
-    /// process dies right after the append.
-    async fn append(&self, ledgers: Vec<(LedgerId, rekindle_domain::rows::Rows)>) -> Result<(), StoreError> {
+    /// process dies right after the append. The first block of `users` says how many interactions arrive, by kind: some 20 bytes
+    /// of an item that is written anyway.
+    async fn append(
+        &self,
+        ledgers: Vec<(LedgerId, rekindle_domain::rows::Rows)>,
+        by_kind: &Counts,
+    ) -> Result<(), StoreError> {
         // The random part of one id picks the shard of each ledger, so that concurrent batches spread over the shards.
         let random = self.new_id().random();
         let encode = |(ledger, rows): (LedgerId, rekindle_domain::rows::Rows)| {
             let blocks = encode_inbox(&rows, INBOX_BLOCK_BYTES).into_iter();
-            (ledger, blocks.map(|(block, rows)| (InboxId(self.new_id()), block, rows)).collect::<Vec<_>>())
+            let new =
+                |(bytes, rows)| NewBlock { id: InboxId(self.new_id()), bytes, rows, arrived: Counts::new() };
+            let mut blocks: Vec<NewBlock> = blocks.map(new).collect();
+            if let (LedgerId::Users, Some(first)) = (&ledger, blocks.first_mut()) {
+                first.arrived.clone_from(by_kind);
+            }
+            (ledger, blocks)
         };
         let ledgers: Vec<_> = ledgers.into_iter().map(encode).collect();
         let marks = ledgers.iter().map(|(ledger, blocks)| {
-            let bytes = blocks.iter().map(|(_, block, _)| block.len() as u64).sum();
+            let bytes = blocks.iter().map(|block| block.bytes.len() as u64).sum();
             Ok(self.mark(ledger, blocks.len(), bytes))
         });
         let marks: Vec<_> = marks.collect();

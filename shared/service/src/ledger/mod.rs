@@ -12,6 +12,6 @@ mod worker;
 pub(crate) use copy::Batch;
 pub(crate) use marks::MARGIN_MILLIS;
 pub(crate) use merged::{Merged, Taken};
-pub(crate) use rewrite::{Bite, Driven, LEFT_ALONE_MILLIS};
+pub(crate) use rewrite::{Bite, Driven, LEFT_ALONE_MILLIS, Sums, arrivals};
 pub(crate) use view::{LedgerView, inbox_tally};
 pub(crate) use worker::{PartResult, Worker};

@@ -4,17 +4,18 @@ use super::worker::{PartResult, Worker};
 use crate::{app::Rekindle, budget::Budget, failure::Failure, retry::until_won, settings::Sizes};
 use rekindle_domain::{
     breaks::{self, Break},
+    day::Arrivals,
     expire::BiteSize,
     id::{CopyId, LedgerId, RunId},
     manifest::{Copy, DataState, Inputs, Life, Manifest, Tier},
     part::{PartDone, consumed_of},
     people::SETTLING_MILLIS,
     tally::Tally,
-    time::DAY_MILLIS,
+    time::{DAY_MILLIS, Time},
 };
 use rekindle_store::{
     StoreError,
-    catalog::{Transaction, parts::InboxInputs},
+    catalog::{Transaction, audit::time_of, parts::InboxInputs},
     ledger::InboxEntry,
 };
 
@@ -25,10 +26,20 @@ pub(crate) const LEFT_ALONE_MILLIS: i64 = DAY_MILLIS;
 pub(crate) enum Driven {
     /// The time was up, or other workers have the parts that are left.
     Partly,
-    /// Every part is done and verified: the sums of all parts, and their bytes.
-    Whole(Tally, u64),
+    /// Every part is done and verified.
+    Whole(Sums),
     /// The rewrite cannot succeed.
     Failed(Failure),
+}
+
+/// The sums of a copy all of whose parts are done.
+pub(crate) struct Sums {
+    /// The counts and the digest of its rows.
+    pub(crate) tally: Tally,
+    /// Its bytes.
+    pub(crate) bytes: u64,
+    /// The interactions that arrived with its inbox blocks.
+    pub(crate) arrived: Arrivals,
 }
 
 /// The inbox blocks that one rewrite takes.
@@ -71,6 +82,20 @@ impl Bite {
     fn bytes(&self) -> u64 {
         self.entries.iter().map(|e| e.bytes).sum()
     }
+
+    /// The interactions that arrived with its blocks, as far as they still count at `now`.
+    fn arrived(&self, now: Time) -> Arrivals {
+        arrivals(&self.entries).since(now)
+    }
+}
+
+/// The interactions that arrived with inbox blocks. A block arrived when its id was made.
+pub(crate) fn arrivals<'a>(blocks: impl IntoIterator<Item = &'a InboxEntry>) -> Arrivals {
+    let mut arrivals = Arrivals::default();
+    for block in blocks {
+        arrivals.add(time_of(block.key.id.0), &block.arrived);
+    }
+    arrivals
 }
 
 impl Rekindle {
@@ -88,7 +113,8 @@ impl Rekindle {
         let mut transaction = Transaction::new();
         if !bite.entries.is_empty() {
             let keys = bite.entries.iter().map(|e| e.key).collect();
-            transaction.add_inputs(id, &InboxInputs { keys, rows: bite.rows() });
+            let inputs = InboxInputs { keys, rows: bite.rows(), arrived: bite.arrived(self.now()) };
+            transaction.add_inputs(id, &inputs)?;
         }
         let rows_of = |run: &RunId| manifest.run(*run).map_or(0, |r| r.tally.rows);
         let rows = bite.rows() + runs.iter().map(rows_of).sum::<u64>();
@@ -144,7 +170,7 @@ impl Rekindle {
         if !all_done {
             return Ok(Driven::Partly);
         }
-        let (tally, bytes) = match self.finished(manifest, copy).await {
+        let sums = match self.finished(manifest, copy).await {
             Ok(None) => return Ok(Driven::Partly),
             Ok(Some(sums)) => sums,
             Err(error) => return Failure::of(error).map(Driven::Failed),
@@ -155,11 +181,11 @@ impl Rekindle {
             let taken = self.store.catalog.inputs(copy.id).await?;
             self.store.ledger.delete_inbox(ledger, &taken.keys).await?;
         }
-        Ok(Driven::Whole(tally, bytes))
+        Ok(Driven::Whole(sums))
     }
 
-    /// The sums and the bytes of a copy, once every part of it is done and verified (L4). The rows that were read must be
-    /// exactly those of its inputs (L5). `None`: not every part is done.
+    /// The sums of a copy, once every part of it is done and verified (L4). The rows that were read must be exactly those of its
+    /// inputs (L5). `None`: not every part is done.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if the sums differ.
@@ -167,15 +193,17 @@ impl Rekindle {
         &self,
         manifest: &Manifest,
         copy: &Copy,
-    ) -> Result<Option<(Tally, u64)>, StoreError> {
+    ) -> Result<Option<Sums>, StoreError> {
         let parts = self.store.catalog.parts(copy.id).await?;
         let done: Vec<PartDone> = parts.into_iter().filter_map(|(_, p)| p.done).collect();
         if done.len() != copy.slots.count() as usize && !breaks::is(Break::CommitsHalfRestores) {
             return Ok(None);
         }
         let tally = Tally::sum(done.iter().map(|p| &p.tally));
+        let mut sums =
+            Sums { tally, bytes: done.iter().map(|p| p.bytes).sum(), arrived: Arrivals::default() };
         if breaks::is(Break::VerifiesNothing) || breaks::is(Break::IgnoresFailedSums) {
-            return Ok(Some((tally, done.iter().map(|p| p.bytes).sum())));
+            return Ok(Some(sums));
         }
         let what = || format!("copy {} of run {}", copy.id, copy.run);
         let expected = |run: &RunId| manifest.run(*run).map(|r| (r.tally.rows, r.tally.digest));
@@ -185,16 +213,17 @@ impl Rekindle {
         }
         match &copy.inputs {
             Some(inputs) if inputs.inbox_blocks > 0 => {
-                let rows = self.store.catalog.inputs(copy.id).await?.rows;
-                if rows != done.iter().map(|p| p.inbox_rows).sum::<u64>() {
+                let taken = self.store.catalog.inputs(copy.id).await?;
+                if taken.rows != done.iter().map(|p| p.inbox_rows).sum::<u64>() {
                     return Err(StoreError::damaged(what(), "its inbox blocks were not read whole"));
                 }
+                sums.arrived = taken.arrived;
             }
             Some(_) => {}
-            None if manifest.run(copy.run).is_some_and(|r| r.tally.same_rows(&tally)) => {}
+            None if manifest.run(copy.run).is_some_and(|r| r.tally.same_rows(&sums.tally)) => {}
             None => return Err(StoreError::damaged(what(), "its digest is not the run's")),
         }
-        Ok(Some((tally, done.iter().map(|p| p.bytes).sum())))
+        Ok(Some(sums))
     }
 
     /// Deletes exactly the inbox blocks that a committed rewrite took, and then records in the manifest that they are gone.

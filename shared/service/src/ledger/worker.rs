@@ -239,7 +239,8 @@ impl<'a> Worker<'a> {
         if breaks::is(Break::ListsInputsAnew) {
             let listed = store.ledger.list_inbox(self.ledger, usize::MAX, u64::MAX).await?;
             let rows = listed.iter().map(|e| e.rows).sum();
-            return Ok(InboxInputs { keys: listed.into_iter().map(|e| e.key).collect(), rows });
+            let keys = listed.into_iter().map(|e| e.key).collect();
+            return Ok(InboxInputs { keys, rows, ..InboxInputs::default() });
         }
         store.catalog.inputs(copy).await
     }

@@ -30,7 +30,7 @@ impl Rekindle {
             let mut next = manifest.clone();
             for copy in manifest.staged_copies() {
                 let bytes = match self.finished(&manifest, copy).await {
-                    Ok(Some((_, bytes))) => bytes,
+                    Ok(Some(sums)) => sums.bytes,
                     Ok(None) => return Ok(None),
                     Err(error) => return Failure::of(error).map(|failure| Some((copy.clone(), failure))),
                 };

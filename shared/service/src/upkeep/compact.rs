@@ -9,7 +9,7 @@ use crate::{
     boxed,
     budget::Budget,
     failure::Failure,
-    ledger::{Bite, Driven, LEFT_ALONE_MILLIS, MARGIN_MILLIS},
+    ledger::{Bite, Driven, LEFT_ALONE_MILLIS, MARGIN_MILLIS, Sums},
     metrics::count,
     report::{SweepOutcome, Swept},
 };
@@ -247,8 +247,9 @@ impl Rekindle {
     ) -> Result<Step, StoreError> {
         match self.work_through(ledger, manifest, copy, budget).await? {
             Driven::Partly => Ok(Step::Later),
-            Driven::Whole(tally, bytes) => {
-                let next = manifest.commit_rewrite(copy.id, tally, bytes, self.now())?;
+            Driven::Whole(Sums { tally, bytes, arrived }) => {
+                let now = self.now();
+                let next = manifest.commit_rewrite(copy.id, tally, bytes, now)?.counting(&arrived, now);
                 self.swap(ledger, manifest, next).await?;
                 Ok(Step::Rewrote)
             }

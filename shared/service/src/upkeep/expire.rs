@@ -7,7 +7,7 @@ use crate::{
     boxed,
     budget::Budget,
     failure::Failure,
-    ledger::{Bite, Driven, LEFT_ALONE_MILLIS},
+    ledger::{Bite, Driven, LEFT_ALONE_MILLIS, Sums},
     metrics::count,
     retry::until_won,
 };
@@ -17,7 +17,6 @@ use rekindle_domain::{
     id::{LedgerId, SourceId},
     manifest::{Copy, DataState, Manifest, Tier},
     source::{Decision, Source},
-    tally::Tally,
 };
 use rekindle_store::{StoreError, catalog::Transaction};
 
@@ -149,7 +148,7 @@ impl Rekindle {
         let ledger = LedgerId::Source(source.id.clone());
         match self.work_through(&ledger, manifest, copy, budget).await? {
             Driven::Partly => Ok(Progress::Rest),
-            Driven::Whole(tally, bytes) => self.commit_rewrite(source, manifest, copy, tally, bytes).await,
+            Driven::Whole(sums) => self.commit_rewrite(source, manifest, copy, sums).await,
             Driven::Failed(failure) => self.give_up_archiving(&source.id, copy, &failure).await,
         }
     }
@@ -159,10 +158,9 @@ impl Rekindle {
         source: &Source,
         manifest: &Manifest,
         copy: &Copy,
-        tally: Tally,
-        bytes: u64,
+        sums: Sums,
     ) -> Result<Progress, StoreError> {
-        let next = manifest.commit_rewrite(copy.id, tally, bytes, self.now())?;
+        let next = manifest.commit_rewrite(copy.id, sums.tally, sums.bytes, self.now())?;
         if copy.tier == Tier::Cold && source.state == DataState::Available {
             return self.commit_expiry(source, manifest, next, "archived").await;
         }

@@ -1,7 +1,8 @@
 //! Work that no caller asks for: expiring and compacting data, warning people, stopping idle sources, and deleting doomed
-//! copies and deleted sources.
+//! copies and deleted sources; and counting what the days brought.
 
 mod compact;
+mod days;
 mod expire;
 mod housekeep;
 mod idle;

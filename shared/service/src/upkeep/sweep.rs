@@ -69,6 +69,9 @@ impl Rekindle {
             }
         }
         count!(Sweeps = 1);
+        if !report.is_partial {
+            self.note_days(budget).await;
+        }
         Ok(report)
     }
 

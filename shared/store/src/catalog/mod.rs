@@ -21,6 +21,7 @@
 //! | [`keys`] | key; how many were made | `keys` | `k#ID`; `made` |
 //! | [`people`] | merge of user ids; how many were made | `people` | `m#NUMBER`; `made` |
 //! | [`audit`] | audit entry | `audit#YEAR-MONTH` | `a#ID` |
+//! | [`days`] | a day in numbers | `days` | `d#YEAR-MONTH-DAY` |
 //!
 //! Every call may answer [`StoreError::Unavailable`] or [`StoreError::Refused`]; every read of documents also
 //! [`StoreError::Damaged`], where one does not decode; and every write over a version that was read also
@@ -33,6 +34,7 @@
 //! [`StoreError::Conflict`]: crate::StoreError::Conflict
 
 pub mod audit;
+pub mod days;
 pub mod keys;
 pub mod listing;
 pub mod marks;

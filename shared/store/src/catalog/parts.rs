@@ -2,12 +2,13 @@
 
 use super::{Catalog, Index, Key, Transaction, Versioned, Window, Write, query::document};
 use crate::{
-    dynamo::{Attributes, b, binary, delete, n, number, text, write_all},
+    dynamo::{Attributes, b, binary, delete, n, number, s, text, unbuildable, write_all},
     error::StoreError,
     ledger::InboxKey,
 };
 use rekindle_domain::{
     Ulid,
+    day::Arrivals,
     id::{CopyId, InboxId},
     part::Part,
 };
@@ -35,16 +36,22 @@ pub struct InboxInputs {
     pub keys: Vec<InboxKey>,
     /// The number of rows in all of them.
     pub rows: u64,
+    /// The interactions that arrived with them.
+    pub arrived: Arrivals,
 }
 
 impl Transaction {
     /// Records the inbox blocks that a rewrite takes. The same transaction must stage the copy: the records of a copy
     /// that no manifest lists would never be deleted.
-    pub fn add_inputs(&mut self, copy: CopyId, inputs: &InboxInputs) {
+    pub fn add_inputs(&mut self, copy: CopyId, inputs: &InboxInputs) -> Result<(), StoreError> {
         let keys = inputs.keys.iter().flat_map(|k| [&[k.shard][..], &k.id.0.to_bytes()].concat());
         let keys = b(keys.collect::<Vec<u8>>());
-        let content = Attributes::from([("keys".to_owned(), keys), ("n".to_owned(), n(inputs.rows))]);
+        let mut content = Attributes::from([("keys".to_owned(), keys), ("n".to_owned(), n(inputs.rows))]);
+        if inputs.arrived != Arrivals::default() {
+            content.insert("k".to_owned(), s(serde_json::to_string(&inputs.arrived).map_err(unbuildable)?));
+        }
         self.push(Write::of_attributes(inputs_key(copy), content));
+        Ok(())
     }
 }
 
@@ -108,7 +115,9 @@ impl Catalog {
                 Some(InboxKey { shard: k[0], id: InboxId(Ulid::from_bytes(id)) })
             };
             let keys = keys.iter().map(key).collect::<Option<_>>()?;
-            rest.is_empty().then_some(InboxInputs { keys, rows: number(&item, "n")? })
+            let arrived = text(&item, "k").and_then(|counts| serde_json::from_str(counts).ok());
+            let arrived = arrived.unwrap_or_default();
+            rest.is_empty().then_some(InboxInputs { keys, rows: number(&item, "n")?, arrived })
         };
         parse().ok_or_else(|| StoreError::damaged(what(), "they are out of shape"))
     }

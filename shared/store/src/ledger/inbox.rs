@@ -3,8 +3,8 @@
 use super::{Ledger, key};
 use crate::{
     dynamo::{
-        Attributes, b, binary, delete, get_all, n, number, pages, put, query_partition, take_binary,
-        write_all,
+        Attributes, b, binary, delete, get_all, n, number, pages, put, query_partition, s, take_binary, text,
+        unbuildable, write_all,
     },
     error::StoreError,
 };
@@ -13,6 +13,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use rekindle_domain::{
     Ulid,
     block::decode,
+    day::Counts,
     id::{InboxId, LedgerId},
     rows::Rows,
 };
@@ -29,8 +30,21 @@ pub struct InboxKey {
     pub id: InboxId,
 }
 
+/// An inbox block that is about to be appended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewBlock {
+    /// Its new id.
+    pub id: InboxId,
+    /// The encoded block.
+    pub bytes: Vec<u8>,
+    /// The number of its rows.
+    pub rows: u64,
+    /// The interactions that arrive with it, by kind, where they are counted with it.
+    pub arrived: Counts,
+}
+
 /// An inbox block without its bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InboxEntry {
     /// Its key.
     pub key: InboxKey,
@@ -38,6 +52,8 @@ pub struct InboxEntry {
     pub rows: u64,
     /// The size of the encoded block in bytes.
     pub bytes: u64,
+    /// The interactions that arrived with it, by kind, where they are counted with it.
+    pub arrived: Counts,
 }
 
 fn partition(ledger: &LedgerId, shard: u8) -> String {
@@ -49,19 +65,22 @@ fn block_key(ledger: &LedgerId, block: &InboxKey) -> Attributes {
 }
 
 impl Ledger {
-    /// Appends blocks to a shard of an inbox, each with its new id and its number of rows. They are durable when this
-    /// returns. After an error some may be; it is safe to append the same rows again.
+    /// Appends blocks to a shard of an inbox. They are durable when this returns. After an error some may be; it is safe to
+    /// append the same rows again.
     pub async fn append(
         &self,
         ledger: &LedgerId,
         shard: u8,
-        blocks: Vec<(InboxId, Vec<u8>, u64)>,
+        blocks: Vec<NewBlock>,
     ) -> Result<(), StoreError> {
-        let requests = blocks.into_iter().map(|(id, block, rows)| {
+        let requests = blocks.into_iter().map(|NewBlock { id, bytes, rows, arrived }| {
             let mut item = block_key(ledger, &InboxKey { shard, id });
             item.insert("n".to_owned(), n(rows));
-            item.insert("z".to_owned(), n(block.len()));
-            item.insert("d".to_owned(), b(block));
+            item.insert("z".to_owned(), n(bytes.len()));
+            if !arrived.is_empty() {
+                item.insert("k".to_owned(), s(serde_json::to_string(&arrived).map_err(unbuildable)?));
+            }
+            item.insert("d".to_owned(), b(bytes));
             put(item)
         });
         write_all(&self.client, &self.table, requests.collect::<Result<_, _>>()?).await
@@ -77,7 +96,7 @@ impl Ledger {
     ) -> Result<Vec<InboxEntry>, StoreError> {
         let mut out = Vec::new();
         for shard in 0..ledger.inbox_shards() {
-            let mut pages = pages(self.inbox(ledger, shard).projection_expression("sk, n, z"));
+            let mut pages = pages(self.inbox(ledger, shard).projection_expression("sk, n, z, k"));
             while let Some(items) = pages.next().await? {
                 for item in &items {
                     out.push(inbox_entry(shard, item)?);
@@ -141,7 +160,10 @@ fn inbox_entry(shard: u8, item: &Attributes) -> Result<InboxEntry, StoreError> {
     let entry = || {
         let id: [u8; 16] = binary(item, "sk")?.try_into().ok()?;
         let key = InboxKey { shard, id: InboxId(Ulid::from_bytes(id)) };
-        Some(InboxEntry { key, rows: number(item, "n")?, bytes: number(item, "z")? })
+        // Blocks of earlier versions have none. They are information: no block is damaged for want of them.
+        let arrived =
+            text(item, "k").and_then(|counts| serde_json::from_str(counts).ok()).unwrap_or_default();
+        Some(InboxEntry { key, rows: number(item, "n")?, bytes: number(item, "z")?, arrived })
     };
     entry().ok_or_else(|| StoreError::damaged("an inbox item", "its attributes are out of shape"))
 }

@@ -18,7 +18,7 @@
 mod inbox;
 mod slots;
 
-pub use inbox::{INBOX_BLOCK_BYTES, InboxEntry, InboxKey};
+pub use inbox::{INBOX_BLOCK_BYTES, InboxEntry, InboxKey, NewBlock};
 pub use slots::{HOT_BLOCK_BYTES, Piece, SlotKey, SlotReader};
 
 use crate::dynamo::{Attributes, b, s};

@@ -5,9 +5,11 @@
 //! write the files anew while a version is not released yet:
 //! `cargo test -p rekindle-domain --test laws -- --ignored rewrite_golden_files`.
 
+mod days;
 mod notices;
 mod sources;
 
+use self::days::{arrived_manifest, day};
 use self::notices::{
     deleted_notice, expiring_notice, notice, sending_notice, stopped_notice, trouble_notice, undeleted_notice,
 };
@@ -16,6 +18,7 @@ use crate::support::{Model, UserModel, model, rows_of, sort_by_hash, sort_by_id}
 use rekindle_domain::{
     Ulid,
     block::{Block, Cover, Position, decode, encode},
+    day::Arrivals,
     facet::{Channel, Facet, Kind},
     id::{CopyId, RequestId, RunId},
     key::{AccessKey, OldSecret, Scope, Token},
@@ -195,6 +198,7 @@ fn manifest() -> Manifest {
             inbox: true,
         }),
         is_deleted: false,
+        arrived: Arrivals::default(),
     }
 }
 
@@ -296,6 +300,8 @@ fn written() -> Vec<(&'static str, Vec<u8>)> {
         ("source-v1-deleted.json", json_bytes(&deleted_source())),
         ("manifest-v1-deleted.json", json_bytes(&deleted_manifest())),
         ("manifest-v1-folded.json", json_bytes(&folded_manifest())),
+        ("manifest-v1-arrived.json", json_bytes(&arrived_manifest())),
+        ("day-v1.json", json_bytes(&day())),
         ("merged-user-v1.json", json_bytes(&merged_user())),
         ("part-v1.json", json_bytes(&part())),
         ("request-v1.json", json_bytes(&request())),
@@ -347,6 +353,8 @@ fn items_of_every_version_are_read() {
     assert_read("source-v1-deleted.json", &deleted_source());
     assert_read("manifest-v1-deleted.json", &deleted_manifest());
     assert_read("manifest-v1-folded.json", &folded_manifest());
+    assert_read("manifest-v1-arrived.json", &arrived_manifest());
+    assert_read("day-v1.json", &day());
     assert_read("merged-user-v1.json", &merged_user());
     assert_read("part-v1.json", &part());
     assert_read("request-v1.json", &request());
