@@ -5,7 +5,7 @@ import { launch, noErrors, picture, reader } from "./browser.mjs";
 import { Rekindle, until } from "./rekindle.mjs";
 import { seedMany } from "./seed.mjs";
 
-const MANY = 120;
+const MANY = 240;
 
 let browser, rekindle, page;
 before(async () => {
@@ -36,7 +36,7 @@ test("restore what carries a tag", async () => {
   assert.equal((await rekindle.expired()).length, MANY - 2);
 });
 
-test("stop at the end of the list, with the keys of the pages", async () => {
+test("the pages of the list have each campaign once", async () => {
   await page.goto(`${rekindle.url}/console?state=expired`);
   const seen = new Set();
   for (;;) {
@@ -52,7 +52,6 @@ test("stop at the end of the list, with the keys of the pages", async () => {
 
 test("restore all that match, and rows go on by themselves", async () => {
   await page.goto(`${rekindle.url}/console?state=expired&tag=bulk`);
-  assert.equal(await page.locator("td.name").count(), 50);
   await page.locator("td.tick input").first().check();
   await page.getByLabel("All that match, on every page").check();
   await page.getByText(`A restore brings back ${MANY - 2}: up to`).waitFor();

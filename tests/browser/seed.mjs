@@ -92,14 +92,16 @@ export async function seed(rekindle, users = 600) {
   });
 }
 
-/** Many small campaigns with one tag, all of them expired. */
+/** Many small campaigns, all of them expired, with a tag if one is given. */
 export async function seedMany(rekindle, number, tag, users = 3) {
   const ids = Array.from({ length: number }, (_, i) => `bulk-${String(i).padStart(3, "0")}`);
-  for (const id of ids) await rekindle.put(`/v1/campaigns/${id}`, { name: `Campaign ${id}`, tags: [tag] });
-  const rows = ids.flatMap((id) => batch(`campaign/${id}`, users, () => ({})));
-  for (const id of ids) await rekindle.post(`/v1/campaigns/${id}/start`);
-  await rekindle.post("/v1/interactions", rows);
-  for (const id of ids) await rekindle.post(`/v1/campaigns/${id}/stop`);
+  if (tag) await Promise.all(ids.map((id) => rekindle.put(`/v1/campaigns/${id}`, { name: `Campaign ${id}`, tags: [tag] })));
+  await rekindle.post("/v1/interactions", ids.flatMap((id) => batch(`campaign/${id}`, users, () => ({}))));
+  for (let i = 0; i < ids.length; i += 100) {
+    const sources = ids.slice(i, i + 100).map((id) => `campaign/${id}`);
+    await rekindle.post("/v1/sources/start", { sources });
+    await rekindle.post("/v1/sources/stop", { sources });
+  }
   await rekindle.expire(number);
   return ids;
 }

@@ -58,7 +58,7 @@ test("without scripts the start after the restore takes a press", async () => {
 test("stop, pin, unpin, delete and bring back", async () => {
   const page = await opened("/console/campaigns/black-friday");
   await page.getByRole("button", { name: "Stop" }).click();
-  await page.getByText("Nothing else keeps the data of these any more:").waitFor();
+  await page.getByText("is kept for the retention period").waitFor();
   await page.getByRole("button", { name: "Stop" }).click();
   await page.getByText("Stop: done for 1 source.").waitFor();
   await page.getByRole("link", { name: "Black Friday teaser" }).click();
@@ -84,6 +84,18 @@ test("stop, pin, unpin, delete and bring back", async () => {
   await page.getByRole("button", { name: "Bring back" }).click();
   await page.getByRole("button", { name: "Bring back" }).click();
   await page.getByText("Bring back: done for 1 source.").waitFor();
+  noErrors(page);
+});
+
+test("a stop says whose data nothing keeps after it", async () => {
+  const page = await opened("/console/campaigns/vip-launch");
+  await page.getByText("Kept for vip-early-access through segment vip").waitFor();
+  await page.getByRole("link", { name: "Campaign VIP early access" }).click();
+  await page.getByRole("heading", { name: "VIP early access" }).waitFor();
+  await page.getByRole("button", { name: "Stop" }).click();
+  await page.getByText("Nothing else keeps the data of these any more:").waitFor();
+  await page.getByText(/vip-launch expires on/).waitFor();
+  await picture(page, "review-stop");
   noErrors(page);
 });
 

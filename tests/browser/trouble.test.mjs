@@ -21,7 +21,7 @@ test("the server goes away during a restore: the page says so, and goes on", asy
     await rekindle.kill();
     rmSync(folder, { recursive: true });
   });
-  const ids = await seedMany(rekindle, 60, "bulk");
+  const ids = await seedMany(rekindle, 400);
   const page = await reader(browser);
   await page.goto(rekindle.link);
   await page.goto(`${rekindle.url}/console?state=expired`);
