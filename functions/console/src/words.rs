@@ -119,6 +119,14 @@ fn holder(holder: &Holder) -> Markup {
     }
 }
 
+/// How long a pin lasts, and why it is there.
+fn pinned(pin: &PinView) -> Markup {
+    html! {
+        @if let Some(until) = pin.until { " until " (time(until)) }
+        ": " span dir="auto" { (pin.reason) }
+    }
+}
+
 /// When the data goes, or why it stays.
 pub(crate) fn keeping(view: &SourceView) -> Markup {
     let data = &view.interaction_data;
@@ -132,12 +140,13 @@ pub(crate) fn keeping(view: &SourceView) -> Markup {
             }
             (ShownState::Restoring, _) => { "Being restored" }
             (ShownState::Expiring, _) => { "Being moved to long-term storage" }
-            (_, Some(at)) => { "Expires on " (time(at)) }
+            (_, Some(at)) => {
+                "Expires on " (time(at))
+                @if let Some(pin) = &data.pin { "; pinned" (pinned(pin)) }
+            }
             (_, None) => {
                 @if let Some(pin) = &data.pin {
-                    "Pinned"
-                    @if let Some(until) = pin.until { " until " (time(until)) }
-                    ": " (pin.reason)
+                    "Pinned" (pinned(pin))
                 } @else if let Some(first) = data.held_by.first() {
                     "Kept for " (holder(first))
                     @if data.held_by.len() > 1 { " and " (data.held_by.len() - 1) " more" }
