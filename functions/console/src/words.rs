@@ -6,7 +6,7 @@ use rekindle_domain::{
     facet::{Channel, Facet, Kind},
     id::{SourceId, SourceKind},
     key::Scope,
-    source::{Holder, Status},
+    source::{Holder, Pin, Status},
 };
 use rekindle_service::library::{ShownState, SourceView};
 
@@ -120,7 +120,7 @@ fn holder(holder: &Holder) -> Markup {
 }
 
 /// How long a pin lasts, and why it is there.
-fn pinned(pin: &PinView) -> Markup {
+fn pinned(pin: &Pin) -> Markup {
     html! {
         @if let Some(until) = pin.until { " until " (time(until)) }
         ": " span dir="auto" { (pin.reason) }

@@ -268,9 +268,9 @@ fn row(viewer: &Viewer, i: usize, view: &SourceView, restoring: Option<&Restorin
                 } @else {
                     a #(format!("n{i}")) href=(words::address(&view.source)) dir="auto" { (view.name) }
                 }
-                div .id { (words::kind_name(view.source.kind())) @if view.name != view.source.id() { " · " (view.source.id()) } }
-                @if !view.tags.is_empty() {
-                    div .tags { @for tag in &view.tags { a .tag dir="auto" href=(by_tag(tag)) { (tag) } } }
+                div .id {
+                    (words::kind_name(view.source.kind())) @if view.name != view.source.id() { " · " (view.source.id()) }
+                    @for tag in &view.tags { " " a .tag dir="auto" href=(by_tag(tag)) { (tag) } }
                 }
             }
             td data-name="Status" { (words::status(view.status)) }
