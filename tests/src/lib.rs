@@ -6,6 +6,7 @@ pub mod openapi;
 pub mod sim;
 
 pub mod fixture {
+    pub mod browser;
     pub mod compaction;
     pub mod faults;
     pub mod log;

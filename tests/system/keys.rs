@@ -384,9 +384,14 @@ async fn the_local_runner_asks_for_keys_and_its_own_routes_do_not() {
     let clock = Arc::new(LocalClock::in_memory());
     let router = Local::new(world.stack.clone(), world.aws.clone(), clock).router();
     let host = ("host", HeaderValue::from_static("127.0.0.1"));
-    for (path, open) in [("/_local/clock", true), ("/_local/x", false), ("/v1/tags", false), ("/", false)] {
+    for (path, open) in [("/_local/clock", true), ("/_local/x", false), ("/v1/tags", false), ("/x", false)] {
         let answer = ask(&router, &Method::GET, path, std::slice::from_ref(&host)).await;
         if open { drop(answer.ok()) } else { drop(assert_refused(answer, path)) }
+    }
+    // The console asks for a session, and leads to where it is made.
+    for (path, to) in [("/", "/console"), ("/console", "/console/sign-in?to=%2Fconsole")] {
+        let answer = ask(&router, &Method::GET, path, std::slice::from_ref(&host)).await;
+        assert_eq!((answer.status.as_u16(), answer.headers["location"].to_str().unwrap()), (303, to));
     }
     let with = [host, bearer(ADMIN_KEY)[0].clone()];
     ask(&router, &Method::GET, "/v1/tags", &with).await.ok();

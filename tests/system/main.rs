@@ -11,6 +11,7 @@ mod brims;
 mod bulk;
 mod canvases;
 mod compaction;
+mod console;
 mod crashes;
 mod cycles;
 mod damage;

@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["store"],
     &["service"],
     &["runtime"],
-    &["api", "compactor", "ingest", "notifier", "restorer", "sweeper"],
+    &["api", "compactor", "console", "ingest", "notifier", "restorer", "sweeper"],
     &["local"],
     &["benches", "fuzz", "hello", "tests"],
 ];
