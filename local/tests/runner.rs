@@ -6,6 +6,8 @@ mod client;
 mod clients;
 #[path = "runner/folder.rs"]
 mod folder;
+#[path = "runner/sample.rs"]
+mod sample;
 
 use client::Client;
 use std::{

@@ -26,7 +26,7 @@ fn rights(path: &Path) -> Vec<(String, u32)> {
 }
 
 /// Makes a folder of data in which a campaign has expired.
-fn filled(data: &Path) {
+pub fn filled(data: &Path) {
     let (program, client) = Program::begin(&["--key", KEY, "--data", data.to_str().unwrap()]);
     let one = json!([{ "user_id": "u", "campaign_id": "c", "type": "received", "channel": "email" }]);
     for (path, body) in [
