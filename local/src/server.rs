@@ -32,6 +32,7 @@ use serde::Deserialize;
 use serde_json::{Value, json as object};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::RwLock;
+use tower::ServiceExt;
 
 /// How often the sweeper runs locally. In the cloud it runs every 5 minutes.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -188,9 +189,6 @@ impl Local {
         let console = rekindle_console::router(self.stack.app.clone())
             .layer(from_fn_with_state(self.clone(), one_invocation));
         let local = Router::new()
-            .route_service("/", console.clone())
-            .route_service("/console", console.clone())
-            .route_service("/console/{*page}", console)
             .route("/_local/sign-in/{word}", get(sign_in))
             .route("/_local/clock", get(show_clock).post(move_clock))
             .route("/_local/sweep", axum::routing::post(sweep_now))
@@ -198,6 +196,7 @@ impl Local {
             .with_state(self.clone());
         with_fallbacks(local)
             .fallback_service(functions)
+            .layer(from_fn_with_state(console, to_console))
             .layer(from_fn_with_state(self.limits, whole_body))
             .layer(from_fn(refuse_foreigners))
     }
@@ -268,6 +267,15 @@ async fn health_of_the_disk(State(local): State<Local>, request: Request, next: 
 /// Holds the clock still while a handler runs. The request's body has arrived by then.
 async fn one_invocation(State(local): State<Local>, request: Request, next: Next) -> Response {
     let _running = local.gate.read().await;
+    next.run(request).await
+}
+
+/// Hands the console's pages to the console. It matches their routes itself, as it does behind a gateway.
+async fn to_console(State(console): State<Router>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if path == "/" || path == "/console" || path.starts_with("/console/") {
+        return console.oneshot(request).await.into_response();
+    }
     next.run(request).await
 }
 
