@@ -57,8 +57,16 @@ pub(super) fn answer(
                 (None, Some(counted)) => { (numbers(viewer, state, counted)) }
                 (None, None) => { p .hint { "The count of these users stands here." } }
             }
+            @if let (true, None, Some(address)) = (filter.is_some(), &state.subject, state.address()) {
+                p { a href=(address) { "Link to this audience" } }
+            }
         }
     }
+}
+
+/// The answer where the page could not be made, for a script: the form stays as it is.
+pub(super) fn failed(problem: &Problem) -> Markup {
+    html! { div #answer aria-live="polite" { p .refused { (Trouble::of(problem, None).text) } } }
 }
 
 fn refused(viewer: &Viewer, state: &State, trouble: &Trouble) -> Markup {
@@ -68,7 +76,7 @@ fn refused(viewer: &Viewer, state: &State, trouble: &Trouble) -> Markup {
         } @else {
             div .refused {
                 p { (trouble.text) }
-                @if trouble.is_unknown_name || state.takes_unknown { (takes_unknown(state)) }
+                @if trouble.is_unknown_name { (takes_unknown(state)) }
                 @if !trouble.restore.is_empty() {
                     (restoring(viewer, &trouble.restore.iter().cloned().collect::<Vec<_>>()))
                 }

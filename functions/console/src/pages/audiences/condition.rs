@@ -11,7 +11,7 @@ use super::{
 use crate::words;
 use maud::{Markup, html};
 use rekindle_domain::{facet::Channel, id::SourceId, source::Variant};
-use rekindle_service::library::SourceView;
+use rekindle_service::library::{ShownState, SourceView};
 
 /// The fields of one condition, with their names and ids.
 struct Card<'a> {
@@ -134,7 +134,7 @@ impl Card<'_> {
                             Some(view) => { (named(view)) }
                             None => { span .name dir="auto" { (source) } " " span .id { "not registered" } }
                         }
-                        button id=(self.id("change")) name="act" value=(format!("change {}", prefix(self.place))) hx-post=(ADDRESS) aria-label=(title("Choose another campaign or Canvas, condition", self.place)) autofocus[self.goes_on("change")] { "Change" }
+                        button id=(self.id("change")) name="act" value=(format!("change {}", prefix(self.place))) hx-post=(ADDRESS) aria-label=(title("Change the campaign or Canvas, condition", self.place)) autofocus[self.goes_on("change")] { "Change" }
                     }
                 }
             }
@@ -360,10 +360,11 @@ impl Card<'_> {
 /// A source with its kind and, where it matters, the state of its data.
 fn named(view: &SourceView) -> Markup {
     let state = words::state(view);
+    let is_away = view.interaction_data.state != ShownState::Available;
     html! {
         span .name dir="auto" { (view.name) } " "
         span .id { (words::kind_name(view.source.kind())) @if view.name != view.source.id() { " " (view.source.id()) } } " "
-        @if state != "Available" { span .state data-state=(state) { (state) } }
+        @if is_away { span .state data-state=(state) { (state) } }
     }
 }
 

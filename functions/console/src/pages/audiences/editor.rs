@@ -3,9 +3,9 @@
 
 use super::{
     super::{Viewer, forms::Fields},
-    answer::{Counted, answer, counted},
+    answer::{Counted, answer, counted, restoring},
     draft::Place,
-    form::{builder, whys},
+    form::{builder, why_json, whys},
     known::Known,
     matching::{Why, matching, why},
     members,
@@ -13,10 +13,10 @@ use super::{
     state::State,
     trouble::Trouble,
 };
-use crate::html::{Page, count, sentence, time};
+use crate::html::{Page, count, time};
 use maud::{Markup, html};
 use rekindle_service::{
-    Problem, Rekindle,
+    Fact, Problem, Rekindle,
     library::{NowDue, SegmentView},
 };
 
@@ -56,8 +56,10 @@ impl Asked {
         let draft = state.json.is_none().then_some(&state.draft);
         let parsed = state.filter().err();
         let counted = self.count.as_ref().and_then(|count| count.as_ref().err());
-        let problem = parsed.as_ref().or(counted).or(self.unsaved.as_ref())?;
-        Some(Trouble::of(problem, draft))
+        // One that is about the name or the id stands beside these.
+        let is_of_filter = |fact: &Fact| matches!(fact, Fact::Path(path) if path.starts_with("filter"));
+        let unsaved = self.unsaved.as_ref().filter(|problem| problem.facts.iter().any(is_of_filter));
+        Some(Trouble::of(parsed.as_ref().or(counted).or(unsaved)?, draft))
     }
 
     fn answer(&self, viewer: &Viewer, state: &State, trouble: Option<&Trouble>) -> Markup {
@@ -73,6 +75,7 @@ pub(super) fn part(viewer: &Viewer, state: &State, asked: &Asked) -> Markup {
     html! {
         (asked.answer(viewer, state, trouble.as_ref()))
         @if state.json.is_none() { (whys(&state.draft, &mut Place::new(), trouble.as_ref())) }
+        @else { (why_json(trouble.as_ref(), true)) }
     }
 }
 
@@ -107,6 +110,7 @@ pub(super) async fn page(
                     input type="hidden" name="version" value=(subject.version);
                 }
                 (builder(&shown))
+                noscript { button name="act" value="look" { "Show the fields of what was chosen" } }
                 label .check {
                     input .live type="checkbox" name="archive" value="yes" checked[state.is_archive];
                     " Read expired data from the archive. Nothing is restored, and it takes longer."
@@ -121,10 +125,9 @@ pub(super) async fn page(
                             hx-trigger="load, click, input delay:500ms target:.live from:#filter, htmx:after:swap target:#builder from:#filter"
                             hx-target="#answer" hx-select="#answer" hx-swap="outerHTML" hx-sync="this:replace" { "Count" }
                         button form="filter" formaction=(members::PAGES) { "Show the users" }
-                        @if let (None, Some(address)) = (segment, state.address()) { a .button href=(address) { "Link" } }
                     }
                 }
-                @if viewer.may_manage() { (saving(state, segment, asked)) }
+                @if viewer.may_manage() { (saving(viewer, state, segment, asked)) }
                 (matching(state, asked.matched.as_ref()))
                 @if let Some(segment) = segment { (used(viewer, segment)) }
             }
@@ -177,23 +180,16 @@ pub(super) fn address(segment: &SegmentView) -> String {
     format!("/console/segments/{}", segment.segment.trim_start_matches("segment/"))
 }
 
-fn saving(state: &State, segment: Option<&SegmentView>, asked: &Asked) -> Markup {
-    let unsaved = asked.unsaved.as_ref();
+fn saving(viewer: &Viewer, state: &State, segment: Option<&SegmentView>, asked: &Asked) -> Markup {
+    let draft = state.json.is_none().then_some(&state.draft);
+    let unsaved = asked.unsaved.as_ref().map(|problem| Trouble::of(problem, draft));
     html! {
         section .card #save {
             h2 { @if segment.is_some() { "Save" } @else { "Save as a segment" } }
-            @if let Some(problem) = unsaved { p .refused role="alert" { "It was not saved. " (sentence(&problem.detail)) } }
-            label for="name" { "Name" }
-            input #name form="filter" name="name" value=(state.name) maxlength="256" dir="auto" autocomplete="off";
-            @match segment {
-                Some(segment) => {
-                    p .buttons { button .primary form="filter" formaction=(address(segment)) { "Save" } }
-                }
-                None => {
-                    label for="id" { "Id" }
-                    input #id form="filter" name="id" value=(state.new_id) maxlength="128" autocomplete="off" spellcheck="false";
-                    p .hint { "Filters name the segment by its id, which never changes: letters, digits, " code { "_ . : -" } }
-                    p .buttons { button form="filter" formaction="/console/segments" { "Save as a segment" } }
+            @if let Some(trouble) = unsaved {
+                p .refused role="alert" { "It was not saved. " (trouble.text) }
+                @if !trouble.restore.is_empty() {
+                    (restoring(viewer, &trouble.restore.iter().cloned().collect::<Vec<_>>()))
                 }
             }
         }

@@ -20,7 +20,7 @@ pub(super) fn builder(shown: &Shown<'_>) -> Markup {
                     input type="hidden" name="mode" value="json";
                     label for="json" { "The filter as JSON" }
                     textarea #json .live name="json" rows="16" spellcheck="false" autocomplete="off" aria-describedby="why-json" autofocus[shown.goes_on("json")] { (text) }
-                    div #why-json .why role="alert" { @if let Some(trouble) = shown.trouble { (trouble.text) } }
+                    (why_json(shown.trouble, false))
                     p .buttons {
                         button name="act" value="choose" hx-post=(ADDRESS) { "Build by choosing" }
                     }
@@ -32,6 +32,15 @@ pub(super) fn builder(shown: &Shown<'_>) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// The reason why a filter that is edited as JSON has no answer, beside it.
+pub(super) fn why_json(trouble: Option<&Trouble>, is_beside: bool) -> Markup {
+    html! {
+        div #why-json .why hx-swap-oob=[is_beside.then_some("true")] {
+            @if let Some(trouble) = trouble { (trouble.text) }
         }
     }
 }

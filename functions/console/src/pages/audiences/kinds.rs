@@ -25,9 +25,9 @@ impl Way {
     /// The words of the list.
     pub(super) const fn says(self) -> &'static str {
         match self {
-            Self::Source => "of one campaign or Canvas",
-            Self::Tag => "of everything with a tag",
-            Self::Any => "of any campaign or Canvas",
+            Self::Source => "One campaign or Canvas",
+            Self::Tag => "Everything with a tag",
+            Self::Any => "Any message",
         }
     }
 }

@@ -19,6 +19,7 @@ mod tests;
 mod trouble;
 
 use super::{OrRefused, Refused, Viewer, forms::Fields};
+use crate::html;
 use axum::{
     Router,
     body::Body,
@@ -31,7 +32,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use maud::Markup;
 use rekindle_domain::key::Scope::{Manage, Read};
 use rekindle_runtime::scopes::Route;
-use rekindle_service::Rekindle;
+use rekindle_service::{Problem, Rekindle};
 use state::State;
 
 pub(super) const ROUTES: &[Route] = &[
@@ -66,28 +67,35 @@ async fn open(
     editor::page(&app, &viewer, &state, None, &Asked::default()).await.or_refused(&viewer)
 }
 
-/// Does what a button of the builder says, and shows the builder again.
+/// Does what a button of the builder says, and shows the builder again. A script that cannot have it is told so beside the form,
+/// which stays.
 async fn build(
     extract::State(app): extract::State<Rekindle>,
     viewer: Viewer,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
-    let form = Fields::of_body(body).await.or_refused(&viewer)?;
+    let by_script = headers.contains_key("hx-request");
+    match built(&app, &viewer, by_script, body).await {
+        Err(problem) if by_script => {
+            let to = [("hx-retarget", "#answer"), ("hx-reselect", "#answer"), ("hx-reswap", "outerHTML")];
+            Ok((html::status(&problem), to, answer::failed(&problem)).into_response())
+        }
+        other => other.or_refused(&viewer),
+    }
+}
+
+async fn built(app: &Rekindle, viewer: &Viewer, by_script: bool, body: Body) -> Result<Response, Problem> {
+    let form = Fields::of_body(body).await?;
     let mut state = State::of_form(&form);
     let act = form.get("act").unwrap_or_default();
     state.act(act);
-    let by_script = headers.contains_key("hx-request");
-    let asked = Asked::by(&app, &state, &form, by_script).await;
+    let mut asked = Asked::by(app, &state, &form, by_script).await;
     let mut response = if by_script && matches!(act, "count" | "further") {
-        editor::part(&viewer, &state, &asked).into_response()
+        editor::part(viewer, &state, &asked).into_response()
     } else {
-        let segment = match &state.subject {
-            Some(subject) => Some(app.get_segment(&subject.id).await.or_refused(&viewer)?),
-            None => None,
-        };
-        let page = editor::page(&app, &viewer, &state, segment.as_ref(), &asked).await;
-        page.or_refused(&viewer)?.into_response()
+        let segment = segments::edited(app, &mut state, &mut asked).await?;
+        editor::page(app, viewer, &state, segment.as_ref(), &asked).await?.into_response()
     };
     // The address opens the same filter again: after a sign-in, or for somebody else.
     let is_worth_it = by_script && state.subject.is_none() && !state.is_new();

@@ -73,6 +73,17 @@ fn row(segment: &SegmentView) -> Markup {
     }
 }
 
+/// The segment of an address.
+///
+/// # Errors
+/// 404; 503.
+async fn stored(app: &Rekindle, id: &str) -> Result<SegmentView, Problem> {
+    if !is_valid_id(id) {
+        return Err(Problem::not_found("unknown_segment", "there is no such segment"));
+    }
+    app.get_segment(id).await
+}
+
 /// The page of a segment, with its filter in the builder.
 pub(super) async fn show(
     From(app): From<Rekindle>,
@@ -81,7 +92,7 @@ pub(super) async fn show(
     uri: Uri,
 ) -> Result<Markup, Refused> {
     let query = Fields::of(uri.query().unwrap_or_default().as_bytes());
-    let segment = app.get_segment(&id).await.or_refused(&viewer)?;
+    let segment = stored(&app, &id).await.or_refused(&viewer)?;
     let asked = Asked { is_saved: query.get("saved").is_some(), ..Asked::default() };
     page(&app, &viewer, &of(&id, &segment), Some(&segment), &asked).await.or_refused(&viewer)
 }
@@ -137,8 +148,8 @@ pub(super) async fn make(From(app): From<Rekindle>, viewer: Viewer, body: Body) 
     }
 }
 
-/// Saves a segment over the version that the reader saw. If somebody changed it since, the form comes back as it was sent, and says
-/// what changed.
+/// Saves a segment over the version that the reader saw. If somebody changed or deleted it since, the form comes back as it was
+/// sent, and says so.
 pub(super) async fn save(
     From(app): From<Rekindle>,
     viewer: Viewer,
@@ -152,25 +163,50 @@ pub(super) async fn save(
     let version = form.get("over").and_then(|version| version.parse().ok()).unwrap_or(seen);
     state.subject = Some(Subject { id: id.clone(), version });
     let how = Edit { if_match: Some(version), ..Edit::default() };
-    let outcome = saved(&app, &viewer, &id, &state, how).await;
-    let (asked, segment) = match outcome {
+    let mut asked = Asked::default();
+    let segment = match saved(&app, &viewer, &id, &state, how).await {
         Ok(segment) if segment.now_due.as_ref().is_none_or(Vec::is_empty) => {
             return Ok(Redirect::to(&format!("/console/segments/{id}?saved=yes")).into_response());
         }
         Ok(segment) => {
             state = of(&id, &segment);
-            let now_due = segment.now_due.clone().unwrap_or_default();
-            (Asked { is_saved: true, now_due, ..Asked::default() }, segment)
+            asked.is_saved = true;
+            asked.now_due = segment.now_due.clone().unwrap_or_default();
+            Some(segment)
         }
         Err(problem) => {
-            let segment = app.get_segment(&id).await.or_refused(&viewer)?;
             // That somebody changed it is told with what changed.
-            let unsaved = Some(problem).filter(|p| p.kind != ProblemKind::PreconditionFailed);
-            (Asked { unsaved, ..Asked::default() }, segment)
+            asked.unsaved = Some(problem).filter(|p| p.kind != ProblemKind::PreconditionFailed);
+            edited(&app, &mut state, &mut asked).await.or_refused(&viewer)?
         }
     };
-    let content = page(&app, &viewer, &state, Some(&segment), &asked).await.or_refused(&viewer)?;
+    let content = page(&app, &viewer, &state, segment.as_ref(), &asked).await.or_refused(&viewer)?;
     Ok(content.into_response())
+}
+
+/// The segment that the form edits, as it is stored, if it edits one. If somebody deleted it since, the form is one of a new
+/// segment, and says so.
+///
+/// # Errors
+/// 503.
+pub(super) async fn edited(
+    app: &Rekindle,
+    state: &mut State,
+    asked: &mut Asked,
+) -> Result<Option<SegmentView>, Problem> {
+    let Some(subject) = &state.subject else { return Ok(None) };
+    match stored(app, &subject.id).await {
+        Ok(segment) => Ok(Some(segment)),
+        Err(problem) if problem.kind == ProblemKind::NotFound => {
+            let detail =
+                "somebody deleted this segment; your filter still stands here, and can be saved as a new one";
+            asked.unsaved = Some(Problem::not_found("unknown_segment", detail));
+            state.new_id.clone_from(&subject.id);
+            state.subject = None;
+            Ok(None)
+        }
+        Err(problem) => Err(problem),
+    }
 }
 
 /// Deletes a segment. One that is in use stays, and the page says who uses it.
@@ -181,6 +217,7 @@ pub(super) async fn delete(
     body: Body,
 ) -> Result<Response, Refused> {
     let form = Fields::of_body(body).await.or_refused(&viewer)?;
+    stored(&app, &id).await.or_refused(&viewer)?;
     let version = form.get("version").and_then(|version| version.parse().ok());
     let how = Edit { if_match: version, ..Edit::default() };
     let problem = match app.delete_segment(&id, how, &viewer.caller).await {

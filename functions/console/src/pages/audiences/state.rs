@@ -96,7 +96,7 @@ impl State {
     pub(super) fn value(&self) -> Result<Value, Problem> {
         let Some(text) = &self.json else { return Ok(self.draft.value()) };
         serde_json::from_str(text).map_err(|why| {
-            let detail = format!("filter: this is not JSON: {why}");
+            let detail = format!("this is not JSON: {why}");
             Problem::bad_request("invalid_json", detail).at("filter")
         })
     }
