@@ -27,6 +27,15 @@ const PAGES = [
   ["source-csv", "/console/campaigns/spring-sale/csv"],
   ["restores", "/console/restores"],
   ["restore", "/console/restores", (page) => page.locator("td.name a").first().click()],
+  ["users", "/console/users"],
+  ["user", "/console/users?user_id=user-0"],
+  ["user-unknown", "/console/users?user_id=nobody"],
+  ["keys", "/console/keys"],
+  ["key-rotate", "/console/keys", (page) => page.getByRole("link", { name: "New secret for Berta" }).click()],
+  ["key-revoke", "/console/keys", (page) => page.getByRole("link", { name: "Revoke Berta" }).click()],
+  ["audit", "/console/audit"],
+  ["outbox", "/console/local/outbox"],
+  ["sample", "/console/local/sample"],
   ["nothing-here", "/console/nothing"],
 ];
 
@@ -51,6 +60,7 @@ before(async () => {
   browser = await launch();
   rekindle = await Rekindle.start();
   await seed(rekindle);
+  await rekindle.newKey("Berta", ["manage"]);
   await rekindle.post("/v1/restores", { sources: ["campaign/spring-sale"], notify: ["marketer@example.com"] });
 });
 after(async () => {
@@ -112,6 +122,7 @@ test("times are the reader's, with UTC in the title", async () => {
 });
 
 test("the first load is light, and nothing moves", async () => {
+  await Promise.all(Array.from({ length: 50 }, (_, i) => rekindle.put(`/v1/campaigns/draft-${i}`, { tags: ["draft"] })));
   const page = await reader(browser);
   await signIn(page, rekindle);
   // A browser that has nothing yet, on a slow line.
