@@ -8,6 +8,14 @@ import { HOSTILE, seed } from "./seed.mjs";
 const THEMES = ["light", "dark"];
 const WIDTHS = [360, 1280, 2560];
 
+/** A filter with groups. */
+const FILTER = JSON.stringify({
+  all: [
+    { received: { source: "campaign/vip-launch", channel: "email" } },
+    { any: [{ not: { clicked: { source: "campaign/vip-launch" } } }, { segment: "vip" }] },
+  ],
+});
+
 /** The pages: a name, an address, and what is done on it before it is looked at. */
 const PAGES = [
   ["list", "/console"],
@@ -30,6 +38,12 @@ const PAGES = [
   ["users", "/console/users"],
   ["user", "/console/users?user_id=user-0"],
   ["user-unknown", "/console/users?user_id=nobody"],
+  ["audience", "/console/audiences"],
+  ["audience-built", `/console/audiences?filter=${encodeURIComponent(FILTER)}`, (page) => page.getByText("users match").waitFor()],
+  ["segments", "/console/segments"],
+  ["segment", "/console/segments/vip"],
+  ["expirations", "/console/expirations"],
+  ["overview", "/console/overview"],
   ["keys", "/console/keys"],
   ["key-rotate", "/console/keys", (page) => page.getByRole("link", { name: "New secret for Berta" }).click()],
   ["key-revoke", "/console/keys", (page) => page.getByRole("link", { name: "Revoke Berta" }).click()],
@@ -52,7 +66,7 @@ async function review(page, act) {
 
 async function breakDown(page) {
   await page.getByRole("link", { name: /^Count by/ }).click();
-  await page.getByRole("heading", { name: "By channel" }).waitFor();
+  await page.getByRole("heading", { name: "By channel", exact: true }).waitFor();
 }
 
 let browser, rekindle;

@@ -33,7 +33,7 @@ async function find(page, rekindle, shot) {
   const expected = items.map((one) => one.name).sort();
   assert.ok(expected.length > 5, "the sample has expired campaigns tagged promo");
   await page.getByLabel("Interaction data").selectOption({ label: "Expired" });
-  await page.getByLabel("Tag").fill("promo");
+  await page.getByLabel("Tag", { exact: true }).fill("promo");
   await page.getByRole("button", { name: "Show" }).click();
   await page.waitForURL(/state=expired.*tag=promo/);
   await until("the list is narrowed", async () => (await names(page)).length === expected.length);
@@ -72,7 +72,7 @@ async function end(page, rekindle, found, shot) {
   assert.equal(await clicked.getAttribute("value"), String(data.counts.clicked));
   await shot("9-source");
   await page.getByRole("link", { name: /^Count by channel/ }).click();
-  await page.getByRole("heading", { name: "By channel" }).waitFor();
+  await page.getByRole("heading", { name: "By channel", exact: true }).waitFor();
   await shot("10-counts");
   assert.deepEqual((await rekindle.get("/v1/campaigns?state=expired&tag=promo")).items, []);
 }
