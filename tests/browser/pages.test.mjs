@@ -8,6 +8,14 @@ import { HOSTILE, seed } from "./seed.mjs";
 const THEMES = ["light", "dark"];
 const WIDTHS = [360, 1280, 2560];
 
+/** A filter with groups. */
+const FILTER = JSON.stringify({
+  all: [
+    { received: { source: "campaign/vip-launch", channel: "email" } },
+    { any: [{ not: { clicked: { source: "campaign/vip-launch" } } }, { segment: "vip" }] },
+  ],
+});
+
 /** The pages: a name, an address, and what is done on it before it is looked at. */
 const PAGES = [
   ["list", "/console"],
@@ -27,6 +35,21 @@ const PAGES = [
   ["source-csv", "/console/campaigns/spring-sale/csv"],
   ["restores", "/console/restores"],
   ["restore", "/console/restores", (page) => page.locator("td.name a").first().click()],
+  ["users", "/console/users"],
+  ["user", "/console/users?user_id=user-0"],
+  ["user-unknown", "/console/users?user_id=nobody"],
+  ["audience", "/console/audiences"],
+  ["audience-built", `/console/audiences?filter=${encodeURIComponent(FILTER)}`, (page) => page.getByText("users match").waitFor()],
+  ["segments", "/console/segments"],
+  ["segment", "/console/segments/vip"],
+  ["expirations", "/console/expirations"],
+  ["overview", "/console/overview"],
+  ["keys", "/console/keys"],
+  ["key-rotate", "/console/keys", (page) => page.getByRole("link", { name: "New secret for Berta" }).click()],
+  ["key-revoke", "/console/keys", (page) => page.getByRole("link", { name: "Revoke Berta" }).click()],
+  ["audit", "/console/audit"],
+  ["outbox", "/console/local/outbox"],
+  ["sample", "/console/local/sample"],
   ["nothing-here", "/console/nothing"],
 ];
 
@@ -43,7 +66,7 @@ async function review(page, act) {
 
 async function breakDown(page) {
   await page.getByRole("link", { name: /^Count by/ }).click();
-  await page.getByRole("heading", { name: "By channel" }).waitFor();
+  await page.getByRole("heading", { name: "By channel", exact: true }).waitFor();
 }
 
 let browser, rekindle;
@@ -51,6 +74,7 @@ before(async () => {
   browser = await launch();
   rekindle = await Rekindle.start();
   await seed(rekindle);
+  await rekindle.newKey("Berta", ["manage"]);
   await rekindle.post("/v1/restores", { sources: ["campaign/spring-sale"], notify: ["marketer@example.com"] });
 });
 after(async () => {
@@ -112,6 +136,7 @@ test("times are the reader's, with UTC in the title", async () => {
 });
 
 test("the first load is light, and nothing moves", async () => {
+  await Promise.all(Array.from({ length: 50 }, (_, i) => rekindle.put(`/v1/campaigns/draft-${i}`, { tags: ["draft"] })));
   const page = await reader(browser);
   await signIn(page, rekindle);
   // A browser that has nothing yet, on a slow line.

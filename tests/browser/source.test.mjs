@@ -70,7 +70,7 @@ test("stop, pin, unpin, delete and bring back", async () => {
   await page.getByRole("button", { name: "Pin" }).click();
   await page.getByText("Pin: done for 1 source.").waitFor();
   await page.getByRole("link", { name: "Black Friday teaser" }).click();
-  await page.getByText(/Pinned until .*: The yearly report/).waitFor();
+  await page.getByText(/pinned until .*: The yearly report/).waitFor();
   await page.getByRole("button", { name: "Unpin" }).click();
   await page.getByText(/Expires on/).waitFor();
 

@@ -20,6 +20,7 @@ use http::Method;
 use rekindle_domain::session::Session;
 use rekindle_runtime::scopes::Route;
 use rekindle_service::Rekindle;
+use tower_http::compression::CompressionLayer;
 
 pub use extras::{Extras, Section};
 pub use html::{Page, count, number, problem, time};
@@ -63,5 +64,5 @@ pub fn router_with(app: Rekindle, extras: &'static Extras, added: Router) -> Rou
         .merge(sign_in::routes())
         .merge(assets::routes())
         .with_state(app);
-    pages.merge(open).layer(axum::middleware::from_fn(html::policy))
+    pages.merge(open).layer(axum::middleware::from_fn(html::policy)).layer(CompressionLayer::new())
 }

@@ -175,8 +175,8 @@ fn filters(fields: &Fields) -> Markup {
             div {
                 label for="sort" { "Order" }
                 select #sort name="sort" {
-                    option value="" { "Last changed first" }
-                    option value="expires_at" selected[is("sort", "expires_at")] { "Expires soonest first" }
+                    option value="" { "Last changed" }
+                    option value="expires_at" selected[is("sort", "expires_at")] { "Expires soonest" }
                 }
             }
             div { button .primary { "Show" } }
@@ -245,7 +245,7 @@ fn table(viewer: &Viewer, page: &Listing<SourceView>, restoring: &BTreeMap<Sourc
                     th scope="col" { "Status" }
                     th scope="col" { "Interaction data" }
                     th .number scope="col" { "Users" }
-                    th scope="col" { "Kept until" }
+                    th scope="col" { "Expiry" }
                 }
             }
             tbody {
@@ -276,7 +276,7 @@ fn row(viewer: &Viewer, i: usize, view: &SourceView, restoring: Option<&Restorin
             td data-name="Status" { (words::status(view.status)) }
             td data-name="Interaction data" { (progress::cell(view, restoring)) }
             td .number data-name="Users" { @if let Some(users) = users { (number(users)) } @else { "–" } }
-            td data-name="Kept until" { (words::keeping(view)) }
+            td data-name="Expiry" { div { (words::keeping(view)) } }
         }
     }
 }

@@ -31,7 +31,8 @@ pub(super) fn card(view: &SourceView) -> Markup {
                         strong .figure { @if !data.exact { "up to " } (number(users)) }
                         @if let Some(at) = data.last_interaction_at { " users, the last interaction on " (time(at)) }
                     }
-                    (bars(by_kind(counts)))
+                    @let counts = by_kind(counts);
+                    (bars(&counts, most_of(&counts)))
                     @if data.state != ShownState::Expired && data.state != ShownState::Restoring {
                         div #breakdown {
                             a .button href=(address) hx-get=(address) hx-select="#breakdown" hx-target="#breakdown" hx-swap="outerHTML" {
@@ -62,11 +63,15 @@ fn by_kind(counts: &BTreeMap<String, u64>) -> Vec<(String, u64)> {
     counts.into_iter().map(|(name, n)| (words::kind(name), *n)).collect()
 }
 
-fn bars(counts: Vec<(String, u64)>) -> Markup {
-    let most = counts.iter().map(|(_, n)| *n).max().unwrap_or(0).max(1);
+fn most_of(counts: &[(String, u64)]) -> u64 {
+    counts.iter().map(|(_, n)| *n).max().unwrap_or(0).max(1)
+}
+
+/// Counts as bars, of which one of `most` is the longest.
+fn bars(counts: &[(String, u64)], most: u64) -> Markup {
     html! {
         div .bars {
-            @for (name, n) in &counts {
+            @for (name, n) in counts {
                 span dir="auto" { (name) }
                 progress max=(most) value=(n) aria-label=(name) {}
                 span .number { (number(*n)) }
@@ -84,9 +89,10 @@ pub(super) async fn show(
     let id = super::named(&kind, &id).or_refused(&viewer)?;
     let view = app.get_source(&id).await.or_refused(&viewer)?;
     let content = html! {
-        p .trail { a href=(words::address(&id)) dir="auto" { (view.name) } }
-        h1 { "Users by channel" (by(id.kind())) }
+        p .trail { a href=(words::address(&id)) { (id.id()) } }
+        h1 dir="auto" { (view.name) }
         div .card {
+            h2 { "Users by channel" (by(id.kind())) }
             div #breakdown {
                 @match app.breakdown(&id).await {
                     Ok(breakdown) => { (broken_down(&breakdown, &view)) }
@@ -107,9 +113,12 @@ fn broken_down(breakdown: &Breakdown, view: &SourceView) -> Markup {
         ),
         (Property::Step, "By step"),
     ];
-    let of = |property| -> Vec<(&String, &BTreeMap<Kind, u64>)> {
+    let named = |kinds: &BTreeMap<Kind, u64>| -> Vec<(String, u64)> {
+        kinds.iter().map(|(kind, n)| (words::kind(kind.as_str()), *n)).collect()
+    };
+    let of = |property| -> Vec<(&String, Vec<(String, u64)>)> {
         let values = breakdown.users.iter().filter(|((of, _), _)| *of == property);
-        values.map(|((_, value), kinds)| (value, kinds)).collect()
+        values.map(|((_, value), kinds)| (value, named(kinds))).collect()
     };
     html! {
         @if breakdown.users.is_empty() { p .hint { "No interaction names a channel, variant or step." } }
@@ -119,10 +128,12 @@ fn broken_down(breakdown: &Breakdown, view: &SourceView) -> Markup {
         @for (property, title) in titles {
             @let values = of(property);
             @if !values.is_empty() {
+                // One measure for all values, so that their bars can be compared.
+                @let most = values.iter().map(|(_, counts)| most_of(counts)).max().unwrap_or(1);
                 h3 { (title) }
-                @for (value, kinds) in values {
+                @for (value, counts) in values {
                     h4 dir="auto" { (name_of(property, value, view)) }
-                    (bars(kinds.iter().map(|(kind, n)| (words::kind(kind.as_str()), *n)).collect()))
+                    (bars(&counts, most))
                 }
             }
         }

@@ -22,8 +22,9 @@ pub(super) async fn card(app: &Rekindle, id: &SourceId) -> Result<Markup, Proble
             ol .timeline {
                 @for entry in &timeline.items {
                     li data-event=(entry.event) {
-                        strong { (words::event(&entry.event)) } " on " (time(entry.at)) " by "
-                        span dir="auto" { (names.get(&entry.by).unwrap_or(&entry.by)) }
+                        strong { (words::event(&entry.event)) } " on " (time(entry.at))
+                        // Without a key Rekindle did it by itself.
+                        @if entry.by.starts_with("key/") { " by " span dir="auto" { (names.get(&entry.by).unwrap_or(&entry.by)) } }
                         @if let Some(detail) = &entry.detail { div .hint dir="auto" { (sentence(detail)) } }
                     }
                 }

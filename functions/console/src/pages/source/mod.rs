@@ -170,7 +170,7 @@ fn about(viewer: &Viewer, view: &SourceView) -> Markup {
         section .card {
             h2 { "About" }
             dl {
-                dt { "Kept" } dd { (words::keeping(view)) }
+                dt { "Expiry" } dd { (words::keeping(view)) }
                 @if let Some(at) = view.started_at { dt { "Started" } dd { (time(at)) } }
                 @if let Some(at) = view.stopped_at { dt { "Stopped" } dd { (time(at)) } }
                 @if let Some(at) = data.restored_at { dt { "Restored" } dd { (time(at)) } }
