@@ -301,9 +301,12 @@ async fn sign_in(State(local): State<Local>, Path(word): Path<String>) -> Result
     let Some(key) = local.link.as_ref().and_then(|link| link.use_up(&word)) else {
         return Ok(rekindle_console::to_sign_in());
     };
-    let session = local.stack.app.sign_in(&key).await.map_err(Problem::from)?;
-    let enter = |(_, session)| rekindle_console::enter(&session);
-    Ok(session.map_or_else(|_| rekindle_console::to_sign_in(), enter))
+    let app = &local.stack.app;
+    let Ok(key) = app.verify(&key).await.map_err(Problem::from)? else {
+        return Ok(rekindle_console::to_sign_in());
+    };
+    let session = app.open_session(&key).await.map_err(Problem::from)?;
+    Ok(rekindle_console::enter(&session))
 }
 
 async fn show_clock(State(local): State<Local>) -> Response {

@@ -17,7 +17,7 @@ use axum::{
     routing::get,
 };
 use http::Method;
-use rekindle_domain::session::Session;
+use rekindle_domain::session::SessionToken;
 use rekindle_runtime::scopes::Route;
 use rekindle_service::Rekindle;
 use tower_http::compression::CompressionLayer;
@@ -41,7 +41,7 @@ pub const OPEN: &[(Method, &str)] = &[
 ];
 
 /// Signs the reader in whom the local runner's link brought, and leads to the console.
-pub fn enter(session: &Session) -> Response {
+pub fn enter(session: &SessionToken) -> Response {
     sign_in::enter(session, "/console", false)
 }
 

@@ -1,7 +1,7 @@
 //! Sessions: the cookie, and the layer that asks each page for one.
 //!
-//! The cookie is read by no script (HttpOnly), sent to no request that another site caused (SameSite=Strict), and bears no
-//! secret: see `rekindle_domain::session`. An act also shows by its `Origin` that a page of this host sent it. Every browser
+//! The cookie is read by no script (HttpOnly), sent to no request that another site caused (SameSite=Strict), and bears a
+//! secret of its own: see `rekindle_domain::session`. An act also shows by its `Origin` that a page of this host sent it. Every browser
 //! sends one with a form; without one, or with `null`, which forms in foreign sandboxed frames have, an act is refused.
 
 use crate::{
@@ -22,7 +22,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority};
 use maud::html;
 use rekindle_domain::{
     key::{AccessKey, Scope},
-    session::{SESSION_MILLIS, Session},
+    session::{SESSION_MILLIS, SessionToken},
 };
 use rekindle_runtime::{http::read_body, scopes::wanted};
 use rekindle_service::{Caller, Problem, Rekindle};
@@ -34,7 +34,7 @@ fn name(is_secure: bool) -> &'static str {
 }
 
 /// Adds the cookie of a session to an answer.
-pub(crate) fn with_session(response: Response, session: &Session, is_secure: bool) -> Response {
+pub(crate) fn with_session(response: Response, session: &SessionToken, is_secure: bool) -> Response {
     with_cookie(response, &session.to_string(), SESSION_MILLIS / 1000, is_secure)
 }
 
@@ -87,10 +87,15 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
 
 /// The key of a request's session; `None` if the request bears none, or one that has ended.
 pub(crate) async fn key_of(app: &Rekindle, headers: &HeaderMap) -> Result<Option<AccessKey>, Problem> {
-    match cookie(headers).and_then(|cookie| cookie.parse::<Session>().ok()) {
+    match session_of(headers) {
         Some(session) => Ok(app.verify_session(&session).await?.ok()),
         None => Ok(None),
     }
+}
+
+/// The session that a request bears.
+pub(crate) fn session_of(headers: &HeaderMap) -> Option<SessionToken> {
+    cookie(headers)?.parse().ok()
 }
 
 /// Lets a request through whose session has the scope of its route.

@@ -4,7 +4,7 @@ use crate::{
     extras::Extras,
     html::{self, Page},
     pages::{Viewer, forms::Fields},
-    session::{foreign, is_own, is_secure, key_of, with_session, without_session},
+    session::{foreign, is_own, is_secure, key_of, session_of, with_session, without_session},
 };
 use axum::{
     Router,
@@ -17,7 +17,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use maud::{Markup, html};
 use rekindle_domain::{
     key::{Scope, Token},
-    session::Session,
+    session::SessionToken,
 };
 use rekindle_service::{Problem, Rekindle, access::Refusal};
 
@@ -168,17 +168,21 @@ async fn sign_in(State(app): State<Rekindle>, headers: HeaderMap, body: Body) ->
     let Ok(token) = fields.get("key").unwrap_or_default().parse::<Token>() else {
         return again("This is not a key: a key begins with rk_ and has 73 characters. Copy it whole.");
     };
-    let (key, session) = match app.sign_in(&token).await {
+    let key = match app.verify(&token).await {
         Err(error) => return html::problem(&Problem::from(error), None),
         Ok(Err(Refusal::Revoked(_))) => return again("This key was revoked. Ask for a new one."),
         Ok(Err(_)) => {
             return again("This key is not one of this Rekindle. Check that it is copied whole.");
         }
-        Ok(Ok(opened)) => opened,
+        Ok(Ok(key)) => key,
     };
     if !key.allows(Scope::Read) {
         return again("This key only posts interactions. The console takes a key that may look at things.");
     }
+    let session = match app.open_session(&key).await {
+        Err(error) => return html::problem(&Problem::from(error), None),
+        Ok(session) => session,
+    };
     match kept {
         Some(kept) => {
             let page = kept.page(&Viewer::of(&key, false, &Extras::NONE)).into_response();
@@ -189,13 +193,18 @@ async fn sign_in(State(app): State<Rekindle>, headers: HeaderMap, body: Body) ->
 }
 
 /// Signs a reader in and leads on.
-pub(crate) fn enter(session: &Session, to: &str, is_secure: bool) -> Response {
+pub(crate) fn enter(session: &SessionToken, to: &str, is_secure: bool) -> Response {
     with_session(Redirect::to(to).into_response(), session, is_secure)
 }
 
-async fn sign_out(headers: HeaderMap) -> Response {
+async fn sign_out(State(app): State<Rekindle>, headers: HeaderMap) -> Response {
     if !is_own(&headers) {
         return foreign();
+    }
+    if let Some(session) = session_of(&headers)
+        && let Err(error) = app.end_session(&session).await
+    {
+        return html::problem(&Problem::from(error), None);
     }
     without_session(Redirect::to("/console/sign-in").into_response(), is_secure(&headers))
 }

@@ -1,62 +1,46 @@
-//! Sessions: a browser that signed in with a key presents one instead of the key.
+//! Sessions of the console: a browser presents one instead of a key. It has a secret of its own, of which the store has the hash,
+//! as it has of a key's: whoever reads the store can make neither.
 //!
-//! A session names its key and its end, and bears a seal over both, made with the stored hash of the key's secret. Nobody
-//! outside the store has that hash. So a session is stored nowhere, shows no secret, and ends with its key: when the key is
-//! revoked, or gets another secret.
+//! A session ends with its time, when it is signed out, when its key is revoked, and when its key has another secret than the
+//! one that it was made with.
 
 use crate::{
+    Ulid,
     id::KeyId,
-    key::AccessKey,
-    time::{DAY_MILLIS, Time},
+    key::{AccessKey, SecretHash, Token},
+    time::{DAY_MILLIS, Ids, Time},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
-use subtle::ConstantTimeEq;
 
 /// How long a session lasts, in milliseconds.
 pub const SESSION_MILLIS: i64 = DAY_MILLIS / 2;
 
-/// What a browser presents: `rs_KEY_UNTIL_SEAL`.
+/// What a browser presents: `rs_ID_SECRET`, spelled as a key is but for its beginning.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Session {
-    /// The key that it was made with.
-    pub key: KeyId,
-    /// When it ends.
-    pub until: Time,
-    seal: [u8; 32],
-}
+pub struct SessionToken(Token);
 
-fn message(key: KeyId, until: Time) -> String {
-    format!("session of {key} until {}", until.0)
-}
-
-impl AccessKey {
-    /// A session of this key that begins now.
-    pub fn session(&self, now: Time) -> Session {
-        let until = now.plus(SESSION_MILLIS);
-        Session { key: self.id, until, seal: self.hash.seal(&message(self.id, until)) }
+impl SessionToken {
+    /// A new one.
+    pub fn new(now: Time, ids: &dyn Ids) -> Self {
+        Self(Token::new(KeyId(ids.new_id(now)), ids))
     }
 
-    /// Whether a session is this key's, and has not ended; a session under the secret before lasts as long as that does.
-    pub fn has_session(&self, session: &Session, now: Time) -> bool {
-        let old = self.old.as_ref().filter(|old| now < old.until).map(|old| &old.hash);
-        let message = message(session.key, session.until);
-        let is_sealed = std::iter::once(&self.hash)
-            .chain(old)
-            .any(|hash| hash.seal(&message).ct_eq(&session.seal).into());
-        is_sealed && session.key == self.id && now < session.until && self.is_living()
+    /// The id of its session.
+    pub const fn id(&self) -> Ulid {
+        self.0.id.0
     }
 }
 
-impl fmt::Debug for Session {
+impl fmt::Debug for SessionToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Session({})", self.key)
+        write!(f, "SessionToken({})", self.id())
     }
 }
 
-impl fmt::Display for Session {
+impl fmt::Display for SessionToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rs_{}_{}_{}", self.key, self.until.0, URL_SAFE_NO_PAD.encode(self.seal))
+        f.write_str(&self.0.to_string().replacen("rk_", "rs_", 1))
     }
 }
 
@@ -65,26 +49,47 @@ impl fmt::Display for Session {
 #[error("not a session")]
 pub struct NoSession;
 
-impl FromStr for Session {
+impl FromStr for SessionToken {
     type Err = NoSession;
 
     /// Reads the one spelling that a session has; any other text is refused.
     fn from_str(text: &str) -> Result<Self, NoSession> {
-        let read = || {
-            let mut parts = text.strip_prefix("rs_")?.splitn(3, '_');
-            let (key, until, seal) = (parts.next()?, parts.next()?, parts.next()?);
-            let seal = URL_SAFE_NO_PAD.decode(seal).ok()?.try_into().ok()?;
-            let session = Self { key: key.parse().ok()?, until: Time(until.parse().ok()?), seal };
-            (session.to_string() == text).then_some(session)
-        };
-        read().ok_or(NoSession)
+        let rest = text.strip_prefix("rs_").ok_or(NoSession)?;
+        format!("rk_{rest}").parse().map(Self).map_err(|_| NoSession)
+    }
+}
+
+/// A session, as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Session {
+    /// The key that it was made with.
+    pub key: KeyId,
+    /// The hash of the key's secret at that time.
+    pub under: SecretHash,
+    /// The hash of its own secret.
+    pub hash: SecretHash,
+    /// When it ends.
+    pub until: Time,
+}
+
+impl AccessKey {
+    /// The session that a token opens from now on.
+    pub fn session(&self, token: &SessionToken, now: Time) -> Session {
+        let until = now.plus(SESSION_MILLIS);
+        Session { key: self.id, under: self.hash.clone(), hash: token.0.hash(), until }
+    }
+
+    /// Whether a token opens a session of this key. A session under the secret before lasts as long as that does.
+    pub fn has_session(&self, session: &Session, token: &SessionToken, now: Time) -> bool {
+        let is_own = session.key == self.id && bool::from(session.hash.is(&token.0.hash()));
+        is_own && now < session.until && self.has_secret(&session.under, now) && self.is_living()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Ulid, key::OldSecret, key::Token, time::Ids};
+    use crate::key::OldSecret;
     use std::collections::BTreeSet;
 
     struct Counted(u8);
@@ -103,38 +108,43 @@ mod tests {
         AccessKey::new(&token, "k".to_owned(), BTreeSet::new(), Time(0), "me".to_owned())
     }
 
-    #[test]
-    fn a_session_opens_its_key_until_its_end() {
-        let key = key(1, 1);
-        let session = key.session(Time(5));
-        assert_eq!(session.until, Time(5 + SESSION_MILLIS));
-        assert!(key.has_session(&session, Time(5)) && key.has_session(&session, Time(4 + SESSION_MILLIS)));
-        assert!(!key.has_session(&session, session.until));
-        assert!(!AccessKey { revoked_at: Some(Time(6)), ..key }.has_session(&session, Time(7)));
+    fn token(secret: u8) -> SessionToken {
+        SessionToken::new(Time(0), &Counted(secret))
     }
 
     #[test]
-    fn a_session_of_another_key_or_secret_or_end_opens_nothing() {
-        let session = key(1, 1).session(Time(0));
-        assert!(!key(2, 1).has_session(&session, Time(1)));
-        assert!(!key(1, 2).has_session(&session, Time(1)));
-        let longer = Session { until: Time(session.until.0 + 1), ..session.clone() };
-        assert!(!key(1, 1).has_session(&longer, Time(1)));
+    fn a_session_opens_its_key_until_its_end() {
+        let key = key(1, 1);
+        let session = key.session(&token(9), Time(5));
+        assert_eq!(session.until, Time(5 + SESSION_MILLIS));
+        let opens = |at| key.has_session(&session, &token(9), at);
+        assert!(opens(Time(5)) && opens(Time(4 + SESSION_MILLIS)) && !opens(session.until));
+        assert!(!key.has_session(&session, &token(8), Time(5)), "another secret");
+        let revoked = AccessKey { revoked_at: Some(Time(6)), ..key.clone() };
+        assert!(!revoked.has_session(&session, &token(9), Time(7)));
+    }
+
+    #[test]
+    fn a_session_of_another_key_or_under_another_secret_opens_nothing() {
+        let session = key(1, 1).session(&token(9), Time(0));
+        assert!(!key(2, 1).has_session(&session, &token(9), Time(1)));
+        assert!(!key(1, 2).has_session(&session, &token(9), Time(1)));
         // Under the secret before, it lasts as long as that.
         let old = Some(OldSecret { hash: key(1, 1).hash, until: Time(10) });
         let rotated = AccessKey { old, ..key(1, 2) };
-        assert!(rotated.has_session(&session, Time(9)) && !rotated.has_session(&session, Time(10)));
+        let opens = |at| rotated.has_session(&session, &token(9), at);
+        assert!(opens(Time(9)) && !opens(Time(10)));
     }
 
     #[test]
     fn a_session_round_trips_in_one_spelling_only() {
-        let session = key(1, 1).session(Time(0));
+        let session = token(1);
         let text = session.to_string();
         assert_eq!(text.parse(), Ok(session.clone()));
         for bad in
-            ["", "rs_", &text[1..], &format!("{text}x"), &text.replace("_4", "_+4"), &format!("{}=", text)]
+            ["", "rs_", &text[1..], &format!("{text}x"), &format!("{text}="), &text.replace("rs_", "rk_")]
         {
-            assert_eq!(bad.parse::<Session>(), Err(NoSession), "{bad}");
+            assert_eq!(bad.parse::<SessionToken>(), Err(NoSession), "{bad}");
         }
         assert!(!format!("{session:?}").contains(&text[text.len() - 20..]));
     }

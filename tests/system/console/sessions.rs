@@ -82,12 +82,16 @@ async fn a_session_ends_with_its_time_its_key_and_its_secret() {
     assert!(opens(&mut reader).await);
     world.call(Method::DELETE, &format!("/v1/keys/{id}"), &Value::Null).await;
     assert!(!opens(&mut reader).await, "the key was revoked");
-    // A session is sealed: another key or a later end in it opens nothing.
+    // A session has an id and a secret of its own: another in its place opens nothing, and no key does.
     let cookie = Browser::signed_in(&world, ADMIN_KEY).await.cookie.unwrap();
-    let parts: Vec<&str> = cookie.splitn(4, '_').collect();
-    let later = format!("{}_{}_{}0_{}", parts[0], parts[1], parts[2], parts[3]);
-    let of_other = format!("{}_{id}_{}_{}", parts[0], parts[2], parts[3]);
-    for forged in [later, of_other, "rekindle=".to_owned(), "rekindle=rs_x".to_owned(), format!("x{cookie}")]
+    let end = if cookie.ends_with('A') { "E" } else { "A" };
+    let secret = format!("{}{end}", &cookie[..cookie.len() - 1]);
+    let (of_id, rest) = cookie.rsplit_once('_').unwrap();
+    let other = format!("rekindle=rs_{id}_{rest}");
+    assert!(other.len() == cookie.len() && of_id.starts_with("rekindle=rs_"), "{cookie}");
+    let of_key = format!("rekindle={ADMIN_KEY}");
+    for forged in
+        [secret, other, of_key, "rekindle=".to_owned(), "rekindle=rs_x".to_owned(), format!("x{cookie}")]
     {
         assert!(!opens(&mut Browser { cookie: Some(forged.clone()), ..reader.clone() }).await, "{forged}");
     }

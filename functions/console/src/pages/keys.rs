@@ -291,10 +291,11 @@ async fn rotate(
     // The reader's own key: the session goes on under the new secret.
     let token = key.key.as_deref().and_then(|key| key.parse::<Token>().ok());
     let Some(token) = token else { return Ok(page) };
-    Ok(match app.sign_in(&token).await {
-        Ok(Ok((_, session))) => with_session(page, &session, is_secure(&headers)),
-        // The secret is on the page; the reader signs in with it.
-        Ok(Err(_)) | Err(_) => page,
+    // If no session can be opened, the secret is on the page; the reader signs in with it.
+    let Ok(Ok(key)) = app.verify(&token).await else { return Ok(page) };
+    Ok(match app.open_session(&key).await {
+        Ok(session) => with_session(page, &session, is_secure(&headers)),
+        Err(_) => page,
     })
 }
 

@@ -16,7 +16,7 @@ use crate::{
 use rekindle_domain::{
     id::KeyId,
     key::{AccessKey, MAX_KEYS, Scope, Token},
-    session::Session,
+    session::SessionToken,
     time::{Period, Time},
 };
 use rekindle_store::{StoreError, catalog::Transaction};
@@ -128,16 +128,23 @@ impl Rekindle {
         Ok(Ok(key))
     }
 
-    /// Returns the session's key, or the reason for a refusal. While this process remembers a key, it does not see changes that
-    /// other processes make to it.
+    /// Returns the key whose session a token opens, or the reason for a refusal. While this process remembers a key, it does not
+    /// see changes that other processes make to it.
     ///
     /// # Errors
     /// The inner error: the session is refused. The outer error: the store does not answer, so that the session was not
     /// checked.
     #[boxed]
-    pub async fn verify_session(&self, session: &Session) -> Result<Result<AccessKey, Refusal>, StoreError> {
+    pub async fn verify_session(
+        &self,
+        token: &SessionToken,
+    ) -> Result<Result<AccessKey, Refusal>, StoreError> {
         let now = self.now();
-        if let Some(key) = self.keys.get(session.key, now).filter(|key| key.has_session(session, now)) {
+        let Some(session) = self.store.catalog.session(token.id()).await? else {
+            return Ok(Err(Refusal::UnknownKey));
+        };
+        if let Some(key) = self.keys.get(session.key, now).filter(|key| key.has_session(&session, token, now))
+        {
             return Ok(Ok(key));
         }
         let Some(key) = self.store.catalog.access_key(session.key).await? else {
@@ -146,25 +153,41 @@ impl Rekindle {
         if !key.is_living() {
             return Ok(Err(Refusal::Revoked(key.id)));
         }
-        if !key.has_session(session, now) {
+        if !key.has_session(&session, token, now) {
             return Ok(Err(Refusal::WrongSecret));
         }
         self.keys.put(now, &key);
         Ok(Ok(key))
     }
 
-    /// Makes a session of the token's key, or says why the token is refused. Returns the key, too: the caller sees by its scopes
-    /// whether there is anything that the session may do.
+    /// Opens a session of a key that was verified.
     ///
     /// # Errors
-    /// As [`Rekindle::verify`].
+    /// The store does not answer.
     #[boxed]
-    pub async fn sign_in(&self, token: &Token) -> Result<Result<(AccessKey, Session), Refusal>, StoreError> {
-        let verified = self.verify(token).await?;
-        Ok(verified.map(|key| {
-            let session = key.session(self.now());
-            (key, session)
-        }))
+    pub async fn open_session(&self, key: &AccessKey) -> Result<SessionToken, StoreError> {
+        let opens = SessionToken::new(self.now(), &*self.ids);
+        let mut transaction = Transaction::new();
+        transaction.put_session(opens.id(), &key.session(&opens, self.now()))?;
+        self.store.catalog.commit(transaction).await?;
+        Ok(opens)
+    }
+
+    /// Ends a session. One that has ended already is no error.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    #[boxed]
+    pub async fn end_session(&self, token: &SessionToken) -> Result<(), StoreError> {
+        if self.verify_session(token).await?.is_err() {
+            return Ok(());
+        }
+        let mut transaction = Transaction::new();
+        transaction.delete_session(token.id());
+        match self.store.catalog.commit(transaction).await {
+            Err(StoreError::Conflict) => Ok(()),
+            ended => ended,
+        }
     }
 
     /// The names of callers such as `key/ID`, as timelines and the audit trail have them; those that are no keys are left out.

@@ -19,6 +19,7 @@
 //! | [`tags`] | a source carries a tag; no document | `tags` | `TAG#SOURCE` |
 //! | [`marks`] | dirty mark, no document | `dirty#SHARD`, `0` to `7` | `UNTIL#LEDGER#WORKER` |
 //! | [`keys`] | key; how many were made | `keys` | `k#ID`; `made` |
+//! | [`sessions`] | session of the console | `session#ID` | `session` |
 //! | [`people`] | merge of user ids; how many were made | `people` | `m#NUMBER`; `made` |
 //! | [`audit`] | audit entry | `audit#YEAR-MONTH` | `a#ID` |
 //! | [`days`] | a day in numbers | `days` | `d#YEAR-MONTH-DAY` |
@@ -44,6 +45,7 @@ pub mod people;
 mod query;
 pub mod requests;
 pub mod segments;
+pub mod sessions;
 pub mod sources;
 pub mod tags;
 mod transaction;
