@@ -61,6 +61,11 @@ pub struct Deployment {
     _dir: Option<TempDir>,
 }
 
+/// A reader of the console.
+pub struct Visitor {
+    cookie: String,
+}
+
 /// Starts a stopwatch.
 #[expect(clippy::disallowed_methods, reason = "it measures real time")]
 pub fn stopwatch() -> Instant {
@@ -126,7 +131,41 @@ impl Deployment {
         self.call(Method::POST, path, "application/json", body.to_string().into()).await
     }
 
-    async fn get(&self, path: &str) -> Outcome<Value> {
+    /// Puts JSON; an error's answer is an error.
+    pub async fn put(&self, path: &str, body: &Value) -> Outcome<Value> {
+        self.call(Method::PUT, path, "application/json", body.to_string().into()).await
+    }
+
+    /// Signs a reader of the console in with the key.
+    pub async fn sign_in(&self) -> Outcome<Visitor> {
+        let key = self.authorization.trim_start_matches("Bearer ");
+        let request = Request::post("/console/sign-in")
+            .header(header::HOST, "127.0.0.1")
+            .header(header::ORIGIN, "http://127.0.0.1")
+            .body(Body::from(format!("key={key}")))?;
+        let response = self.router.clone().oneshot(request).await?;
+        let cookie = response.headers().get(header::SET_COOKIE).ok_or("no cookie")?.to_str()?;
+        Ok(Visitor { cookie: cookie.split(';').next().unwrap_or_default().to_owned() })
+    }
+
+    /// A page of the console, as text.
+    pub async fn page(&self, visitor: &Visitor, path: &str) -> Outcome<String> {
+        let request = Request::get(path)
+            .header(header::HOST, "127.0.0.1")
+            .header(header::COOKIE, &visitor.cookie)
+            .body(Body::empty())?;
+        let response = self.router.clone().oneshot(request).await?;
+        let status = response.status();
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await?;
+        if status.is_success() {
+            Ok(String::from_utf8(bytes.into())?)
+        } else {
+            Err(format!("{path}: {status}").into())
+        }
+    }
+
+    /// Gets JSON; an error's answer is an error.
+    pub async fn get(&self, path: &str) -> Outcome<Value> {
         self.call(Method::GET, path, "application/json", Vec::new()).await
     }
 

@@ -9,6 +9,7 @@
 //! | [`trickle`] | all units of interactions that arrive in small batches, until they are compacted |
 //! | [`restore`] | expiring and restoring a million users |
 //! | [`merged`] | merging users, and questions about merged users |
+//! | [`console`] | the console's pages, with 10,000 campaigns |
 //! | [`cpu`] | packing; decoding, merging and counting |
 //! | [`beside`] | the same question asked of DuckDB |
 //! | [`memory`] | a worker's peak, by [`allocator`] |
@@ -21,6 +22,7 @@ mod allocator;
 mod beside;
 mod chart;
 mod cold;
+mod console;
 mod cpu;
 mod data;
 mod deployment;
@@ -72,6 +74,8 @@ enum Section {
     Restore,
     /// Measure merged users.
     Merged,
+    /// Measure the console's pages.
+    Console,
     /// Measure packing and counting.
     Cpu,
     /// Compare counting with DuckDB; needs Python with venv, and PyPI.
@@ -144,6 +148,7 @@ fn measure(section: Section, size: Size, chart: &mut Option<String>) -> Outcome<
         Section::Trickle => runtime()?.block_on(trickle::measure(size)),
         Section::Restore => runtime()?.block_on(restore::measure(size)),
         Section::Merged => runtime()?.block_on(merged::measure(size)),
+        Section::Console => runtime()?.block_on(console::measure(size)),
         Section::Cpu => cpu::measure(size),
         Section::Beside => beside::measure(size),
         Section::Memory => memory::measure(size),

@@ -64,7 +64,7 @@ export async function fits(page, where) {
     const { scrollWidth, clientWidth } = document.documentElement;
     if (scrollWidth <= clientWidth) return [];
     const inner = [...document.querySelectorAll("body *")].filter((one) => one.getBoundingClientRect().right > clientWidth);
-    return inner.map((one) => one.outerHTML.slice(0, 120)).slice(0, 5);
+    return [`${scrollWidth} px`, ...inner.map((one) => one.outerHTML.slice(0, 120))];
   });
   assert.deepEqual(wide, [], where);
 }

@@ -116,8 +116,9 @@ impl<'a> Page<'a> {
                     @if self.is_live { noscript { meta http-equiv="refresh" content="2"; } }
                     link rel="stylesheet" href=(assets::address("console.css"));
                     link rel="icon" type="image/svg+xml" href=(assets::address("icon.svg"));
+                    // Before anything is painted, so that the theme does not flash, and times do not move what is around them.
+                    script src=(assets::address("console.js")) defer blocking="render" {}
                     script src=(assets::address("htmx.js")) defer {}
-                    script src=(assets::address("console.js")) defer {}
                 }
                 body { (body) }
             }

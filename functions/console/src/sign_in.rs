@@ -111,7 +111,7 @@ impl Asks<'_> {
         Page::new("Sign in", None).plain(&html! {
             form .card .narrow method="post" action="/console/sign-in" {
                 h1 { "Sign in to Rekindle" }
-                @if let Some(says) = self.says { p .notice role="alert" { (says) } }
+                @if let Some(says) = self.says { p .mind role="alert" { (says) } }
                 @if self.kept.is_some() { p { "What you filled in is kept. You can send it once you are signed in." } }
                 label for="key" { "Your key" }
                 // Password managers keep a key under this name.

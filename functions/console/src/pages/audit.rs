@@ -114,7 +114,7 @@ fn row(entry: &AuditEntry, names: &HashMap<String, String>) -> Markup {
                     Some(address) => { a href=(address) dir="auto" { (thing(&entry.on, names)) } }
                     None => { span dir="auto" { (thing(&entry.on, names)) } }
                 }
-                div { a .only href=(narrowed("on", &entry.on)) aria-label=(format!("Only entries about {}", entry.on)) { "Only this" } }
+                div { a .only href=(narrowed("on", &entry.on)) aria-label=(format!("Only this: {}", entry.on)) { "Only this" } }
             }
         }
     }

@@ -30,7 +30,10 @@ const ADDRESS: &str = "/console/expirations";
 const PAGE: usize = 100;
 
 /// How far ahead the page may look: days, and their name. The second is the default.
-const AHEAD: [(i64, &str); 3] = [(30, "30 days"), (92, "three months"), (366, "a year")];
+const AHEAD: [(i64, &str); 3] = [(30, "30 days"), (92, "three months"), (366, "twelve months")];
+
+/// The names of the keys that pinned something.
+type Names = BTreeMap<String, String>;
 
 async fn show(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<Markup, Refused> {
     let fields = Fields::of(uri.query().unwrap_or_default().as_bytes());
@@ -40,6 +43,8 @@ async fn show(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<M
     let until = fields.get("until").and_then(|until| until.parse().ok());
     let until = until.unwrap_or_else(|| app.clock.now().plus(ahead.0 * DAY_MILLIS));
     let page = app.expirations(Some(until), fields.get("cursor"), PAGE).await.or_refused(&viewer)?;
+    let pinned_by = page.items.iter().filter_map(|entry| Some(entry.pin.as_ref()?.by.clone())).collect();
+    let names = app.caller_names(&pinned_by).await.or_refused(&viewer)?;
     let next = page.next.as_deref().map(|next| {
         let until = until.to_string();
         format!("{ADDRESS}?{}", fields.with(&[("until", Some(&until)), ("cursor", Some(next))]))
@@ -57,7 +62,7 @@ async fn show(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<M
                 }
             }
         }
-        (list(&viewer, &page.items, until, fields.get("cursor").is_none().then_some(ahead.1)))
+        (list(&viewer, (&page.items, &names), until, fields.get("cursor").is_none().then_some(ahead.1)))
         @if let Some(next) = next {
             @if page.items.is_empty() { p { "Not all of what is kept was looked at yet." } }
             p { a .button href=(next) rel="next" { "Further ones" } }
@@ -67,7 +72,12 @@ async fn show(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<M
 }
 
 /// The sources that expire by `until`, and those that are kept beyond it. `ahead`: on the first page, how far that is.
-fn list(viewer: &Viewer, entries: &[Expiration], until: Time, ahead: Option<&str>) -> Markup {
+fn list(
+    viewer: &Viewer,
+    (entries, names): (&[Expiration], &Names),
+    until: Time,
+    ahead: Option<&str>,
+) -> Markup {
     let mut months: BTreeMap<Time, BTreeMap<Time, Vec<&Expiration>>> = BTreeMap::new();
     let mut kept = Vec::new();
     for entry in entries {
@@ -82,12 +92,11 @@ fn list(viewer: &Viewer, entries: &[Expiration], until: Time, ahead: Option<&str
                 section .card .empty { p { "No interaction data expires within " (ahead) "." } }
             }
             @for (month, days) in &months { (calendar(viewer, *month, days)) }
-            @if !kept.is_empty() { (table(viewer, &kept)) }
+            @if !kept.is_empty() { (table(viewer, &kept, names)) }
             @if viewer.may_manage() && !entries.is_empty() {
-                div .acts {
+                div .acts .floating {
                     button .primary name="act" value="pin" { "Pin" }
                     button name="act" value="unpin" { "Unpin" }
-                    output aria-live="polite" {}
                 }
             }
         }
@@ -136,7 +145,7 @@ fn name(entry: &Expiration) -> Markup {
 }
 
 /// What is kept, and why.
-fn table(viewer: &Viewer, kept: &[&Expiration]) -> Markup {
+fn table(viewer: &Viewer, kept: &[&Expiration], names: &Names) -> Markup {
     html! {
         section .card {
             h2 #kept { "Kept although the time is over" }
@@ -156,7 +165,7 @@ fn table(viewer: &Viewer, kept: &[&Expiration]) -> Markup {
                                 @if viewer.may_manage() { td .tick { (tick(viewer, entry)) } }
                                 td .name { (name(entry)) }
                                 td { (time(entry.due_at)) }
-                                td { (reasons(entry)) }
+                                td { (reasons(entry, names)) }
                             }
                         }
                     }
@@ -166,7 +175,7 @@ fn table(viewer: &Viewer, kept: &[&Expiration]) -> Markup {
     }
 }
 
-fn reasons(entry: &Expiration) -> Markup {
+fn reasons(entry: &Expiration, names: &Names) -> Markup {
     html! {
         ul .reasons {
             @for holder in &entry.held_by {
@@ -177,7 +186,7 @@ fn reasons(entry: &Expiration) -> Markup {
             }
             @if let Some(Pin { by, at, until, reason }) = &entry.pin {
                 li {
-                    "Pinned by " (by) " on " (time(*at))
+                    "Pinned by " span dir="auto" { (names.get(by).unwrap_or(by)) } " on " (time(*at))
                     @if let Some(until) = until { " until " (time(*until)) }
                     @if !reason.is_empty() { ", because: " q dir="auto" { (reason) } }
                 }

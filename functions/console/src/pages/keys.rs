@@ -225,7 +225,7 @@ fn secret(viewer: &Viewer, title: &str, key: &KeyView) -> Markup {
         section .card .secret-page {
             h1 { (title) }
             p .note dir="auto" { strong { (key.name) } }
-            p .notice role="status" { "Copy it now: it is shown this once. Rekindle does not keep it." }
+            p .mind role="status" { "Copy it now: it is shown this once. Rekindle does not keep it." }
             code #secret .secret { (whole) }
             p { button .primary type="button" data-copy="secret" aria-live="polite" hidden { "Copy the key" } }
             p .hint { "Programs send it in the header " code { "Authorization: Bearer" } ". People paste it into the sign-in page." }
@@ -261,7 +261,7 @@ async fn ask_rotate(
             }
             p .hint { "Give the new one to all who use the key within this time." }
             @if let Some(until) = key.old_secret_until {
-                p .notice { "The secret before the present one goes on until " (time(until)) ". It ends now." }
+                p .mind { "The secret before the present one goes on until " (time(until)) ". It ends now." }
             }
             // A form that arrives twice, by a double click, makes one rotation: the second takes the place of the first.
             input type="hidden" name="since" value=(key.rotated_at.unwrap_or(key.created_at));
@@ -325,7 +325,7 @@ fn revoke_page(viewer: &Viewer, key: &KeyView, refused: Option<&str>) -> Markup 
                 }
                 @if key.old_secret_until.is_some() { li { "Its old secret, which still goes on, ends as well." } }
             }
-            @if key.id == viewer.key { p .notice { "You are signed in with this key: you will be signed out." } }
+            @if key.id == viewer.key { p .mind { "You are signed in with this key: you will be signed out." } }
             p .hint { "Give those who need one another key first. What this key did stays in the audit trail." }
             p { button .danger { "Revoke the key" } " " a .button href="/console/keys" { "Keep it" } }
         }

@@ -240,7 +240,7 @@ fn cost(stock: &Stock, cost: &MonthlyCost) -> Markup {
     html! {
         section .card {
             h2 #cost { "What the bytes cost a month" }
-            div .scroll {
+            div .scroll tabindex="0" role="region" aria-labelledby="cost" {
                 table aria-labelledby="cost" {
                     thead {
                         tr { th scope="col" { "Tier" } th scope="col" .number { "Stored" } th scope="col" .number { "A GB" } th scope="col" .number { "A month" } }
