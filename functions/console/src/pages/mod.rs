@@ -96,17 +96,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Viewer {
 }
 
 /// A page that could not be made: the page that says why.
-pub(crate) struct Refused(Response);
+pub(crate) struct Refused(Box<Response>);
 
 impl Refused {
     pub(crate) fn of(problem: &Problem, viewer: &Viewer) -> Self {
-        Self(html::problem(problem, Some(viewer)))
+        Self(Box::new(html::problem(problem, Some(viewer))))
     }
 }
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        self.0
+        *self.0
     }
 }
 
