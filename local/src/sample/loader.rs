@@ -30,7 +30,7 @@ use std::time::Duration;
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 /// The compactor runs each so many days: more often takes longer, and changes nothing that a reader sees.
-const COMPACT_DAYS: i64 = 4;
+const COMPACT_DAYS: i64 = 15;
 /// How often a restore is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The most time that a restore of the sample may take.

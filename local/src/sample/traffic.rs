@@ -113,7 +113,7 @@ impl Message<'_> {
             self.add(out, kind, minutes, &format!("{channel}{more}"))
         };
         let mut sum = self.enter(out, wave);
-        if !self.of.steps.is_empty() && mix(self.person ^ 1) % 20 == 0 {
+        if !self.of.steps.is_empty() && mix(self.person ^ 1).is_multiple_of(20) {
             return sum + self.add(out, "control", 0, "");
         }
         sum += add(out, "received", 1, &self.version(wave));
