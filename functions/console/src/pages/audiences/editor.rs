@@ -192,6 +192,19 @@ fn saving(viewer: &Viewer, state: &State, segment: Option<&SegmentView>, asked: 
                     (restoring(viewer, &trouble.restore.iter().cloned().collect::<Vec<_>>()))
                 }
             }
+            label for="name" { "Name" }
+            input #name form="filter" name="name" value=(state.name) maxlength="256" dir="auto" autocomplete="off";
+            @match segment {
+                Some(segment) => {
+                    p .buttons { button .primary form="filter" formaction=(address(segment)) { "Save" } }
+                }
+                None => {
+                    label for="id" { "Id" }
+                    input #id form="filter" name="id" value=(state.new_id) maxlength="128" autocomplete="off" spellcheck="false";
+                    p .hint { "Filters name the segment by its id, which never changes: letters, digits, " code { "_ . : -" } }
+                    p .buttons { button form="filter" formaction="/console/segments" { "Save as a segment" } }
+                }
+            }
         }
     }
 }
