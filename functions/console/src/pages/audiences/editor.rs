@@ -164,7 +164,7 @@ fn told(state: &State, segment: &SegmentView, asked: &Asked) -> Markup {
                     p { strong { "Somebody changed this segment on " (time(segment.updated_at)) ", after you had opened it." } " Nothing of yours is lost: it stands in the form." }
                     p dir="auto" { "Its name now: " (segment.name) }
                     @if is_same { p { "Its filter now is the same as yours." } }
-                    @else { p dir="auto" { "Its filter now: users who " (segment.filter.describe()) "." } }
+                    @else { p dir="auto" { "Its filter now: a user who " (segment.filter.describe()) "." } }
                     div .buttons {
                         button form="filter" formaction=(address(segment)) name="over" value=(segment.version) { "Save mine in its place" }
                         a .button href=(address(segment)) { "Take theirs, and lose mine" }
