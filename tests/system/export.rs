@@ -7,10 +7,14 @@ use crate::fixture::{
 };
 use http::header;
 use rekindle_domain::time::{Period, Time};
-use rekindle_service::Settings;
+use rekindle_service::{
+    Settings,
+    audience::{CsvFor, IfExpired, MembersRequest},
+    library::UnknownNames,
+};
 use rekindle_tests::sim::history::sizes;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const HEADER: [&str; 8] = ["user_id", "kind", "channel", "variant", "step", "alias", "first_at", "last_at"];
 
@@ -288,4 +292,41 @@ async fn l7_expired_data_is_refused_and_what_is_not_there_is_not_found() {
     assert_eq!(refused["expired"], json!(["campaign/a"]));
     world.restore(&["campaign/a"]).await;
     assert_eq!(pages(&world, "a").await[0].len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_members_of_an_audience_are_files_that_each_have_the_header() {
+    let world = World::new(52).await;
+    let odd = ["plain", "=1+2", "with, comma", "with \"quotes\"", " blanks ", "+4915"];
+    let sent: Vec<Value> = odd.iter().map(|user| received("a", user)).collect();
+    world.ingest(&sent).await;
+    let mut request = MembersRequest {
+        filter: json!({ "received": { "source": "campaign/a" } }),
+        expired: IfExpired::Refuse,
+        limit: Some(4),
+        cursor: None,
+        unknown_names: UnknownNames::Refuse,
+    };
+    let mut sizes = Vec::new();
+    let mut users = BTreeSet::new();
+    loop {
+        let spreadsheet = world.app().members_csv(&request, CsvFor::Spreadsheet).await.unwrap();
+        let marked =
+            spreadsheet.text.strip_prefix('\u{feff}').expect("a spreadsheet is told that it is UTF-8");
+        let page = world.app().members_csv(&request, CsvFor::Program).await.unwrap();
+        let mut records = parse(&page.text);
+        assert_eq!(records.remove(0), ["user_id"]);
+        for (record, shown) in records.iter().zip(&parse(marked)[1..]) {
+            let is_run = record[0].starts_with(['=', '+']);
+            assert_eq!(shown[0], if is_run { format!("'{}", record[0]) } else { record[0].clone() });
+        }
+        sizes.push(records.len());
+        users.extend(records.into_iter().flatten());
+        request.cursor = page.next;
+        if request.cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(sizes, [4, 2]);
+    assert_eq!(users, odd.map(str::to_owned).into());
 }

@@ -2,7 +2,10 @@
 
 use crate::fixture::world::{Answer, World, got, named, received};
 use http::Method;
-use rekindle_service::Budget;
+use rekindle_service::{
+    Budget, Caller, ProblemKind,
+    library::{Edit, Said, SegmentInput},
+};
 use serde_json::{Value, json};
 
 async fn segment(world: &World, id: &str, filter: Value) -> Answer {
@@ -264,4 +267,22 @@ async fn the_archive_answers_without_a_restore_what_the_restore_then_answers_too
         // When all data is available, the archive gives the same answer.
         assert_eq!(world.try_count(filter, "archive").await.ok()["count"], *count);
     }
+}
+
+/// Two people make a segment of one id: the later one does not replace the first one's.
+#[tokio::test(start_paused = true)]
+async fn a_segment_that_is_to_be_new_replaces_none() {
+    let world = world_with(&["x", "y"]).await;
+    let make = async |filter: Value| {
+        let whole = json!({ "filter": filter });
+        let said = Said::All(serde_json::from_value::<SegmentInput>(whole).unwrap());
+        let how = Edit { is_new: true, ..Edit::default() };
+        world.app().edit_segment("vip", &said, how, &Caller::default()).await
+    };
+    let (made, is_new) = make(got("x")).await.unwrap();
+    assert!(is_new && made.version > 0);
+    let problem = make(got("y")).await.unwrap_err();
+    assert_eq!((problem.kind, problem.code), (ProblemKind::PreconditionFailed, "precondition_failed"));
+    assert!(problem.detail.contains("exists already"), "{}", problem.detail);
+    assert_eq!(world.get("/v1/segments/vip").await.ok()["filter"], got("x"));
 }

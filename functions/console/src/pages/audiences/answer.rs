@@ -51,7 +51,7 @@ pub(super) fn answer(
 ) -> Markup {
     html! {
         div #answer aria-live="polite" {
-            @if let Some(filter) = filter { p .says dir="auto" { "Users who " (filter.describe()) "." } }
+            @if let Some(filter) = filter { p .says dir="auto" { "A user who " (filter.describe()) "." } }
             @match (trouble, counted) {
                 (Some(trouble), _) => { (refused(viewer, state, trouble)) }
                 (None, Some(counted)) => { (numbers(viewer, state, counted)) }

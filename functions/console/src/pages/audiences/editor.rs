@@ -164,7 +164,7 @@ fn told(state: &State, segment: &SegmentView, asked: &Asked) -> Markup {
                     p { strong { "Somebody changed this segment on " (time(segment.updated_at)) ", after you had opened it." } " Nothing of yours is lost: it stands in the form." }
                     p dir="auto" { "Its name now: " (segment.name) }
                     @if is_same { p { "Its filter now is the same as yours." } }
-                    @else { p dir="auto" { "Its filter now: users who " (segment.filter.describe()) "." } }
+                    @else { p dir="auto" { "Its filter now: a user who " (segment.filter.describe()) "." } }
                     div .buttons {
                         button form="filter" formaction=(address(segment)) name="over" value=(segment.version) { "Save mine in its place" }
                         a .button href=(address(segment)) { "Take theirs, and lose mine" }
@@ -190,6 +190,19 @@ fn saving(viewer: &Viewer, state: &State, segment: Option<&SegmentView>, asked: 
                 p .refused role="alert" { "It was not saved. " (trouble.text) }
                 @if !trouble.restore.is_empty() {
                     (restoring(viewer, &trouble.restore.iter().cloned().collect::<Vec<_>>()))
+                }
+            }
+            label for="name" { "Name" }
+            input #name form="filter" name="name" value=(state.name) maxlength="256" dir="auto" autocomplete="off";
+            @match segment {
+                Some(segment) => {
+                    p .buttons { button .primary form="filter" formaction=(address(segment)) { "Save" } }
+                }
+                None => {
+                    label for="id" { "Id" }
+                    input #id form="filter" name="id" value=(state.new_id) maxlength="128" autocomplete="off" spellcheck="false";
+                    p .hint { "Filters name the segment by its id, which never changes: letters, digits, " code { "_ . : -" } }
+                    p .buttons { button form="filter" formaction="/console/segments" { "Save as a segment" } }
                 }
             }
         }

@@ -77,7 +77,7 @@ pub(super) async fn list(
     let before: u64 = form.get("before").and_then(|n| n.parse().ok()).unwrap_or(0);
     let content = html! {
         h1 { "Members" }
-        @if let Ok(filter) = state.filter() { p .says dir="auto" { "Users who " (filter.describe()) "." } }
+        @if let Ok(filter) = state.filter() { p .says dir="auto" { "A user who " (filter.describe()) "." } }
         @if !page.expired.is_empty() && !state.is_archive {
             p .banner { "Interaction data of " (count(page.expired.len() as u64, "source", "sources")) " has expired. Users of whom it cannot be told are not listed." }
         }

@@ -44,7 +44,7 @@ pub(super) async fn list(From(app): From<Rekindle>, viewer: Viewer, uri: Uri) ->
             @if viewer.may_manage() { p { a .button href=(ADDRESS) { "Build a segment" } } }
             div .card .scroll {
                 table .wide {
-                    thead { tr { th scope="col" { "Name" } th scope="col" { "Users who" } th scope="col" { "Used by" } th scope="col" { "Changed" } } }
+                    thead { tr { th scope="col" { "Name" } th scope="col" { "A user who" } th scope="col" { "Used by" } th scope="col" { "Changed" } } }
                     tbody { @for segment in &found.items { (row(segment)) } }
                 }
             }
