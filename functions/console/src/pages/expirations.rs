@@ -30,7 +30,7 @@ const ADDRESS: &str = "/console/expirations";
 const PAGE: usize = 100;
 
 /// How far ahead the page may look: days, and their name. The second is the default.
-const AHEAD: [(i64, &str); 3] = [(30, "30 days"), (92, "three months"), (366, "a year")];
+const AHEAD: [(i64, &str); 3] = [(30, "30 days"), (92, "three months"), (366, "12 months")];
 
 async fn show(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<Markup, Refused> {
     let fields = Fields::of(uri.query().unwrap_or_default().as_bytes());
@@ -79,7 +79,7 @@ fn list(viewer: &Viewer, entries: &[Expiration], until: Time, ahead: Option<&str
     html! {
         form method="post" action="/console/sources/review" data-ticks="" {
             @if let (true, Some(ahead)) = (months.is_empty(), ahead) {
-                section .card .empty { p { "No interaction data expires within " (ahead) "." } }
+                section .card .empty { p { "No interaction data expires in the next " (ahead) "." } }
             }
             @for (month, days) in &months { (calendar(viewer, *month, days)) }
             @if !kept.is_empty() { (table(viewer, &kept)) }
@@ -129,7 +129,7 @@ fn tick(viewer: &Viewer, entry: &Expiration) -> Markup {
 fn name(entry: &Expiration) -> Markup {
     html! {
         span .named {
-            a href=(words::address(&entry.source)) dir="auto" title=[entry.expires_at.map(|at| format!("Expires at {at}"))] { (entry.name) }
+            a href=(words::address(&entry.source)) dir="auto" title=(entry.name) { (entry.name) }
             @if let Some(users) = entry.users { " " span .id { "up to " (count(users, "user", "users")) } }
         }
     }
@@ -139,14 +139,14 @@ fn name(entry: &Expiration) -> Markup {
 fn table(viewer: &Viewer, kept: &[&Expiration]) -> Markup {
     html! {
         section .card {
-            h2 #kept { "Kept although the time is over" }
-            div .scroll {
+            h2 #kept { "Kept beyond its time" }
+            div .scroll tabindex="0" role="group" aria-labelledby="kept" {
                 table .wide aria-labelledby="kept" {
                     thead {
                         tr {
                             @if viewer.may_manage() { td {} }
                             th scope="col" { "Name" }
-                            th scope="col" { "Its time" }
+                            th scope="col" { "Would expire on" }
                             th scope="col" { "Why it is kept" }
                         }
                     }
