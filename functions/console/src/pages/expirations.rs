@@ -29,16 +29,21 @@ const ADDRESS: &str = "/console/expirations";
 /// How many sources a page shows.
 const PAGE: usize = 100;
 
+/// How long one page looks for data that is kept, in milliseconds. No index lists it, so that the search reads all sources that
+/// have stopped: it is shown as far as it is, and the browser goes on with it.
+const PATIENCE_MILLIS: i64 = 100;
+
 /// How far ahead the page may look: days, and their name. The second is the default.
 const AHEAD: [(i64, &str); 3] = [(30, "30 days"), (92, "three months"), (366, "12 months")];
 
-async fn show(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<Markup, Refused> {
+async fn show(State(mut app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<Markup, Refused> {
     let fields = Fields::of(uri.query().unwrap_or_default().as_bytes());
     let asked = fields.get("ahead").and_then(|days| days.parse().ok());
     let ahead = AHEAD.into_iter().find(|(days, _)| Some(*days) == asked).unwrap_or(AHEAD[1]);
     // All pages look ahead to the same time as the first.
     let until = fields.get("until").and_then(|until| until.parse().ok());
     let until = until.unwrap_or_else(|| app.clock.now().plus(ahead.0 * DAY_MILLIS));
+    app.settings.audience_millis = PATIENCE_MILLIS;
     let page = app.expirations(Some(until), fields.get("cursor"), PAGE).await.or_refused(&viewer)?;
     let next = page.next.as_deref().map(|next| {
         let until = until.to_string();
@@ -57,17 +62,19 @@ async fn show(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<M
                 }
             }
         }
-        (list(&viewer, &page.items, until, fields.get("cursor").is_none().then_some(ahead.1)))
-        @if let Some(next) = next {
-            @if page.items.is_empty() { p { "Not all of what is kept was looked at yet." } }
-            p { a .button href=(next) rel="next" { "Further ones" } }
-        }
+        (list(&viewer, &page.items, next.as_deref(), until, fields.get("cursor").is_none().then_some(ahead.1)))
     };
     Ok(Page::new("Expirations", Some(&viewer)).within(ADDRESS).around(&content))
 }
 
 /// The sources that expire by `until`, and those that are kept beyond it. `ahead`: on the first page, how far that is.
-fn list(viewer: &Viewer, entries: &[Expiration], until: Time, ahead: Option<&str>) -> Markup {
+fn list(
+    viewer: &Viewer,
+    entries: &[Expiration],
+    next: Option<&str>,
+    until: Time,
+    ahead: Option<&str>,
+) -> Markup {
     let mut months: BTreeMap<Time, BTreeMap<Time, Vec<&Expiration>>> = BTreeMap::new();
     let mut kept = Vec::new();
     for entry in entries {
@@ -82,8 +89,22 @@ fn list(viewer: &Viewer, entries: &[Expiration], until: Time, ahead: Option<&str
                 section .card .empty { p { "No interaction data expires in the next " (ahead) "." } }
             }
             @for (month, days) in &months { (calendar(viewer, *month, days)) }
-            @if !kept.is_empty() { (table(viewer, &kept)) }
-            @if viewer.may_manage() && !entries.is_empty() {
+            @match next {
+                // The search for what is kept was cut short before it found anything.
+                Some(next) if kept.is_empty() && entries.len() < PAGE => {
+                    section .card #beyond hx-get=(next) hx-trigger="load" hx-select="#beyond" hx-swap="outerHTML" {
+                        p role="status" { "Looking for data that is kept beyond its time." }
+                        p { a .button href=(next) rel="next" { "Look further" } }
+                    }
+                }
+                _ => {
+                    div #beyond {
+                        @if !kept.is_empty() { (table(viewer, &kept)) }
+                        @if let Some(next) = next { p { a .button href=(next) rel="next" { "Further ones" } } }
+                    }
+                }
+            }
+            @if viewer.may_manage() && (next.is_some() || !entries.is_empty()) {
                 div .acts {
                     button .primary name="act" value="pin" { "Pin" }
                     button name="act" value="unpin" { "Unpin" }
