@@ -267,6 +267,8 @@ async fn the_overview_shows_the_figures_in_plots_and_tables() {
     world.advance("P1D");
     world.restore(&["campaign/a"]).await;
     world.sweep().await;
+    // A session does not last for months.
+    let reader = Reader::new(&world).await;
     let page = reader.page("/console/overview?days=7").await;
     assert_shows(&page, &["No interactions arrived in these days."]);
     assert_shows(&page, &["2 April", "0", "1", "1 April", "1", "0", "31 March", "–", "–"]);
@@ -310,5 +312,5 @@ async fn the_calendar_shows_what_expires_and_what_is_kept() {
     assert_shows(&page, &["Held by", "again", "through segment", "vip"]);
     assert_shows(&page, &[", because:", "the &lt;yearly&gt; report"]);
     let soon = reader.page("/console/expirations?ahead=30").await;
-    assert_shows(&soon, &["No interaction data expires within 30 days."]);
+    assert_shows(&soon, &["No interaction data expires in the next 30 days."]);
 }

@@ -29,19 +29,24 @@ const ADDRESS: &str = "/console/expirations";
 /// How many sources a page shows.
 const PAGE: usize = 100;
 
-/// How far ahead the page may look: days, and their name. The second is the default.
-const AHEAD: [(i64, &str); 3] = [(30, "30 days"), (92, "three months"), (366, "twelve months")];
-
 /// The names of the keys that pinned something.
 type Names = BTreeMap<String, String>;
 
-async fn show(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<Markup, Refused> {
+/// How long one page looks for data that is kept, in milliseconds. No index lists it, so that the search reads all sources that
+/// have stopped: it is shown as far as it is, and the browser goes on with it.
+const PATIENCE_MILLIS: i64 = 100;
+
+/// How far ahead the page may look: days, and their name. The second is the default.
+const AHEAD: [(i64, &str); 3] = [(30, "30 days"), (92, "three months"), (366, "12 months")];
+
+async fn show(State(mut app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<Markup, Refused> {
     let fields = Fields::of(uri.query().unwrap_or_default().as_bytes());
     let asked = fields.get("ahead").and_then(|days| days.parse().ok());
     let ahead = AHEAD.into_iter().find(|(days, _)| Some(*days) == asked).unwrap_or(AHEAD[1]);
     // All pages look ahead to the same time as the first.
     let until = fields.get("until").and_then(|until| until.parse().ok());
     let until = until.unwrap_or_else(|| app.clock.now().plus(ahead.0 * DAY_MILLIS));
+    app.settings.audience_millis = PATIENCE_MILLIS;
     let page = app.expirations(Some(until), fields.get("cursor"), PAGE).await.or_refused(&viewer)?;
     let pinned_by = page.items.iter().filter_map(|entry| Some(entry.pin.as_ref()?.by.clone())).collect();
     let names = app.caller_names(&pinned_by).await.or_refused(&viewer)?;
@@ -62,11 +67,7 @@ async fn show(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<M
                 }
             }
         }
-        (list(&viewer, (&page.items, &names), until, fields.get("cursor").is_none().then_some(ahead.1)))
-        @if let Some(next) = next {
-            @if page.items.is_empty() { p { "Not all of what is kept was looked at yet." } }
-            p { a .button href=(next) rel="next" { "Further ones" } }
-        }
+        (list(&viewer, (&page.items, &names), next.as_deref(), until, fields.get("cursor").is_none().then_some(ahead.1)))
     };
     Ok(Page::new("Expirations", Some(&viewer)).within(ADDRESS).around(&content))
 }
@@ -75,6 +76,7 @@ async fn show(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<M
 fn list(
     viewer: &Viewer,
     (entries, names): (&[Expiration], &Names),
+    next: Option<&str>,
     until: Time,
     ahead: Option<&str>,
 ) -> Markup {
@@ -89,11 +91,25 @@ fn list(
     html! {
         form method="post" action="/console/sources/review" data-ticks="" {
             @if let (true, Some(ahead)) = (months.is_empty(), ahead) {
-                section .card .empty { p { "No interaction data expires within " (ahead) "." } }
+                section .card .empty { p { "No interaction data expires in the next " (ahead) "." } }
             }
             @for (month, days) in &months { (calendar(viewer, *month, days)) }
-            @if !kept.is_empty() { (table(viewer, &kept, names)) }
-            @if viewer.may_manage() && !entries.is_empty() {
+            @match next {
+                // The search for what is kept was cut short before it found anything.
+                Some(next) if kept.is_empty() && entries.len() < PAGE => {
+                    section .card #beyond hx-get=(next) hx-trigger="load" hx-select="#beyond" hx-swap="outerHTML" {
+                        p role="status" { "Looking for data that is kept beyond its time." }
+                        p { a .button href=(next) rel="next" { "Look further" } }
+                    }
+                }
+                _ => {
+                    div #beyond {
+                        @if !kept.is_empty() { (table(viewer, &kept, names)) }
+                        @if let Some(next) = next { p { a .button href=(next) rel="next" { "Further ones" } } }
+                    }
+                }
+            }
+            @if viewer.may_manage() && (next.is_some() || !entries.is_empty()) {
                 div .acts .floating {
                     button .primary name="act" value="pin" { "Pin" }
                     button name="act" value="unpin" { "Unpin" }
@@ -138,7 +154,7 @@ fn tick(viewer: &Viewer, entry: &Expiration) -> Markup {
 fn name(entry: &Expiration) -> Markup {
     html! {
         span .named {
-            a href=(words::address(&entry.source)) dir="auto" title=[entry.expires_at.map(|at| format!("Expires at {at}"))] { (entry.name) }
+            a href=(words::address(&entry.source)) dir="auto" title=(entry.name) { (entry.name) }
             @if let Some(users) = entry.users { " " span .id { "up to " (count(users, "user", "users")) } }
         }
     }
@@ -148,14 +164,14 @@ fn name(entry: &Expiration) -> Markup {
 fn table(viewer: &Viewer, kept: &[&Expiration], names: &Names) -> Markup {
     html! {
         section .card {
-            h2 #kept { "Kept although the time is over" }
-            div .scroll {
+            h2 #kept { "Kept beyond its time" }
+            div .scroll tabindex="0" role="group" aria-labelledby="kept" {
                 table .wide aria-labelledby="kept" {
                     thead {
                         tr {
                             @if viewer.may_manage() { td {} }
                             th scope="col" { "Name" }
-                            th scope="col" { "Its time" }
+                            th scope="col" { "Would expire on" }
                             th scope="col" { "Why it is kept" }
                         }
                     }

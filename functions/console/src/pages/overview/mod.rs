@@ -4,7 +4,10 @@ mod plot;
 
 use self::plot::{MAX_SERIES, Plot, Series, last, sum, swatch};
 use super::{OrRefused, Refused, Viewer, forms::Fields, sources::bytes};
-use crate::html::{Page, count, number, time};
+use crate::{
+    calendar::day_name,
+    html::{Page, count, number},
+};
 use axum::{Router, extract::State, routing::get};
 use http::{Method, Uri};
 use maud::{Markup, html};
@@ -68,7 +71,7 @@ fn counted(overview: &Overview, stock: &Stock) -> Markup {
     let days: Vec<Time> = overview.days.iter().map(|day| day.day).collect();
     html! {
         p .hint {
-            "Sources and bytes were counted on " (time(stock.at)) ", " (clock(stock.at)) " UTC. The sweeper counts them every few minutes, with many sources every few hours. "
+            "Counted at " (clock(stock.at)) " UTC on " (day_name(stock.at)) ". That is done every few minutes, and every few hours where there are thousands of sources. "
             "Days are those of UTC."
         }
         div .columns {
@@ -240,7 +243,7 @@ fn cost(stock: &Stock, cost: &MonthlyCost) -> Markup {
     html! {
         section .card {
             h2 #cost { "What the bytes cost a month" }
-            div .scroll tabindex="0" role="region" aria-labelledby="cost" {
+            div .scroll tabindex="0" role="group" aria-labelledby="cost" {
                 table aria-labelledby="cost" {
                     thead {
                         tr { th scope="col" { "Tier" } th scope="col" .number { "Stored" } th scope="col" .number { "A GB" } th scope="col" .number { "A month" } }

@@ -118,7 +118,7 @@ impl Plot<'_> {
         html! {
             details {
                 summary { "Show as a table" }
-                div .scroll tabindex="0" role="region" aria-labelledby=(self.id) {
+                div .scroll tabindex="0" role="group" aria-labelledby=(self.id) {
                     table aria-labelledby=(self.id) {
                         thead {
                             tr {
