@@ -32,7 +32,7 @@ test("restore what carries a tag", async () => {
   await page.getByText("A restore brings back 2: up to").waitFor();
   await page.getByRole("button", { name: "Restore interaction data" }).click();
   await page.getByRole("button", { name: "Restore interaction data" }).click();
-  await page.getByText("2 of 2 sources, ended on").waitFor();
+  await page.getByText("2 of 2 campaigns and Canvases, ended on").waitFor();
   assert.equal((await rekindle.expired()).length, MANY - 2);
 });
 
@@ -57,7 +57,7 @@ test("restore all that match, and rows go on by themselves", async () => {
   await page.getByText(`A restore brings back ${MANY - 2}: up to`).waitFor();
   await picture(page, "many-1-all-that-match", { fullPage: false });
   await page.getByRole("button", { name: "Restore interaction data" }).click();
-  await page.getByRole("heading", { name: `Restore interaction data: ${MANY - 2} sources` }).waitFor();
+  await page.getByRole("heading", { name: `Restore interaction data: ${MANY - 2} campaigns and Canvases` }).waitFor();
 
   // A second window shows the list while the first one asks for the restore.
   const list = await page.context().newPage();
@@ -73,7 +73,7 @@ test("restore all that match, and rows go on by themselves", async () => {
   assert.equal(await list.locator("td progress").count(), 0);
   assert.ok(await list.evaluate(() => window.isSamePage), "the rows need no reload");
 
-  await page.getByText(`${MANY - 2} of ${MANY - 2} sources, ended on`).waitFor();
+  await page.getByText(`${MANY - 2} of ${MANY - 2} campaigns and Canvases, ended on`).waitFor();
   await picture(page, "many-4-done", { fullPage: false });
   assert.deepEqual(await rekindle.expired(), []);
   noErrors(page);

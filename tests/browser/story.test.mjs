@@ -45,8 +45,8 @@ async function find(page, rekindle, shot) {
 /** Restores what is ticked, with a mail at the end, as far as the page that shows the progress. */
 async function restore(page, number, shot) {
   await page.getByRole("button", { name: "Restore interaction data" }).click();
-  await page.getByRole("heading", { name: `Restore interaction data: ${number} sources` }).waitFor();
-  await page.getByText(`This brings back the interaction data of ${number} sources: up to`).waitFor();
+  await page.getByRole("heading", { name: `Restore interaction data: ${number} campaigns and Canvases` }).waitFor();
+  await page.getByText(`This brings back the interaction data of ${number} campaigns and Canvases: up to`).waitFor();
   await page.getByLabel("Mail these addresses when it is done").fill("marketer@example.com");
   await shot("6-review");
   await page.getByRole("button", { name: "Restore interaction data" }).click();
@@ -87,13 +87,13 @@ test("with scripts", async (t) => {
 
   await page.evaluate(() => (window.isSamePage = true));
   await page.getByLabel("Tick all on this page").check();
-  await page.getByText(new RegExp(`${found.length} sources ticked. A restore brings back ${found.length}: up to`)).waitFor();
+  await page.getByText(new RegExp(`${found.length} ticked. A restore brings back ${found.length}: up to`)).waitFor();
   assert.ok(await page.evaluate(() => window.isSamePage), "ticking loads no page");
   await shot("5-ticked");
 
   await restore(page, found.length, shot);
   await page.evaluate(() => (window.isSamePage = true));
-  await page.getByText(`${found.length} of ${found.length} sources, ended on`).waitFor();
+  await page.getByText(`${found.length} of ${found.length} campaigns and Canvases, ended on`).waitFor();
   assert.ok(await page.evaluate(() => window.isSamePage), "the progress needs no reload");
   assert.deepEqual((await page.locator("td.name a").allTextContents()).sort(), found);
   await shot("7-restored");
@@ -114,7 +114,7 @@ test("without scripts", async (t) => {
   await until("the restore is done", async () => {
     const again = page.getByRole("link", { name: "Look again" });
     if (await again.count()) await again.click();
-    return await page.getByText(`${found.length} of ${found.length} sources, ended on`).count();
+    return await page.getByText(`${found.length} of ${found.length} campaigns and Canvases, ended on`).count();
   });
   await shot("7-restored");
   await end(page, rekindle, found, shot);

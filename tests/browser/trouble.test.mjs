@@ -38,7 +38,7 @@ test("the server goes away during a restore: the page says so, and goes on", asy
   await picture(page, "away-restore", { fullPage: false });
   rekindle = await Rekindle.start({ folder, port: rekindle.port });
   await page.getByText(AWAY).waitFor({ state: "hidden" });
-  await page.getByText(`${ids.length} of ${ids.length} sources, ended on`).waitFor();
+  await page.getByText(`${ids.length} of ${ids.length} campaigns and Canvases, ended on`).waitFor();
   assert.ok(await page.evaluate(() => window.isSamePage), "the page goes on without a reload");
   noErrors(page, "net::ERR_", "Failed to fetch");
 });

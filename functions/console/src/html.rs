@@ -25,6 +25,9 @@ const SECTIONS: [Section; 8] = [
     ("/console/audit", "Audit", Scope::Admin),
 ];
 
+/// The words of a page that gets no answer.
+const AWAY: &str = "Rekindle does not answer. Nothing is lost; this page goes on by itself when it is back.";
+
 /// The keys that the script knows.
 const KEYS: [(&str, &str); 5] = [
     ("/", "Search"),
@@ -81,9 +84,7 @@ impl<'a> Page<'a> {
                     }
                 }
             }
-            p #away .refused role="status" hidden {
-                "Rekindle does not answer. Nothing is lost; this page goes on by itself when it is back."
-            }
+            p #away .refused role="status" data-says=(AWAY) hidden {}
             main #main tabindex="-1" {
                 div #signed-out {}
                 (content)
@@ -101,7 +102,7 @@ impl<'a> Page<'a> {
 
     /// The document with nothing but the content.
     pub(crate) fn plain(&self, content: &Markup) -> Markup {
-        self.document(&html! { p #away hidden {} main #main { (content) } })
+        self.document(&html! { p #away data-says=(AWAY) hidden {} main #main { (content) } })
     }
 
     fn document(&self, body: &Markup) -> Markup {

@@ -18,7 +18,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header, uri::Authority};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, uri::Authority};
 use maud::html;
 use rekindle_domain::{
     key::{AccessKey, Scope},
@@ -58,15 +58,19 @@ pub(crate) fn is_secure(headers: &HeaderMap) -> bool {
     !host.is_some_and(|host| ["127.0.0.1", "localhost", "[::1]"].contains(&host.host()))
 }
 
-/// Whether a page of this host sent the request.
+/// Whether a page of this host sent the request. Browsers say so themselves (`Sec-Fetch-Site`), also behind a proxy that asks
+/// for another host than they do; older ones name their page's host, which then must be the one that is asked.
 pub(crate) fn is_own(headers: &HeaderMap) -> bool {
+    if headers.contains_key("sec-fetch-site") {
+        return only(headers, HeaderName::from_static("sec-fetch-site")) == Some("same-origin");
+    }
     let scheme = if is_secure(headers) { "https://" } else { "http://" };
     let host = only(headers, header::HOST);
     host.is_some() && only(headers, header::ORIGIN).and_then(|origin| origin.strip_prefix(scheme)) == host
 }
 
 /// The text of a header that stands once.
-fn only(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut all = headers.get_all(name).iter();
     all.next().filter(|_| all.next().is_none())?.to_str().ok()
 }

@@ -1,6 +1,6 @@
 //! The words of the console: states, reasons and acts as marketers name them.
 
-use crate::html::time;
+use crate::html::{count, time};
 use maud::{Markup, html};
 use rekindle_domain::{
     facet::{Channel, Facet, Kind},
@@ -29,6 +29,11 @@ pub(crate) const fn kind_name(kind: SourceKind) -> &'static str {
         SourceKind::Campaign => "Campaign",
         SourceKind::Canvas => "Canvas",
     }
+}
+
+/// A number of campaigns and Canvases.
+pub(crate) fn things(n: u64) -> String {
+    count(n, "campaign or Canvas", "campaigns and Canvases")
 }
 
 /// The kind within a sentence.

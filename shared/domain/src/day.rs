@@ -1,7 +1,8 @@
 //! A day in numbers: the interactions that arrived, the data that expired and came back, and how much there was of everything.
 //!
-//! These are information, and nothing is decided by them. A figure is only ever too small, never too large: so of two figures for
-//! the same thing the greater one is nearer to the truth, and figures may be found again and again, by several at once.
+//! These are information, and nothing is decided by them. A figure is hardly ever too large: so of two figures for the same thing
+//! the greater one is nearer to the truth, and figures may be found again and again, by several at once. What was restored is
+//! counted as it is when a sweep comes by, with what arrived since.
 
 use crate::time::{DAY_MILLIS, Time};
 use serde::{Deserialize, Serialize};

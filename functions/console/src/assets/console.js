@@ -14,32 +14,41 @@ function settle(within) {
     box.hidden = false;
     box.onchange = () => $("input[name=source]", box.form).forEach((one) => (one.checked = box.checked));
   }
-  for (const button of $("button[data-copy]", within)) button.hidden = false;
+  for (const button of $("button[data-copy], #theme", within)) button.hidden = false;
   for (const form of $("form[data-send]", within)) form.requestSubmit();
 }
 
 const root = document.documentElement;
-const theme = document.getElementById("theme");
+const named = (id) => document.getElementById(id);
 if (localStorage.theme) root.dataset.theme = localStorage.theme;
-if (theme) {
-  theme.hidden = false;
-  theme.onclick = () => {
-    const now = root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-    root.dataset.theme = localStorage.theme = now === "dark" ? "light" : "dark";
-  };
+function turn() {
+  const now = root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  root.dataset.theme = localStorage.theme = now === "dark" ? "light" : "dark";
 }
 
-const away = document.getElementById("away");
-document.addEventListener("htmx:error", () => (away.hidden = false));
+// A part of the page that cannot be had stays as it is, and the page says why.
+function away(why) {
+  const word = named("away");
+  word.textContent = why || word.dataset.says;
+  word.hidden = false;
+}
+document.addEventListener("htmx:error", () => away());
 document.addEventListener("htmx:before:swap", (event) => {
-  const isAway = event.detail.ctx.response?.status >= 500;
-  if (isAway) event.preventDefault();
-  away.hidden = !isAway;
+  const { response, text } = event.detail.ctx;
+  if (!(response?.status >= 400) || response.headers.get("hx-retarget")) return (named("away").hidden = true);
+  event.preventDefault();
+  const page = new DOMParser().parseFromString(text, "text/html");
+  away(response.status < 500 && page.querySelector("[role=alert]")?.textContent);
 });
 document.addEventListener("htmx:after:swap", () => settle(document));
 
+// A form is sent once, however often its button is pressed.
+document.addEventListener("submit", ({ target }) => {
+  if (target.method === "post") setTimeout(() => $("button", target).forEach((one) => (one.disabled = true)));
+});
+addEventListener("pageshow", () => $("button:disabled").forEach((one) => (one.disabled = false)));
+
 // Keys: / searches, the arrows go through the list, x ticks, Enter opens, ? lists the keys.
-const keys = document.getElementById("keys");
 function step(by) {
   const rows = $("tbody tr:has(td.name)");
   const links = rows.map((row) => row.querySelector("td.name a")).filter(Boolean);
@@ -48,6 +57,7 @@ function step(by) {
   if (next) next.focus();
 }
 document.addEventListener("click", async (event) => {
+  if (event.target.id === "theme") turn();
   const button = event.target.closest("button[data-copy]");
   if (!button) return;
   await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
@@ -57,7 +67,7 @@ document.addEventListener("keydown", (event) => {
   if (event.target.matches("input:not([type=checkbox]), textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
   const act = {
     "/": () => $("input[type=search]")[0]?.focus(),
-    "?": () => keys?.showModal(),
+    "?": () => named("keys")?.showModal(),
     ArrowDown: () => step(1),
     ArrowUp: () => step(-1),
     x: () => document.activeElement.closest("tr")?.querySelector("input[name=source]")?.click(),

@@ -129,7 +129,7 @@ async fn on_many(State(app): State<Rekindle>, viewer: Viewer, body: Body) -> Res
     let done = now.len() - refused.len();
     let content = html! {
         section .card {
-            h1 { (act.title()) ": " (done) " of " (count(sources.len() as u64, "source", "sources")) " done" }
+            h1 { (act.title()) ": " (done) " of " (words::things(sources.len() as u64)) " done" }
             @if !refused.is_empty() {
                 p { "These were left as they are:" }
                 ul role="alert" {
@@ -213,7 +213,7 @@ async fn on_one(
         Ok(()) => Ok(Redirect::to(&words::address(&source)).into_response()),
         Err(problem) => match &problem.remedy {
             Some(Remedy::Restore(first)) if act == Act::Start => {
-                Ok(restore_first(&viewer, &source, first, &problem).into_response())
+                Ok(restore_first(&app, &viewer, &source, first, &problem).into_response())
             }
             _ => Err(Refused::of(&problem, &viewer)),
         },
@@ -222,6 +222,7 @@ async fn on_one(
 
 /// The page that says which data must be back before a source can start, with the way to it.
 fn restore_first(
+    app: &Rekindle,
     viewer: &Viewer,
     source: &SourceId,
     first: &BTreeSet<SourceId>,
@@ -237,7 +238,7 @@ fn restore_first(
             form method="post" action=(ACT) {
                 (sources::hidden(&first))
                 input type="hidden" name="then" value=(source);
-                (review::mail())
+                (review::mail(app))
                 p {
                     button .primary name="act" value="restore" { "Restore, then start " (source.id()) }
                     " " a .button href=(words::address(source)) { "Back" }

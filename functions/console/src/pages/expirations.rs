@@ -125,7 +125,7 @@ fn calendar(viewer: &Viewer, month: Time, days: &BTreeMap<Time, Vec<&Expiration>
     html! {
         section .card {
             h2 { (month_name(month)) }
-            p .hint { (count(all as u64, "source expires", "sources expire")) }
+            p .hint { (words::things(all as u64)) @if all == 1 { " expires" } @else { " expire" } }
             ol .month .{ "from-" (weekday(month)) } {
                 @for day in days_of(month) {
                     @match days.get(&day) {

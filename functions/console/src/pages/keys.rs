@@ -257,7 +257,10 @@ async fn ask_rotate(
             p { "The key gets another secret, which you see once. It stays the same key, with the same name and the same rights." }
             label for="grace" { "The old secret goes on" }
             select #grace name="grace" {
-                @for (period, text) in OVERLAPS { option value=(period) { (text) } }
+                // Under the reader's own key the old secret goes on: if the answer is lost, it is the only way in.
+                @for (period, text) in OVERLAPS.iter().filter(|(period, _)| key.id != viewer.key || *period != "none") {
+                    option value=(period) { (text) }
+                }
             }
             p .hint { "Give the new one to all who use the key within this time." }
             @if let Some(until) = key.old_secret_until {

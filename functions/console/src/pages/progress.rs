@@ -49,22 +49,27 @@ async fn under_way(app: &Rekindle, sources: &[SourceId]) -> Result<BTreeMap<Sour
     Ok(restoring.into_iter().map(|restoring| (restoring.source.clone(), restoring)).collect())
 }
 
-/// The name of the part of a page that shows the state of a source.
-fn name(source: &SourceId) -> String {
-    format!("state-{}-{}", source.kind().as_str(), source.id())
+/// The name of a part of a page that shows something of a source.
+fn name(part: &str, source: &SourceId) -> String {
+    format!("{part}-{}-{}", source.kind().as_str(), source.id())
+}
+
+/// When the data of a source goes, or why it stays.
+pub(super) fn until(view: &SourceView) -> Markup {
+    html! { div #(name("until", &view.source)) { (words::keeping(view)) } }
 }
 
 /// The state of a source, with a bar while it is being restored.
 pub(super) fn cell(view: &SourceView, restoring: Option<&Restoring>) -> Markup {
-    html! { div #(name(&view.source)) { (inside(Some(view), restoring)) } }
+    html! { div #(name("state", &view.source)) { (inside(view, restoring)) } }
 }
 
-fn inside(view: Option<&SourceView>, restoring: Option<&Restoring>) -> Markup {
+fn inside(view: &SourceView, restoring: Option<&Restoring>) -> Markup {
+    let state = words::state(view);
     html! {
-        @if let Some(restoring) = restoring {
-            (bar(restoring))
-        } @else if let Some(state) = view.map(words::state) {
-            span .state data-state=(state) { (state) }
+        @match restoring {
+            Some(restoring) => { (bar(restoring)) }
+            None => { span .state data-state=(state) { (state) } }
         }
     }
 }
@@ -110,7 +115,13 @@ async fn show(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<M
     Ok(html! {
         (poll(restoring.keys()))
         @for (source, restoring, ended) in cells {
-            div #(name(source)) hx-swap-oob="true" { (inside(ended.as_ref(), restoring)) }
+            @if let Some(restoring) = restoring {
+                div #(name("state", source)) hx-swap-oob="true" { (bar(restoring)) }
+            }
+            @if let Some(view) = &ended {
+                div #(name("state", source)) hx-swap-oob="true" { (inside(view, None)) }
+                div #(name("until", source)) hx-swap-oob="true" { (words::keeping(view)) }
+            }
         }
     })
 }

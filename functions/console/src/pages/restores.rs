@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
-use http::{Method, Uri};
+use http::{HeaderMap, Method, Uri};
 use maud::{Markup, html};
 use rekindle_domain::{
     id::{RequestId, SourceId},
@@ -84,7 +84,7 @@ async fn list(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<M
             }
         } @else {
             div .card .scroll #restores hx-get=[is_live.then_some(uri.path_and_query().map_or(LIST, |path| path.as_str()))]
-                hx-trigger=[is_live.then_some("every 2s")] hx-select="#restores" hx-swap="outerHTML" {
+                hx-trigger=[is_live.then_some("every 2s")] hx-select="#restores" hx-swap="outerMorph" {
                 table .wide {
                     caption .hidden { "Restores, newest first" }
                     thead {
@@ -92,7 +92,7 @@ async fn list(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<M
                             th scope="col" { "Asked for" }
                             th scope="col" { "By" }
                             th scope="col" { "State" }
-                            th .number scope="col" { "Sources" }
+                            th .number scope="col" { "Campaigns and Canvases" }
                             th scope="col" { "Took" }
                         }
                     }
@@ -146,8 +146,11 @@ async fn show(
     State(app): State<Rekindle>,
     viewer: Viewer,
     Path(id): Path<String>,
+    headers: HeaderMap,
     uri: Uri,
 ) -> Result<Markup, Refused> {
+    // Only a page that was open while the restore went on asks so. A link to this page starts nothing by itself.
+    let waits = headers.contains_key("hx-request");
     let fields = Fields::of(uri.query().unwrap_or_default().as_bytes());
     let then = fields.get("then").and_then(|then| then.parse::<SourceId>().ok());
     let request = app.get_request(id_of(&id).or_refused(&viewer)?).await.or_refused(&viewer)?;
@@ -155,12 +158,16 @@ async fn show(
     let named: BTreeSet<SourceId> = items.iter().map(|item| item.source.clone()).collect();
     let names = app.names_of(&named).await.or_refused(&viewer)?;
     let is_open = is_open(request.state);
-    let every = is_open.then_some("every 1s");
+    let every = is_open.then_some(match items.len() {
+        0..=20 => "every 1s",
+        21..=100 => "every 3s",
+        _ => "every 10s",
+    });
     let this = uri.path_and_query().map_or_else(|| address(request.id), |path| path.as_str().to_owned());
     let content = html! {
         p .trail { a href=(LIST) { "Restores" } }
         h1 { "Restore of " (time(request.created_at)) }
-        section .card #progress hx-get=[is_open.then_some(&this)] hx-trigger=[every] hx-select="#progress" hx-swap="outerHTML" {
+        section .card #progress hx-get=[is_open.then_some(&this)] hx-trigger=[every] hx-select="#progress" hx-swap="outerMorph" {
             (summary(&request))
             div .scroll {
                 table .wide {
@@ -169,10 +176,10 @@ async fn show(
                     tbody { @for item in items { (row(item, &names)) } }
                 }
             }
-            @if let Some(then) = &then { (afterwards(&viewer, then, &request)) }
+            @if let Some(then) = &then { (afterwards(&viewer, then, waits, &request)) }
             @if is_open && viewer.may_manage() {
                 form method="post" action=(format!("{}/cancel", address(request.id))) {
-                    p { button { "Cancel what is not restored yet" } }
+                    p { button #cancel { "Cancel what is not restored yet" } }
                 }
             }
             @if is_open { noscript { p { a .button href=(this) { "Look again" } } } }
@@ -190,7 +197,7 @@ fn summary(request: &RequestView) -> Markup {
     html! {
         p role="status" {
             span .state data-state=(state(request.state)) { (state(request.state)) }
-            " " (request.ended) " of " (count(u64::from(request.sources), "source", "sources"))
+            " " (request.ended) " of " (words::things(u64::from(request.sources)))
             @if let (true, Some(seconds)) = (is_open, request.eta_seconds) { ", " (duration(seconds)) " left" }
             @if let Some(at) = request.completed_at { ", ended on " (time(at)) }
         }
@@ -202,7 +209,7 @@ fn summary(request: &RequestView) -> Markup {
 }
 
 /// The source that waits for the restore: it starts by itself while the page is open, or by its button.
-fn afterwards(viewer: &Viewer, then: &SourceId, request: &RequestView) -> Markup {
+fn afterwards(viewer: &Viewer, then: &SourceId, waits: bool, request: &RequestView) -> Markup {
     let action = format!("{}/act", words::address(then));
     html! {
         @match request.state {
@@ -210,12 +217,15 @@ fn afterwards(viewer: &Viewer, then: &SourceId, request: &RequestView) -> Markup
                 p .banner { (then.id()) " starts when this is done, for as long as this page is open." }
             }
             RequestState::Completed if viewer.may_manage() => {
-                form #then method="post" action=(action) data-send="" {
+                form #then method="post" action=(action) data-send=[waits.then_some("")] {
                     input type="hidden" name="act" value="start";
                     p { button .primary { "Start " (then.id()) } }
                 }
             }
-            _ => { p .refused { (then.id()) " was not started: not all of the data is back." } }
+            RequestState::Completed => {}
+            RequestState::PartlyFailed | RequestState::Failed | RequestState::Cancelled => {
+                p .refused { (then.id()) " was not started: not all of the data is back." }
+            }
         }
     }
 }

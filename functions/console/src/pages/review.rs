@@ -19,15 +19,19 @@ use rekindle_domain::{
     restore::{MAX_NOTIFY, MAX_SOURCES},
 };
 use rekindle_runtime::scopes::Route;
-use rekindle_service::{Problem, Rekindle, restore::Estimate};
+use rekindle_service::{
+    Problem, Rekindle,
+    restore::{Estimate, EstimateItem, EstimateState},
+};
 
-pub(super) const ROUTES: &[Route] =
-    &[(Method::POST, REVIEW, Manage), (Method::POST, "/console/sources/estimate", Manage)];
+pub(super) const ROUTES: &[Route] = &[(Method::POST, REVIEW, Manage), (Method::POST, ESTIMATE, Manage)];
 
 const REVIEW: &str = "/console/sources/review";
+/// The address of the line that says what a restore of the ticked sources would do.
+pub(super) const ESTIMATE: &str = "/console/sources/estimate";
 
 pub(super) fn routes() -> Router<Rekindle> {
-    Router::new().route(REVIEW, post(show)).route("/console/sources/estimate", post(estimate))
+    Router::new().route(REVIEW, post(show)).route(ESTIMATE, post(estimate))
 }
 
 /// The most stops of which the page says what they let go: each is tried without being done.
@@ -48,27 +52,49 @@ pub(super) fn carried(fields: &Fields) -> Markup {
     }
 }
 
-/// The sources that a form ticks: one by one, or all that its list shows. And whether the list shows more than an act takes.
-async fn ticked(app: &Rekindle, fields: &Fields) -> Result<(Vec<SourceId>, bool), Problem> {
+/// The sources that a form ticks: one by one, or all of its list that take the act. And whether there are more than an act
+/// takes: once it is done, the act takes the others.
+async fn ticked(app: &Rekindle, act: Act, fields: &Fields) -> Result<(Vec<SourceId>, bool), Problem> {
     if fields.get("all").is_none() {
         return Ok((fields.sources()?, false));
     }
-    let (all, has_more) = Asked::of(&list_of(fields)).all(app, MAX_SOURCES).await?;
+    let (all, has_more) = Asked::of(&list_of(fields)).that_take(act).all(app, MAX_SOURCES).await?;
     if all.is_empty() {
-        let detail = "nothing matches any more; go back to the list and look again";
+        let detail = match act {
+            Act::Restore => "nothing of all that matches has expired",
+            Act::Stop => "nothing of all that matches is active",
+            _ => "nothing matches any more; go back to the list and look again",
+        };
         return Err(Problem::bad_request("nothing_ticked", detail));
     }
+    // What is done to these does not take them out of the list, so that the others would never be reached.
+    if has_more && !matches!(act, Act::Restore | Act::Stop | Act::Delete | Act::Undelete) {
+        let detail = format!("more than {MAX_SOURCES} match; go back and narrow the list");
+        return Err(Problem::unprocessable("too_many_ticked", detail));
+    }
     Ok((all, has_more))
+}
+
+/// Those of the ticked sources that a restore brings back, and the estimate of it. The others are left as they are: a restore
+/// of what is available would only keep it for longer.
+async fn away(app: &Rekindle, sources: &[SourceId]) -> Result<(Vec<SourceId>, Estimate), Problem> {
+    let estimate = app.estimate_restore(&restore_input(sources, &Fields::default())).await?;
+    let is_away =
+        |item: &&EstimateItem| matches!(item.state, EstimateState::Expired | EstimateState::Restoring);
+    let away = estimate.items.iter().filter(is_away).map(|item| item.source.clone()).collect();
+    Ok((away, estimate))
 }
 
 async fn show(State(app): State<Rekindle>, viewer: Viewer, body: Body) -> Result<Markup, Refused> {
     let fields = Fields::of_body(body).await.or_refused(&viewer)?;
     let act = Act::of(&fields).or_refused(&viewer)?;
-    let (sources, has_more) = ticked(&app, &fields).await.or_refused(&viewer)?;
+    let (mut sources, has_more) = ticked(&app, act, &fields).await.or_refused(&viewer)?;
     let effect = match act {
         Act::Restore => {
-            let input = restore_input(&sources, &Fields::default());
-            estimated(&app.estimate_restore(&input).await.or_refused(&viewer)?)
+            let (away, estimate) = away(&app, &sources).await.or_refused(&viewer)?;
+            let left = sources.len() - away.len();
+            sources = away;
+            estimated(&estimate, left)
         }
         Act::Stop => stopping(&app, &viewer, &sources).await,
         Act::Start => html! {},
@@ -85,7 +111,7 @@ async fn show(State(app): State<Rekindle>, viewer: Viewer, body: Body) -> Result
     };
     let content = html! {
         section .card {
-            h1 { (act.title()) ": " (count(sources.len() as u64, "source", "sources")) }
+            h1 { (act.title()) ": " (words::things(sources.len() as u64)) }
             @if has_more {
                 p .banner { "More match than one act takes. This does the first " (sources.len()) "; do it again for the others." }
             }
@@ -93,9 +119,9 @@ async fn show(State(app): State<Rekindle>, viewer: Viewer, body: Body) -> Result
             form method="post" action=(ACT) {
                 (carried(&fields))
                 (hidden(&sources))
-                (asked_for(act))
+                @if !sources.is_empty() { (asked_for(&app, act)) }
                 p {
-                    button .primary name="act" value=(act.name()) { (act.title()) }
+                    @if !sources.is_empty() { button .primary name="act" value=(act.name()) { (act.title()) } }
                     " " a .button href=(sources::LIST) { "Back to the list" }
                 }
             }
@@ -109,10 +135,10 @@ async fn show(State(app): State<Rekindle>, viewer: Viewer, body: Body) -> Result
 }
 
 /// The fields that an act asks for.
-pub(super) fn asked_for(act: Act) -> Markup {
+fn asked_for(app: &Rekindle, act: Act) -> Markup {
     html! {
         @match act {
-            Act::Restore => { (mail()) }
+            Act::Restore => { (mail(app)) }
             Act::Pin => {
                 label for="reason" { "Why the data is to be kept" }
                 input #reason name="reason" required maxlength="500" autocomplete="off";
@@ -124,9 +150,11 @@ pub(super) fn asked_for(act: Act) -> Markup {
     }
 }
 
-/// The field for the addresses that get a mail at the end of a restore.
-pub(super) fn mail() -> Markup {
+/// The field for the addresses that get a mail at the end of a restore, and the name of the request: a form that arrives twice,
+/// by a double click, is one request.
+pub(super) fn mail(app: &Rekindle) -> Markup {
     html! {
+        input type="hidden" name="once" value=(app.ids.new_id(app.clock.now()));
         label for="notify" { "Mail these addresses when it is done" }
         input #notify name="notify" inputmode="email" autocomplete="email" placeholder="you@example.com, colleague@example.com"
             aria-describedby="notify-hint";
@@ -135,17 +163,18 @@ pub(super) fn mail() -> Markup {
 }
 
 /// What a restore will bring back.
-fn estimated(estimate: &Estimate) -> Markup {
+fn estimated(estimate: &Estimate, left: usize) -> Markup {
     html! {
         @if estimate.sources == 0 {
             p { "The interaction data of all of these is available. There is nothing to bring back." }
         } @else {
             p {
                 "This brings back the interaction data of "
-                strong { (count(u64::from(estimate.sources), "source", "sources")) }
+                strong { (words::things(u64::from(estimate.sources))) }
                 ": up to " (count(estimate.users, "user", "users")) ", " (bytes(estimate.bytes))
                 " of the archive, in " (duration(estimate.seconds)) "."
             }
+            @if left > 0 { p { (words::things(left as u64)) " more: nothing to bring back there." } }
         }
     }
 }
@@ -179,16 +208,17 @@ async fn estimate(State(app): State<Rekindle>, viewer: Viewer, body: Body) -> Re
     if fields.get("all").is_none() && fields.get("source").is_none() {
         return Ok(html! {});
     }
-    let (sources, has_more) = ticked(&app, &fields).await.or_refused(&viewer)?;
-    let input = restore_input(&sources, &Fields::default());
-    let estimate = app.estimate_restore(&input).await.or_refused(&viewer)?;
-    Ok(html! {
-        (count(sources.len() as u64, "source", "sources")) @if has_more { " and more" } " ticked. "
-        @if estimate.sources == 0 {
-            "Nothing of it has expired."
-        } @else {
-            "A restore brings back " (estimate.sources) ": up to " (count(estimate.users, "user", "users")) ", "
-            (bytes(estimate.bytes)) ", in " (duration(estimate.seconds)) "."
-        }
+    let found = async {
+        let (sources, has_more) = ticked(&app, Act::Restore, &fields).await?;
+        Ok::<_, Problem>((sources.len(), has_more, away(&app, &sources).await?.1))
+    };
+    Ok(match found.await {
+        Ok((ticked, has_more, estimate)) if estimate.sources > 0 => html! {
+            (ticked) @if has_more { " and more" } " ticked. A restore brings back " (estimate.sources)
+            ": up to " (count(estimate.users, "user", "users")) ", " (bytes(estimate.bytes)) ", in "
+            (duration(estimate.seconds)) "."
+        },
+        Ok(_) => html! { "Nothing of it has expired." },
+        Err(problem) => html! { (sentence(&problem.detail)) },
     })
 }

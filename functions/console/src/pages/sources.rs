@@ -1,9 +1,9 @@
 //! The list of campaigns and Canvases: found by name, kind, status, state of the data and tag, and ticked for an act on many.
 
-use super::{OrRefused, Refused, Viewer, act::Act, forms::Fields, progress};
+use super::{OrRefused, Refused, Viewer, act::Act, forms::Fields, progress, review};
 use crate::{
     extras::offer_sample,
-    html::{self, Page, count, number},
+    html::{self, Page, number},
     words,
 };
 use axum::{Router, extract::State, routing::get};
@@ -48,7 +48,7 @@ const STATES: [(ShownState, &str); 4] = [
 ];
 
 /// The fields by which the list is narrowed.
-const NARROWING: [&str; 5] = ["q", "kind", "status", "state", "tag"];
+const NARROWING: [&str; 6] = ["q", "kind", "status", "state", "tag", "sort"];
 
 /// The sources that a query of the list asks for.
 pub(super) struct Asked {
@@ -82,6 +82,16 @@ impl Asked {
 
     async fn page(&self, app: &Rekindle) -> Result<Listing<SourceView>, Problem> {
         app.list(&self.kinds, &self.request).await
+    }
+
+    /// The same, but of what an act can be done to.
+    pub(super) fn that_take(mut self, act: Act) -> Self {
+        match act {
+            Act::Restore => _ = self.request.state.get_or_insert(ShownState::Expired),
+            Act::Stop => _ = self.request.status.get_or_insert(Status::Active),
+            _ => {}
+        }
+        self
     }
 
     /// All sources that match, up to a number, from the first page on; and whether there are more.
@@ -126,7 +136,7 @@ fn done(fields: &Fields) -> Markup {
     let of = fields.get("of").and_then(|n| n.parse::<u64>().ok());
     html! {
         @if let (Some(act), Some(of)) = (act, of) {
-            p .notice role="status" { (act.title()) ": done for " (count(of, "source", "sources")) "." }
+            p .notice role="status" { (act.title()) ": done for " (words::things(of)) "." }
         }
     }
 }
@@ -135,7 +145,7 @@ fn filters(fields: &Fields) -> Markup {
     let is = |name: &str, value: &str| fields.get(name) == Some(value);
     html! {
         form .card .filters method="get" action=(LIST) role="search"
-            hx-get=(LIST) hx-trigger="change, submit, input delay:300ms from:#q" hx-select="#list" hx-target="#list" hx-swap="outerHTML" hx-push-url="true" {
+            hx-get=(LIST) hx-trigger="change, submit, input delay:300ms from:#q" hx-select="#list" hx-target="#list" hx-swap="outerHTML" hx-replace-url="true" {
             div .wide {
                 label for="q" { "Search" }
                 input #q type="search" name="q" value=[fields.get("q")] placeholder="Words in the name or id" autocomplete="off";
@@ -176,7 +186,7 @@ fn filters(fields: &Fields) -> Markup {
                 label for="sort" { "Order" }
                 select #sort name="sort" {
                     option value="" { "Last changed" }
-                    option value="expires_at" selected[is("sort", "expires_at")] { "Expires soonest" }
+                    option value="expires_at" selected[is("sort", "expires_at")] { "Only what expires, soonest first" }
                 }
             }
             div { button .primary { "Show" } }
@@ -276,7 +286,7 @@ fn row(viewer: &Viewer, i: usize, view: &SourceView, restoring: Option<&Restorin
             td data-name="Status" { (words::status(view.status)) }
             td data-name="Interaction data" { (progress::cell(view, restoring)) }
             td .number data-name="Users" { @if let Some(users) = users { (number(users)) } @else { "–" } }
-            td data-name="Expiry" { div { (words::keeping(view)) } }
+            td data-name="Expiry" { (progress::until(view)) }
         }
     }
 }
@@ -288,20 +298,21 @@ pub(super) fn by_tag(tag: &str) -> String {
 
 /// The bar under the list: it appears with the first tick, and says what a restore would do.
 fn acts(fields: &Fields) -> Markup {
+    let is_deleted = fields.get("status") == Some(DELETED);
     html! {
         div .acts .floating {
             label .inline { input type="checkbox" name="all" value="1"; " All that match, on every page" }
             @for name in NARROWING {
                 @if let Some(value) = fields.get(name) { input type="hidden" name=(format!("list.{name}")) value=(value); }
             }
-            @if fields.get("status") == Some(DELETED) {
+            @if is_deleted {
                 (button(Act::Undelete, true))
             } @else {
                 (button(Act::Restore, true))
                 @for act in [Act::Stop, Act::Pin, Act::Unpin] { (button(act, false)) }
             }
-            p .estimate #estimate role="status" hx-post="/console/sources/estimate"
-                hx-trigger=r#"change from:"closest form" delay:200ms"# hx-include="closest form" hx-swap="innerHTML" {}
+            p .estimate #estimate role="status" hx-post=[(!is_deleted).then_some(review::ESTIMATE)]
+                hx-trigger=r#"change from:"closest form" delay:200ms"# hx-swap="innerHTML" {}
         }
     }
 }

@@ -243,7 +243,7 @@ fn unknowns(viewer: &Viewer, asked: &Asked, unknown: &[Seen]) -> Markup {
 
 fn unknown_one(viewer: &Viewer, seen: &Seen) -> Markup {
     let state = match seen.interaction_data {
-        SeenState::Restoring => "Restoring",
+        SeenState::Restoring => "Being restored",
         SeenState::Damaged => "Damaged",
         SeenState::Expired | SeenState::Available => "Expired",
     };

@@ -13,9 +13,16 @@ use rekindle_domain::{
     merge::Merge,
     people::People,
     rows::Dictionary,
+    time::Time,
 };
 use rekindle_store::StoreError;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// The value that stands for all beyond the first [`MAX_COUNTERS`].
+pub const OTHERS: &str = "…";
+
+/// The most values that are counted apart, over all properties and kinds: a sender may give each user a variant of its own.
+const MAX_COUNTERS: usize = 1_000;
 
 /// A property by which users are told apart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -56,16 +63,21 @@ impl Rekindle {
     #[boxed]
     pub async fn breakdown(&self, id: &SourceId) -> Result<Breakdown, Problem> {
         self.known_source(id).await?;
+        let until = self.now().plus(self.settings.audience_millis);
         read_again!(async {
             let people = self.people().await?;
             let view = LedgerView::open(&self.store, &LedgerId::Source(id.clone()), None).await?;
             let view = view.ok_or_else(|| expired_data(BTreeSet::from([id.clone()])))?;
-            Ok(self.break_down(&view, &people).await?)
+            Ok(self.break_down(&view, &people, until).await?)
         })
     }
 
-    async fn break_down(&self, view: &LedgerView, people: &People) -> Result<Breakdown, StoreError> {
-        let until = self.now().plus(self.settings.audience_millis);
+    async fn break_down(
+        &self,
+        view: &LedgerView,
+        people: &People,
+        until: Time,
+    ) -> Result<Breakdown, StoreError> {
         let streams = view.streams(&(0..=u64::MAX), people)?;
         let mut facets: Vec<Vec<u32>> = vec![Vec::new(); streams.len()];
         let mut dictionary = Dictionary::default();
@@ -112,8 +124,12 @@ impl Counters {
             let mut own = Vec::new();
             for property in [Property::Channel, Property::Variant, Property::Step] {
                 let Some(value) = property.of(facet) else { continue };
+                let mut place = (property, value.to_owned(), facet.kind);
+                if self.places.len() >= MAX_COUNTERS && !self.places.contains_key(&place) {
+                    OTHERS.clone_into(&mut place.1);
+                }
                 let next = self.places.len();
-                own.push(*self.places.entry((property, value.to_owned(), facet.kind)).or_insert(next));
+                own.push(*self.places.entry(place).or_insert(next));
             }
             self.of_facet.push(own);
             self.counts.resize(self.places.len(), (0, 0));

@@ -92,7 +92,11 @@ impl Rekindle {
         if is_new {
             self.record_act(&mut transaction, id, "registered", by, None)?;
         } else {
-            self.record_act(&mut transaction, id, "edited", by, edits(&before, &after))?;
+            let edits = edits(&before, &after);
+            self.audit(&mut transaction, by, "edited", &id.to_string(), edits.clone())?;
+            if edits.is_some() {
+                self.record(&mut transaction, id, "edited", &by.name(), edits)?;
+            }
         }
         if starts {
             self.record_act(&mut transaction, id, "started", by, None)?;

@@ -148,7 +148,8 @@ impl Count {
         if let Some(at) = source.archived_at {
             add(&mut self.moved.entry(at.day()).or_default().0, archived);
         }
-        if let Some(at) = source.restored_at {
+        // A restore of what never expired only keeps it for longer.
+        if let Some(at) = source.restored_at.filter(|_| source.archived_at.is_some()) {
             add(&mut self.moved.entry(at.day()).or_default().1, rows);
         }
         let has_data = source.has_data;

@@ -7,10 +7,7 @@ use super::{
     state::State,
     trouble::Trouble,
 };
-use crate::{
-    html::{count, number},
-    words,
-};
+use crate::{html::number, words};
 use maud::{Markup, html};
 use rekindle_domain::{filter::Filter, id::SourceId};
 use rekindle_service::{
@@ -27,7 +24,7 @@ pub(super) struct Counted {
 
 /// Counts the users who match; after a count whose time ended first, those whom it did not look at, and adds them up.
 pub(super) async fn counted(app: &Rekindle, state: &State, form: &Fields) -> Result<Counted, Problem> {
-    let cursor = form.get("cursor").filter(|_| form.get("act") == Some("further")).map(str::to_owned);
+    let cursor = form.get("count.cursor").filter(|_| form.get("act") == Some("further")).map(str::to_owned);
     let before =
         |name: &str| form.get(name).filter(|_| cursor.is_some()).and_then(|n| n.parse().ok()).unwrap_or(0);
     let (certain, unknown): (u64, u64) = (before("certain"), before("unknown"));
@@ -120,7 +117,7 @@ fn numbers(viewer: &Viewer, state: &State, Counted { count: found, expired }: &C
 /// The time ended before everybody was looked at: the browser asks for the rest, or the reader does.
 fn further(found: &Count, cursor: &str) -> Markup {
     html! {
-        input type="hidden" form="filter" name="cursor" value=(cursor);
+        input type="hidden" form="filter" name="count.cursor" value=(cursor);
         input type="hidden" form="filter" name="certain" value=(found.count);
         input type="hidden" form="filter" name="unknown" value=(found.unknown);
         p {
@@ -138,9 +135,9 @@ fn away(viewer: &Viewer, state: &State, expired: &[SourceView]) -> Markup {
         div .away {
             p {
                 @if state.is_archive {
-                    "Read from the archive: the interaction data of " (count(ids.len() as u64, "source", "sources")) "."
+                    "Read from the archive: the interaction data of " (words::things(ids.len() as u64)) "."
                 } @else {
-                    "Interaction data has expired of " (count(ids.len() as u64, "source", "sources")) ":"
+                    "Interaction data has expired of " (words::things(ids.len() as u64)) ":"
                 }
             }
             ul {

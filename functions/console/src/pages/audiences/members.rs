@@ -6,7 +6,10 @@ use super::{
     pieces::ADDRESS,
     state::State,
 };
-use crate::html::{Page, count, number};
+use crate::{
+    html::{Page, count, number},
+    words,
+};
 use axum::{
     body::Body,
     extract,
@@ -79,7 +82,7 @@ pub(super) async fn list(
         h1 { "Members" }
         @if let Ok(filter) = state.filter() { p .says dir="auto" { "A user who " (filter.describe()) "." } }
         @if !page.expired.is_empty() && !state.is_archive {
-            p .banner { "Interaction data of " (count(page.expired.len() as u64, "source", "sources")) " has expired. Users of whom it cannot be told are not listed." }
+            p .banner { "Interaction data of " (words::things(page.expired.len() as u64)) " has expired. Users of whom it cannot be told are not listed." }
         }
         div .buttons {
             (back(&state))

@@ -7,6 +7,7 @@ use super::{OrRefused, Refused, Viewer, forms::Fields, sources::bytes};
 use crate::{
     calendar::day_name,
     html::{Page, count, number},
+    words,
 };
 use axum::{Router, extract::State, routing::get};
 use http::{Method, Uri};
@@ -36,9 +37,9 @@ const DAYS: [usize; 3] = [7, 30, 90];
 /// The states of sources, with their names and colours.
 const STATES: [(&str, &str, usize); 5] = [
     ("available", "Available", 1),
-    ("expiring", "Expiring", 3),
+    ("expiring", "Being archived", 3),
     ("expired", "Expired", 4),
-    ("restoring", "Restoring", 2),
+    ("restoring", "Being restored", 2),
     ("no_data", "No data yet", 6),
 ];
 
@@ -188,7 +189,7 @@ fn states(stock: &Stock) -> Markup {
     html! {
         section .card {
             h2 #states { "Campaigns and Canvases by state" }
-            p { strong { (count(all, "source", "sources")) } ", without deleted ones" }
+            p { strong { (words::things(all)) } ", without deleted ones" }
             figure .plot aria-labelledby="states" {
                 svg .state-plot role="img" aria-labelledby="states-title" viewBox="0 0 100 10" preserveAspectRatio="none" {
                     title #states-title { "Campaigns and Canvases by the state of their interaction data" }
@@ -219,8 +220,8 @@ fn storage(all: &[Day], days: &[Time]) -> Markup {
         values: all.iter().map(|day| day.stock.as_ref().map(bytes)).collect(),
     };
     let series = vec![
-        of("Hot, to be asked", 1, |stock| stock.hot_bytes),
-        of("Cold, in long-term storage", 4, |stock| stock.cold_bytes),
+        of("Available (hot)", 1, |stock| stock.hot_bytes),
+        of("In long-term storage (cold)", 4, |stock| stock.cold_bytes),
     ];
     html! {
         section .card {
@@ -236,7 +237,8 @@ fn usd(amount: f64) -> String {
     if amount > 0.0 && amount < 0.01 {
         return "less than $0.01".to_owned();
     }
-    format!("${}.{:02}", number(amount as u64), (amount * 100.0).round() as u64 % 100)
+    let cents = (amount * 100.0).round() as u64;
+    format!("${}.{:02}", number(cents / 100), cents % 100)
 }
 
 fn cost(stock: &Stock, cost: &MonthlyCost) -> Markup {

@@ -64,7 +64,7 @@ async fn show(
     let restoring = progress::of(&app, std::slice::from_ref(&view)).await.or_refused(&viewer)?;
     let content = html! {
         (head(&viewer, &view))
-        (banner(&viewer, &view, restoring.get(&id)))
+        (banner(&app, &viewer, &view, restoring.get(&id)))
         div .columns {
             (about(&viewer, &view))
             (counts::card(&view))
@@ -127,7 +127,7 @@ fn reviewed(view: &SourceView, act: Act) -> Markup {
 }
 
 /// Says that the data is away, with the way to bring it back; or how far that is.
-fn banner(viewer: &Viewer, view: &SourceView, restoring: Option<&Restoring>) -> Markup {
+fn banner(app: &Rekindle, viewer: &Viewer, view: &SourceView, restoring: Option<&Restoring>) -> Markup {
     let data = &view.interaction_data;
     let address = words::address(&view.source);
     html! {
@@ -144,14 +144,14 @@ fn banner(viewer: &Viewer, view: &SourceView, restoring: Option<&Restoring>) -> 
                     }
                     @if viewer.may_manage() {
                         form method="post" action=(format!("{address}/act")) {
-                            (review::mail())
+                            (review::mail(app))
                             button .primary name="act" value=(Act::Restore.name()) { (Act::Restore.title()) }
                         }
                     }
                 }
             }
             ShownState::Restoring => {
-                section .banner #restoring aria-label="Interaction data" hx-get=(address) hx-trigger="every 2s" hx-select="#main > *" hx-target="#main" hx-swap="innerHTML" {
+                section .banner #restoring aria-label="Interaction data" hx-get=(address) hx-trigger="every 2s" hx-select="#main > *" hx-target="#main" hx-swap="innerMorph" {
                     div role="status" {
                         p { strong { "Interaction data is being restored." } }
                         @if let Some(restoring) = restoring { (progress::bar(restoring)) }
