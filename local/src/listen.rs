@@ -59,9 +59,11 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
             }
         }
     };
+    // First of all it waits for its end, so that whoever has an answer may end it by a signal.
     tokio::select! {
-        () = accept => {}
+        biased;
         () = stop => {}
+        () = accept => {}
     }
     drop(listener);
     stopping.send_replace(true);
