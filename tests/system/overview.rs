@@ -147,6 +147,14 @@ async fn a_day_has_what_expired_and_what_came_back() {
     assert_eq!(overview.cost.hot, stock.hot_bytes as f64 / 1e9 * 0.45);
     // A day on which nobody counted is known as such.
     assert_eq!(overview.days[5].stock, None);
+
+    // A restore of available data begins its retention anew, and restores nothing.
+    world.advance("P1D");
+    world.request_restore(&["campaign/a"], &[]).await;
+    world.drain().await;
+    world.sweep().await;
+    let [restored, renewed] = days(&world).await;
+    assert_eq!((restored.restored, renewed.restored), (moved(1, 8), moved(0, 0)));
 }
 
 /// The fold of `users` dies before or after any call: each block counts once, whether it is folded, folded and still there, or

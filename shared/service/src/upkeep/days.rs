@@ -7,7 +7,7 @@ use crate::{app::Rekindle, budget::Budget, ledger::arrivals};
 use rekindle_domain::{
     day::{Arrivals, DAYS_BACK, Day, Moved, Stock, first_day},
     id::{LedgerId, SourceId, SourceKind},
-    manifest::{Manifest, Tier},
+    manifest::{Copy, Life, Manifest, Tier},
     source::Source,
     time::{DAY_MILLIS, Time},
 };
@@ -139,8 +139,7 @@ struct Count {
 impl Count {
     fn add(&mut self, app: &Rekindle, source: Source, manifest: &Manifest) {
         self.add_bytes(manifest);
-        let rows = manifest.tally().rows;
-        let archived = source.archived_rows.unwrap_or(rows);
+        let archived = source.archived_rows.unwrap_or(manifest.tally().rows);
         let add = |moved: &mut Moved, interactions| {
             moved.sources += 1;
             moved.interactions += interactions;
@@ -148,9 +147,12 @@ impl Count {
         if let Some(at) = source.archived_at {
             add(&mut self.moved.entry(at.day()).or_default().0, archived);
         }
-        // A restore of what never expired only keeps it for longer.
-        if let Some(at) = source.restored_at.filter(|_| source.archived_at.is_some()) {
-            add(&mut self.moved.entry(at.day()).or_default().1, rows);
+        // The source's own `restored_at` also moves when a restore finds the data available and begins its retention anew.
+        let is_restored = |c: &&Copy| c.tier == Tier::Hot && c.life == Life::Live && c.inputs.is_none();
+        let copies: Vec<&Copy> = manifest.copies.iter().filter(is_restored).collect();
+        if let Some(at) = copies.iter().map(|copy| copy.since).max() {
+            let runs = copies.iter().filter_map(|copy| manifest.run(copy.run));
+            add(&mut self.moved.entry(at.day()).or_default().1, runs.map(|run| run.tally.rows).sum());
         }
         let has_data = source.has_data;
         let state = app.view(source, manifest).interaction_data.state.as_str();
