@@ -65,6 +65,7 @@ async fn show(State(app): State<Rekindle>, viewer: Viewer, body: Body) -> Result
     let fields = Fields::of_body(body).await.or_refused(&viewer)?;
     let act = Act::of(&fields).or_refused(&viewer)?;
     let (sources, has_more) = ticked(&app, &fields).await.or_refused(&viewer)?;
+    let names = app.names_of(&sources.iter().cloned().collect()).await.or_refused(&viewer)?;
     let effect = match act {
         Act::Restore => {
             let input = restore_input(&sources, &Fields::default());
@@ -90,7 +91,7 @@ async fn show(State(app): State<Rekindle>, viewer: Viewer, body: Body) -> Result
                 p .banner { "More match than one act takes. This does the first " (sources.len()) "; do it again for the others." }
             }
             (effect)
-            form method="post" action=(ACT) {
+            form .fields method="post" action=(ACT) {
                 (carried(&fields))
                 (hidden(&sources))
                 (asked_for(act))
@@ -101,7 +102,11 @@ async fn show(State(app): State<Rekindle>, viewer: Viewer, body: Body) -> Result
             }
             details open[sources.len() <= 20] {
                 summary { "The list" }
-                ul { @for source in &sources { li { a href=(words::address(source)) { (source.id()) } } } }
+                ul {
+                    @for source in &sources {
+                        li { a href=(words::address(source)) dir="auto" { (names.get(source).map_or(source.id(), String::as_str)) } }
+                    }
+                }
             }
         }
     };
