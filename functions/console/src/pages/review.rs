@@ -89,6 +89,7 @@ async fn show(State(app): State<Rekindle>, viewer: Viewer, body: Body) -> Result
     let fields = Fields::of_body(body).await.or_refused(&viewer)?;
     let act = Act::of(&fields).or_refused(&viewer)?;
     let (mut sources, has_more) = ticked(&app, act, &fields).await.or_refused(&viewer)?;
+    let names = app.names_of(&sources.iter().cloned().collect()).await.or_refused(&viewer)?;
     let effect = match act {
         Act::Restore => {
             let (away, estimate) = away(&app, &sources).await.or_refused(&viewer)?;
@@ -116,7 +117,7 @@ async fn show(State(app): State<Rekindle>, viewer: Viewer, body: Body) -> Result
                 p .banner { "More match than one act takes. This does the first " (sources.len()) "; do it again for the others." }
             }
             (effect)
-            form method="post" action=(ACT) {
+            form .fields method="post" action=(ACT) {
                 (carried(&fields))
                 (hidden(&sources))
                 @if !sources.is_empty() { (asked_for(&app, act)) }
@@ -127,7 +128,11 @@ async fn show(State(app): State<Rekindle>, viewer: Viewer, body: Body) -> Result
             }
             details open[sources.len() <= 20] {
                 summary { "The list" }
-                ul { @for source in &sources { li { a href=(words::address(source)) { (source.id()) } } } }
+                ul {
+                    @for source in &sources {
+                        li { a href=(words::address(source)) dir="auto" { (names.get(source).map_or(source.id(), String::as_str)) } }
+                    }
+                }
             }
         }
     };

@@ -33,6 +33,8 @@ pub(super) fn routes() -> Router<Rekindle> {
 
 /// How many sources a page shows.
 const PAGE: usize = 50;
+/// How often it looks on for a source that fits, before it says that none did so far.
+const LOOKS: usize = 20;
 
 const KINDS: [(SourceKind, &str); 2] =
     [(SourceKind::Campaign, "Campaigns"), (SourceKind::Canvas, "Canvases")];
@@ -80,8 +82,17 @@ impl Asked {
         Self { kinds: if named.is_empty() { all } else { named }, request }
     }
 
+    /// A page. Where few of the sources that carry a tag fit, it looks on until one does.
     async fn page(&self, app: &Rekindle) -> Result<Listing<SourceView>, Problem> {
-        app.list(&self.kinds, &self.request).await
+        let mut page = app.list(&self.kinds, &self.request).await?;
+        for _ in 1..LOOKS {
+            if !page.items.is_empty() || page.next.is_none() {
+                break;
+            }
+            let request = ListRequest { cursor: page.next, ..self.request.clone() };
+            page = app.list(&self.kinds, &request).await?;
+        }
+        Ok(page)
     }
 
     /// The same, but of what an act can be done to.
@@ -204,8 +215,15 @@ fn list(
     let is_first = fields.get("cursor").is_none();
     html! {
         div #list {
-            @if page.items.is_empty() && next.is_none() {
-                (nothing(viewer, fields))
+            @if page.items.is_empty() {
+                @if let Some(next) = next {
+                    div .card .empty {
+                        p { strong { "Nothing matches among those that were looked at." } }
+                        p { a .button href=(next) rel="next" { "Look further" } }
+                    }
+                } @else {
+                    (nothing(viewer, fields))
+                }
             } @else {
                 form method="post" action="/console/sources/review" data-ticks="" {
                     div .card .scroll { (table(viewer, page, restoring)) }
