@@ -99,7 +99,7 @@ async fn l6_starting_needs_what_is_expired_and_nothing_changes() {
     assert_eq!(refused["expired"], json!(["campaign/x", "campaign/y"]));
     assert_eq!(world.campaign("vip").await, before);
     assert_eq!(data(&world, "x").await["held_by"], json!([]));
-    assert_eq!(world.timeline("vip").await, ["registered"]);
+    assert_eq!(world.timeline("vip").await, ["registered", "edited"]);
     // A source whose own data is expired or being restored does not start either.
     let own = world.start("x").await;
     let own = own.problem(409, "expired_interaction_data");
