@@ -11,11 +11,12 @@ test("README's pictures", { skip: !process.env.REKINDLE_REWRITE }, async (t) => 
   t.after(() => rekindle.kill());
   const browser = await launch();
   t.after(() => browser.close());
-  const page = await reader(browser, { viewport: { width: 1280, height: 760 } });
+  const page = await reader(browser, { viewport: { width: 1280, height: 860 } });
   await signIn(page, rekindle);
   const expired = page.getByRole("row").filter({ has: page.locator('[data-state="Expired"]') });
   for (let i = 0; i < 3; i++) await expired.nth(i).getByRole("checkbox").check();
   await page.getByText("A restore brings back 3: up to").waitFor();
+  await page.mouse.move(0, 0);
   await page.evaluate(() => scrollTo(0, 0));
   await page.screenshot({ path: `${DOCS}console-list.png` });
 

@@ -31,7 +31,7 @@ pub(super) fn card(view: &SourceView) -> Markup {
                         strong .figure { @if !data.exact { "up to " } (number(users)) }
                         @if let Some(at) = data.last_interaction_at { " users, the last interaction on " (time(at)) }
                     }
-                    @let counts = by_kind(counts);
+                    @let counts = in_order(counts.iter().map(|(kind, n)| (kind.as_str(), *n)));
                     (bars(&counts, most_of(&counts)))
                     @if data.state != ShownState::Expired && data.state != ShownState::Restoring {
                         div #breakdown {
@@ -54,13 +54,31 @@ const fn by(kind: SourceKind) -> &'static str {
     }
 }
 
-/// The counts in the order of a message's life: received, opened, clicked and so on.
-fn by_kind(counts: &BTreeMap<String, u64>) -> Vec<(String, u64)> {
-    let place =
-        |name: &str| Kind::ALL.iter().position(|kind| kind.as_str() == name).unwrap_or(Kind::ALL.len());
-    let mut counts: Vec<(&String, &u64)> = counts.iter().collect();
-    counts.sort_by_key(|(name, _)| place(name));
-    counts.into_iter().map(|(name, n)| (words::kind(name), *n)).collect()
+/// The kinds in the order of a message's life.
+const ORDER: [Kind; 15] = [
+    Kind::Entered,
+    Kind::Received,
+    Kind::Delivered,
+    Kind::Opened,
+    Kind::Clicked,
+    Kind::Replied,
+    Kind::Dismissed,
+    Kind::Converted,
+    Kind::Control,
+    Kind::HardBounced,
+    Kind::SoftBounced,
+    Kind::Unsubscribed,
+    Kind::Subscribed,
+    Kind::Complained,
+    Kind::NotSpam,
+];
+
+/// Counts by the names of kinds, in words and in order.
+fn in_order<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> Vec<(String, u64)> {
+    let place = |name: &str| ORDER.iter().position(|kind| kind.as_str() == name);
+    let mut counts: Vec<_> = counts.collect();
+    counts.sort_by_key(|(name, _)| place(name).unwrap_or(ORDER.len()));
+    counts.into_iter().map(|(name, n)| (words::kind(name), n)).collect()
 }
 
 fn most_of(counts: &[(String, u64)]) -> u64 {
@@ -114,7 +132,7 @@ fn broken_down(breakdown: &Breakdown, view: &SourceView) -> Markup {
         (Property::Step, "By step"),
     ];
     let named = |kinds: &BTreeMap<Kind, u64>| -> Vec<(String, u64)> {
-        kinds.iter().map(|(kind, n)| (words::kind(kind.as_str()), *n)).collect()
+        in_order(kinds.iter().map(|(kind, n)| (kind.as_str(), *n)))
     };
     let of = |property| -> Vec<(&String, Vec<(String, u64)>)> {
         let values = breakdown.users.iter().filter(|((of, _), _)| *of == property);
