@@ -50,10 +50,10 @@ test("restore by keys alone", async () => {
   await page.keyboard.press("x");
   await tabTo(page, "Restore interaction data");
   await page.keyboard.press("Enter");
-  await page.getByRole("heading", { name: "Restore interaction data: 1 source" }).waitFor();
+  await page.getByRole("heading", { name: "Restore interaction data: 1 campaign or Canvas" }).waitFor();
   await tabTo(page, "Restore interaction data");
   await page.keyboard.press("Enter");
-  await page.getByText("1 of 1 source, ended on").waitFor();
+  await page.getByText("1 of 1 campaign or Canvas, ended on").waitFor();
   noErrors(page);
 });
 

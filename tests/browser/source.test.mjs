@@ -60,7 +60,7 @@ test("stop, pin, unpin, delete and bring back", async () => {
   await page.getByRole("button", { name: "Stop" }).click();
   await page.getByText("is kept for the retention period").waitFor();
   await page.getByRole("button", { name: "Stop" }).click();
-  await page.getByText("Stop: done for 1 source.").waitFor();
+  await page.getByText("Stop: done for 1 campaign or Canvas.").waitFor();
   await page.getByRole("link", { name: "Black Friday teaser" }).click();
   await page.getByText(/Expires on/).waitFor();
 
@@ -68,7 +68,7 @@ test("stop, pin, unpin, delete and bring back", async () => {
   await page.getByLabel("Why the data is to be kept").fill("The yearly report");
   await page.getByLabel("Until").fill("2099-12-31");
   await page.getByRole("button", { name: "Pin" }).click();
-  await page.getByText("Pin: done for 1 source.").waitFor();
+  await page.getByText("Pin: done for 1 campaign or Canvas.").waitFor();
   await page.getByRole("link", { name: "Black Friday teaser" }).click();
   await page.getByText(/pinned until .*: The yearly report/).waitFor();
   await page.getByRole("button", { name: "Unpin" }).click();
@@ -77,13 +77,13 @@ test("stop, pin, unpin, delete and bring back", async () => {
   await page.getByRole("button", { name: "Delete" }).click();
   await page.getByText("For a week it can be brought back").waitFor();
   await page.getByRole("button", { name: "Delete" }).click();
-  await page.getByText("Delete: done for 1 source.").waitFor();
+  await page.getByText("Delete: done for 1 campaign or Canvas.").waitFor();
   await page.getByLabel("Status").selectOption({ label: "Deleted" });
   await page.getByText("it can be brought back until").waitFor();
   await page.getByRole("checkbox", { name: "Black Friday teaser" }).check();
   await page.getByRole("button", { name: "Bring back" }).click();
   await page.getByRole("button", { name: "Bring back" }).click();
-  await page.getByText("Bring back: done for 1 source.").waitFor();
+  await page.getByText("Bring back: done for 1 campaign or Canvas.").waitFor();
   noErrors(page);
 });
 

@@ -67,7 +67,7 @@ async fn canvases_are_registered_shown_and_listed_by_their_own_fields() {
     let timeline = world.get("/v1/canvases/welcome/timeline").await.ok();
     let events: Vec<&str> =
         timeline["items"].as_array().unwrap().iter().map(|e| e["event"].as_str().unwrap()).collect();
-    assert_eq!(events, ["stopped", "started", "registered"]);
+    assert_eq!(events, ["stopped", "started", "edited", "registered"]);
     assert_eq!(
         world.timeline("welcome").await,
         ["registered"],

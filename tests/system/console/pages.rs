@@ -267,7 +267,7 @@ async fn hostile_names_are_text_on_every_page() {
         let shown = reader.get(page).await;
         assert_eq!(shown.status, StatusCode::OK, "{page}: {}", shown.text);
         assert_safe(&shown, page);
-        for raw in ["<script>", "<img", "\"'>"] {
+        for raw in ["<script>", "<img src=x", "\"'>"] {
             assert!(!shown.text.contains(raw), "{page}: {}", shown.text);
         }
     }

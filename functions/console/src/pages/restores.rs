@@ -149,8 +149,6 @@ async fn show(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Markup, Refused> {
-    // Only a page that was open while the restore went on asks so. A link to this page starts nothing by itself.
-    let waits = headers.contains_key("hx-request");
     let fields = Fields::of(uri.query().unwrap_or_default().as_bytes());
     let then = fields.get("then").and_then(|then| then.parse::<SourceId>().ok());
     let request = app.get_request(id_of(&id).or_refused(&viewer)?).await.or_refused(&viewer)?;
@@ -158,6 +156,8 @@ async fn show(
     let named: BTreeSet<SourceId> = items.iter().map(|item| item.source.clone()).collect();
     let names = app.names_of(&named).await.or_refused(&viewer)?;
     let is_open = is_open(request.state);
+    let waits = was_waiting(&headers)
+        && request.completed_at.is_none_or(|at| app.clock.now().0 - at.0 < FRESH_MILLIS);
     let every = is_open.then_some(match items.len() {
         0..=20 => "every 1s",
         21..=100 => "every 3s",
@@ -186,6 +186,16 @@ async fn show(
         }
     };
     Ok(Page::new("Restore", Some(&viewer)).within(LIST).around(&content))
+}
+
+/// How long after the end of a restore a page still starts the source that waited for it, in milliseconds.
+const FRESH_MILLIS: i64 = 60_000;
+
+/// Whether a page of the console leads to the page of a restore: one that was open meanwhile and asks again, or the form that
+/// asked for the restore. A link from elsewhere starts nothing by itself.
+fn was_waiting(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
+    headers.contains_key("hx-request") || site == Some("same-origin")
 }
 
 /// The state of a restore as a whole, with the time that is left.
