@@ -244,7 +244,9 @@ impl Reader {
 
     /// A page, as it is.
     async fn page(&self, path: &str) -> String {
-        let request = Request::get(path).header(header::COOKIE, &self.cookie).body(Body::empty());
+        let request =
+            Request::get(path).header(header::HOST, "localhost").header(header::COOKIE, &self.cookie);
+        let request = request.body(Body::empty());
         let answer = self.router.clone().oneshot(request.unwrap()).await.unwrap();
         assert_eq!(answer.status(), 200, "{path}");
         let bytes = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
@@ -280,7 +282,7 @@ async fn the_overview_shows_the_figures_in_plots_and_tables() {
     let page = reader.page("/console/overview?days=7").await;
     assert_shows(&page, &["No interactions arrived in these days."]);
     assert_shows(&page, &["2 April", "0", "1", "1 April", "1", "0", "31 March", "–", "–"]);
-    assert_shows(&page, &["Available", "1", "Expiring", "0", "Expired", "0"]);
+    assert_shows(&page, &["Available", "1", "Being archived", "0", "Expired", "0"]);
     nine(&world, "v").await;
     world.advance("PT5M");
     world.sweep().await;

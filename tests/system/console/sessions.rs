@@ -60,7 +60,7 @@ async fn the_cookie_is_for_this_host_and_no_script() {
         );
         assert!(!opens(&mut reader).await);
         // The cookie of a session that was signed out opens nothing, wherever it was kept.
-        assert!(!opens(&mut Browser { cookie: Some(pair.clone()), ..reader.clone() }).await);
+        assert!(!opens(&mut Browser { cookie: Some(pair.to_owned()), ..reader.clone() }).await);
     }
 }
 
