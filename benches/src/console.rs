@@ -48,9 +48,10 @@ pub async fn measure(size: Size) -> Outcome<Findings> {
         rows.push(page(&deployment, &visitor, name, &address, says).await?);
     }
     let how = format!(
-        "**Console**: {} campaigns, one in {ONE_IN} of them with interactions, and half of those expired; AWS in memory, \
-         without its latency, so that the time is that of the process alone. Each page is asked for {ROUNDS} times by one reader: the median, \
-         the time that 95 of 100 keep, and DynamoDB's read units of one.",
+        "**Console**: {} campaigns, one in {ONE_IN} of them with interactions, and half of those expired; AWS in memory. \
+         Each page is asked for {ROUNDS} times by one reader: the median and the time that 95 of 100 keep, first of the \
+         process alone, which the aim is for, then with the work of the embedded AWS, which stands in for DynamoDB and has \
+         no latency; and DynamoDB's read units of one.",
         grouped(sources as f64)
     );
     Ok(Findings { rows, how })
@@ -111,21 +112,27 @@ async fn page(
     says: &str,
 ) -> Outcome<Row> {
     let mut taken = Vec::new();
-    let mut units = 0.0;
+    let (mut units, mut calls) = (0.0, 0);
     for _ in 0..ROUNDS {
-        deployment.meter.take();
+        (deployment.meter.take(), deployment.meter.take_waits());
         let begun = stopwatch();
         let text = deployment.page(visitor, address).await?;
-        taken.push(begun.elapsed());
-        units = deployment.meter.take().all(Way::Read);
+        let whole = begun.elapsed();
+        let waits = deployment.meter.take_waits();
+        taken.push((whole, whole.saturating_sub(waits.time)));
+        (units, calls) = (deployment.meter.take().all(Way::Read), waits.calls);
         if !text.contains(says) {
             return Err(format!("{address} does not say {says}: {text}").into());
         }
     }
-    taken.sort_unstable();
-    let (median, most) = (taken[ROUNDS / 2], taken[ROUNDS * 95 / 100]);
     let millis = |time: Duration| short(time.as_secs_f64() * 1000.0);
-    let told =
-        format!("{} ms; 95 of 100 within {} ms; {} read units", millis(median), millis(most), grouped(units));
+    let told_of = |mut times: Vec<Duration>| {
+        times.sort_unstable();
+        let most = times[ROUNDS * 95 / 100];
+        (format!("{} ms (95 of 100 within {} ms)", millis(times[ROUNDS / 2]), millis(most)), most)
+    };
+    let (whole, own): (Vec<Duration>, Vec<Duration>) = taken.into_iter().unzip();
+    let ((whole, _), (own, most)) = (told_of(whole), told_of(own));
+    let told = format!("{own}; with {calls} calls of AWS {whole}; {} read units", grouped(units));
     Ok(Row::aimed(format!("Console: {name}"), told, "< 100 ms", most < AIM))
 }

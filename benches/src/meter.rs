@@ -3,6 +3,7 @@
 //!
 //! It can also pass the calls to another runtime, so that the embedded AWS runs on threads of its own.
 
+use crate::deployment::stopwatch;
 use aws_smithy_runtime_api::client::{
     http::{
         HttpClient, HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
@@ -15,7 +16,8 @@ use rekindle_local::stack::{CATALOG, LEDGER};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 use tokio::runtime::Handle;
 
@@ -87,12 +89,48 @@ impl Units {
 
 /// Adds up the units of all calls.
 #[derive(Default, Debug)]
-pub struct Meter(Mutex<(Units, Whose)>);
+pub struct Meter(Mutex<(Units, Whose)>, Mutex<Waits>);
+
+/// The calls of AWS, and the time in which at least one was under way.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Waits {
+    /// How many there were.
+    pub calls: u32,
+    /// The time.
+    pub time: Duration,
+    under_way: u32,
+    since: Option<Instant>,
+}
 
 impl Meter {
     /// The units that were spent since the last call of this function.
     pub fn take(&self) -> Units {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// The calls since the last call of this function. None is under way.
+    pub fn take_waits(&self) -> Waits {
+        std::mem::take(&mut *self.waits())
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Waits> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin_call(&self) {
+        let mut waits = self.waits();
+        waits.calls += 1;
+        waits.under_way += 1;
+        waits.since = waits.since.or_else(|| Some(stopwatch()));
+    }
+
+    fn end_call(&self) {
+        let mut waits = self.waits();
+        waits.under_way = waits.under_way.saturating_sub(1);
+        if waits.under_way == 0 {
+            let waited = waits.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+            waits.time += waited;
+        }
     }
 
     /// The ledger of a call: the one that it names, else that of the call before.
@@ -128,10 +166,13 @@ impl HttpConnector for Metered {
         let (inner, meter, home) = (self.inner.clone(), self.meter.clone(), self.home.clone());
         let charged = charged(&mut request).map(|(way, place, named)| (way, place, meter.whose(named)));
         HttpConnectorFuture::new(async move {
+            meter.begin_call();
             let answer = match home {
-                None => inner.call(request).await?,
-                Some(home) => copied(call_at(&home, inner, request).await?),
+                None => inner.call(request).await,
+                Some(home) => call_at(&home, inner, request).await.map(copied),
             };
+            meter.end_call();
+            let answer = answer?;
             if let Some((way, bytes)) = charged.zip(answer.body().bytes()) {
                 let ((way, place, whose), bytes) = (way, bytes);
                 for (table, units) in consumed(bytes) {
