@@ -270,13 +270,17 @@ impl Catalog {
         }
         let mut pages = pages(request);
         let mut out: Vec<ListCursor> = Vec::new();
-        // The limit counts items before the filter: a small one would make many calls.
-        while let Some(items) = pages.next_of((limit - out.len()).max(25)).await? {
+        // DynamoDB counts items before the filter. Where few fit, each call looks at twice as many as the one before.
+        let mut look = limit.max(25);
+        while let Some(items) = pages.next_of(look).await? {
             for entry in items.iter().filter_map(|item| ListCursor::of(entry(item, order)?)) {
                 out.push(entry.clone());
                 if out.len() == limit {
                     return Ok(Page { items: out, next: Some(entry) });
                 }
+            }
+            if !conditions.is_empty() {
+                look = look.saturating_mul(2);
             }
         }
         Ok(Page { items: out, next: None })
