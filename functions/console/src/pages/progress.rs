@@ -36,9 +36,15 @@ pub(super) async fn of(
     app: &Rekindle,
     views: &[SourceView],
 ) -> Result<BTreeMap<SourceId, Restoring>, Problem> {
-    let is_restoring = |view: &&SourceView| view.interaction_data.state == ShownState::Restoring;
-    let sources: Vec<SourceId> = views.iter().filter(is_restoring).map(|view| view.source.clone()).collect();
+    let sources: Vec<SourceId> =
+        views.iter().filter(|view| is_open(view)).map(|view| view.source.clone()).collect();
     under_way(app, &sources).await
+}
+
+/// Whether a page shows the source as being restored. Its restore may have ended since the source was read: the page asks
+/// until the source says so, too.
+pub(super) fn is_open(view: &SourceView) -> bool {
+    view.interaction_data.state == ShownState::Restoring
 }
 
 async fn under_way(app: &Rekindle, sources: &[SourceId]) -> Result<BTreeMap<SourceId, Restoring>, Problem> {
@@ -112,8 +118,11 @@ async fn show(State(app): State<Rekindle>, viewer: Viewer, uri: Uri) -> Result<M
         let ended = if restoring.is_none() { app.get_source(source).await.ok() } else { None };
         cells.push((source, restoring, ended));
     }
+    let open = cells
+        .iter()
+        .filter(|(_, restoring, ended)| restoring.is_some() || ended.as_ref().is_some_and(is_open));
     Ok(html! {
-        (poll(restoring.keys()))
+        (poll(open.map(|(source, ..)| *source)))
         @for (source, restoring, ended) in cells {
             @if let Some(restoring) = restoring {
                 div #(name("state", source)) hx-swap-oob="true" { (bar(restoring)) }

@@ -229,7 +229,7 @@ fn list(
                     div .card .scroll { (table(viewer, page, restoring)) }
                     @if viewer.may_manage() { (acts(fields)) }
                 }
-                (progress::poll(restoring.keys()))
+                (progress::poll(page.items.iter().filter(|view| progress::is_open(view)).map(|view| &view.source)))
                 nav .pages aria-label="Pages" {
                     @if !is_first { a .button href=(address_of(fields, None)) { "First page" } }
                     @if let Some(next) = next { a .button href=(next) rel="next" { "Next page" } }
