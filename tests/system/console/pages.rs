@@ -280,6 +280,11 @@ async fn hostile_names_are_text_on_every_page() {
         let shown = reader.get(&query(id, "")).await;
         assert!(shown.text.contains(&format!("<h1 dir=\"auto\">{}</h1>", escaped(id))), "{}", shown.text);
     }
+    assert_reviews_are_safe(reader, script).await;
+}
+
+/// The pages that say what an act will do show hostile names and reasons as text.
+async fn assert_reviews_are_safe(mut reader: Browser, script: &str) {
     for act in ["restore", "stop", "pin", "unpin"] {
         let fields = [("act", act), ("source", "campaign/c0"), ("source", "campaign/c1"), ("reason", script)];
         let shown = reader.post("/console/sources/review", &fields).await;
