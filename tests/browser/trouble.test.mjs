@@ -31,7 +31,7 @@ test("the server goes away during a restore: the page says so, and goes on", asy
   await page.getByRole("button", { name: "Restore interaction data" }).click();
   await page.waitForURL(/\/console\/restores\//);
   await page.evaluate(() => (window.isSamePage = true));
-  await page.getByText("Under way").first().waitFor();
+  await page.getByText(/^(Waiting|Under way)$/).first().waitFor();
 
   await rekindle.kill();
   await page.getByText(AWAY).waitFor();
