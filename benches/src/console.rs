@@ -114,7 +114,8 @@ async fn page(
     let mut taken = Vec::new();
     let (mut units, mut calls) = (0.0, 0);
     for _ in 0..ROUNDS {
-        (deployment.meter.take(), deployment.meter.take_waits());
+        deployment.meter.take();
+        deployment.meter.take_waits();
         let begun = stopwatch();
         let text = deployment.page(visitor, address).await?;
         let whole = begun.elapsed();
